@@ -1,0 +1,42 @@
+# Needs Python >= 3.11 and make; everything else goes into .venv, pinned by constraints.txt.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: serve test check lint bench reference estimator clean
+
+serve: $(VENV)/base.stamp  ## Start the service on http://127.0.0.1:8000
+	$(BIN)/joulewise serve
+
+test: $(VENV)/dev.stamp  ## Run every test
+	$(BIN)/python -m pytest
+
+check: lint test  ## What CI runs for people: lint, types, import contracts, tests
+
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/dev.stamp  ## Side-by-side tables on this machine
+	$(BIN)/python scripts/bench.py
+
+reference: $(VENV)/dev.stamp  ## Rebuild the bundled figures, where their sources are at hand
+	$(BIN)/python scripts/build_reference.py
+
+estimator: $(VENV)/dev.stamp  ## Retrain the bundled estimator on the bundled figures
+	$(BIN)/python scripts/build_estimator.py
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
+
+$(VENV)/base.stamp: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --editable .
+	touch $@
+
+$(VENV)/dev.stamp: $(VENV)/base.stamp
+	$(PIP) --editable '.[dev]'
+	touch $@
