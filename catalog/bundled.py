@@ -1,0 +1,87 @@
+"""Reads the bundled figures and declarations of `catalog/reference`.
+
+The files are checked by the test-suite with the same schema as any run file, so reading them
+here trusts them and needs no table library: a cold command line waits for nothing.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import hashlib
+import io
+from collections.abc import Iterable, Iterator
+from importlib.resources import files
+from typing import Any, TypeVar
+
+import msgspec
+
+from catalog.records import Candidate, Device, Measurement, Workload
+from catalog.registry import CANDIDATES, WORKLOADS
+
+FOLDER = files("catalog") / "reference"
+Record = TypeVar("Record", Device, Workload, Candidate, Measurement)
+
+
+def from_cells(kind: type[Record], cells: Iterable[dict[str, Any]]) -> Iterator[Record]:
+    """Records from rows of text cells: empty means missing, tuples are joined with ``;``.
+
+    Raises:
+        msgspec.ValidationError: A cell does not fit its field; the text names the field.
+    """
+    tuples = {field.name for field in msgspec.structs.fields(kind) if field.type == tuple[str, ...]}
+    for row in cells:
+        given: dict[str, Any] = {name: cell for name, cell in row.items() if cell not in ("", None)}
+        for name in tuples & given.keys():
+            given[name] = tuple(part.strip() for part in given[name].split(";") if part.strip())
+        yield msgspec.convert(given, kind, strict=False)
+
+
+def _read(kind: type[Record], name: str) -> tuple[Record, ...]:
+    """All records of one bundled CSV file."""
+    text = (FOLDER / name).read_text(encoding="utf-8")
+    return tuple(from_cells(kind, csv.DictReader(io.StringIO(text, newline=""))))
+
+
+def measurement_files() -> list[str]:
+    """Names of the bundled measurement files, sorted."""
+    return sorted(
+        f"measurements/{entry.name}"
+        for entry in (FOLDER / "measurements").iterdir()
+        if entry.name.endswith(".csv")
+    )
+
+
+@functools.cache
+def devices() -> dict[str, Device]:
+    """The bundled device table by name."""
+    return {device.name: device for device in _read(Device, "devices.csv")}
+
+
+@functools.cache
+def workloads() -> dict[str, Workload]:
+    """Bundled workloads by name; those of the registry win."""
+    published = {workload.name: workload for workload in _read(Workload, "workloads.csv")}
+    return published | {workload.name: workload for workload in WORKLOADS}
+
+
+@functools.cache
+def candidates() -> dict[str, Candidate]:
+    """Bundled candidates by name; those of the registry win."""
+    published = {candidate.name: candidate for candidate in _read(Candidate, "candidates.csv")}
+    return published | {candidate.name: candidate for candidate in CANDIDATES}
+
+
+@functools.cache
+def measurements() -> tuple[Measurement, ...]:
+    """Every bundled measurement."""
+    return tuple(row for name in measurement_files() for row in _read(Measurement, name))
+
+
+@functools.cache
+def digest() -> str:
+    """SHA-256 over the declarations of the registry and the bundled files, names included."""
+    total = hashlib.sha256(msgspec.json.encode([WORKLOADS, CANDIDATES]))
+    for name in ["devices.csv", "workloads.csv", "candidates.csv", *measurement_files()]:
+        total.update(name.encode() + b"\0" + (FOLDER / name).read_bytes() + b"\0")
+    return total.hexdigest()

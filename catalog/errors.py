@@ -1,0 +1,75 @@
+"""The errors of the catalog, one for each decision a caller can take."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+class UnknownNameError(LookupError):
+    """A name that no record of its kind carries; lists the nearest ones that exist.
+
+    Attributes:
+        kind: What was asked for, e.g. ``"task"``.
+        name: The name that came.
+        known: All names that exist, sorted.
+        nearest: At most five of them that resemble `name`, best first.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        self.kind, self.name, self.known = kind, name, sorted(set(known))
+        folded = {known_name.casefold(): known_name for known_name in self.known}
+        close = difflib.get_close_matches(name.casefold(), folded, n=5, cutoff=0.5)
+        self.nearest = [folded[match] for match in close]
+        offer = self.nearest or self.known[:20]
+        more = "" if len(offer) >= len(self.known) else f" ({len(self.known)} in all)"
+        hint = "did you mean" if self.nearest else "known"
+        super().__init__(f"unknown {kind} {name!r}; {hint}: {', '.join(offer) or 'none'}{more}")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One fault of a run file: where it is and what is allowed there.
+
+    `row` counts data rows from 1 (the header is not one); ``None`` means the whole file.
+    """
+
+    row: int | None
+    column: str | None
+    message: str
+
+    def __str__(self) -> str:
+        where = " ".join(
+            part
+            for part in (
+                f"row {self.row}" if self.row is not None else "",
+                f"column {self.column!r}" if self.column else "",
+            )
+            if part
+        )
+        return f"{where}: {self.message}" if where else self.message
+
+
+class BadRunFileError(ValueError):
+    """A run file that breaks the schema; nothing of it was stored.
+
+    Attributes:
+        name: The file's name.
+        problems: Every fault found, in file order.
+    """
+
+    def __init__(self, name: str, problems: Iterable[Problem]) -> None:
+        self.name, self.problems = name, list(problems)
+        shown = "\n".join(f"  {problem}" for problem in self.problems[:50])
+        more = len(self.problems) - 50
+        tail = f"\n  ... and {more} more" if more > 0 else ""
+        super().__init__(f"{name}: {len(self.problems)} problem(s), nothing stored\n{shown}{tail}")
+
+
+class ConflictError(ValueError):
+    """A row or a declaration that is already in the catalog with other content."""
+
+
+class CatalogUnreadableError(RuntimeError):
+    """The catalog's database cannot be opened, read or migrated; the text says the remedy."""

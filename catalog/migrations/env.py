@@ -1,0 +1,14 @@
+"""Alembic's entry: runs migrations on the connection `catalog.store` hands over."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from catalog.store import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    render_as_batch=True,
+)
+context.run_migrations()

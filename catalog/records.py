@@ -1,0 +1,256 @@
+"""The nouns of Joulewise as frozen records; the unit of a number is part of its name.
+
+A missing value is ``None`` and stays so: never 0, never a guess. Energies are joules of the
+whole window (`n_items` texts in `runtime_s` seconds), one field and one label per component.
+What a record leaves out on purpose: how it was found out (`calibration`) and what follows
+from it (`advisor`).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Kind = Literal["cpu", "gpu", "npu", "soc"]
+Label = Literal["measured", "modelled", "mixed"]
+Scope = Literal["device", "host", "wall"]
+Phase = Literal["load", "train", "inference"]
+Scenario = Literal["single", "offline", "server", "unstated"]
+Basis = Literal["measured", "estimated", "estimated-runtime", "extrapolated"]
+Family = Literal[
+    "bag-of-words",
+    "tf-idf",
+    "frozen-encoder",
+    "fine-tuned-encoder",
+    "zero-shot-nli",
+    "zero-shot-llm",
+    "reasoning-llm",
+    "other",
+]
+
+SCOPES: tuple[Scope, ...] = ("device", "host", "wall")
+"""From the smallest part of a machine to the whole of it."""
+COMPONENTS = ("gpu", "cpu", "dram", "npu", "board", "wall")
+"""The parts of a machine whose energy is kept apart; `board` is the rail of an SoC."""
+
+
+class Device(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A chip that runs models, with its data-sheet figures.
+
+    Attributes:
+        name: Canonical name, e.g. ``NVIDIA A30``.
+        cores: CPU cores or GPU multiprocessors.
+        tdp_w: Thermal design power, watts.
+        power_max_w: Highest sustained power allowed (turbo or board limit), watts.
+        idle_w: Power with no process on it, watts; with a model resident it is 2-4 times that.
+        peak_fp32_tflops: Dense fp32 rate without tensor units, 1e12 FLOP/s.
+        peak_fp16_tflops: Dense fp16 tensor rate, 1e12 FLOP/s; ``None`` without tensor units.
+        bandwidth_gbs: Peak memory bandwidth, 1e9 B/s.
+        aliases: What NVML, lscpu and the like print for it.
+        source: Where the figures were read.
+        status: How far `source` was checked; ``probed`` comes from a calibrated machine.
+    """
+
+    name: str
+    kind: Kind
+    vendor: str | None = None
+    year: int | None = None
+    cores: int | None = None
+    memory_gb: float | None = None
+    tdp_w: float | None = None
+    power_max_w: float | None = None
+    idle_w: float | None = None
+    peak_fp32_tflops: float | None = None
+    peak_fp16_tflops: float | None = None
+    peak_int8_tops: float | None = None
+    bandwidth_gbs: float | None = None
+    aliases: tuple[str, ...] = ()
+    source: str | None = None
+    status: Literal["verified", "derived", "partly", "unverified", "probed", "asked"] | None = None
+
+
+class Workload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A data set with a fixed test set, pinned by revision.
+
+    Attributes:
+        task: Slug of what is decided, e.g. ``sentiment``.
+        dataset: Hub id or the name the source gives it.
+        revision: Commit of the hub data set or sha256 of the file.
+        language: ISO 639-1 code.
+        mean_tokens: Mean length of a text in word pieces; `p95_tokens` its 95th percentile.
+    """
+
+    name: str
+    task: str
+    dataset: str | None = None
+    revision: str | None = None
+    language: str | None = None
+    n_classes: int | None = None
+    n_train: int | None = None
+    n_test: int | None = None
+    mean_tokens: float | None = None
+    p95_tokens: float | None = None
+    licence: str | None = None
+    citation: str | None = None
+
+
+class Candidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A way to solve a workload; precision and batch size are choices at serving time.
+
+    Attributes:
+        name: Kebab-case, features then head, e.g. ``tfidf-word-logistic``.
+        features: What turns a text into numbers (or the whole model), e.g. ``tfidf-word``.
+        head: The classifier on top of fixed features; ``None`` where the model decides itself.
+        checkpoint: Hub id of pretrained weights.
+        revision: Commit of the checkpoint.
+        n_parameters: Parameters, active and not; ``None`` where they depend on the workload.
+        n_active_parameters: Parameters used for one token (mixture of experts).
+        flops_per_token: FLOP per token of one forward pass; 2 per active parameter if ``None``.
+        runnable: Whether the calibration suite can build it.
+    """
+
+    name: str
+    family: Family
+    features: str | None = None
+    head: str | None = None
+    checkpoint: str | None = None
+    revision: str | None = None
+    n_parameters: float | None = None
+    n_active_parameters: float | None = None
+    flops_per_token: float | None = None
+    languages: tuple[str, ...] = ()
+    licence: str | None = None
+    runnable: bool = False
+    notes: str | None = None
+
+
+class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One observation of one candidate on one workload and device, in one phase.
+
+    The fields of `KEY` identify it; two rows with equal keys and unequal content conflict.
+
+    Attributes:
+        run_id: Names the run that made the row; importing it twice stores it once.
+        source: Who measured: a publication's short name or ``calibration``.
+        host: The machine around the device, in words.
+        n_devices: Devices whose energy is counted; `n_active_devices` of them did the work.
+        batch_size: Texts per call (a source may print a mean).
+        repeat_group: Separates rows of one setup that a source lists more than once.
+        n_items: Texts in the window; `runtime_s` its seconds.
+        gpu_j: Joules of the GPUs in the window; likewise for the other `COMPONENTS`. Each has
+            a label: ``measured`` (counter or meter), ``modelled`` (power was assumed).
+        total_j: A published total that cannot be split; `total_low_j`/`total_high_j` bound it
+            (a published "<0.01 Wh" has only the high one). `total_scope` is the source's own
+            word for what it covers.
+        idle_w: Watts of the same scope before the run; `idle_resident_w` with the model loaded.
+        tokens_mean: Mean tokens per text.
+        n_parameters: Parameters of the fitted model where the candidate leaves them open.
+        flops_per_item: FLOP per text as the source states it.
+        accuracy: Share of `n_test` items answered right, on `accuracy_split`.
+        contamination: Why the accuracy may be too good, where that is suspected.
+        flags: Short words about the window: ``startup-in-window``, ``idle-devices-in-total``,
+            ``unstable``, ``suspect``, ``llm`` ...
+        fingerprint: JSON of what moves energy: driver, power limit, libraries, data sha256.
+        reference: Where in the source the figure stands.
+        measured_at: ISO 8601 date or time of the measurement (of publication, for figures).
+    """
+
+    run_id: str
+    source: str
+    workload: str
+    candidate: str
+    device: str
+    host: str | None = None
+    n_devices: int | None = None
+    n_nodes: int | None = None
+    phase: Phase = "inference"
+    scenario: Scenario = "unstated"
+    precision: str | None = None
+    batch_size: float | None = None
+    repeat_group: str | None = None
+
+    n_items: float
+    runtime_s: float | None = None
+    latency_p50_ms: float | None = None
+    latency_p95_ms: float | None = None
+    gpu_j: float | None = None
+    gpu_label: Label | None = None
+    cpu_j: float | None = None
+    cpu_label: Label | None = None
+    dram_j: float | None = None
+    dram_label: Label | None = None
+    npu_j: float | None = None
+    npu_label: Label | None = None
+    board_j: float | None = None
+    board_label: Label | None = None
+    wall_j: float | None = None
+    wall_label: Label | None = None
+    total_j: float | None = None
+    total_low_j: float | None = None
+    total_high_j: float | None = None
+    total_scope: str | None = None
+    total_label: Label | None = None
+    idle_w: float | None = None
+    idle_resident_w: float | None = None
+    power_limit_w: float | None = None
+    n_active_devices: int | None = None
+    tokens_mean: float | None = None
+    n_parameters: float | None = None
+    flops_per_item: float | None = None
+    peak_memory_mb: float | None = None
+    repeats: int | None = None
+    cv: float | None = None
+    accuracy: float | None = None
+    accuracy_split: str | None = None
+    macro_f1: float | None = None
+    n_test: int | None = None
+    contamination: str | None = None
+    flags: tuple[str, ...] = ()
+    fingerprint: str | None = None
+    meter: str | None = None
+    citation: str | None = None
+    reference: str | None = None
+    licence: str | None = None
+    measured_at: str | None = None
+    notes: str | None = None
+
+
+KEY = (
+    "run_id",
+    "source",
+    "workload",
+    "candidate",
+    "device",
+    "host",
+    "n_devices",
+    "n_nodes",
+    "phase",
+    "scenario",
+    "precision",
+    "batch_size",
+    "repeat_group",
+)
+"""What identifies a measurement."""
+
+SETUP = tuple(field for field in KEY if field != "run_id")
+"""What identifies a setup: of its rows the newest counts, the others are its history."""
+
+
+class Estimate(msgspec.Struct, frozen=True, kw_only=True):
+    """A number with its 90 % interval and where it came from; `low` <= `value` <= `high`."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    basis: Basis
+    label: Label | None = None
+
+
+class RunFile(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows that belong together and the records that came with them, as one unit of writing."""
+
+    measurements: tuple[Measurement, ...]
+    devices: tuple[Device, ...] = ()
+    workloads: tuple[Workload, ...] = ()
+    candidates: tuple[Candidate, ...] = ()

@@ -1,0 +1,178 @@
+"""Run files in and out: one flat table as CSV or Parquet, chosen by the name's ending.
+
+What may stand in it is `catalog.schema`'s to say. Texts of a data set never do.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from catalog.errors import BadRunFileError, Problem
+from catalog.records import Candidate, Device, Measurement, RunFile, Workload
+from catalog.schema import DESCRIBED, Known, validate
+
+Format = Literal["csv", "parquet"]
+MAX_ROWS = 2_000_000
+MAX_COLUMNS = 200
+MAX_UNPACKED_BYTES = 4 * 1024**3
+_PARQUET_MAGIC = b"PAR1"
+
+
+def format_of(name: str) -> Format:
+    """The format a file name stands for.
+
+    Raises:
+        BadRunFileError: The ending is neither ``.csv`` nor ``.parquet``.
+    """
+    ending = Path(name).suffix.lower().removeprefix(".")
+    if ending == "csv":
+        return "csv"
+    if ending in ("parquet", "pq"):
+        return "parquet"
+    raise BadRunFileError(name, [Problem(None, None, "name must end in .csv or .parquet")])
+
+
+def _too_large(rows: int, columns: int, unpacked: int = 0) -> str | None:
+    """Why a table is refused before it is unpacked."""
+    if columns > MAX_COLUMNS:
+        return f"{columns} columns; at most {MAX_COLUMNS} are allowed"
+    if rows > MAX_ROWS:
+        return f"{rows} rows; at most {MAX_ROWS} are allowed"
+    if unpacked > MAX_UNPACKED_BYTES:
+        return f"{unpacked} bytes unpacked; at most {MAX_UNPACKED_BYTES} are allowed"
+    return None
+
+
+def _csv(content: bytes) -> pd.DataFrame:
+    """A CSV table, every cell as text."""
+    _refuse_shape(content)
+    return pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False, encoding="utf-8")
+
+
+def _refuse_shape(content: bytes) -> None:
+    """Sizes, and ragged rows: pandas fills short ones and takes a surplus first cell as index."""
+    try:
+        rows = (row for row in csv.reader(io.StringIO(content.decode(), newline="")) if row)
+        width = len(next(rows, ()))
+        if reason := _too_large(0, width):
+            raise ValueError(reason)
+        for number, row in enumerate(rows, start=1):
+            if len(row) != width:
+                raise ValueError(f"row {number} has {len(row)} cells, the header {width}")
+            if reason := _too_large(number, width):
+                raise ValueError(reason)
+    except csv.Error as error:
+        raise ValueError(str(error)) from error
+
+
+def _holds_cells(kind: pa.DataType) -> bool:
+    """Whether a Parquet type holds one text, number, truth value or time in each cell."""
+    if pa.types.is_dictionary(kind):
+        return _holds_cells(kind.value_type)
+    text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    time = pa.types.is_timestamp(kind) or pa.types.is_date(kind)
+    return bool(text or number or time or pa.types.is_boolean(kind) or pa.types.is_null(kind))
+
+
+def _parquet(content: bytes) -> pd.DataFrame:
+    """A Parquet table; sizes are read from its footer first."""
+    if not content.startswith(_PARQUET_MAGIC):
+        raise ValueError("is not a Parquet file")
+    file = pq.ParquetFile(io.BytesIO(content))
+    groups = range(file.metadata.num_row_groups)
+    unpacked = sum(file.metadata.row_group(group).total_byte_size for group in groups)
+    if reason := _too_large(file.metadata.num_rows, file.metadata.num_columns, unpacked):
+        raise ValueError(reason)
+    names = file.schema_arrow.names
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"columns {', '.join(twice)} are there twice")
+    for field in file.schema_arrow:
+        measured = field.name in Measurement.__struct_fields__  # which hold no truth values
+        if not _holds_cells(field.type) or (measured and pa.types.is_boolean(field.type)):
+            raise ValueError(f"column {field.name!r} is {field.type}, neither text nor number")
+    table = file.read()
+    table.validate(full=True)  # texts are UTF-8
+    frame: pd.DataFrame = table.to_pandas(ignore_metadata=True)
+    return frame
+
+
+def parse(content: bytes, form: Format, known: Known, name: str = "run file") -> RunFile:
+    """Reads and checks the bytes of a run file.
+
+    Raises:
+        BadRunFileError: Unreadable, or off the schema; names every row and column.
+    """
+    try:
+        frame = _csv(content) if form == "csv" else _parquet(content)
+    except (ValueError, OSError, ArithmeticError, pa.ArrowException) as error:
+        message = f"cannot be read as {form}: {f'{error}'.partition(chr(10))[0]}"
+        raise BadRunFileError(name, [Problem(None, None, message)]) from error
+    return validate(frame, known, name)
+
+
+def read(path: Path, known: Known) -> RunFile:
+    """Reads and checks a run file from disk.
+
+    Raises:
+        BadRunFileError: See `parse`.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise BadRunFileError(str(path), [Problem(None, None, error.strerror or "?")]) from error
+    return parse(content, format_of(path.name), known, str(path))
+
+
+def _cells(record: Any, prefix: str = "") -> dict[str, Any]:
+    """A record as flat cells; tuples are joined with ``;``."""
+    return {
+        f"{prefix}{field}": ";".join(value) if isinstance(value, tuple) else value
+        for field in record.__struct_fields__
+        if (value := getattr(record, field)) not in (None, ())
+    }
+
+
+def to_frame(
+    rows: Iterable[Measurement],
+    describe: Mapping[str, Mapping[str, Device | Workload | Candidate]] | None = None,
+) -> pd.DataFrame:
+    """Measurements as a flat table in the order of the record's fields.
+
+    Args:
+        rows: What to write.
+        describe: For ``device``, ``workload`` and ``candidate`` the records whose description
+            goes into each row, so that another catalog can read it.
+    """
+    table = []
+    for row in rows:
+        cells = _cells(row)
+        for prefix in DESCRIBED:
+            record = (describe or {}).get(prefix, {}).get(getattr(row, prefix))
+            if record is not None:
+                described = _cells(record, f"{prefix}_")
+                described.pop(f"{prefix}_name")
+                cells |= described
+        table.append(cells)
+    order = [field.name for field in msgspec.structs.fields(Measurement)]
+    frame = pd.DataFrame(table)
+    extra = sorted(str(column) for column in frame if column not in order)
+    return frame[[column for column in order if column in frame] + extra]
+
+
+def dump(frame: pd.DataFrame, form: Format) -> bytes:
+    """A table of `to_frame` as the bytes of a file."""
+    if form == "csv":
+        return frame.to_csv(index=False, lineterminator="\n").encode()
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False)
+    return buffer.getvalue()

@@ -1,0 +1,142 @@
+"""The catalog as one immutable value: bundled figures joined with what the store holds.
+
+Everything that answers a question reads a snapshot, so an answer is pinned to its `digest`.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from catalog import bundled
+from catalog.errors import UnknownNameError
+from catalog.records import SETUP, Candidate, Device, Measurement, Workload
+from catalog.registry import DEFAULT_WORKLOAD, WORKLOADS
+from catalog.store import Store, digest_of
+
+
+def _newest(rows: Sequence[Measurement]) -> tuple[Measurement, ...]:
+    """Of the rows of each setup the newest; a later row wins a tie."""
+    newest: dict[tuple[object, ...], Measurement] = {}
+    for row in rows:
+        setup = tuple(getattr(row, name) for name in SETUP)
+        before = newest.get(setup)
+        if before is None or (row.measured_at or "") >= (before.measured_at or ""):
+            newest[setup] = row
+    return tuple(newest.values())
+
+
+class Snapshot:
+    """An immutable view of the catalog.
+
+    Args:
+        measurements: All rows, history included.
+        devices: Records by name, likewise `workloads` and `candidates`.
+        digest: SHA-256 of the content.
+        version: The store's version it was read at.
+
+    Attributes:
+        current: Of each setup the newest row; the others are superseded.
+    """
+
+    def __init__(
+        self,
+        *,
+        measurements: Sequence[Measurement],
+        devices: Mapping[str, Device],
+        workloads: Mapping[str, Workload],
+        candidates: Mapping[str, Candidate],
+        digest: str,
+        version: int = 0,
+    ) -> None:
+        self.measurements = tuple(measurements)
+        self.devices = MappingProxyType(dict(devices))
+        self.workloads = MappingProxyType(dict(workloads))
+        self.candidates = MappingProxyType(dict(candidates))
+        self.digest, self.version = digest, version
+        self.current = _newest(self.measurements)
+
+    @functools.cached_property
+    def by_workload(self) -> Mapping[str, tuple[Measurement, ...]]:
+        """Current rows by workload."""
+        found: defaultdict[str, list[Measurement]] = defaultdict(list)
+        for row in self.current:
+            found[row.workload].append(row)
+        return MappingProxyType({name: tuple(rows) for name, rows in found.items()})
+
+    @functools.cached_property
+    def _aliases(self) -> Mapping[str, str]:
+        """Folded device names and aliases -> name; a name wins, an ambiguous alias drops out."""
+        owners: defaultdict[str, set[str]] = defaultdict(set)
+        for device in self.devices.values():
+            for alias in device.aliases:
+                owners[alias.casefold()].add(device.name)
+        unique = {alias: owner for alias, (owner, *more) in owners.items() if not more}
+        return unique | {name.casefold(): name for name in self.devices}
+
+    def device(self, name: str) -> Device:
+        """A device by name or by an alias that is nobody else's.
+
+        Raises:
+            UnknownNameError: Names the nearest ones.
+        """
+        found = self._aliases.get(name.casefold())
+        if found is None:
+            raise UnknownNameError("device", name, self.devices)
+        return self.devices[found]
+
+    def workload(self, name: str) -> Workload:
+        """A workload by name.
+
+        Raises:
+            UnknownNameError: Names the nearest ones.
+        """
+        if name not in self.workloads:
+            raise UnknownNameError("workload", name, self.workloads)
+        return self.workloads[name]
+
+    def tasks(self) -> Mapping[str, tuple[str, ...]]:
+        """Task -> its workloads that are declared or have an accuracy, the default first."""
+        return self._tasks
+
+    @functools.cached_property
+    def _tasks(self) -> Mapping[str, tuple[str, ...]]:
+        """See `tasks`."""
+        judged = {row.workload for row in self.current if row.accuracy is not None}
+        judged |= {workload.name for workload in WORKLOADS}
+        found: defaultdict[str, list[str]] = defaultdict(list)
+        for workload in self.workloads.values():
+            if workload.name in judged:
+                found[workload.task].append(workload.name)
+        return {
+            task: tuple(sorted(names, key=lambda n: (n != DEFAULT_WORKLOAD.get(task), n)))
+            for task, names in sorted(found.items())
+        }
+
+
+def load(store: Store | None = None) -> Snapshot:
+    """Reads bundled figures and `store` (nothing of a store that is not there).
+
+    Raises:
+        CatalogUnreadableError: The store cannot be read.
+    """
+    version = store.version() if store else 0
+    own = store.measurements() if store else []
+    declared = store.declarations() if store else {"device": {}, "workload": {}, "candidate": {}}
+    total = hashlib.sha256(bundled.digest().encode())
+    for digest in sorted(digest_of(row) for row in own):
+        total.update(digest.encode())
+    for kind, records in sorted(declared.items()):
+        for name, record in sorted(records.items()):
+            total.update(f"{kind}\0{name}\0{record!r}\0".encode())
+    return Snapshot(
+        measurements=(*bundled.measurements(), *own),
+        devices=declared["device"] | bundled.devices(),
+        workloads=declared["workload"] | bundled.workloads(),
+        candidates=declared["candidate"] | bundled.candidates(),
+        digest=total.hexdigest(),
+        version=version,
+    )

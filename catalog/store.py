@@ -1,0 +1,345 @@
+"""The store: measurements in a database by URL, SQLite (WAL) unless told otherwise.
+
+It holds what users measured; the bundled figures stay in their files and are joined to it by
+`catalog.snapshot`. Writing is all or nothing and can be repeated: a row that is already there
+is skipped, one with the same key and other content is a conflict.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import platformdirs
+import sqlalchemy as sa
+from sqlalchemy import event
+
+from catalog.errors import CatalogUnreadableError, ConflictError
+from catalog.records import KEY, SETUP, Candidate, Device, Measurement, RunFile, Workload
+
+HEAD = "0001"
+"""The newest migration; a database that stands there needs none."""
+_CHUNK = 500
+_KINDS: dict[str, Any] = {"device": Device, "workload": Workload, "candidate": Candidate}
+
+metadata = sa.MetaData()
+
+
+def _type_of(field: msgspec.structs.FieldInfo) -> Any:
+    """The column type of one field of `Measurement`."""
+    text = str(field.type)
+    if "float" in text:
+        return sa.Double()
+    return sa.BigInteger() if "int" in text else sa.Text()
+
+
+measurement = sa.Table(
+    "measurement",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True),
+    sa.Column("key", sa.String(64), nullable=False, unique=True),
+    sa.Column("setup", sa.String(64), nullable=False, index=True),
+    sa.Column("digest", sa.String(64), nullable=False),
+    *(
+        sa.Column(field.name, _type_of(field), nullable=not field.required)
+        for field in msgspec.structs.fields(Measurement)
+    ),
+)
+declaration = sa.Table(
+    "declaration",
+    metadata,
+    sa.Column("kind", sa.String(16), primary_key=True),
+    sa.Column("name", sa.Text(), primary_key=True),
+    sa.Column("record", sa.Text(), nullable=False),
+)
+token = sa.Table(
+    "token",
+    metadata,
+    sa.Column("hash", sa.String(64), primary_key=True),
+    sa.Column("scope", sa.String(16), nullable=False),
+    sa.Column("created_at", sa.Text(), nullable=False),
+    sa.Column("revoked_at", sa.Text()),
+)
+catalog_version = sa.Table(
+    "catalog_version",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("version", sa.BigInteger, nullable=False),
+)
+
+_FIELDS = [field.name for field in msgspec.structs.fields(Measurement)]
+
+
+class Added(msgspec.Struct, frozen=True, kw_only=True):
+    """What one write did: rows stored now and rows that were there already."""
+
+    inserted: int
+    present: int
+
+
+def default_url() -> str:
+    """SQLite in the user's data directory."""
+    return f"sqlite:///{platformdirs.user_data_path('joulewise') / 'catalog.sqlite'}"
+
+
+def _hash(row: Measurement, names: Iterable[str]) -> str:
+    """SHA-256 of some fields of a row; 32 and 32.0 are the same number."""
+    values = [getattr(row, name) for name in names]
+    plain = [float(value) if isinstance(value, int) else value for value in values]
+    return hashlib.sha256(msgspec.json.encode(plain)).hexdigest()
+
+
+def key_of(row: Measurement) -> str:
+    """Hash of the fields that identify a row."""
+    return _hash(row, KEY)
+
+
+def setup_of(row: Measurement) -> str:
+    """Hash of the fields that identify a row's setup."""
+    return _hash(row, SETUP)
+
+
+def digest_of(row: Measurement) -> str:
+    """Hash of everything a row says."""
+    return _hash(row, _FIELDS)
+
+
+def _cells(row: Measurement) -> dict[str, Any]:
+    """A record as the cells of its table row."""
+    cells = {name: getattr(row, name) for name in _FIELDS}
+    cells["flags"] = ";".join(row.flags) or None
+    return cells | {"key": key_of(row), "setup": setup_of(row), "digest": digest_of(row)}
+
+
+def _record(cells: Sequence[Any]) -> Measurement:
+    """A table row (in the order of `_FIELDS`) as its record."""
+    given = dict(zip(_FIELDS, cells, strict=True))
+    given["flags"] = tuple(given["flags"].split(";")) if given["flags"] else ()
+    return Measurement(**given)
+
+
+def _chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    """A sequence in pieces a database takes as parameters of one statement."""
+    for start in range(0, len(items), _CHUNK):
+        yield items[start : start + _CHUNK]
+
+
+def _engine(url: str) -> sa.Engine:
+    """An engine for a database URL; PostgreSQL through psycopg 3, SQLite in WAL mode."""
+    try:
+        parsed = sa.make_url(url)
+        parsed.get_dialect()
+    except (sa.exc.ArgumentError, ValueError) as error:
+        raise CatalogUnreadableError(
+            "JOULEWISE_CATALOG is no database URL; use e.g. sqlite:////var/lib/joulewise.sqlite "
+            "or postgresql://user@host/name"
+        ) from error
+    if parsed.drivername == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.get_backend_name() != "sqlite":
+        return sa.create_engine(parsed, pool_pre_ping=True)
+    engine = sa.create_engine(parsed, connect_args={"timeout": 60})
+
+    @event.listens_for(engine, "connect")
+    def _pragmas(connection: Any, _: Any) -> None:
+        for pragma in ("journal_mode=WAL", "synchronous=FULL"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    return engine
+
+
+class Store:
+    """A catalog's database.
+
+    Args:
+        url: Database URL; the default is SQLite in the user's data directory.
+
+    Raises:
+        CatalogUnreadableError: The URL is malformed or its driver is not installed.
+    """
+
+    def __init__(self, url: str | None = None) -> None:
+        self.url = url or default_url()
+        try:
+            self.engine = _engine(self.url)
+        except ImportError as error:
+            raise CatalogUnreadableError(
+                f"the driver {error.name} is missing; install joulewise[postgres]"
+            ) from error
+
+    @property
+    def file(self) -> Path | None:
+        """The SQLite file; ``None`` for a server or a database in memory."""
+        url = self.engine.url
+        in_memory = url.database in (None, "", ":memory:")
+        return (
+            Path(str(url.database))
+            if url.get_backend_name() == "sqlite" and not in_memory
+            else None
+        )
+
+    @contextmanager
+    def _connection(self, *, write: bool = False) -> Iterator[sa.Connection]:
+        """A connection whose database errors come with a remedy."""
+        try:
+            with self.engine.begin() if write else self.engine.connect() as connection:
+                yield connection
+        except (sa.exc.DatabaseError, sa.exc.InterfaceError) as error:
+            shown = self.engine.url.render_as_string(hide_password=True)
+            raise CatalogUnreadableError(
+                f"the catalog at {shown} cannot be used: {str(error.orig).strip()}; check the "
+                "disk and rights, or restore it (joulewise catalog import) into a new database"
+            ) from error
+
+    def is_there(self) -> bool:
+        """Whether the database has a catalog; never creates one."""
+        if self.file is not None and not self.file.exists():
+            return False
+        with self._connection() as connection:
+            return sa.inspect(connection).has_table("alembic_version")
+
+    def revision(self) -> str | None:
+        """The migration the database stands at."""
+        if not self.is_there():
+            return None
+        with self._connection() as connection:
+            revision: str | None = connection.scalar(
+                sa.text("SELECT version_num FROM alembic_version")
+            )
+            return revision
+
+    def migrate(self) -> None:
+        """Creates the tables or brings them up to date; harmless when they are.
+
+        Raises:
+            CatalogUnreadableError: The database cannot be written, or a newer version made it.
+        """
+        stands_at = self.revision()
+        if stands_at == HEAD:
+            return
+        if stands_at is not None and stands_at > HEAD:
+            raise CatalogUnreadableError(
+                f"the catalog stands at migration {stands_at}, newer than the {HEAD} of this "
+                "version; update joulewise"
+            )
+        import alembic.command
+        import alembic.config
+
+        if self.file is not None:
+            try:
+                self.file.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise CatalogUnreadableError(
+                    f"no folder for the catalog {self.file}: {error.strerror}; "
+                    "name another one in JOULEWISE_CATALOG"
+                ) from error
+        config = alembic.config.Config()
+        config.set_main_option("script_location", str(files("catalog") / "migrations"))
+        with self._connection(write=True) as connection:
+            if connection.dialect.name == "sqlite":
+                connection.exec_driver_sql("BEGIN IMMEDIATE")  # one process migrates at a time
+            else:
+                connection.execute(sa.text("SELECT pg_advisory_xact_lock(7046029254386353131)"))
+            config.attributes["connection"] = connection
+            alembic.command.upgrade(config, HEAD)
+
+    def version(self) -> int:
+        """A number that grows with every change; 0 for a database without a catalog."""
+        if not self.is_there():
+            return 0
+        with self._connection() as connection:
+            return int(connection.scalar(sa.select(catalog_version.c.version)) or 0)
+
+    def add(self, run: RunFile) -> Added:
+        """Writes a run: all of it or nothing, and at most once.
+
+        Raises:
+            ConflictError: A row or declaration is there with other content.
+            CatalogUnreadableError: The database cannot be written.
+        """
+        rows = list({(cells := _cells(row))["digest"]: cells for row in run.measurements}.values())
+        keys = {row["key"]: row["digest"] for row in rows}
+        with self._connection(write=True) as connection:
+            # Writers queue on this row, so that what is checked below stays true.
+            connection.execute(
+                catalog_version.update().values(version=catalog_version.c.version + 1)
+            )
+            there = self._digests(connection, list(keys))
+            expected = keys | there
+            changed = [r for r in rows if expected[r["key"]] != r["digest"]]
+            if changed:
+                raise ConflictError(
+                    f"{len(changed)} row(s) are there already with other content, nothing stored; "
+                    f"first: run_id {changed[0]['run_id']!r}, candidate "
+                    f"{changed[0]['candidate']!r}, workload {changed[0]['workload']!r}; "
+                    "give a new measurement a new run_id"
+                )
+            new = [row for row in rows if row["key"] not in there]
+            declared = self._declare(connection, run)
+            for chunk in _chunks(new):
+                connection.execute(measurement.insert(), list(chunk))
+            if not new and not declared:
+                connection.rollback()
+        return Added(inserted=len(new), present=len(run.measurements) - len(new))
+
+    @staticmethod
+    def _digests(connection: sa.Connection, keys: Sequence[str]) -> dict[str, str]:
+        """Digests of those of `keys` that are stored."""
+        columns = sa.select(measurement.c.key, measurement.c.digest)
+        found: dict[str, str] = {}
+        for chunk in _chunks(keys):
+            for key, digest in connection.execute(columns.where(measurement.c.key.in_(chunk))):
+                found[key] = digest
+        return found
+
+    @staticmethod
+    def _declare(connection: sa.Connection, run: RunFile) -> int:
+        """Stores new declarations; how many there were."""
+        stored = {
+            (kind, name): record
+            for kind, name, record in connection.execute(sa.select(declaration))
+        }
+        new = []
+        for kind, records in (
+            ("device", run.devices),
+            ("workload", run.workloads),
+            ("candidate", run.candidates),
+        ):
+            for record in records:
+                text = msgspec.json.encode(record).decode()
+                before = stored.get((kind, record.name))
+                if before is None:
+                    new.append({"kind": kind, "name": record.name, "record": text})
+                elif before != text:
+                    raise ConflictError(
+                        f"{kind} {record.name!r} is in the catalog with another description, "
+                        "nothing stored; give it another name"
+                    )
+        if new:
+            connection.execute(declaration.insert(), new)
+        return len(new)
+
+    def measurements(self) -> list[Measurement]:
+        """Every stored row, oldest first."""
+        if not self.is_there():
+            return []
+        query = sa.select(*(measurement.c[name] for name in _FIELDS)).order_by(measurement.c.id)
+        with self._connection() as connection:
+            return [_record(tuple(cells)) for cells in connection.execute(query)]
+
+    def declarations(self) -> dict[str, dict[str, Any]]:
+        """Stored records by kind (``device``, ``workload``, ``candidate``) and name."""
+        found: dict[str, dict[str, Any]] = {kind: {} for kind in _KINDS}
+        if not self.is_there():
+            return found
+        with self._connection() as connection:
+            for kind, name, record in connection.execute(
+                sa.select(declaration).order_by(declaration.c.name)
+            ):
+                found[kind][name] = msgspec.json.decode(record, type=_KINDS[kind])
+        return found

@@ -1,0 +1,58 @@
+"""Tests of `catalog.registry` and `catalog.errors`: the declarations hang together."""
+
+from __future__ import annotations
+
+import re
+
+from catalog import bundled
+from catalog.errors import BadRunFileError, Problem, UnknownNameError
+from catalog.registry import CANDIDATES, DEFAULT_WORKLOAD, WORKLOADS
+
+
+def test_names_are_unique_and_kebab_case() -> None:
+    """A candidate's name is features then head, in kebab-case, and means one candidate."""
+    names = [candidate.name for candidate in CANDIDATES]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch(r"[a-z0-9.]+(-[a-z0-9.]+)*", name) for name in names)
+    workloads = [workload.name for workload in WORKLOADS]
+    assert len(set(workloads)) == len(workloads)
+
+
+def test_every_default_workload_is_declared_for_its_task() -> None:
+    """The default of a task exists and belongs to that task."""
+    declared = {workload.name: workload.task for workload in WORKLOADS}
+    assert {name: task for task, name in DEFAULT_WORKLOAD.items()}.items() <= declared.items()
+
+
+def test_every_candidate_can_be_run_and_is_pinned() -> None:
+    """What the registry declares is runnable; weights are pinned by a full commit."""
+    for candidate in CANDIDATES:
+        assert candidate.runnable
+        assert candidate.features
+        if candidate.checkpoint is not None:
+            assert re.fullmatch(r"[0-9a-f]{40}", candidate.revision or "")
+            assert candidate.n_parameters
+
+
+def test_the_registry_wins_over_the_published_names() -> None:
+    """A declaration replaces a published description of the same name."""
+    assert {c.name: bundled.candidates()[c.name] for c in CANDIDATES} == {
+        c.name: c for c in CANDIDATES
+    }
+    assert all(bundled.workloads()[w.name] == w for w in WORKLOADS)
+
+
+def test_an_unknown_name_lists_what_exists_when_nothing_is_near() -> None:
+    """Without a near name the message shows what there is."""
+    error = UnknownNameError("task", "zzz", ["sentiment", "topic", "topic"])
+    assert error.known == ["sentiment", "topic"]
+    assert error.nearest == []
+    assert str(error) == "unknown task 'zzz'; known: sentiment, topic"
+
+
+def test_a_long_list_of_problems_is_cut_in_the_text_only() -> None:
+    """The message stays readable; the problems are all there."""
+    error = BadRunFileError("f", [Problem(i, "c", "wrong") for i in range(1, 81)])
+    assert len(error.problems) == 80
+    assert str(error).endswith("... and 30 more")
+    assert "row 1 column 'c': wrong" in str(error)

@@ -1,0 +1,124 @@
+"""Tests of `catalog.snapshot`: one immutable value whose digest pins an answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from catalog import snapshot
+from catalog.errors import UnknownNameError
+from catalog.records import Device, Measurement, RunFile, Workload
+from catalog.snapshot import Snapshot
+from catalog.store import Store
+
+
+def row(run_id: str, **values: Any) -> Measurement:
+    """A measurement."""
+    cells = {
+        "source": "me",
+        "workload": "sst2",
+        "candidate": "bow-logistic",
+        "device": "A",
+        "n_items": 1.0,
+    }
+    return Measurement(run_id=run_id, **(cells | values))
+
+
+def view(*rows: Measurement, devices: tuple[Device, ...] = ()) -> Snapshot:
+    """A snapshot of these rows and devices."""
+    return Snapshot(
+        measurements=rows,
+        devices={device.name: device for device in devices},
+        workloads={"sst2": Workload(name="sst2", task="sentiment")},
+        candidates={},
+        digest="d",
+    )
+
+
+def stored(path: Path, *runs: RunFile) -> Snapshot:
+    """The snapshot of a store that was given some runs."""
+    store = Store(f"sqlite:///{path}")
+    store.migrate()
+    for run in runs:
+        store.add(run)
+    found = snapshot.load(store)
+    store.engine.dispose()
+    return found
+
+
+def test_the_digest_follows_content_and_not_order(tmp_path: Path) -> None:
+    """The same rows in another order are the same catalog; one more row or record is another."""
+    rows = [row(f"r{i}", device="NVIDIA A30") for i in range(5)]
+    shuffled = [rows[i] for i in (3, 0, 4, 1, 2)]
+    device = Device(name="Mine", kind="cpu")
+    one = stored(tmp_path / "a", *(RunFile(measurements=(r,)) for r in rows))
+    two = stored(tmp_path / "b", *(RunFile(measurements=(r,)) for r in shuffled))
+    fewer = stored(tmp_path / "c", RunFile(measurements=tuple(rows[:4])))
+    told = stored(tmp_path / "d", RunFile(measurements=tuple(rows), devices=(device,)))
+    assert one.digest == two.digest
+    digests = {one.digest, fewer.digest, told.digest, snapshot.load().digest}
+    assert len(digests) == 4
+
+
+def test_the_store_joins_the_bundled_figures(tmp_path: Path) -> None:
+    """A user's rows stand beside the bundled ones, and a bundled device keeps its figures."""
+    alone = snapshot.load()
+    false = Device(name="NVIDIA A30", kind="cpu")
+    both = stored(tmp_path / "a", RunFile(measurements=(row("x"),), devices=(false,)))
+    assert both.measurements == (*alone.measurements, row("x"))
+    assert both.devices["NVIDIA A30"] == alone.devices["NVIDIA A30"]
+    assert (alone.version, both.version) == (0, 1)
+
+
+def test_a_newer_row_supersedes_an_older_one_of_its_setup() -> None:
+    """The newest counts whatever the order of import; the older stays in the history."""
+    old, new = row("1", measured_at="2025-01-01"), row("2", measured_at="2026-01-01")
+    other = row("3", measured_at="2024-01-01", batch_size=8.0)
+    undated = row("4")
+    for rows in ((old, new, other), (new, old, other), (new, undated, other)):
+        assert set(view(*rows).current) == {new, other}
+        assert view(*rows).measurements == rows
+    assert view(old, row("5", measured_at="2025-01-01")).current[0].run_id == "5"
+
+
+def test_a_device_is_found_by_name_and_by_its_own_alias() -> None:
+    """Case does not matter; an alias of two devices is nobody's; a name goes before an alias."""
+    one = Device(name="One", kind="gpu", aliases=("first", "shared"))
+    two = Device(name="Two", kind="gpu", aliases=("second", "SHARED", "one"))
+    found = view(devices=(one, two))
+    assert found.device("ONE") == one
+    assert found.device("Second") == two
+    with pytest.raises(UnknownNameError) as caught:
+        found.device("shared")
+    assert caught.value.kind == "device"
+
+
+def test_an_unknown_name_offers_the_nearest() -> None:
+    """A typing error is answered with what was meant."""
+    catalog = snapshot.load()
+    with pytest.raises(UnknownNameError) as caught:
+        catalog.device("NVIDIA A 30")
+    assert "NVIDIA A30" in caught.value.nearest
+    with pytest.raises(UnknownNameError) as caught:
+        catalog.workload("sst-2")
+    assert "sst2" in caught.value.nearest
+    assert "did you mean" in str(caught.value)
+
+
+def test_tasks_can_be_answered_and_start_with_their_default() -> None:
+    """A task is listed when a workload of it is declared or judged; the default comes first."""
+    catalog = snapshot.load()
+    judged = {r.workload for r in catalog.current if r.accuracy is not None}
+    tasks = catalog.tasks()
+    assert tasks["sentiment"][0] == "sst2"
+    assert "chat" not in tasks
+    assert judged <= {name for names in tasks.values() for name in names}
+    assert "sst2-padded-128" not in tasks["sentiment"]
+
+
+def test_a_snapshot_cannot_be_changed() -> None:
+    """Answers from one snapshot agree because nothing in it moves."""
+    with pytest.raises(TypeError):
+        snapshot.load().devices["X"] = Device(name="X", kind="cpu")  # type: ignore[index]
