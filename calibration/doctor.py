@@ -1,0 +1,165 @@
+"""What can be measured on this machine, by which counter, what is missing and the remedy."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from calibration.hub import folder_from_environment, local_checkpoint
+from calibration.meters import Zone, rapl_zones
+from calibration.probe import Gpu, Machine, cpu_device, gpu_device, read_machine
+from calibration.tables import WorkloadError
+from calibration.workloads import places
+from catalog.registry import MINILM, MINILM_REVISION
+from catalog.snapshot import Snapshot
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that was looked at.
+
+    Attributes:
+        what: The thing, in a word or two.
+        ok: Whether it serves.
+        detail: What was found.
+        remedy: What would mend it; ``None`` where nothing needs or can be done.
+        counter: Whether this is a hardware energy counter.
+    """
+
+    what: str
+    ok: bool
+    detail: str
+    remedy: str | None = None
+    counter: bool = False
+
+
+def _device(machine: Machine, snapshot: Snapshot) -> Finding:
+    """What questions about this machine will be answered for."""
+    device = gpu_device(machine, snapshot) or cpu_device(machine, snapshot)
+    listed = device.status != "probed"
+    return Finding(
+        what="device",
+        ok=True,
+        detail=f"{device.name} ({machine.words()})"
+        + ("" if listed else "; not in the device table, so its data-sheet figures are missing"),
+    )
+
+
+def _nvml(gpus: tuple[Gpu, ...]) -> Iterator[Finding]:
+    """NVIDIA GPUs and their energy counters."""
+    if importlib.util.find_spec("pynvml") is None:
+        remedy = "install joulewise[calibration] if this machine has an NVIDIA GPU"
+        yield Finding(
+            what="NVML", ok=False, detail="pynvml is not installed", remedy=remedy, counter=True
+        )
+    elif not gpus:
+        yield Finding(what="NVML", ok=False, detail="no NVIDIA GPU or driver answers", counter=True)
+    for index, gpu in enumerate(gpus):
+        counted = gpu.total_energy_counter
+        detail = "total-energy counter readable" if counted else "no total-energy counter"
+        yield Finding(
+            what=f"NVML GPU {index}", ok=counted, detail=f"{gpu.name}: {detail}", counter=True
+        )
+
+
+def _rapl(zones: list[Zone], machine: Machine) -> Iterator[Finding]:
+    """RAPL domains and who may read them."""
+    if not zones:
+        why = f"hidden by the hypervisor ({machine.hypervisor})" if machine.hypervisor else "absent"
+        remedy = (
+            "run on bare metal, or have the host pass its energy counters through"
+            if machine.hypervisor
+            else "load the kernel module intel_rapl_common (Linux on Intel or AMD)"
+        )
+        yield Finding(
+            what="RAPL",
+            ok=False,
+            detail=f"no powercap domain: {why}",
+            remedy=remedy,
+            counter=True,
+        )
+    for zone in zones:
+        yield Finding(
+            what=f"RAPL {zone.name}",
+            ok=zone.readable,
+            detail=f"{zone.path}/energy_uj " + ("readable" if zone.readable else "not readable"),
+            remedy=None if zone.readable else f"sudo chmod a+r {zone.path}/energy_uj",
+            counter=zone.name.startswith("package"),
+        )
+
+
+def _library(name: str, serves: str) -> Finding:
+    """Whether an optional library is there."""
+    there = importlib.util.find_spec(name) is not None
+    return Finding(
+        what=name,
+        ok=there,
+        detail=serves if there else f"not installed; {serves} is not possible",
+        remedy=None if there else "install joulewise[calibration]",
+    )
+
+
+def _checkpoint(models: Path | None) -> Finding:
+    """Whether the frozen encoder's weights are on this machine."""
+    local = local_checkpoint(MINILM, models)
+    place = (models or Path("<JOULEWISE_MODELS>")) / MINILM
+    return Finding(
+        what="MiniLM checkpoint",
+        ok=local is not None,
+        detail=str(local or f"not in {place}; the hub will be asked"),
+        remedy=None if local else f"put {MINILM} at {MINILM_REVISION[:12]} into {place}",
+    )
+
+
+def _data(data: Path | None) -> Finding:
+    """The data folder and its workloads."""
+    remedy = "set JOULEWISE_DATA or --data to a folder of <name>/data.csv.gz + meta.json"
+    try:
+        names = list(places(data))
+    except WorkloadError as error:
+        return Finding(what="data", ok=False, detail=str(error), remedy=remedy)
+    if data is None or not names:
+        detail = f"no workload in {data}" if data else "no data folder; only synthetic is there"
+        return Finding(what="data", ok=False, detail=detail, remedy=remedy)
+    return Finding(what="data", ok=True, detail=f"{data}: {', '.join(names)}")
+
+
+def diagnose(
+    snapshot: Snapshot,
+    *,
+    data: Path | None = None,
+    models: Path | None = None,
+    machine: Machine | None = None,
+    powercap: Path = Path("/sys/class/powercap"),
+) -> list[Finding]:
+    """Looks at everything a calibration could use; changes nothing.
+
+    Args:
+        snapshot: The catalog, for its device table.
+        data: Folder of workloads; default ``JOULEWISE_DATA``.
+        models: Folder of checkpoints; default ``JOULEWISE_MODELS``.
+        machine: The machine, if it is not to be probed.
+        powercap: Where the RAPL domains are.
+    """
+    machine = machine or read_machine()
+    virtual = f"guest of {machine.hypervisor}" if machine.hypervisor else "bare metal"
+    return [
+        _device(machine, snapshot),
+        Finding(
+            what="virtualisation",
+            ok=machine.hypervisor is None,
+            detail=virtual,
+            remedy="measure on bare metal for figures of the whole chip"
+            if machine.hypervisor
+            else None,
+        ),
+        *_nvml(machine.gpus),
+        *_rapl(list(rapl_zones(powercap)), machine),
+        _library("codecarbon", "the fallback meter (modelled where no counter is read)"),
+        _library("torch", "running encoders"),
+        _library("transformers", "loading encoders"),
+        _checkpoint(folder_from_environment("JOULEWISE_MODELS", models)),
+        _data(folder_from_environment("JOULEWISE_DATA", data)),
+    ]

@@ -1,0 +1,83 @@
+"""Files of a Hugging Face repository: a local folder first, then the hub at a pinned revision."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+CHECKPOINT_FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
+"""What of a checkpoint is fetched: never a pickle, never code."""
+
+
+class HubError(RuntimeError):
+    """Files that are neither here nor on the hub; the text says where to put them."""
+
+
+@functools.cache
+def _fetched(repo: str, revision: str, kind: str, patterns: tuple[str, ...]) -> Path | str:
+    """The downloaded folder, or why there is none; asked once, as a dead network is slow."""
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.utils import disable_progress_bars, logging
+    except ImportError:
+        return "huggingface_hub is not installed (joulewise[calibration])"
+    logging.set_verbosity(logging.CRITICAL)  # its retries would be told line by line
+    disable_progress_bars()
+    try:
+        return Path(
+            snapshot_download(
+                repo, revision=revision, repo_type=kind, allow_patterns=list(patterns)
+            )
+        )
+    except Exception as error:  # a dozen classes of httpx, the hub and the disk
+        return f"the hub cannot be read ({type(error).__name__})"
+
+
+def dataset_folder(repo: str, revision: str) -> Path:
+    """The data files of a hub data set at a commit.
+
+    Raises:
+        HubError: They cannot be fetched.
+    """
+    patterns = ("*.parquet", "*.csv", "*.csv.gz", "*.jsonl")
+    found = _fetched(repo, revision, "dataset", patterns)
+    if isinstance(found, str):
+        raise HubError(
+            f"data set {repo!r} at {revision[:12]}: {found}; put the data as "
+            "<name>/data.csv.gz + meta.json into the folder of JOULEWISE_DATA or --data"
+        )
+    return found
+
+
+def local_checkpoint(repo: str, models: Path | None) -> Path | None:
+    """``<models>/<repo>`` if it holds a checkpoint."""
+    folder = models / repo if models else None
+    return folder if folder and (folder / "config.json").is_file() else None
+
+
+def checkpoint_folder(
+    repo: str,
+    revision: str | None,
+    models: Path | None,
+    files: Sequence[str] = CHECKPOINT_FILES,
+) -> Path:
+    """The folder of a checkpoint: below `models` if it is there, else from the hub.
+
+    Raises:
+        HubError: It is in neither place, or no revision is pinned.
+    """
+    local = local_checkpoint(repo, models)
+    if local is not None:
+        return local
+    found = _fetched(repo, revision, "model", tuple(files)) if revision else "no revision is pinned"
+    if isinstance(found, str):
+        place = (models or Path("<JOULEWISE_MODELS>")) / repo
+        raise HubError(f"checkpoint {repo} is not in {place}, and {found}")
+    return found
+
+
+def folder_from_environment(name: str, given: Path | None) -> Path | None:
+    """A folder as it was given, else from the environment variable `name`."""
+    return given or (Path(os.environ[name]) if os.environ.get(name) else None)

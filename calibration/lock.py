@@ -1,0 +1,59 @@
+"""One measurer per machine: a file lock that the kernel drops when its holder dies.
+
+The file lies in the machine's own temporary folder, as a home directory may be shared by a
+whole cluster.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+NAME = "joulewise-measuring.lock"
+
+
+class BusyError(RuntimeError):
+    """Another calibration measures on this machine; two at once would spoil both."""
+
+
+def _open(path: Path) -> int:
+    """The lock file, made if need be; another user's is opened for reading."""
+    flags = getattr(os, "O_NOFOLLOW", 0)
+    try:
+        return os.open(path, os.O_RDONLY | flags)
+    except FileNotFoundError:
+        return os.open(path, os.O_RDONLY | os.O_CREAT | flags, 0o644)
+
+
+@contextmanager
+def measuring(path: Path | None = None) -> Iterator[None]:
+    """Holds the machine's lock; does not wait for it.
+
+    Args:
+        path: The lock file; by default `NAME` in the temporary folder.
+
+    Raises:
+        BusyError: Somebody else holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows has no flock; there nothing guards the machine
+        yield
+        return
+    path = path or Path(tempfile.gettempdir()) / NAME
+    descriptor = _open(path)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise BusyError(
+            f"another calibration is measuring on this machine (it holds {path}); wait for it, "
+            "as two at once would spoil each other's figures"
+        ) from None
+    try:
+        yield
+    finally:
+        os.close(descriptor)

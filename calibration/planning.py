@@ -1,0 +1,262 @@
+"""What would be measured: candidates x workloads x scenarios, less what the catalog has."""
+
+from __future__ import annotations
+
+import fnmatch
+import importlib.util
+import random
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from calibration.candidates import precision, runs_on
+from calibration.fingerprint import energy_part, holds
+from calibration.hub import folder_from_environment
+from calibration.meters import Meter, meter_name
+from calibration.probe import Machine, cpu_device, gpu_device, read_machine
+from calibration.protocol import PROFILES, Profile
+from calibration.workloads import Texts, load, places
+from catalog.errors import UnknownNameError
+from catalog.records import SETUP, Candidate, Device, Measurement, Phase, Scenario
+from catalog.snapshot import Snapshot
+
+SOURCE = "calibration"
+SCENARIOS: dict[Scenario, int] = {"single": 1, "offline": 32}
+"""Scenario -> texts per call."""
+
+# Seconds of fitting per 1,000 training texts on two cores: an order of magnitude, used only
+# until the catalog holds a training time of the same pair.
+_FIT_S = {"logistic": 0.5, "linear-svm": 0.2, "complement-nb": 0.1, "lightgbm": 3.0}
+_EMBED_S = 8.0
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """One row that is to be measured.
+
+    Attributes:
+        present: Whether the catalog has it already, under the same setup and fingerprint.
+        estimated_s: Seconds it will take; 0 if it is present.
+        energy: The part of its fingerprint that moves energy.
+    """
+
+    candidate: str
+    workload: str
+    device: str
+    host: str
+    n_devices: int
+    phase: Phase
+    scenario: Scenario
+    precision: str
+    batch_size: float | None
+    present: bool
+    estimated_s: float
+    energy: dict[str, Any]
+
+    def key(self) -> dict[str, Any]:
+        """The fields of its row that identify the setup."""
+        own = {name: getattr(self, name) for name in SETUP if hasattr(self, name)}
+        return own | {"source": SOURCE, "n_nodes": 1}
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """The trials of one invocation and all they need; made by `plan`.
+
+    Attributes:
+        trials: In the order they would run: pairs of workload and candidate shuffled by
+            `seed`, the trials of a pair together, training first.
+        candidates: Declarations by name; likewise `devices` and `texts` by workload.
+        new_devices: Records the catalog does not have yet, likewise `new_workloads`.
+        meter: The meter to use instead of the best one of the machine.
+    """
+
+    trials: tuple[Trial, ...]
+    profile: Profile
+    seed: int
+    machine: Machine
+    models: Path | None
+    candidates: Mapping[str, Candidate]
+    devices: Mapping[str, Device]
+    texts: Mapping[str, Texts]
+    new_devices: frozenset[str]
+    new_workloads: frozenset[str]
+    meter: Meter | None = None
+
+    @property
+    def pending(self) -> tuple[Trial, ...]:
+        """The trials that are not in the catalog."""
+        return tuple(trial for trial in self.trials if not trial.present)
+
+    @property
+    def estimated_s(self) -> float:
+        """Seconds the pending trials will take, to an order of magnitude for training."""
+        return sum(trial.estimated_s for trial in self.pending)
+
+    def pairs(self) -> Iterator[tuple[str, str, list[Trial]]]:
+        """Pending trials by (workload, candidate), in order."""
+        for (workload, candidate), trials in groupby(
+            self.pending, key=lambda trial: (trial.workload, trial.candidate)
+        ):
+            yield workload, candidate, list(trials)
+
+
+def choose_candidates(snapshot: Snapshot, globs: Sequence[str]) -> dict[str, Candidate]:
+    """Runnable candidates that match any glob; all of them without one.
+
+    Raises:
+        UnknownNameError: A glob matches none.
+    """
+    runnable = {name: c for name, c in snapshot.candidates.items() if c.runnable}
+    chosen: dict[str, Candidate] = {}
+    for glob in globs or ["*"]:
+        names = fnmatch.filter(runnable, glob)
+        if not names:
+            raise UnknownNameError("candidate", glob, runnable)
+        chosen |= {name: runnable[name] for name in names}
+    return chosen
+
+
+def _profile(profile: str | Profile) -> Profile:
+    """A profile by name."""
+    if isinstance(profile, Profile):
+        return profile
+    if profile not in PROFILES:
+        raise UnknownNameError("profile", profile, PROFILES)
+    return PROFILES[profile]
+
+
+def _stored(snapshot: Snapshot) -> dict[tuple[Any, ...], list[Measurement]]:
+    """Rows of earlier calibrations by setup."""
+    found: defaultdict[tuple[Any, ...], list[Measurement]] = defaultdict(list)
+    for row in snapshot.measurements:
+        if row.source == SOURCE:
+            found[tuple(getattr(row, name) for name in SETUP)].append(row)
+    return found
+
+
+def _shapes() -> Iterator[tuple[Phase, Scenario, float | None]]:
+    """Phase, scenario and batch size of the trials of one pair."""
+    yield "train", "unstated", None
+    for scenario, batch_size in SCENARIOS.items():
+        yield "inference", scenario, float(batch_size)
+
+
+def _fit_s(candidate: Candidate, texts: Texts) -> float:
+    """A guess of the seconds of training."""
+    thousands = len(texts.train) / 1000
+    per_thousand = _FIT_S.get(candidate.head or "", 1.0)
+    if candidate.head == "lightgbm":  # one tree per class and round
+        per_thousand *= max(1.0, (texts.workload.n_classes or 2) / 8)
+    return thousands * (per_thousand + (_EMBED_S if candidate.checkpoint else 0.0))
+
+
+def _trials(
+    candidate: Candidate,
+    texts: Texts,
+    device: Device,
+    machine: Machine,
+    profile: Profile,
+    meter: str,
+    stored: Mapping[tuple[Any, ...], list[Measurement]],
+) -> Iterator[Trial]:
+    """The trials of one pair."""
+    energy = energy_part(machine, device, candidate, texts.sha256, meter)
+    windows_s = profile.warmup_s + profile.repeats * profile.window_s
+    for phase, scenario, batch_size in _shapes():
+        trial = Trial(
+            candidate=candidate.name,
+            workload=texts.workload.name,
+            device=device.name,
+            host=machine.words(),
+            n_devices=machine.sockets if device.kind == "cpu" else 1,
+            phase=phase,
+            scenario=scenario,
+            precision=precision(candidate),
+            batch_size=batch_size,
+            present=False,
+            estimated_s=_fit_s(candidate, texts) if phase == "train" else windows_s,
+            energy=energy,
+        )
+        key = trial.key()
+        rows = stored.get(tuple(key.get(name) for name in SETUP), [])
+        if any(holds(row.fingerprint, energy, profile) for row in rows):
+            trial = msgspec.structs.replace(trial, present=True, estimated_s=0.0)
+        yield trial
+
+
+def _devices(machine: Machine, snapshot: Snapshot) -> dict[str, Device]:
+    """The machine's devices by kind; the GPU only counts where torch can use it."""
+    gpu = gpu_device(machine, snapshot) if importlib.util.find_spec("torch") else None
+    return {"cpu": cpu_device(machine, snapshot), **({"gpu": gpu} if gpu else {})}
+
+
+def plan(
+    snapshot: Snapshot,
+    *,
+    workloads: Sequence[str] = (),
+    candidates: Sequence[str] = (),
+    profile: str | Profile = "quick",
+    data: Path | None = None,
+    models: Path | None = None,
+    seed: int | None = None,
+    machine: Machine | None = None,
+    meter: Meter | None = None,
+) -> Plan:
+    """What a calibration of this machine would do; measures nothing.
+
+    Args:
+        snapshot: The catalog, for its names and for what is measured already.
+        workloads: Names, paths or hub ids (see `calibration.workloads.load`). Without any:
+            everything in the data folder, or the synthetic one where there is no folder.
+        candidates: Globs over runnable candidates; all of them without any.
+        profile: ``quick``, ``standard`` or ``reference``.
+        data: Folder of workloads; default ``JOULEWISE_DATA``.
+        models: Folder of checkpoints; default ``JOULEWISE_MODELS``.
+        seed: Of the order of the pairs; drawn and recorded without one.
+        machine: The machine, if it is not to be probed.
+        meter: The meter, if it is not to be chosen by the machine.
+
+    Raises:
+        UnknownNameError: A workload, candidate or profile nobody knows.
+        WorkloadError: Texts that cannot be used.
+    """
+    chosen, settings = choose_candidates(snapshot, candidates), _profile(profile)
+    data = folder_from_environment("JOULEWISE_DATA", data)
+    names = list(workloads) or list(places(data)) or ["synthetic"]
+    loaded = [load(name, data, snapshot.workloads) for name in names]
+    texts = {each.workload.name: each for each in loaded}
+    machine = machine or read_machine()
+    devices = _devices(machine, snapshot)
+    seed = random.SystemRandom().randrange(2**31) if seed is None else seed
+    pairs = [(each, candidate) for each in texts.values() for candidate in chosen.values()]
+    random.Random(seed).shuffle(pairs)  # noqa: S311
+    stored, meter_used = _stored(snapshot), meter.name if meter else meter_name()
+    trials = [
+        trial
+        for each, candidate in pairs
+        for trial in _trials(
+            candidate,
+            each,
+            devices.get(runs_on(candidate), devices["cpu"]),
+            machine,
+            settings,
+            meter_used,
+            stored,
+        )
+    ]
+    return Plan(
+        trials=tuple(trials),
+        profile=settings,
+        seed=seed,
+        machine=machine,
+        models=folder_from_environment("JOULEWISE_MODELS", models),
+        candidates=chosen,
+        devices={device.name: device for device in devices.values()},
+        texts=texts,
+        new_devices=frozenset(d.name for d in devices.values() if d.name not in snapshot.devices),
+        new_workloads=frozenset(name for name in texts if name not in snapshot.workloads),
+        meter=meter,
+    )

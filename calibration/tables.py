@@ -1,0 +1,84 @@
+"""Tables of labelled texts as files: CSV, Parquet or JSONL with ``text``, ``label`` and ``split``.
+
+Every cell is text; nothing is read as missing ("NA" may be somebody's text).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ENDINGS = (".csv.gz", ".csv", ".parquet", ".jsonl")
+_TEXT_COLUMNS, _LABEL_COLUMNS = ("text", "sentence"), ("label",)
+
+
+class WorkloadError(ValueError):
+    """Texts that cannot be used; names the file, the column and what is allowed."""
+
+
+def stem(path: Path) -> str:
+    """A file's or folder's name without the ending of a table."""
+    ending = next((e for e in ENDINGS if path.name.lower().endswith(e)), "")
+    return path.name[: len(path.name) - len(ending)]
+
+
+def read_table(file: Path) -> pd.DataFrame:
+    """A table with ``text``, ``label`` and perhaps ``split``, all cells as text.
+
+    Raises:
+        WorkloadError: It cannot be read or lacks a column.
+    """
+    import pandas as pd
+
+    name = file.name.lower()
+    try:
+        if name.endswith(".parquet"):
+            frame = pd.read_parquet(file)
+        elif name.endswith(".jsonl"):
+            frame = pd.read_json(file, lines=True, dtype=False)
+        else:
+            frame = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8")
+    except pd.errors.EmptyDataError as error:
+        raise WorkloadError(f"{file}: holds no text") from error
+    except (ValueError, OSError, EOFError) as error:  # its words may quote the texts
+        raise WorkloadError(f"{file}: cannot be read ({type(error).__name__})") from error
+    text, label = (_named(frame, file, names) for names in (_TEXT_COLUMNS, _LABEL_COLUMNS))
+    chosen = {text: "text", label: "label", **({"split": "split"} if "split" in frame else {})}
+    frame = frame[list(chosen)].rename(columns=chosen)
+    for column in frame:
+        if frame[column].isna().any():
+            row = int(frame[column].isna().to_numpy().argmax()) + 1
+            raise WorkloadError(f"{file}: column {column!r} is empty in row {row}")
+    return frame.astype(str)
+
+
+def _named(frame: pd.DataFrame, file: Path, names: tuple[str, ...]) -> str:
+    """The first of `names` that is a column."""
+    found = next((name for name in names if name in frame), None)
+    if found is None:
+        there = ", ".join(map(repr, list(map(str, frame.columns))[:20]))
+        raise WorkloadError(
+            f"{file}: column {names[0]!r} is missing; it has {there}; "
+            "needed are text, label and, where there is one, split (train, test)"
+        )
+    return found
+
+
+def own_split_of(frame: pd.DataFrame) -> list[str]:
+    """``train`` or ``test`` for each row: of each class 20 % are test, by hash of the text.
+
+    At least one text of a class is test and one train; a lone one is train. The order of the
+    rows does not matter.
+    """
+    import pandas as pd
+
+    digests = [int(hashlib.sha256(text.encode()).hexdigest()[:15], 16) for text in frame["text"]]
+    rank = pd.Series(digests, frame.index).groupby(frame["label"]).rank(method="first")
+    size = frame.groupby("label")["label"].transform("size").astype(int)
+    count = (size * 0.2).round().clip(lower=1)
+    test = rank <= count.where(count < size, size.astype(float) - 1)
+    return ["test" if chosen else "train" for chosen in test]

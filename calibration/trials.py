@@ -1,0 +1,236 @@
+"""Runs the trials of one pair of workload and candidate: fit, score, measure, one row each."""
+
+from __future__ import annotations
+
+import datetime
+import gc
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from calibration import candidates, usage
+from calibration.fingerprint import context, dumps
+from calibration.hub import local_checkpoint
+from calibration.meters import Meter, meter_for
+from calibration.planning import Plan, Trial
+from calibration.protocol import Result, idle_watts, measure
+from calibration.workloads import Texts
+from catalog.records import Device, Label, Measurement
+from catalog.registry import MINILM
+
+OTHER_LOAD_CORES = 0.5
+_CHUNK = 1024
+
+
+@dataclass(frozen=True)
+class Score:
+    """Accuracy and macro-F1 of the full test set."""
+
+    accuracy: float
+    macro_f1: float
+
+
+@dataclass
+class Run:
+    """One invocation: what all its rows share."""
+
+    plan: Plan
+    run_id: str
+    load_1m: float | None
+    other_cores: float
+    _meters: dict[str, Meter] = field(default_factory=dict)
+    _idle_w: dict[str, float | None] = field(default_factory=dict)
+    _tokens: dict[str, float | None] = field(default_factory=dict)
+
+    def meter(self, device: Device) -> Meter:
+        """The meter of a device; its idle power is read when it is first asked for."""
+        if device.name not in self._meters:
+            meter = self.plan.meter or meter_for(device)
+            self._meters[device.name] = meter
+            self._idle_w[device.name] = idle_watts(meter, self.plan.profile.idle_s)
+        return self._meters[device.name]
+
+    def idle_w(self, device: Device) -> float | None:
+        """Idle watts before any model was loaded."""
+        self.meter(device)
+        return self._idle_w[device.name]
+
+    def tokens_mean(self, texts: Texts) -> float | None:
+        """Mean MiniLM word pieces of a test text; missing where that checkpoint is not local."""
+        name = texts.workload.name
+        if name not in self._tokens:
+            folder = local_checkpoint(MINILM, self.plan.models)
+            self._tokens[name] = _word_pieces(folder, texts.test) if folder else None
+        return self._tokens[name]
+
+
+def _word_pieces(folder: Any, texts: Sequence[str]) -> float | None:
+    """`calibration.encoders.mean_word_pieces`, imported when needed."""
+    from calibration.encoders import mean_word_pieces
+
+    return mean_word_pieces(folder, texts)
+
+
+@dataclass(frozen=True)
+class Training:
+    """A fitted classifier and what one fit took, as the mean of `fits` in one window."""
+
+    fitted: Any
+    fits: int
+    seconds: float
+    components: Mapping[str, tuple[float, Label]]
+    flags: tuple[str, ...]
+
+
+def train(unfitted: Any, texts: Texts, meter: Meter) -> Training:
+    """Fits once, or over again until the window is long enough for the meter to tell.
+
+    Not to converge is a flag, not an error.
+    """
+    fits = 0
+    meter.start()
+    begin = time.perf_counter()
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            while not fits or time.perf_counter() - begin < meter.least_s:
+                unfitted.fit(texts.train, texts.train_labels)
+                fits += 1
+        seconds = time.perf_counter() - begin
+    finally:
+        reading = meter.stop()
+    slow = any(each.category.__name__ == "ConvergenceWarning" for each in caught)
+    return Training(
+        fitted=unfitted,
+        fits=fits,
+        seconds=seconds / fits,
+        components={name: (j / fits, label) for name, (j, label) in reading.components.items()},
+        flags=("not-converged",) if slow else (),
+    )
+
+
+def score(predict: Callable[[Sequence[str]], Any], texts: Texts) -> Score:
+    """Accuracy and macro-F1 over every test text, in a pass of its own."""
+    from sklearn.metrics import accuracy_score, f1_score
+
+    answers: list[str] = []
+    for start in range(0, len(texts.test), _CHUNK):
+        answers += list(predict(texts.test[start : start + _CHUNK]))
+    truth = texts.test_labels
+    macro_f1 = f1_score(truth, answers, average="macro", zero_division=0)
+    return Score(float(accuracy_score(truth, answers)), float(macro_f1))
+
+
+def rows(run: Run, trials: Sequence[Trial]) -> Iterator[Measurement]:
+    """The rows of one pair, each as soon as it is measured; trials of one pair, training first.
+
+    Raises:
+        CannotRunError: The candidate cannot run here.
+        Exception: Whatever fitting or predicting raises.
+    """
+    first = trials[0]
+    candidate, texts = run.plan.candidates[first.candidate], run.plan.texts[first.workload]
+    device = run.plan.devices[first.device]
+    meter = run.meter(device)
+    gc.collect()
+    unfitted = candidates.build(candidate, device.kind, run.plan.models)
+    training = train(unfitted, texts, meter)
+    fitted, flags = training.fitted, training.flags
+    shared = {
+        "n_parameters": candidates.n_parameters(fitted, candidate),
+        "idle_resident_w": idle_watts(meter, run.plan.profile.idle_s),
+    }
+    if first.phase == "train":
+        yield _train_row(run, first, texts, training, shared)
+    scored = None
+    for trial in trials:
+        if trial.phase == "inference":
+            scored = scored or score(fitted.predict, texts)
+            yield _inference_row(run, trial, texts, fitted.predict, scored, flags, shared)
+
+
+def _row(run: Run, trial: Trial, flags: tuple[str, ...], **values: Any) -> Measurement:
+    """A row with what every row of a run carries."""
+    device, plan = run.plan.devices[trial.device], run.plan
+    if run.other_cores > OTHER_LOAD_CORES:
+        flags = (*flags, "other-load")
+    around = context(
+        plan.profile, plan.seed, load_1m=run.load_1m, other_cores=round(run.other_cores, 2)
+    )
+    return Measurement(
+        **trial.key(),
+        run_id=run.run_id,
+        flags=tuple(sorted(flags)),
+        idle_w=run.idle_w(device),
+        power_limit_w=trial.energy.get("power_limit_w"),
+        fingerprint=dumps(trial.energy, around),
+        meter=run.meter(device).name,
+        measured_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        **values,
+    )
+
+
+def _energy(parts: Any) -> dict[str, float | Label]:
+    """Joules and labels as fields of a row."""
+    return {
+        field: value
+        for name, (joules, label) in parts.items()
+        for field, value in ((f"{name}_j", joules), (f"{name}_label", label))
+    }
+
+
+def _train_row(
+    run: Run,
+    trial: Trial,
+    texts: Texts,
+    training: Training,
+    shared: dict[str, float | None],
+) -> Measurement:
+    """The row of one fit, from raw texts to a classifier, checkpoint loading included."""
+    return _row(
+        run,
+        trial,
+        training.flags,
+        n_items=float(len(texts.train)),
+        runtime_s=training.seconds,
+        repeats=training.fits,
+        **_energy(training.components),
+        **shared,
+    )
+
+
+def _inference_row(
+    run: Run,
+    trial: Trial,
+    texts: Texts,
+    predict: Callable[[Sequence[str]], Any],
+    scored: Score,
+    flags: tuple[str, ...],
+    shared: dict[str, float | None],
+) -> Measurement:
+    """The row of one scenario."""
+    meter = run.meter(run.plan.devices[trial.device])
+    usage.reset_peak_memory()
+    size = int(trial.batch_size or 1)
+    found: Result = measure(predict, texts.test, size, run.plan.profile, meter)
+    return _row(
+        run,
+        trial,
+        (*flags, "unstable") if found.unstable else flags,
+        n_items=float(found.n_items),
+        runtime_s=found.runtime_s,
+        latency_p50_ms=found.latency_p50_ms,
+        latency_p95_ms=found.latency_p95_ms,
+        repeats=found.repeats,
+        cv=found.cv,
+        accuracy=scored.accuracy,
+        accuracy_split="test",
+        macro_f1=scored.macro_f1,
+        n_test=len(texts.test),
+        tokens_mean=run.tokens_mean(texts),
+        peak_memory_mb=usage.peak_memory_mb(),
+        **_energy(found.components),
+        **shared,
+    )

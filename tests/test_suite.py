@@ -1,0 +1,473 @@
+"""The suite: plans, resumes, survives a kill, skips what cannot run, and stores sound rows."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from calibration import candidates, suite, trials
+from calibration.fingerprint import holds
+from calibration.lock import BusyError, measuring
+from calibration.meters import NullMeter, ReplayMeter
+from calibration.probe import Gpu, Machine
+from calibration.protocol import Profile
+from calibration.suite import Event, Plan, calibrate, diagnose, plan
+from catalog.errors import UnknownNameError
+from catalog.records import KEY, SETUP, Measurement
+from catalog.registry import CANDIDATES, WORKLOADS
+from catalog.runfile import to_frame
+from catalog.schema import Known, validate
+from catalog.snapshot import Snapshot
+from catalog.store import Store
+
+TINY = Profile(name="tiny", window_s=0.02, repeats=3, warmup_s=0.02, idle_s=0.01, gate_s=0.01)
+VM = Machine(cpu="AMD EPYC", sockets=1, cores=2, threads=2, memory_gib=23, hypervisor="KVM")
+NB = "bow-complement-nb"
+WATTS = {"cpu": (0.5, "measured"), "dram": (0.1, "modelled")}
+
+
+@pytest.fixture(autouse=True)
+def _own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock of the test's own, and no data or models from the environment."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.delenv("JOULEWISE_DATA", raising=False)
+    monkeypatch.delenv("JOULEWISE_MODELS", raising=False)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """An empty catalog."""
+    made = Store(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
+    made.migrate()
+    return made
+
+
+def snapshot(store: Store | None = None) -> Snapshot:
+    """The registry's declarations and what `store` holds."""
+    stored = store.declarations() if store else {"device": {}, "workload": {}}
+    return Snapshot(
+        measurements=store.measurements() if store else (),
+        devices=stored["device"],
+        workloads={**stored["workload"], **{w.name: w for w in WORKLOADS}},
+        candidates={candidate.name: candidate for candidate in CANDIDATES},
+        digest="",
+    )
+
+
+def tiny(store: Store | None = None, *names: str, **more: Any) -> Plan:
+    """A plan of very short windows on a made-up guest."""
+    given = {"profile": TINY, "machine": VM, "meter": NullMeter(), **more}
+    return plan(snapshot(store), candidates=names or (NB,), **given)
+
+
+def team_file(folder: Path, secret: str = "") -> Path:
+    """A data folder with a team's own table of two classes."""
+    folder.mkdir()
+    rows = [(f"{'good' if n % 2 else 'bad'} {n} {secret}", n % 2) for n in range(60)]
+    pd.DataFrame(rows, columns=["text", "label"]).to_csv(folder / "tickets.csv", index=False)
+    return folder
+
+
+def test_a_pair_is_trained_once_and_measured_in_each_scenario(store: Store) -> None:
+    """One row of training, one per call and one per batch of 32, all with the shared facts."""
+    summary = calibrate(tiny(), store)
+    rows = store.measurements()
+    assert (summary.done, summary.present, summary.skipped, summary.failed) == (3, 0, 0, 0)
+    shapes = [(row.phase, row.scenario, row.batch_size) for row in rows]
+    assert shapes == [
+        ("train", "unstated", None),
+        ("inference", "single", 1),
+        ("inference", "offline", 32),
+    ]
+    for row in rows:
+        assert (row.source, row.run_id, row.precision) == ("calibration", summary.run_id, "fp64")
+        assert (row.device, row.host) == ("AMD EPYC (2 vCPU, KVM)", "2 vCPU KVM, 23 GiB")
+        assert row.n_parameters
+        assert row.measured_at
+        assert row.measured_at.endswith("+00:00")
+    train, *inferences = rows
+    assert (train.n_items, train.accuracy) == (2000, None)
+    for row in inferences:
+        assert (row.n_test, row.accuracy_split, row.repeats) == (1000, "test", 3)
+        assert 0.8 < (row.accuracy or 0) < 1
+        assert 0.8 < (row.macro_f1 or 0) < 1
+        assert (row.runtime_s or 0) >= TINY.window_s
+        assert (row.latency_p50_ms or 0) <= (row.latency_p95_ms or 0)
+        assert (row.peak_memory_mb or 0) > 10
+        assert ("unstable" in row.flags) >= ((row.cv or 0) > 0.05)
+
+
+def test_without_a_meter_energy_is_missing(store: Store) -> None:
+    """No joule, label, total or idle watt is made up."""
+    calibrate(tiny(), store)
+    for row in store.measurements():
+        assert row.meter == "none"
+        for part in ("gpu_j", "cpu_j", "dram_j", "total_j", "cpu_label", "idle_w"):
+            assert getattr(row, part) is None
+
+
+def test_components_keep_the_meters_labels(store: Store) -> None:
+    """Counter readings are measured, the rest modelled; idle watts come from counters alone."""
+    calibrate(tiny(meter=ReplayMeter([WATTS])), store)
+    for row in store.measurements():
+        assert (row.cpu_label, row.dram_label) == ("measured", "modelled")
+        assert row.idle_w == pytest.approx(0.5 / TINY.idle_s, rel=0.5)
+        assert row.idle_resident_w
+    single = store.measurements()[1]
+    assert single.cpu_j == pytest.approx(0.5, rel=0.3)
+
+
+def test_rows_pass_the_catalogs_schema(store: Store) -> None:
+    """What the suite stores, a run file may hold: exported rows are valid elsewhere."""
+    first = tiny(meter=ReplayMeter([{"cpu": (0.01, "measured")}]))
+    calibrate(first, store)
+    held = store.declarations()
+    frame = to_frame(store.measurements(), {"device": held["device"]})
+    known = Known({}, {w.name: w for w in WORKLOADS}, {c.name: c for c in CANDIDATES})
+    assert len(validate(frame, known).measurements) == 3
+    assert list(held["device"]) == ["AMD EPYC (2 vCPU, KVM)"]
+    assert held["workload"] == {}
+
+
+def test_the_fingerprint_says_what_moves_energy(store: Store) -> None:
+    """CPU, hypervisor, libraries to the minor version, data and protocol; seed as context."""
+    made = tiny(seed=7)
+    calibrate(made, store)
+    row = store.measurements()[0]
+    found = json.loads(row.fingerprint or "")
+    assert found["energy"]["cpu"] == "AMD EPYC"
+    assert found["energy"]["hypervisor"] == "KVM"
+    assert found["energy"]["data"] == made.texts["synthetic"].sha256
+    assert found["energy"]["libraries"]["scikit-learn"].count(".") == 1
+    assert found["context"]["seed"] == 7
+    assert len(row.fingerprint or "") < 2000
+
+
+def test_what_is_in_the_catalog_is_not_measured_again(store: Store) -> None:
+    """A second plan is empty; a changed library, longer windows or a counter make it full."""
+    calibrate(tiny(store), store)
+    again = tiny(store)
+    assert (len(again.pending), again.estimated_s) == (0, 0)
+    summary = calibrate(again, store)
+    assert (summary.done, summary.present) == (0, 3)
+    assert len(store.measurements()) == 3
+    longer = Profile(name="longer", window_s=9, repeats=3, warmup_s=1)
+    assert len(tiny(store, profile=longer).pending) == 3
+    assert len(tiny(store, meter=ReplayMeter([WATTS])).pending) == 3
+    row = store.measurements()[0]
+    energy = json.loads(row.fingerprint or "")["energy"]
+    assert holds(row.fingerprint, energy, TINY)
+    moved = {**energy, "libraries": {"scikit-learn": "0.1"}}
+    assert not holds(row.fingerprint, moved, TINY)
+    assert not holds(None, energy, TINY)
+
+
+def test_a_gap_is_filled_without_the_rest(store: Store) -> None:
+    """Where only one scenario is missing, only that one is measured."""
+    first = tiny()
+    only = [trial for trial in first.trials if trial.scenario != "offline"]
+    calibrate(
+        Plan(**{f: getattr(first, f) for f in first.__struct_fields__} | {"trials": tuple(only)}),
+        store,
+    )
+    rest = tiny(store)
+    assert [trial.scenario for trial in rest.pending] == ["offline"]
+    assert calibrate(rest, store).done == 1
+    assert Counter(row.scenario for row in store.measurements()) == {
+        "unstated": 1,
+        "single": 1,
+        "offline": 1,
+    }
+
+
+def test_events_tell_the_whole_course(store: Store) -> None:
+    """Each trial starts and finishes, with accuracy, time and energy per 1,000 texts."""
+    events: list[Event] = []
+    calibrate(tiny(meter=ReplayMeter([WATTS])), store, on_event=events.append)
+    assert [event.kind for event in events] == ["started", "finished"] * 3
+    assert [event.done for event in events] == [0, 1, 1, 2, 2, 3]
+    last, row = events[-1], store.measurements()[-1]
+    assert last.accuracy == row.accuracy
+    assert last.seconds_per_1000 == pytest.approx(1000 * (row.runtime_s or 0) / row.n_items)
+    joules = (row.cpu_j or 0) + (row.dram_j or 0)
+    assert last.joules_per_1000 == pytest.approx(1000 * joules / row.n_items)
+    assert last.label == "mixed"
+    calibrate(tiny(store, meter=ReplayMeter([WATTS])), store, on_event=events.append)
+    assert [event.kind for event in events[6:]] == ["present"] * 3
+
+
+def break_one(monkeypatch: pytest.MonkeyPatch, error: Exception, method: str = "fit") -> None:
+    """Makes `NB` raise when it is fitted or asked."""
+    real: Callable[..., Any] = candidates.build
+
+    def build(candidate: Any, *rest: Any) -> Any:
+        made = real(candidate, *rest)
+        if candidate.name == NB:
+
+            def broken(*_: Any) -> Any:
+                raise error
+
+            object.__setattr__(made, method, broken)
+        return made
+
+    monkeypatch.setattr(trials.candidates, "build", build)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (MemoryError(), "out of memory"),
+        (ValueError("could not convert 'a secret text'"), "fitting failed with ValueError"),
+    ],
+)
+def test_a_broken_candidate_does_not_stop_the_suite(
+    store: Store, monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
+) -> None:
+    """It is told with a reason that quotes no text, and the others are measured."""
+    break_one(monkeypatch, error)
+    events: list[Event] = []
+    summary = calibrate(tiny(None, NB, "bow-linear-svm"), store, on_event=events.append)
+    assert (summary.done, summary.failed, summary.skipped) == (3, 3, 0)
+    assert summary.reasons == {(NB, "synthetic"): reason}
+    assert {row.candidate for row in store.measurements()} == {"bow-linear-svm"}
+    assert {e.reason for e in events if e.kind == "failed"} == {reason}
+
+
+def test_what_was_measured_before_a_break_stays(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A candidate that trains but cannot predict keeps its row of training."""
+    break_one(monkeypatch, RuntimeError("x"), "predict")
+    summary = calibrate(tiny(), store)
+    assert (summary.done, summary.failed) == (1, 2)
+    assert summary.reasons[NB, "synthetic"] == "inference failed with RuntimeError"
+    assert [row.phase for row in store.measurements()] == ["train"]
+
+
+def test_a_candidate_that_cannot_run_is_skipped(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A missing checkpoint skips its trials with the remedy."""
+    monkeypatch.setattr("calibration.hub._fetched", lambda *_: "the hub cannot be read")
+    made = tiny(None, "minilm-*", NB, models=tmp_path)
+    summary = calibrate(made, store)
+    assert (summary.done, summary.skipped, summary.failed) == (3, 3, 0)
+    assert str(tmp_path) in summary.reasons["minilm-l6-frozen-logistic", "synthetic"]
+
+
+def test_texts_enter_no_row(store: Store, tmp_path: Path) -> None:
+    """A word of the data set is nowhere in the database file."""
+    data = team_file(tmp_path / "data", secret="Geheimwort")
+    made = tiny(data=data)
+    assert "Geheimwort" not in repr(made)
+    assert calibrate(made, store).done == 3
+    content = b"".join(path.read_bytes() for path in tmp_path.glob("catalog.sqlite*"))
+    assert b"tickets" in content
+    assert b"geheimwort" not in content.lower()
+
+
+def test_an_own_workload_is_declared_once(store: Store, tmp_path: Path) -> None:
+    """Its record comes with the first row; a second run finds it and measures nothing."""
+    data = team_file(tmp_path / "data")
+    calibrate(tiny(data=data), store)
+    record = store.declarations()["workload"]["tickets"]
+    assert (record.n_train, record.n_test, record.n_classes) == (48, 12, 2)
+    assert not tiny(store, data=data).pending
+    (data / "tickets.csv").write_text((data / "tickets.csv").read_text() + "new good,1\n")
+    changed = tiny(store, data=data)
+    assert {trial.workload for trial in changed.pending} != {"tickets"}
+    calibrate(changed, store)
+    assert len(store.measurements()) == 6
+
+
+KILLED = """
+import sys, time
+sys.path.insert(0, {tests!r})
+import tempfile
+tempfile.tempdir = {folder!r}
+import test_suite as cases
+from calibration import candidates, suite
+from catalog.store import Store
+
+real = candidates.build
+def slow(candidate, *rest):
+    made = real(candidate, *rest)
+    fit = made.fit
+    object.__setattr__(made, "fit", lambda *a: (time.sleep(0.3), fit(*a))[1])
+    return made
+candidates.build = slow
+store = Store({url!r})
+made = cases.tiny(store, "bow-complement-nb", "bow-linear-svm", "tfidf-word-complement-nb")
+tell = lambda e: print(e.kind, e.trial.candidate, e.trial.phase, flush=True)
+print(suite.calibrate(made, store, on_event=tell), flush=True)
+"""
+
+
+def test_a_killed_run_loses_at_most_the_trial_in_hand(store: Store, tmp_path: Path) -> None:
+    """SIGKILL in the middle of the fourth trial; a rerun fills up to each row exactly once."""
+    script = KILLED.format(tests=str(Path(__file__).parent), folder=str(tmp_path), url=store.url)
+    command = [sys.executable, "-c", script]
+    root = Path(__file__).parents[1]
+    finished = 0
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root) as run:
+        assert run.stdout is not None
+        for line in run.stdout:
+            finished += line.startswith("finished")
+            if finished == 3 and line.startswith("started"):
+                time.sleep(0.1)
+                run.send_signal(signal.SIGKILL)
+                break
+        run.wait()
+    assert run.returncode == -signal.SIGKILL
+    assert len(store.measurements()) == 3
+    with sqlite3.connect(store.file or "") as database:
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    database.close()
+    again = subprocess.run(command, capture_output=True, text=True, cwd=root, check=False)
+    assert again.returncode == 0, again.stderr
+    rows = store.measurements()
+    setups = Counter(tuple(getattr(row, name) for name in SETUP) for row in rows)
+    assert len(rows) == 9
+    assert set(setups.values()) == {1}
+    assert len({row.run_id for row in rows}) == 2
+    assert all(row.runtime_s and row.fingerprint for row in rows)
+
+
+def test_two_measurers_on_one_machine_are_refused(store: Store) -> None:
+    """The second run says so, and the lock is free again afterwards."""
+    with measuring(), pytest.raises(BusyError, match="another calibration"):
+        calibrate(tiny(), store)
+    assert store.measurements() == []
+    assert calibrate(tiny(), store).done == 3
+
+
+def test_other_load_is_marked(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than half a core of others' work goes into the row's flags."""
+    monkeypatch.setattr(suite, "other_load", lambda _: 0.8)
+    calibrate(tiny(), store)
+    row = store.measurements()[0]
+    assert "other-load" in row.flags
+    assert json.loads(row.fingerprint or "")["context"]["other_cores"] == 0.8
+
+
+def test_quick_fits_are_repeated_until_the_meter_can_tell(store: Store) -> None:
+    """Time and joules are those of one fit; the row says over how many."""
+    meter = ReplayMeter([{"cpu": (8.0, "measured")}])
+    meter.least_s = 0.2
+    calibrate(tiny(meter=meter), store)
+    train = store.measurements()[0]
+    assert (train.repeats or 0) > 1
+    assert (train.runtime_s or 0) * (train.repeats or 0) == pytest.approx(0.2, rel=0.6)
+    assert train.cpu_j == pytest.approx(8.0 / (train.repeats or 1))
+
+
+def test_the_order_is_shuffled_by_a_recorded_seed() -> None:
+    """One seed, one order; trials of a pair stay together, training first."""
+    names = ("bow-*", "tfidf-word-*")
+    first, same, other = (tiny(None, *names, seed=seed) for seed in (1, 1, 2))
+    assert first.trials == same.trials
+    assert [t.candidate for t in first.trials] != [t.candidate for t in other.trials]
+    assert [t.phase for t in first.trials[::3]] == ["train"] * 8
+    assert len(list(first.pairs())) == 8
+    assert first.estimated_s > 0
+
+
+def test_without_names_everything_there_is_planned(tmp_path: Path) -> None:
+    """All runnable candidates; every workload of the data folder, or the synthetic one."""
+    whole = plan(snapshot(), profile=TINY, machine=VM)
+    assert {trial.workload for trial in whole.trials} == {"synthetic"}
+    assert {trial.candidate for trial in whole.trials} == {c.name for c in CANDIDATES}
+    own = plan(snapshot(), profile=TINY, machine=VM, data=team_file(tmp_path / "data"))
+    assert {trial.workload for trial in own.trials} == {"tickets"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "kind", "nearest"),
+    [
+        ({"workloads": ["synthetik"]}, "workload", "synthetic"),
+        ({"candidates": ["bow-logistik"]}, "candidate", "bow-logistic"),
+        ({"profile": "quik"}, "profile", "quick"),
+    ],
+)
+def test_unknown_names_are_refused(asked: dict[str, Any], kind: str, nearest: str) -> None:
+    """Each with the nearest one there is."""
+    with pytest.raises(UnknownNameError) as caught:
+        plan(snapshot(), machine=VM, **asked)
+    assert (caught.value.kind, caught.value.nearest[0]) == (kind, nearest)
+
+
+def test_encoders_go_to_the_gpu_and_sparse_models_stay_on_the_cpu() -> None:
+    """A row names the chip that does the work."""
+    gpu = Gpu(name="NVIDIA Z9", memory_gb=80, driver="580.1", power_limit_w=300)
+    machine = Machine(
+        cpu="Intel Xeon E-1", sockets=2, cores=32, threads=64, memory_gib=256, gpus=(gpu,)
+    )
+    made = plan(snapshot(), machine=machine, candidates=["minilm-*", NB], meter=NullMeter())
+    device = {trial.candidate: trial.device for trial in made.trials}
+    assert device == {"minilm-l6-frozen-logistic": "NVIDIA Z9", NB: "Intel Xeon E-1"}
+    encoder = next(trial for trial in made.trials if trial.device == "NVIDIA Z9")
+    assert (encoder.energy["driver"], encoder.energy["power_limit_w"]) == ("580.1", 300)
+    sparse = next(trial for trial in made.trials if trial.candidate == NB)
+    assert (sparse.n_devices, "driver" in sparse.energy) == (2, False)
+    assert encoder.host == "1 x NVIDIA Z9, 2 x Intel Xeon E-1, 32 cores, 256 GiB"
+
+
+def test_a_trials_key_covers_the_setup() -> None:
+    """Every identifying field but the run is told by the trial or stays missing."""
+    trial = tiny().trials[1]
+    assert set(KEY) - set(trial.key()) == {"run_id", "repeat_group"}
+    row = Measurement(run_id="r", n_items=1.0, **trial.key())
+    assert row.batch_size == 1
+
+
+def test_accuracy_is_taken_over_the_whole_test_set() -> None:
+    """Accuracy and macro-F1 equal numpy's over every text, in more than one chunk."""
+    texts = tiny().texts["synthetic"]
+    answers = dict(zip(texts.test, np.roll(texts.test_labels, 1), strict=True))
+    found = trials.score(lambda given: [answers[text] for text in given], texts)
+    truth, said = np.array(texts.test_labels), np.array([answers[t] for t in texts.test])
+    assert found.accuracy == pytest.approx((truth == said).mean())
+    f1 = [
+        2 * ((truth == c) & (said == c)).sum() / ((truth == c).sum() + (said == c).sum())
+        for c in sorted(set(truth))
+    ]
+    assert found.macro_f1 == pytest.approx(np.mean(f1))
+
+
+def test_the_doctor_names_what_is_missing_and_the_remedy(tmp_path: Path) -> None:
+    """On a guest without counters every counter is told as missing, with a way out."""
+    found = {f.what: f for f in diagnose(snapshot(), machine=VM, powercap=tmp_path)}
+    assert found["device"].detail.startswith("AMD EPYC (2 vCPU, KVM)")
+    assert not found["virtualisation"].ok
+    assert not found["RAPL"].ok
+    assert "KVM" in found["RAPL"].detail
+    assert not any(finding.ok for finding in found.values() if finding.counter)
+    assert "JOULEWISE_DATA" in (found["data"].remedy or "")
+    assert all(finding.ok or finding.remedy or finding.counter for finding in found.values())
+
+
+def test_the_doctor_finds_counters_and_data(tmp_path: Path) -> None:
+    """A readable package zone is a counter that serves; a closed one names the command."""
+    for number, name in enumerate(("package-0", "package-1")):
+        zone = tmp_path / f"intel-rapl:{number}"
+        zone.mkdir()
+        (zone / "name").write_text(name)
+    (tmp_path / "intel-rapl:0" / "energy_uj").write_text("1")
+    data = team_file(tmp_path / "data")
+    found = {f.what: f for f in diagnose(snapshot(), machine=VM, powercap=tmp_path, data=data)}
+    assert (found["RAPL package-0"].ok, found["RAPL package-0"].counter) == (True, True)
+    assert "chmod a+r" in (found["RAPL package-1"].remedy or "")
+    assert "tickets" in found["data"].detail
