@@ -1,0 +1,279 @@
+"""From a setup to the numbers the estimator sees: nominal power, roofline time, features.
+
+Everything is vectorised over setups and uses nothing read inside a measured window other than
+the runtime. Units: joules, seconds, watts; logarithms are natural. The physics is in
+`docs/method.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from advisor.setups import Setup, host_class, precision_bits
+from catalog.records import Device, Scope
+
+Array = NDArray[np.float64]
+
+IDLE_SHARE = 0.15
+"""Power of an idle device over its TDP (A100: 52-63 W of 400 W; V100: 26-40 W of 300 W,
+bundled device table)."""
+CPU_MEMORY_SHARE = 0.2
+"""Power of a CPU's memory over the CPU's TDP, in host scope."""
+HOST_W = {"edge": 3.0, "desktop": 60.0, "server": 200.0}
+"""Watts around the devices of one machine, by class of host; a learned factor corrects it."""
+DEFAULT_TOKENS = 64.0
+"""Tokens per text where nobody stated them; a flag tells the estimator."""
+COMPUTE_SHARE, BANDWIDTH_SHARE = 0.3, 0.6
+"""Shares of peak compute and bandwidth that inference reaches (roofline)."""
+CALL_OVERHEAD_S = {"gpu": 5e-3, "npu": 2e-3, "cpu": 1e-4, "soc": 5e-3}
+"""Seconds one call costs before any arithmetic: kernel launches, Python, transfers."""
+_SMALL = 1e-12
+
+
+class Imputation(msgspec.Struct, frozen=True):
+    """What stands in for specs nobody stated: medians of the device table, by `part_class`.
+
+    Attributes:
+        watts: TDP per core of a CPU, TDP of any other device, watts.
+        spread: Standard deviation of its natural logarithm; widens the interval.
+        tflops_per_watt: Peak fp32 rate over TDP.
+        gbs_per_watt: Peak bandwidth over TDP.
+    """
+
+    watts: dict[str, float]
+    spread: dict[str, float]
+    tflops_per_watt: dict[str, float]
+    gbs_per_watt: dict[str, float]
+
+
+def part_class(device: Device) -> str:
+    """Devices that resemble each other in power, e.g. ``cpu/server``."""
+    return f"{device.kind}/{host_class(device)}"
+
+
+CLASSES = [f"{kind}/{host}" for kind in ("cpu", "gpu", "npu", "soc") for host in HOST_W]
+_FEWEST = 3
+
+
+def _watts(device: Device) -> float | None:
+    """TDP per core of a CPU, TDP of any other device."""
+    if device.kind != "cpu" or device.tdp_w is None:
+        return device.tdp_w
+    return device.tdp_w / device.cores if device.cores else None
+
+
+def _ratio(top: str) -> Callable[[Device], float | None]:
+    """A spec over TDP."""
+
+    def ratio(device: Device) -> float | None:
+        value: float | None = getattr(device, top)
+        return value / device.tdp_w if value and device.tdp_w else None
+
+    return ratio
+
+
+def _by_class(
+    devices: Sequence[Device], value: Callable[[Device], float | None]
+) -> dict[str, list[float]]:
+    """Values of the devices of each class; of its kind, or of all, where a class has few."""
+    found = [(device, v) for device in devices if (v := value(device)) is not None]
+    result = {}
+    for name in CLASSES:
+        own = [v for device, v in found if part_class(device) == name]
+        kind = [v for device, v in found if device.kind == name.split("/")[0]]
+        result[name] = next(
+            (values for values in (own, kind) if len(values) >= _FEWEST), [v for _, v in found]
+        )
+    return result
+
+
+def imputation(devices: Sequence[Device]) -> Imputation:
+    """Medians of the table for specs a device lacks."""
+
+    def medians(value: Callable[[Device], float | None]) -> dict[str, float]:
+        return {name: float(np.median(v)) for name, v in _by_class(devices, value).items()}
+
+    watts = _by_class(devices, _watts)
+    return Imputation(
+        watts=medians(_watts),
+        spread={name: float(np.std(np.log(values))) for name, values in watts.items()},
+        tflops_per_watt=medians(_ratio("peak_fp32_tflops")),
+        gbs_per_watt=medians(_ratio("bandwidth_gbs")),
+    )
+
+
+def tdp_is_assumed(device: Device) -> bool:
+    """Whether the nominal power of a device is a stand-in."""
+    return not (device.tdp_w or device.power_max_w)
+
+
+def _specs(device: Device, stand_in: Imputation, bits: float) -> tuple[float, float, float]:
+    """Nominal watts, peak FLOP/s at a precision, bandwidth B/s; stand-ins where missing."""
+    name = part_class(device)
+    cores = (device.cores or 8) if device.kind == "cpu" else 1
+    tdp = device.tdp_w or device.power_max_w or stand_in.watts[name] * cores
+    peak32 = device.peak_fp32_tflops or stand_in.tflops_per_watt[name] * tdp
+    peak = (device.peak_fp16_tflops or peak32) if bits <= 16 else peak32
+    bandwidth = device.bandwidth_gbs or stand_in.gbs_per_watt[name] * tdp
+    return tdp, peak * 1e12, bandwidth * 1e9
+
+
+def _around_w(device: Device, scope: Scope, tdp: float, host_w: float | None) -> float:
+    """Watts the scope adds to the devices; the wall never adds less than the host."""
+    if scope == "device":
+        return 0.0
+    if host_w is not None:
+        return host_w
+    if device.kind != "cpu":
+        return HOST_W[host_class(device)]
+    memory = CPU_MEMORY_SHARE * tdp
+    return memory if scope == "host" else memory + HOST_W[host_class(device)]
+
+
+FEATURES = (
+    "log_parameters",
+    "parameters_missing",
+    "log_runtime",
+    "log_batch",
+    "batch_missing",
+    "log_tokens",
+    "tokens_missing",
+    "compute_share",
+    "bandwidth_share",
+    "log_flops_per_joule",
+    "log_tdp",
+    "log_devices",
+    "log_idle_devices",
+    "bits",
+    "cpu",
+    "npu",
+    "beyond_device",
+    "at_the_wall",
+    "edge",
+    "desktop",
+    "llm",
+    "startup",
+)
+"""Names of the columns of the design matrix."""
+SCOPE_COLUMNS = tuple(FEATURES.index(name) for name in ("beyond_device", "at_the_wall"))
+"""Columns that tell the scope: power must not fall with them, time does not know them."""
+
+
+class Design(msgspec.Struct, frozen=True):
+    """Features of n setups.
+
+    Attributes:
+        X: Matrix n x len(FEATURES).
+        log_nominal_w: Natural log of nominal power, watts.
+        log_roofline_s: Natural log of roofline seconds per text.
+        log_runtime_s: Natural log of the runtime used, seconds per text.
+    """
+
+    X: Array
+    log_nominal_w: Array
+    log_roofline_s: Array
+    log_runtime_s: Array
+
+    def take(self, mask: Array) -> Design:
+        """The setups where `mask` holds."""
+        return Design(*(getattr(self, name)[mask] for name in self.__struct_fields__))
+
+
+ROOFLINE = 16
+"""Row of `numbers` that holds the roofline seconds."""
+
+
+def _numbers(setup: Setup, stand_in: Imputation) -> tuple[float, ...]:
+    """The raw numbers of one setup, in the order `design` takes them apart."""
+    bits = precision_bits(setup.precision)
+    tdp, peak, bandwidth = _specs(setup.device, stand_in, bits)
+    total = setup.n_devices or 1.0
+    active = setup.n_active or total
+    around = _around_w(setup.device, setup.scope, tdp, setup.host_w)
+    nominal = tdp * active + IDLE_SHARE * tdp * max(total - active, 0) + around
+    parameters = setup.n_parameters or 1e8
+    tokens = setup.tokens or DEFAULT_TOKENS
+    batch = setup.batch_size or 1.0
+    flops = setup.flops or 2 * parameters * tokens
+    weights = parameters * bits / 8 * (tokens if setup.llm else 1.0) / batch
+    kind, scope, host = setup.device.kind, setup.scope, host_class(setup.device)
+    roofline = (
+        flops / (COMPUTE_SHARE * peak * active)
+        + weights / (BANDWIDTH_SHARE * bandwidth * active)
+        + CALL_OVERHEAD_S[kind] * (tokens if setup.llm else 1.0) / batch
+    )
+    return (
+        parameters,
+        setup.n_parameters is None,
+        setup.runtime_s or roofline,
+        batch,
+        setup.batch_size is None,
+        tokens,
+        setup.tokens is None,
+        flops,
+        weights,
+        peak,
+        bandwidth,
+        tdp,
+        total,
+        active,
+        bits,
+        nominal,
+        roofline,
+        kind == "cpu",
+        kind == "npu",
+        scope != "device",
+        scope == "wall",
+        host == "edge",
+        host == "desktop",
+        setup.llm,
+        setup.startup,
+    )
+
+
+def numbers(setups: Sequence[Setup], stand_in: Imputation) -> Array:
+    """The raw numbers of n setups, one column each; `design` knows their order.
+
+    Args:
+        setups: What is asked about.
+        stand_in: Specs for devices that state none.
+    """
+    return np.array([_numbers(setup, stand_in) for setup in setups], dtype=float).T
+
+
+def design(raw: Array, log_runtime_s: Array | None = None) -> Design:
+    """Features of n setups from their raw numbers.
+
+    Args:
+        raw: From `numbers`.
+        log_runtime_s: Runtimes that replace the setups' own; the roofline time stands in where
+            neither is known.
+    """
+    (parameters, no_parameters, given, batch, no_batch, tokens, no_tokens, *rest) = raw
+    (flops, weights, peak, bandwidth, tdp, total, active, bits, *rest) = rest
+    (nominal, roofline, *flags) = rest
+    runtime = given if log_runtime_s is None else np.exp(log_runtime_s)
+    compute = np.log(flops / (runtime * peak * active) + _SMALL)
+    memory = np.log(weights / (runtime * bandwidth * active) + _SMALL)
+    columns = [
+        np.log(parameters),
+        no_parameters,
+        np.log(runtime),
+        np.log(batch),
+        no_batch,
+        np.log(tokens),
+        no_tokens,
+        np.clip(compute, -14, 1),
+        np.clip(memory, -14, 2),
+        np.log(peak / tdp) - 25,  # 1e11 FLOP/J is about exp(25)
+        np.log(tdp),
+        np.log(total),
+        np.log(total / active),
+        np.log2(bits / 16),
+        *flags,
+    ]
+    return Design(np.column_stack(columns), np.log(nominal), np.log(roofline), np.log(runtime))

@@ -1,0 +1,271 @@
+"""From catalog rows to options: which energy each setup carries, and where it came from.
+
+First that exists: measured in the asked scope; the estimator applied to the runtime measured on
+that device; the estimator with the runtime estimated too. Modelled joules stand beside an
+estimate as a second opinion and are never ranked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from advisor.estimator import Estimator, Prediction
+from advisor.intervals import wilson
+from advisor.records import (
+    Accuracy,
+    EnergyPer1000,
+    Option,
+    Provenance,
+    Query,
+    RuntimePer1000,
+    WarningCode,
+)
+from advisor.setups import from_measurement
+from catalog.energy import Energy, energy
+from catalog.records import Device, Measurement, Scope
+from catalog.snapshot import Snapshot
+
+_Z90 = 1.645
+_FLAG_WARNINGS: dict[str, WarningCode] = {
+    "idle-devices-in-total": "idle-devices-counted",
+    "startup-in-window": "startup-in-window",
+    "unstable": "unstable",
+    "suspect": "unstable",
+    "accuracy-suspect": "accuracy-suspect",
+    "accuracy-other-device": "accuracy-other-device",
+}
+
+
+def _accuracy(row: Measurement) -> Accuracy | None:
+    """A row's accuracy with its 95 % Wilson interval."""
+    if row.accuracy is None:
+        return None
+    low, high = (None, None) if row.n_test is None else wilson(row.accuracy, row.n_test, 0.95)
+    return Accuracy(value=row.accuracy, low=low, high=high, n_test=row.n_test)
+
+
+def _provenance(row: Measurement) -> Provenance:
+    """Where a row's figures were taken."""
+    return Provenance(
+        source=row.source,
+        reference=row.reference,
+        measured_at=row.measured_at,
+        citation=row.citation,
+        licence=row.licence,
+        meter=row.meter,
+        host=row.host,
+        run_id=row.run_id,
+        notes=row.notes,
+    )
+
+
+def _measured(row: Measurement, joules: Energy, scope: Scope) -> EnergyPer1000:
+    """A measured energy per 1,000 texts: 90 % of repeats lie in its interval, where stated.
+
+    A published bound keeps its missing value and reaches from 0 to the bound.
+    """
+    per_1000 = 1000 / row.n_items
+    value, low, high = joules.value_j, joules.low_j or 0.0, joules.high_j
+    if value is not None and row.cv is not None:
+        low, high = value * max(0.0, 1 - _Z90 * row.cv), value * (1 + _Z90 * row.cv)
+    return EnergyPer1000(
+        value=None if value is None else value * per_1000,
+        low=low * per_1000,
+        high=None if high is None else high * per_1000,
+        basis="measured",
+        scope=scope,
+        label=joules.label,
+    )
+
+
+def _estimated(prediction: Prediction, scope: Scope) -> EnergyPer1000:
+    """An estimated energy per 1,000 texts."""
+    joules = prediction.energy_j
+    low, high = joules.low or 0.0, joules.high or 0.0
+    return EnergyPer1000(
+        value=1000 * (joules.value or 0.0),
+        low=1000 * low,
+        high=1000 * high,
+        basis=joules.basis,
+        scope=scope,
+        label=None,
+    )
+
+
+def _runtime(row: Measurement, prediction: Prediction | None) -> RuntimePer1000 | None:
+    """Seconds per 1,000 texts: measured, else estimated, else missing."""
+    if row.runtime_s is not None:
+        seconds = 1000 * row.runtime_s / row.n_items
+        return RuntimePer1000(value=seconds, low=seconds, high=seconds, basis="measured")
+    if prediction is None or prediction.runtime_s.value is None:
+        return None
+    guess = prediction.runtime_s
+    return RuntimePer1000(
+        value=1000 * (guess.value or 0.0),
+        low=1000 * (guess.low or 0.0),
+        high=1000 * (guess.high or 0.0),
+        basis=guess.basis,
+    )
+
+
+def _warnings(
+    row: Measurement, joules: EnergyPer1000, prediction: Prediction | None
+) -> tuple[WarningCode, ...]:
+    """What is doubtful about an option."""
+    codes: list[WarningCode] = [_FLAG_WARNINGS[f] for f in row.flags if f in _FLAG_WARNINGS]
+    if row.scenario == "unstated":
+        codes.append("scenario-unstated")
+    if row.contamination:
+        codes.append("accuracy-contaminated")
+    if joules.basis == "measured" and joules.value is None:
+        codes.append("energy-bound")
+    if joules.basis == "measured" and joules.value is not None and joules.low == joules.high:
+        codes.append("spread-unstated")
+    if joules.label == "mixed":
+        codes.append("energy-mixed")
+    if prediction is not None:
+        codes += ["device-specs-assumed"] if prediction.assumed_power else []
+        codes += ["out-of-range"] if prediction.outside else []
+        codes += [] if prediction.known_device else ["device-not-calibrated"]
+    return tuple(sorted(set(codes)))
+
+
+def _option(
+    row: Measurement,
+    device: Device,
+    snapshot: Snapshot,
+    joules: EnergyPer1000,
+    prediction: Prediction | None,
+) -> Option:
+    """A row (moved to `device`) as an option."""
+    candidate = snapshot.candidates.get(row.candidate)
+    modelled = energy(row, device.kind, joules.scope)
+    return Option(
+        candidate=row.candidate,
+        family=candidate.family if candidate else "other",
+        n_parameters=(candidate.n_parameters if candidate else None) or row.n_parameters,
+        device=device.name,
+        workload=row.workload,
+        scenario=row.scenario,
+        precision=row.precision,
+        batch_size=row.batch_size,
+        n_devices=row.n_devices,
+        accuracy=_accuracy(row),
+        energy_j_per_1000=joules,
+        runtime_s_per_1000=_runtime(row, prediction),
+        provenance=_provenance(row),
+        latency_p95_ms=row.latency_p95_ms,
+        peak_memory_mb=row.peak_memory_mb,
+        second_opinion_j_per_1000=1000 * modelled.value_j / row.n_items
+        if modelled and modelled.label == "modelled" and modelled.value_j is not None
+        else None,
+        warnings=_warnings(row, joules, prediction),
+    )
+
+
+def with_known_accuracy(rows: Sequence[Measurement]) -> list[Measurement]:
+    """Rows of one workload; those without an accuracy take the candidate's from another device.
+
+    What a model answers does not depend on the chip but for rounding, so the accuracy of the
+    same candidate (in the same precision, where both state one) carries over, flagged.
+    """
+    known: dict[str, list[Measurement]] = {}
+    for row in rows:
+        if row.accuracy is not None:
+            known.setdefault(row.candidate, []).append(row)
+
+    def completed(row: Measurement) -> Measurement:
+        same = [
+            other
+            for other in known.get(row.candidate, [])
+            if not row.precision or not other.precision or other.precision == row.precision
+        ]
+        if row.accuracy is not None or not same:
+            return row
+        best = max(same, key=lambda other: (other.n_test or 0, other.measured_at or ""))
+        return msgspec.structs.replace(
+            row,
+            flags=(*row.flags, "accuracy-other-device"),
+            **{name: getattr(best, name) for name in _ACCURACY},
+        )
+
+    return [completed(row) for row in rows]
+
+
+_ACCURACY = ("accuracy", "accuracy_split", "macro_f1", "n_test", "contamination")
+
+
+def measured_or_estimated(
+    rows: Iterable[Measurement], snapshot: Snapshot, estimator: Estimator, query: Query
+) -> list[Option]:
+    """Options of rows on the devices they were taken on; rows without any energy drop out."""
+    options: list[Option] = []
+    pending: list[tuple[Measurement, Device]] = []
+    for row in rows:
+        device = snapshot.devices[row.device]
+        joules = energy(row, device.kind, query.scope)
+        if joules is not None and joules.label != "modelled":
+            figure = _measured(row, joules, query.scope)
+            options.append(_option(row, device, snapshot, figure, None))
+        elif row.runtime_s is not None and query.basis == "any":
+            pending.append((row, device))
+    return options + _predicted(pending, snapshot, estimator, query)
+
+
+def moved(
+    rows: Sequence[Measurement],
+    device: Device,
+    snapshot: Snapshot,
+    estimator: Estimator,
+    query: Query,
+) -> list[Option]:
+    """Options of setups measured elsewhere, estimated (runtime too) for `device`.
+
+    Only what a setup is moves over: candidate, precision, batch, tokens, accuracy. What was read
+    on the other machine (runtime, latency, memory, idle watts) stays behind.
+    """
+    there = {(row.candidate, row.precision, row.batch_size): row for row in rows}
+    blank: dict[str, Any] = dict.fromkeys(
+        ("runtime_s", "latency_p50_ms", "latency_p95_ms", "peak_memory_mb", "host", "total_j")
+    )
+    blank |= dict.fromkeys(("total_low_j", "total_high_j", "total_label", "total_scope"))
+    blank |= {f"{part}_{unit}": None for part in _PARTS for unit in ("j", "label")}
+    pending = [
+        (
+            msgspec.structs.replace(
+                row, n_devices=1, n_active_devices=1, device=device.name, flags=_kept(row), **blank
+            ),
+            device,
+        )
+        for row in there.values()
+    ]
+    return _predicted(pending, snapshot, estimator, query)
+
+
+_PARTS = ("gpu", "cpu", "dram", "npu", "board", "wall")
+
+
+def _kept(row: Measurement) -> tuple[str, ...]:
+    """Flags that belong to the setup and not to the window it was measured in."""
+    kept = tuple(flag for flag in row.flags if flag in ("llm", "accuracy-suspect"))
+    return kept if row.accuracy is None else (*kept, "accuracy-other-device")
+
+
+def _predicted(
+    pending: Sequence[tuple[Measurement, Device]],
+    snapshot: Snapshot,
+    estimator: Estimator,
+    query: Query,
+) -> list[Option]:
+    """Options whose energy the estimator gives."""
+    setups = [
+        from_measurement(row, device, snapshot.candidates.get(row.candidate), query.scope)
+        for row, device in pending
+    ]
+    return [
+        _option(row, device, snapshot, _estimated(prediction, query.scope), prediction)
+        for (row, device), prediction in zip(pending, estimator.predict(setups), strict=True)
+    ]

@@ -1,0 +1,222 @@
+"""Questions and answers as frozen records; `docs/http.md` shows them as JSON."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from catalog.records import Basis, Device, Label, Scope
+
+AskedScenario = Literal["single", "offline", "server"]
+Reason = Literal[
+    "accuracy-too-low",
+    "accuracy-unknown",
+    "accuracy-interval-absent",
+    "latency-too-high",
+    "latency-unknown",
+    "memory-too-high",
+    "memory-unknown",
+    "licence-differs",
+    "energy-absent",
+    "scope-absent",
+    "not-measured-there",
+    "does-not-fit",
+    "needs-cpu",
+    "other-scenario",
+    "other-batch-size",
+    "more-energy",
+]
+WarningCode = Literal[
+    "accuracy-contaminated",
+    "accuracy-other-device",
+    "accuracy-other-workload",
+    "accuracy-suspect",
+    "device-not-calibrated",
+    "device-specs-assumed",
+    "energy-bound",
+    "energy-mixed",
+    "idle-devices-counted",
+    "other-groups",
+    "out-of-range",
+    "scenario-unstated",
+    "scopes-differ",
+    "spread-unstated",
+    "startup-in-window",
+    "tie",
+    "unstable",
+]
+
+
+class BadQuestionError(ValueError):
+    """A question that cannot be asked; names the field, what came and what is allowed.
+
+    Attributes:
+        field: Name of the parameter.
+        came: The value that came.
+        allowed: What would be allowed, in words.
+    """
+
+    def __init__(self, field: str, came: object, allowed: str) -> None:
+        self.field, self.came, self.allowed = field, came, allowed
+        super().__init__(f"{field}: {came!r} is not allowed; {allowed}")
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a product team asks.
+
+    Attributes:
+        min_acc: Least accuracy, 0 to 1.
+        device: Name of a device, or its specs where the table lacks it; ``None`` means any.
+        workload: One data set of the task; ``None`` takes the task's default.
+        confidence: With it the accuracy floor holds for the one-sided Wilson lower bound.
+        limit: Entries at most in each list of the answer.
+    """
+
+    task: str
+    min_acc: float
+    device: str | Device | None = None
+    workload: str | None = None
+    scenario: AskedScenario = "offline"
+    scope: Scope = "host"
+    basis: Literal["any", "measured"] = "any"
+    batch_size: float | None = None
+    confidence: float | None = None
+    max_latency_ms: float | None = None
+    max_memory_gb: float | None = None
+    language: str | None = None
+    licence: str | None = None
+    limit: int = 100
+
+
+class Accuracy(msgspec.Struct, frozen=True, kw_only=True):
+    """Share answered right, with its 95 % Wilson interval where the test size is known."""
+
+    value: float
+    low: float | None
+    high: float | None
+    basis: Literal["measured"] = "measured"
+    n_test: int | None = None
+
+
+class EnergyPer1000(msgspec.Struct, frozen=True, kw_only=True):
+    """Joules per 1,000 texts in one scope; a published bound has no `value`.
+
+    `basis` says whether it was measured or estimated, `label` what the measured part is.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    basis: Basis
+    scope: Scope
+    label: Label | None
+
+
+class RuntimePer1000(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds per 1,000 texts."""
+
+    value: float
+    low: float
+    high: float
+    basis: Basis
+
+
+class Provenance(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the figures of an option were taken."""
+
+    source: str
+    reference: str | None
+    measured_at: str | None
+    citation: str | None = None
+    licence: str | None = None
+    meter: str | None = None
+    host: str | None = None
+    run_id: str | None = None
+    notes: str | None = None
+
+
+class Missing(msgspec.Struct, frozen=True, kw_only=True):
+    """The constraint an option misses, what was asked and what it has."""
+
+    constraint: str
+    asked: float | str
+    has: float | str | None
+
+
+class Option(msgspec.Struct, frozen=True, kw_only=True):
+    """One setup as an answer: candidate, device and serving choice with its figures.
+
+    Attributes:
+        second_opinion_j_per_1000: Modelled joules, shown beside an estimate, never ranked.
+        warnings: Codes of what is doubtful about this option.
+        missing: Only in a nearest miss: the constraint that binds.
+    """
+
+    candidate: str
+    family: str
+    n_parameters: float | None
+    device: str
+    workload: str
+    scenario: str
+    precision: str | None
+    batch_size: float | None
+    n_devices: int | None
+    accuracy: Accuracy | None
+    energy_j_per_1000: EnergyPer1000
+    runtime_s_per_1000: RuntimePer1000 | None
+    provenance: Provenance
+    latency_p95_ms: float | None = None
+    peak_memory_mb: float | None = None
+    second_opinion_j_per_1000: float | None = None
+    warnings: tuple[WarningCode, ...] = ()
+    missing: Missing | None = None
+
+
+class Rejected(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a candidate lost: the reason of its best setup and how many setups it had."""
+
+    candidate: str
+    device: str | None
+    reason: Reason
+    detail: str
+    setups: int
+
+
+class Caution(msgspec.Struct, frozen=True, kw_only=True):
+    """A documented code with a sentence for this answer."""
+
+    code: WarningCode
+    message: str
+
+
+class Group(msgspec.Struct, frozen=True, kw_only=True):
+    """The comparability group of an answer: nothing outside it is ranked with it."""
+
+    workload: str
+    scenario: str
+    scope: Scope
+
+
+class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer: the qualifying option of least energy and why the others lost.
+
+    Attributes:
+        alternatives: Other qualifying options, least energy first.
+        front: Options of the group, qualifying or not, that no other beats in both accuracy and
+            energy, cheapest first.
+        other_groups: Qualifying options that cannot be compared with the chosen one.
+        nearest_miss: Where nothing qualifies, the option closest to it.
+    """
+
+    query: Query
+    group: Group
+    chosen: Option | None
+    alternatives: tuple[Option, ...]
+    front: tuple[Option, ...]
+    other_groups: tuple[Option, ...]
+    rejected: tuple[Rejected, ...]
+    nearest_miss: Option | None
+    warnings: tuple[Caution, ...]
+    catalog_digest: str
+    estimator_version: str

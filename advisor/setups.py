@@ -1,0 +1,89 @@
+"""A setup: what is known about a candidate on a device before its energy is.
+
+Built from a question or from a measured row; of a measured row only the runtime enters, nothing
+else that was read inside the window.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from catalog.records import Candidate, Device, Measurement, Scope
+
+
+class Setup(msgspec.Struct, frozen=True, kw_only=True):
+    """A candidate on a device at one serving choice, per text.
+
+    Attributes:
+        n_parameters: Parameters used for one token; ``None`` where unknown.
+        runtime_s: Seconds per text; ``None`` asks for an estimate of it too.
+        tokens: Mean tokens per text.
+        n_devices: Devices whose energy counts; `n_active` of them do the work (default: all).
+        host_w: Measured power of the host around the devices, watts; replaces the class guess.
+        llm: Whether text is generated token by token.
+        startup: Whether process start and model load lie inside the window.
+        source: Who measured it; known sources have an offset of their own.
+    """
+
+    device: Device
+    n_parameters: float | None = None
+    runtime_s: float | None = None
+    batch_size: float | None = None
+    tokens: float | None = None
+    precision: str | None = None
+    scope: Scope = "host"
+    n_devices: float | None = 1
+    n_active: float | None = None
+    flops: float | None = None
+    host_w: float | None = None
+    llm: bool = False
+    startup: bool = False
+    source: str | None = None
+
+
+def host_class(device: Device) -> str:
+    """Which class of machine a device usually sits in: ``edge``, ``desktop`` or ``server``."""
+    name, power = device.name, device.tdp_w or device.power_max_w
+    if re.search(r"Jetson|Raspberry|Neural Compute|Apple|DM\.2|Snapdragon", name):
+        return "edge"
+    if re.search(r"GeForce|TITAN|RTX (A?[2-6]000|PRO)|Quadro|Core i|Core Ultra|Ryzen", name):
+        return "desktop"
+    if power is not None and power <= 30 and device.status not in ("probed",):
+        return "edge"
+    return "server"
+
+
+def precision_bits(precision: str | None) -> float:
+    """Bits of a weight; 16 where nobody stated the precision."""
+    found = re.search(r"(\d+)", precision or "")
+    return float(found.group(1)) if found and 1 < int(found.group(1)) <= 64 else 16.0
+
+
+def from_measurement(
+    row: Measurement, device: Device, candidate: Candidate | None, scope: Scope
+) -> Setup:
+    """The setup of a measured row, per text, for an estimate in `scope`.
+
+    Parameters are those active for one token: the row's own count, else the candidate's.
+    """
+    declared = None
+    if candidate is not None:
+        declared = candidate.n_active_parameters or candidate.n_parameters
+    total = row.n_devices
+    return Setup(
+        device=device,
+        n_parameters=row.n_parameters or declared,
+        runtime_s=row.runtime_s / row.n_items if row.runtime_s else None,
+        batch_size=row.batch_size,
+        tokens=row.tokens_mean,
+        precision=row.precision,
+        scope=scope,
+        n_devices=float(total) if total else None,
+        n_active=float(row.n_active_devices) if row.n_active_devices else None,
+        flops=row.flops_per_item,
+        llm="llm" in row.flags or (candidate is not None and candidate.family == "reasoning-llm"),
+        startup="startup-in-window" in row.flags,
+        source=row.source,
+    )

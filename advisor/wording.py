@@ -1,0 +1,40 @@
+"""The sentences behind warning codes, and figures as people read them."""
+
+from __future__ import annotations
+
+from advisor.records import WarningCode
+
+CAUTIONS: dict[WarningCode, str] = {
+    "accuracy-contaminated": "the model may have seen this data set in training; its accuracy "
+    "may be too good",
+    "accuracy-other-device": "the accuracy was taken with the same candidate on another device",
+    "accuracy-other-workload": "the accuracy was taken on another data set of the same task",
+    "accuracy-suspect": "the source's accuracy looks like a fault of the output format",
+    "device-not-calibrated": "no energy was ever measured on this device; calibrate it for a "
+    "narrower interval",
+    "device-specs-assumed": "the device's power is not known; a median of the device table stands "
+    "in, and the interval is widened for it",
+    "energy-bound": "the source prints only an upper bound of the energy; it ranks at that bound",
+    "energy-mixed": "part of the energy was measured, part modelled by the source's tool",
+    "idle-devices-counted": "the total counts devices that sat idle beside the one at work; read "
+    "it as an upper bound",
+    "other-groups": "options of another data set or scenario qualify too; they cannot be compared "
+    "and are listed apart",
+    "out-of-range": "the setup lies outside the data the estimator learned from",
+    "scenario-unstated": "the source does not state batch size or request pattern; the row counts "
+    "as offline",
+    "scopes-differ": "the figures cover different parts of the machine",
+    "spread-unstated": "the source states no spread of repeats; the interval is the figure itself",
+    "startup-in-window": "the measured window holds process start and model load",
+    "tie": "the energy intervals overlap",
+    "unstable": "repeats differ by more than 5 %, or meters disagree",
+}
+"""Every warning code with what it means."""
+
+
+def figure(value: float) -> str:
+    """A number at three significant digits, without exponents up to a million."""
+    if value == 0 or not 1e-4 <= abs(value) < 1e12:
+        return f"{value:.3g}"
+    digits = f"{value:.3g}"
+    return f"{float(digits):,.10g}" if "e" in digits or abs(value) >= 1000 else digits

@@ -1,0 +1,95 @@
+"""Trains the bundled estimator on the bundled figures alone and writes its error table.
+
+python scripts/build_estimator.py            # writes advisor/artefact_files, docs/method.md
+python scripts/build_estimator.py --check    # exit 1 if the table is not the scorecard's
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from advisor.artefact import SCORECARD
+from advisor.training import train
+from catalog.snapshot import load
+
+ROOT = Path(__file__).resolve().parent.parent
+ARTEFACT, METHOD = ROOT / "advisor" / "artefact_files", ROOT / "docs" / "method.md"
+START, END = "<!-- error table: start -->", "<!-- error table: end -->"
+SPLITS = {
+    "model": "model, on a device seen with others",
+    "device": "device",
+    "source": "source of measurements",
+}
+METHODS = {
+    "estimator": "**Joulewise**",
+    "tdp_time": "TDP x time",
+    "const_power": "constant watts x time",
+    "ols_time": "OLS: log time",
+    "ols_time_tdp_params": "OLS: log time, TDP, parameters",
+}
+
+
+def _line(split: str, method: str, error: dict[str, Any]) -> str:
+    """One line of the table."""
+    coverage, width = error.get("coverage90"), error.get("width90")
+    cells = [
+        split,
+        method,
+        f"{error['mdape_macro_device']:.0f} %",
+        f"{error['within25']:.0f} %",
+        f"{error['within2x']:.0f} %",
+        "" if coverage is None else f"{coverage:.0f} %",
+        "" if width is None else f"{width:.3g}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def table(card: dict[str, Any]) -> str:
+    """The error table of a scorecard as Markdown."""
+    lines = [
+        f"Estimator {card['version']}, {card['n_rows']} rows on {card['n_devices']} devices of "
+        f"{len(card['sources'])} sources; written by `make estimator`.",
+        "",
+        "| held out | method | MdAPE, macro over devices | within 25 % | within 2 x "
+        "| 90 % interval covers | high / low |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, title in SPLITS.items():
+        split = card["splits"][name]
+        known = {"estimator": split["known_runtime"]["estimator"]}
+        known |= split["known_runtime"]["baselines"]
+        lines += [_line(title, METHODS[method], error) for method, error in known.items()]
+        unknown = split["unknown_runtime"]["estimator"]
+        lines.append(_line(title, "**Joulewise**, runtime unknown", unknown))
+    return "\n".join(lines)
+
+
+def with_table(text: str, card: dict[str, Any]) -> str:
+    """A document with the table between its markers."""
+    before, rest = text.split(START)
+    _, after = rest.split(END)
+    return f"{before}{START}\n{table(card)}\n{END}{after}"
+
+
+def main() -> int:
+    """Writes, or checks, the artefact's table; the exit status says whether it was current."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--check", action="store_true")
+    check = parser.parse_args().check
+    if not check:
+        train(load(), ARTEFACT)
+    card = json.loads((ARTEFACT / SCORECARD).read_bytes())
+    text = METHOD.read_text(encoding="utf-8")
+    wanted = with_table(text, card)
+    if check:
+        return int(wanted != text)
+    METHOD.write_text(wanted, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,135 @@
+"""Tests of `advisor.estimator`: physics as properties of the bundled estimator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from advisor.estimator import Estimator, load
+from advisor.setups import Setup
+from catalog import bundled
+from catalog.records import Device, Estimate
+
+ESTIMATOR: Estimator = load()
+DEVICES = sorted(bundled.devices().values(), key=lambda device: device.name)
+SOURCES = [None, "calibration", *ESTIMATOR.artefact.sources]
+
+setups = st.builds(
+    Setup,
+    device=st.sampled_from(DEVICES),
+    n_parameters=st.none() | st.floats(1e3, 1e12),
+    runtime_s=st.none() | st.floats(1e-7, 1e3),
+    batch_size=st.none() | st.integers(1, 4096).map(float),
+    tokens=st.none() | st.floats(1, 1e4),
+    precision=st.sampled_from([None, "fp32", "bf16", "int8", "int4"]),
+    scope=st.sampled_from(["device", "host", "wall"]),
+    n_devices=st.sampled_from([1.0, 2.0, 8.0]),
+    llm=st.booleans(),
+    startup=st.booleans(),
+    source=st.sampled_from(SOURCES),
+)
+
+
+def changed(setup: Setup, **fields: Any) -> Setup:
+    """The setup with some fields exchanged."""
+    return msgspec.structs.replace(setup, **fields)
+
+
+def spread(estimate: Estimate) -> float:
+    """High end over low end."""
+    assert estimate.high is not None
+    assert estimate.low is not None
+    return estimate.high / estimate.low
+
+
+@given(setup=setups)
+def test_an_estimate_is_positive_and_inside_its_interval(setup: Setup) -> None:
+    """Energy and time are above zero, the value between its ends, the interval never a point."""
+    (found,) = ESTIMATOR.predict([setup])
+    for estimate in (found.energy_j, found.runtime_s):
+        assert estimate.value is not None
+        assert estimate.low is not None
+        assert estimate.high is not None
+        assert 0 < estimate.low <= estimate.value <= estimate.high
+    assert spread(found.energy_j) > 1.5
+
+
+@given(setup=setups, seconds=st.floats(1e-6, 100), factor=st.floats(1.001, 100))
+def test_energy_rises_with_time(setup: Setup, seconds: float, factor: float) -> None:
+    """Everything else equal, a longer run never costs less."""
+    short, long = (
+        ESTIMATOR.estimate(changed(setup, runtime_s=s)).value for s in (seconds, seconds * factor)
+    )
+    assert short is not None
+    assert long is not None
+    assert long > short
+
+
+@given(setup=setups, others=st.lists(setups, max_size=4))
+def test_an_estimate_does_not_depend_on_its_neighbours(setup: Setup, others: list[Setup]) -> None:
+    """Asking for many setups at once gives what asking for each would."""
+    alone = ESTIMATOR.predict([setup])[0]
+    together = ESTIMATOR.predict([*others, setup])[-1]
+    assert together.energy_j.value == pytest.approx(alone.energy_j.value, rel=1e-9)
+    assert together.energy_j.basis == alone.energy_j.basis
+
+
+@given(setup=setups)
+def test_an_unknown_runtime_widens_the_interval(setup: Setup) -> None:
+    """Guessing the time as well is never more certain, and the basis says so."""
+    guessed = ESTIMATOR.predict([changed(setup, runtime_s=None)])[0]
+    time = guessed.runtime_s.value
+    known = ESTIMATOR.predict([changed(setup, runtime_s=time)])[0]
+    assert known.runtime_s.basis == "measured"
+    if guessed.energy_j.basis != "extrapolated" and known.energy_j.basis != "extrapolated":
+        assert guessed.energy_j.basis == "estimated-runtime"
+        assert known.energy_j.basis == "estimated"
+        assert spread(guessed.energy_j) > spread(known.energy_j)
+
+
+@pytest.mark.parametrize("kind", ["cpu", "gpu", "npu", "soc"])
+def test_an_unknown_power_widens_the_interval(kind: Any) -> None:
+    """A device of which only the kind is known gets a stand-in, a wider interval and a flag."""
+    bare = Device(name="mine", kind=kind, cores=16)
+    setup = Setup(device=bare, n_parameters=1e8, runtime_s=0.01, source="ml-energy-leaderboard")
+    (guess,) = ESTIMATOR.predict([setup])
+    stated = changed(setup, device=msgspec.structs.replace(bare, tdp_w=100.0))
+    (known,) = ESTIMATOR.predict([stated])
+    assert guess.assumed_power
+    assert not known.assumed_power
+    assert guess.energy_j.basis == "extrapolated"
+    assert spread(guess.energy_j) > spread(known.energy_j) or known.outside
+
+
+def test_outside_the_data_an_estimate_is_extrapolated() -> None:
+    """A model a thousand times larger than any measured one is told to lie outside."""
+    (device,) = [d for d in DEVICES if d.name == "NVIDIA A100-SXM4-80GB"]
+    setup = Setup(device=device, n_parameters=1e9, runtime_s=0.01, source="ml-energy-leaderboard")
+    inside = ESTIMATOR.predict([setup])[0]
+    far = ESTIMATOR.predict([changed(setup, n_parameters=1e16)])[0]
+    assert inside.energy_j.basis == "estimated"
+    assert inside.outside == ()
+    assert far.energy_j.basis == "extrapolated"
+    assert "log_parameters" in far.outside
+    assert spread(far.energy_j) > spread(inside.energy_j)
+
+
+def test_a_device_of_the_data_is_surer_than_a_new_one() -> None:
+    """Rows of one source on the device itself narrow the interval; an unknown source widens it."""
+    known, new = (bundled.devices()[name] for name in ("NVIDIA H100-SXM5-80GB", "NVIDIA A30"))
+    setup = Setup(device=known, n_parameters=8e9, runtime_s=0.1, scope="device", llm=True)
+    own = ESTIMATOR.predict([changed(setup, source="ml-energy-leaderboard")])[0]
+    other = ESTIMATOR.predict([changed(setup, source="ml-energy-leaderboard", device=new)])[0]
+    foreign = ESTIMATOR.predict([setup])[0]
+    assert spread(own.energy_j) < spread(other.energy_j) < spread(foreign.energy_j)
+    assert own.known_device
+    assert not other.known_device
+
+
+def test_no_setups_give_no_predictions() -> None:
+    """An empty question has an empty answer."""
+    assert ESTIMATOR.predict([]) == []

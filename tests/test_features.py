@@ -1,0 +1,106 @@
+"""Tests of `advisor.features`: nominal power, roofline and the matrix the estimator sees."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from advisor.features import FEATURES, ROOFLINE, Imputation, design, imputation, numbers
+from advisor.features import tdp_is_assumed as assumed
+from advisor.setups import Setup, from_measurement, host_class, precision_bits
+from catalog import bundled
+from catalog.records import Candidate, Device, Measurement
+
+GPU = Device(
+    name="G", kind="gpu", tdp_w=300.0, peak_fp32_tflops=20.0, peak_fp16_tflops=100.0,
+    bandwidth_gbs=1000.0,
+)  # fmt: skip
+STAND_IN: Imputation = imputation(list(bundled.devices().values()))
+
+
+def roofline(setup: Setup) -> float:
+    """Seconds per text the roofline gives."""
+    return float(numbers([setup], STAND_IN)[ROOFLINE, 0])
+
+
+def test_the_roofline_is_compute_traffic_and_overhead() -> None:
+    """Worked by hand for a 1e9-parameter model in fp16 at batch 10 with 50 tokens."""
+    setup = Setup(device=GPU, n_parameters=1e9, tokens=50, batch_size=10, precision="fp16")
+    compute = 2 * 1e9 * 50 / (0.3 * 100e12)
+    traffic = 1e9 * 2 / 10 / (0.6 * 1000e9)
+    assert roofline(setup) == pytest.approx(compute + traffic + 5e-3 / 10)
+
+
+@given(factor=st.floats(1.01, 100), batch=st.floats(1, 512), tokens=st.floats(1, 2048))
+def test_more_work_never_takes_less_time(factor: float, batch: float, tokens: float) -> None:
+    """Parameters and tokens lengthen the roofline; batching never does."""
+    setup = Setup(device=GPU, n_parameters=1e8, batch_size=batch, tokens=tokens)
+    more = msgspec.structs.replace
+    assert roofline(more(setup, n_parameters=1e8 * factor)) > roofline(setup)
+    assert roofline(more(setup, tokens=tokens * factor)) > roofline(setup)
+    assert roofline(more(setup, batch_size=batch * factor)) < roofline(setup)
+
+
+def test_nominal_power_adds_idle_devices_and_the_host() -> None:
+    """One device at work and three idle in a server: TDP, three idle shares, 200 W around."""
+    setup = Setup(device=GPU, n_devices=4, n_active=1, scope="host")
+    made = design(numbers([setup], STAND_IN))
+    assert math.exp(made.log_nominal_w[0]) == pytest.approx(300 + 3 * 0.15 * 300 + 200)
+    alone = design(numbers([msgspec.structs.replace(setup, scope="device")], STAND_IN))
+    assert math.exp(alone.log_nominal_w[0]) == pytest.approx(300 + 3 * 0.15 * 300)
+
+
+def test_the_matrix_is_finite_for_every_device_of_the_table() -> None:
+    """No device of the table, and no device that is only a kind, gives a hole in the features."""
+    bare = [Device(name=kind, kind=kind) for kind in ("cpu", "gpu", "npu", "soc")]  # type: ignore[arg-type]
+    setups = [
+        Setup(device=device, scope=scope, n_parameters=parameters)
+        for device in [*bundled.devices().values(), *bare]
+        for scope in ("device", "host", "wall")
+        for parameters in (None, 1e4, 1e12)
+    ]
+    made = design(numbers(setups, STAND_IN))
+    assert made.X.shape == (len(setups), len(FEATURES))
+    assert np.isfinite(made.X).all()
+    assert np.isfinite(made.log_nominal_w).all()
+    assert all(assumed(device) for device in bare)
+
+
+def test_stand_ins_are_medians_of_the_class() -> None:
+    """A GPU of a server without a TDP gets the median TDP of the server GPUs in the table."""
+    own = [
+        device.tdp_w
+        for device in bundled.devices().values()
+        if device.kind == "gpu" and host_class(device) == "server" and device.tdp_w
+    ]
+    assert STAND_IN.watts["gpu/server"] == pytest.approx(float(np.median(own)))
+    assert STAND_IN.spread["gpu/server"] == pytest.approx(float(np.std(np.log(own))))
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [("fp32", 32), ("bf16", 16), ("int8", 8), ("int4", 4), (None, 16), ("best", 16), ("tf32", 32)],
+)
+def test_precision_is_read_as_bits(name: str | None, wanted: float) -> None:
+    """The number in a precision is its bits; without one it is half precision."""
+    assert precision_bits(name) == wanted
+
+
+def test_of_a_measured_row_only_the_runtime_enters() -> None:
+    """Nothing else read inside the window becomes a feature."""
+    row = Measurement(
+        run_id="r", source="s", workload="w", candidate="c", device="G", n_items=10.0,
+        runtime_s=5.0, tokens_mean=30.0,
+    )  # fmt: skip
+    read = msgspec.structs.replace(
+        row, gpu_j=1.0, idle_w=9.0, latency_p95_ms=3.0, peak_memory_mb=8.0, cv=0.2, accuracy=0.5
+    )
+    candidate = Candidate(name="c", family="other", n_parameters=2e9, n_active_parameters=1e9)
+    setup = from_measurement(row, GPU, candidate, "host")
+    assert setup == from_measurement(read, GPU, candidate, "host")
+    assert (setup.runtime_s, setup.n_parameters, setup.tokens) == (0.5, 1e9, 30.0)

@@ -1,0 +1,504 @@
+"""Tests of `advisor.policy`: the decision, recomputed by brute force and bent in every way."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, get_args
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from advisor.estimator import load
+from advisor.intervals import wilson_lower
+from advisor.policy import recommend
+from advisor.records import AskedScenario, BadQuestionError, Option, Query, Recommendation
+from catalog import snapshot
+from catalog.errors import UnknownNameError
+from catalog.records import Candidate, Device, Measurement, Scope, Workload
+from catalog.snapshot import Snapshot
+
+ESTIMATOR = load()
+BUNDLED = snapshot.load()
+JUDGED = [(task, name) for task, names in BUNDLED.tasks().items() for name in names]
+DEVICES = {
+    "G": Device(name="G", kind="gpu", tdp_w=300.0, memory_gb=80.0, aliases=("gee",)),
+    "Small": Device(name="Small", kind="gpu", tdp_w=300.0, memory_gb=24.0),
+}
+WORKLOADS = {
+    "sst2": Workload(name="sst2", task="sentiment", language="en"),
+    "imdb": Workload(name="imdb", task="sentiment", language="en"),
+    "kritik": Workload(name="kritik", task="sentiment", language="de"),
+}
+CANDIDATES = {
+    name: Candidate(
+        name=name, family="other", n_parameters=size, licence="MIT" if name < "c" else None
+    )
+    for name, size in zip("abcdef", (1e6, 1e7, 1e8, 1e9, 7e10, 8e9), strict=True)
+}
+PARTS = ("gpu", "cpu", "dram")
+
+
+def row(candidate: str = "a", joules: float = 100.0, **values: Any) -> Measurement:
+    """1,000 texts whose host energy is `joules`, on device G."""
+    cells: dict[str, Any] = {
+        "run_id": "r",
+        "source": "s",
+        "workload": "sst2",
+        "candidate": candidate,
+        "device": "G",
+        "scenario": "offline",
+        "n_items": 1000.0,
+        "runtime_s": 1.0,
+        "accuracy": 0.8,
+        "n_test": 1000,
+    }
+    for part, share in zip(PARTS, (0.5, 0.25, 0.25), strict=True):
+        cells |= {f"{part}_j": joules * share, f"{part}_label": "measured"}
+    return Measurement(**(cells | values))
+
+
+def bound(candidate: str, high: float, **values: Any) -> Measurement:
+    """A row with nothing but a published upper bound."""
+    none = dict.fromkeys(f"{part}_{end}" for part in PARTS for end in ("j", "label"))
+    total = {"total_high_j": high, "total_scope": "gpu+cpu+ram", "total_label": "mixed"}
+    return row(candidate, **{**none, **total, **values})
+
+
+def catalog(*rows: Measurement) -> Snapshot:
+    """A snapshot of these rows."""
+    return Snapshot(
+        measurements=rows,
+        devices=DEVICES,
+        workloads=WORKLOADS,
+        candidates=CANDIDATES,
+        digest="d",
+    )
+
+
+def ask(view: Snapshot, **query: Any) -> Recommendation:
+    """The answer about sentiment, on any accuracy unless told otherwise."""
+    return recommend(view, ESTIMATOR, Query(**({"task": "sentiment", "min_acc": 0.0} | query)))
+
+
+def cost(option: Option) -> float:
+    """What an option ranks by: its value, or a bound's high end."""
+    joules = option.energy_j_per_1000
+    found = joules.high if joules.value is None else joules.value
+    assert found is not None
+    return found
+
+
+def codes(answer: Recommendation) -> set[str]:
+    """The codes of the warnings."""
+    return {caution.code for caution in answer.warnings}
+
+
+def reasons(answer: Recommendation) -> dict[str, str]:
+    """Candidate -> why it lost."""
+    return {entry.candidate: entry.reason for entry in answer.rejected}
+
+
+measured_rows = st.builds(
+    lambda name, joules, accuracy, n_test, scenario, workload, part, kind: (
+        bound if kind == "bound" else row
+    )(
+        name,
+        joules,
+        accuracy=accuracy,
+        n_test=n_test,
+        scenario=scenario,
+        workload=workload,
+        repeat_group=str(part),
+    ),
+    st.sampled_from("abcdef"),
+    st.floats(1, 1e5),
+    st.none() | st.integers(0, 20).map(lambda n: n / 20),
+    st.sampled_from([None, 50, 1000]),
+    st.sampled_from(["offline", "single", "server", "unstated"]),
+    st.sampled_from(["sst2", "imdb"]),
+    st.integers(0, 10**6),
+    st.sampled_from(["row", "row", "bound"]),
+)
+catalogs = st.lists(measured_rows, max_size=12, unique_by=lambda r: r.repeat_group)
+floors = st.integers(0, 20).map(lambda n: n / 20)
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows=catalogs, floor=floors, confidence=st.none() | st.sampled_from([0.8, 0.95]))
+def test_the_chosen_option_is_the_least_energy_that_qualifies(
+    rows: list[Measurement], floor: float, confidence: float | None
+) -> None:
+    """Brute force over the rows of the group finds the same least energy, or nothing either."""
+    answer = ask(catalog(*rows), workload="sst2", min_acc=floor, confidence=confidence)
+    known = {
+        name: [
+            r
+            for r in rows
+            if (r.workload, r.candidate) == ("sst2", name) and r.accuracy is not None
+        ]
+        for name in "abcdef"
+    }
+    costs = []
+    for r in rows:
+        if r.workload != "sst2" or r.scenario not in ("offline", "unstated"):
+            continue
+        same = [r] if r.accuracy is not None else known[r.candidate]
+        if not same:
+            continue
+        best = max(same, key=lambda other: other.n_test or 0)
+        share, n = best.accuracy, best.n_test
+        assert share is not None
+        if confidence is not None:
+            if n is None:
+                continue
+            share = wilson_lower(share, n, confidence)
+        if share >= floor:
+            parts = [r.gpu_j, r.cpu_j, r.dram_j]
+            costs.append(r.total_high_j or math.fsum(p for p in parts if p is not None))
+    if not costs:
+        assert answer.chosen is None
+    else:
+        assert answer.chosen is not None
+        assert cost(answer.chosen) == pytest.approx(min(costs))
+        offered = [cost(option) for option in (answer.chosen, *answer.alternatives)]
+        assert offered == sorted(offered)
+        assert offered == pytest.approx(sorted(costs))
+
+
+@settings(max_examples=40, deadline=None)
+@given(rows=catalogs, confidence=st.none() | st.just(0.95))
+def test_a_higher_floor_never_costs_less(rows: list[Measurement], confidence: float | None) -> None:
+    """Inside a group the chosen energy only rises with the floor, and nothing returns."""
+    view, last = catalog(*rows), 0.0
+    for floor in (0.0, 0.3, 0.5, 0.7, 0.9, 1.0):
+        answer = ask(view, workload="sst2", min_acc=floor, confidence=confidence)
+        now = cost(answer.chosen) if answer.chosen else math.inf
+        assert now >= last
+        last = now
+
+
+@pytest.mark.parametrize(
+    "device", [None, "NVIDIA A30", Device(name="mine", kind="cpu", tdp_w=65.0)]
+)
+@pytest.mark.parametrize(("task", "workload"), JUDGED)
+def test_the_bundled_answers_are_monotone(
+    task: str, workload: str, device: str | Device | None
+) -> None:
+    """The same over a grid of floors on the figures in the box, in every scenario and scope."""
+    scenarios: tuple[AskedScenario, ...] = (
+        get_args(AskedScenario) if device is None else ("offline",)
+    )
+    scopes: tuple[Scope, ...] = get_args(Scope) if device is None else ("host",)
+    for scenario in scenarios:
+        for scope in scopes:
+            last = 0.0
+            for floor in (0.0, 0.5, 0.8, 0.88, 0.93, 1.0):
+                query = Query(
+                    task=task,
+                    workload=workload,
+                    min_acc=floor,
+                    scenario=scenario,
+                    scope=scope,
+                    device=device,
+                )
+                answer = recommend(BUNDLED, ESTIMATOR, query)
+                now = cost(answer.chosen) if answer.chosen else math.inf
+                assert now >= last
+                last = now
+
+
+@settings(max_examples=40, deadline=None)
+@given(rows=catalogs, floor=floors, scope=st.sampled_from(["device", "host", "wall"]))
+def test_every_candidate_has_one_fate(rows: list[Measurement], floor: float, scope: Scope) -> None:
+    """Each candidate of the workload is the chosen one or has exactly one reason why it is not."""
+    answer = ask(catalog(*rows), workload="sst2", min_acc=floor, scope=scope)
+    chosen = {answer.chosen.candidate} if answer.chosen else set()
+    named = [entry.candidate for entry in answer.rejected]
+    assert len(named) == len(set(named))
+    assert not chosen & set(named)
+    assert chosen | set(named) == {r.candidate for r in rows if r.workload == "sst2"}
+    others = {option.candidate for option in answer.alternatives}
+    assert {
+        name for name, why in reasons(answer).items() if why == "more-energy"
+    } == others - chosen
+    for option in (answer.chosen, *answer.alternatives, *answer.front, answer.nearest_miss):
+        if option is not None:
+            assert option.workload == "sst2"
+            assert option.scenario in ("offline", "unstated")
+            assert option.energy_j_per_1000.scope == scope
+    assert (answer.nearest_miss is not None) <= (answer.chosen is None)
+
+
+@settings(max_examples=30, deadline=None)
+@given(rows=catalogs, floor=floors)
+def test_giving_way_to_the_nearest_miss_finds_it(rows: list[Measurement], floor: float) -> None:
+    """Where only the floor binds, asking for what the nearest miss has is answered with it."""
+    view = catalog(*rows)
+    miss = ask(view, workload="sst2", min_acc=floor).nearest_miss
+    if miss is not None and miss.missing is not None and miss.missing.has is not None:
+        assert miss.missing.constraint == "min_acc"
+        assert miss.missing.asked == floor
+        has = float(miss.missing.has) - 1e-6
+        again = ask(view, workload="sst2", min_acc=max(has, 0.0)).chosen
+        assert again is not None
+        assert cost(again) == cost(miss)
+
+
+@settings(max_examples=30, deadline=None)
+@given(rows=catalogs)
+def test_the_front_is_what_nothing_beats(rows: list[Measurement]) -> None:
+    """Along the front energy and accuracy rise together, and no option beats one of it."""
+    answer = ask(catalog(*rows), workload="sst2")
+    points = [(cost(o), o.accuracy.value) for o in answer.front if o.accuracy]
+    assert points == sorted(set(points))
+    assert [share for _, share in points] == sorted({share for _, share in points})
+    for option in (answer.chosen, *answer.alternatives):
+        if option is not None and option.accuracy is not None:
+            assert any(e <= cost(option) and a >= option.accuracy.value for e, a in points)
+
+
+def test_a_cheaper_row_moves_the_answer() -> None:
+    """What is measured tomorrow changes what is recommended tomorrow."""
+    rows = [row("a", 100), row("b", 200)]
+    cheaper = row("b", 50, run_id="r2", measured_at="2026-01-01")
+    assert ask(catalog(*rows)).chosen.candidate == "a"  # type: ignore[union-attr]
+    assert ask(catalog(*rows, cheaper)).chosen.candidate == "b"  # type: ignore[union-attr]
+    useless = row("c", 10, accuracy=0.1)
+    assert ask(catalog(*rows, useless), min_acc=0.5).chosen.candidate == "a"  # type: ignore[union-attr]
+
+
+def test_a_bound_ranks_at_its_high_end() -> None:
+    """Below 100 J may be nothing at all, and still loses against 90 J measured."""
+    answer = ask(catalog(bound("a", 100), row("b", 90), bound("c", 80)))
+    offered = [o.candidate for o in (answer.chosen, *answer.alternatives) if o]
+    assert offered == ["c", "b", "a"]
+    assert {"energy-bound", "tie"} <= codes(answer)
+
+
+def test_modelled_energy_never_ranks() -> None:
+    """An assumed power of almost nothing does not win; it stands beside the estimate."""
+    labels = {f"{part}_label": "modelled" for part in PARTS}
+    view = catalog(row("a", 0.001, **labels), row("b", 0.01))
+    answer = ask(view)
+    assert answer.chosen is not None
+    assert answer.chosen.candidate == "b"
+    (other,) = answer.alternatives
+    assert other.second_opinion_j_per_1000 == pytest.approx(0.001)
+    assert other.energy_j_per_1000.basis in ("estimated", "extrapolated")
+    measured = ask(view, basis="measured")
+    assert [o.candidate for o in (measured.chosen, *measured.alternatives) if o] == ["b"]
+    assert reasons(measured) == {"a": "energy-absent"}
+
+
+def test_confidence_asks_for_the_lower_wilson_bound() -> None:
+    """90 of 100 right are above .85 as a point and not with 95 % confidence."""
+    view = catalog(
+        row("a", 10, accuracy=0.9, n_test=100), row("b", 20, accuracy=0.9, n_test=10_000)
+    )
+    assert ask(view, min_acc=0.85).chosen.candidate == "a"  # type: ignore[union-attr]
+    answer = ask(view, min_acc=0.85, confidence=0.95)
+    assert answer.chosen is not None
+    assert answer.chosen.candidate == "b"
+    assert reasons(answer) == {"a": "accuracy-too-low"}
+    unstated = ask(catalog(row("a", n_test=None)), confidence=0.95)
+    assert unstated.nearest_miss is not None
+    assert unstated.nearest_miss.missing is not None
+    assert unstated.nearest_miss.missing.constraint == "confidence"
+
+
+@pytest.mark.parametrize(
+    ("limit", "values", "constraint", "reason"),
+    [
+        ({"max_latency_ms": 10.0}, ("latency_p95_ms", 500.0, 11.0), "max_latency_ms", "latency"),
+        ({"max_memory_gb": 1.0}, ("peak_memory_mb", 9000.0, 1100.0), "max_memory_gb", "memory"),
+    ],
+)
+def test_a_limit_binds_and_the_nearest_is_the_closest(
+    limit: dict[str, float], values: tuple[str, float, float], constraint: str, reason: str
+) -> None:
+    """A value above the limit or unknown does not pass; the nearest miss misses by least."""
+    field, far, near = values
+    view = catalog(row("a", 10, **{field: far}), row("b", 20, **{field: near}), row("c", 5))
+    answer = ask(view, **limit)
+    assert answer.chosen is None
+    assert reasons(answer) == {
+        "a": f"{reason}-too-high",
+        "b": f"{reason}-too-high",
+        "c": f"{reason}-unknown",
+    }
+    assert answer.nearest_miss is not None
+    assert answer.nearest_miss.candidate == "b"
+    assert answer.nearest_miss.missing is not None
+    assert answer.nearest_miss.missing.constraint == constraint
+    below = {name: value * 100 for name, value in limit.items()}
+    assert ask(view, **below).chosen.candidate == "a"  # type: ignore[union-attr]
+
+
+def test_a_licence_is_asked_for_by_name() -> None:
+    """Only candidates that state the licence qualify, in any spelling of case."""
+    view = catalog(row("c", 5), row("a", 10))
+    answer = ask(view, licence="mit")
+    assert answer.chosen is not None
+    assert answer.chosen.candidate == "a"
+    assert reasons(answer) == {"c": "licence-differs"}
+
+
+def test_a_language_narrows_the_workloads() -> None:
+    """A German question is answered from a German data set, never from another one."""
+    view = catalog(row("a", 5), row("b", 10, workload="kritik"))
+    answer = ask(view, language="de")
+    assert answer.group.workload == "kritik"
+    assert not answer.other_groups
+    with pytest.raises(BadQuestionError) as caught:
+        ask(view, language="fr")
+    assert caught.value.field == "language"
+    with pytest.raises(BadQuestionError):
+        ask(view, language="de", workload="sst2")
+
+
+def test_a_model_of_70_billion_does_not_fit_a_24_gb_card() -> None:
+    """A setup moved to a card must fit its memory; in 4 bit 8 billion do."""
+    view = catalog(row("e", 10), row("f", 20, precision="int4"))
+    answer = ask(view, device="Small")
+    assert answer.chosen is not None
+    assert answer.chosen.candidate == "f"
+    assert answer.chosen.device == "Small"
+    assert reasons(answer) == {"e": "does-not-fit"}
+    assert ask(view, device="G").chosen.candidate == "e"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("name", ["G", "g", "GEE"])
+def test_only_measured_on_the_asked_device_says_why_not(name: str) -> None:
+    """The device may be asked by alias; a row there in another scope is not said to be missing."""
+    gpu_only = {f"{part}_{end}": None for part in ("cpu", "dram") for end in ("j", "label")}
+    view = catalog(row("a", 10), row("b", 20, **gpu_only), row("c", 5, device="Small"))
+    answer = ask(view, device=name, basis="measured")
+    assert answer.chosen is not None
+    assert answer.chosen.candidate == "a"
+    assert reasons(answer) == {"b": "scope-absent", "c": "not-measured-there"}
+
+
+def test_a_device_by_its_specs_is_answered_with_care() -> None:
+    """An unlisted device gets estimates, a wide interval and warnings."""
+    for device, code in (
+        (Device(name="mine", kind="gpu", tdp_w=200.0, memory_gb=48.0), "device-not-calibrated"),
+        (Device(name="mine", kind="gpu"), "device-specs-assumed"),
+    ):
+        answer = recommend(BUNDLED, ESTIMATOR, Query(task="topic", min_acc=0.5, device=device))
+        assert answer.chosen is not None
+        joules = answer.chosen.energy_j_per_1000
+        assert joules.basis in ("estimated-runtime", "extrapolated")
+        assert joules.high is not None
+        assert joules.low is not None
+        assert joules.high > 2 * joules.low
+        assert code in codes(answer)
+        assert {o.device for o in (answer.chosen, *answer.alternatives)} == {"mine"}
+
+
+def test_scenarios_and_batch_sizes_are_not_mixed() -> None:
+    """One text per call does not compete with a batch; what lies apart is listed apart."""
+    view = catalog(row("a", 10, scenario="single", batch_size=1.0), row("b", 99, batch_size=32.0))
+    answer = ask(view)
+    assert answer.chosen is not None
+    assert answer.chosen.candidate == "b"
+    assert reasons(answer) == {"a": "other-scenario"}
+    assert [option.candidate for option in answer.other_groups] == ["a"]
+    assert "other-groups" in codes(answer)
+    assert ask(view, scenario="single").chosen.candidate == "a"  # type: ignore[union-attr]
+    other = ask(view, batch_size=8)
+    assert other.chosen is None
+    assert reasons(other)["b"] == "other-batch-size"
+
+
+def test_another_workload_answers_only_when_the_default_cannot() -> None:
+    """The answer says when it is about another data set than the task's default."""
+    view = catalog(row("a", 100, accuracy=0.7), row("b", 1, accuracy=0.9, workload="imdb"))
+    low, high = ask(view, min_acc=0.6), ask(view, min_acc=0.8)
+    assert low.group.workload == "sst2"
+    assert "accuracy-other-workload" not in codes(low)
+    assert [option.candidate for option in low.other_groups] == ["b"]
+    assert high.group.workload == "imdb"
+    assert "accuracy-other-workload" in codes(high)
+    named = ask(view, min_acc=0.8, workload="sst2")
+    assert named.chosen is None
+    assert named.group.workload == "sst2"
+
+
+def test_overlapping_intervals_are_called_a_tie() -> None:
+    """With wide repeats the second may be as good; with tight ones it is not."""
+    wide = ask(catalog(row("a", 100, cv=0.1), row("b", 110, cv=0.1)))
+    tight = ask(catalog(row("a", 100, cv=0.001), row("b", 110, cv=0.001)))
+    assert "tie" in codes(wide)
+    assert "tie" not in codes(tight)
+
+
+def test_training_rows_are_not_answers() -> None:
+    """Only inference is ranked."""
+    view = catalog(row("a", 1, phase="train", accuracy=None, n_test=None), row("b", 10))
+    answer = ask(view)
+    assert answer.chosen is not None
+    assert answer.chosen.candidate == "b"
+    assert "a" not in reasons(answer)
+
+
+@pytest.mark.parametrize(
+    ("query", "kind", "near"),
+    [
+        ({"task": "sentimant"}, "task", "sentiment"),
+        ({"workload": "sst-2"}, "workload", "sst2"),
+        ({"device": "Smal"}, "device", "Small"),
+    ],
+)
+def test_an_unknown_name_is_answered_with_the_nearest(
+    query: dict[str, str], kind: str, near: str
+) -> None:
+    """Task, workload and device are looked up, and a typing error is met half-way."""
+    with pytest.raises(UnknownNameError) as caught:
+        ask(catalog(row()), **query)
+    assert caught.value.kind == kind
+    assert near in caught.value.nearest
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("min_acc", 1.5),
+        ("min_acc", -0.1),
+        ("min_acc", math.nan),
+        ("confidence", 1.0),
+        ("confidence", 95.0),
+        ("batch_size", 0.0),
+        ("max_latency_ms", 0.0),
+        ("max_latency_ms", math.inf),
+        ("max_memory_gb", -1.0),
+        ("limit", 0),
+        ("limit", 100_000),
+    ],
+)
+def test_a_value_out_of_range_names_its_field(field: str, value: float) -> None:
+    """Field, what came and what is allowed are told."""
+    with pytest.raises(BadQuestionError) as caught:
+        ask(catalog(row()), **{field: value})
+    assert caught.value.field == field
+    assert caught.value.came is value
+    assert "allowed" in str(caught.value)
+
+
+def test_a_workload_of_another_task_is_refused() -> None:
+    """A data set answers its own task; the ones that would do are named."""
+    with pytest.raises(BadQuestionError) as caught:
+        recommend(BUNDLED, ESTIMATOR, Query(task="sentiment", workload="agnews", min_acc=0.5))
+    assert caught.value.field == "workload"
+    assert "sst2" in caught.value.allowed
+
+
+def test_an_answer_is_pinned_and_can_be_cut_short() -> None:
+    """Digest and version of what it was made from are in it; `limit` shortens every list."""
+    rows = [row(name, 10.0 + i) for i, name in enumerate("abcdef")]
+    answer = ask(catalog(*rows), limit=2)
+    assert answer.catalog_digest == "d"
+    assert answer.estimator_version == ESTIMATOR.version
+    assert (len(answer.alternatives), len(answer.rejected)) == (2, 2)
+    assert msgspec.json.decode(msgspec.json.encode(answer))["group"]["scope"] == "host"

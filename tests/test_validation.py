@@ -1,0 +1,85 @@
+"""Tests of `advisor.validation`: the figures that describe an error, recomputed with pandas."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from advisor.validation import (
+    BASELINES,
+    errors,
+    folds,
+    grouped_quantile,
+    held_out_half_widths,
+    many_folds,
+)
+
+names = st.lists(st.sampled_from("abcde"), min_size=2, max_size=40)
+
+
+@given(seed=st.integers(0, 2**32 - 1), groups=names)
+def test_error_figures_agree_with_pandas(seed: int, groups: list[str]) -> None:
+    """Each figure is what its definition gives on a table."""
+    random = np.random.default_rng(seed)
+    truth = random.normal(size=len(groups))
+    guess = truth + random.normal(scale=0.5, size=len(groups))
+    half = random.uniform(0, 1, size=len(groups))
+    table = pd.DataFrame({"device": groups, "true": np.exp(truth), "guess": np.exp(guess)})
+    table["ape"] = 100 * (table.guess - table.true).abs() / table.true
+    table["ratio"] = table[["guess", "true"]].max(axis=1) / table[["guess", "true"]].min(axis=1)
+    table["inside"] = np.abs(guess - truth) <= half
+    found = errors(guess, truth, groups, half)
+    by_device = table.groupby("device")
+    assert found.mdape == pytest.approx(table.ape.median(), abs=0.006)
+    assert found.mape == pytest.approx(table.ape.mean(), abs=0.006)
+    assert found.mdape_macro_device == pytest.approx(by_device.ape.median().mean(), abs=0.006)
+    assert found.within25 == pytest.approx(100 * (table.ape <= 25).mean(), abs=0.006)
+    assert found.within2x == pytest.approx(100 * (table.ratio <= 2).mean(), abs=0.006)
+    assert found.coverage90 == pytest.approx(100 * by_device.inside.mean().mean(), abs=0.006)
+    assert found.width90 == pytest.approx(np.exp(2 * np.median(half)), abs=0.0006)
+
+
+@pytest.mark.parametrize("split", [folds, many_folds])
+@given(groups=names)
+def test_no_group_is_on_both_sides_of_a_split(split: object, groups: list[str]) -> None:
+    """Every row is tested once, and none of its group is trained on."""
+    tested = np.zeros(len(groups))
+    for _, training, test in split(groups):  # type: ignore[operator]
+        assert (training != test).all()
+        inside = {g for g, keep in zip(groups, training, strict=True) if keep}
+        assert not inside & {g for g, keep in zip(groups, test, strict=True) if keep}
+        tested += test
+    assert (tested == 1).all()
+
+
+def test_every_group_weighs_the_same_in_the_quantile() -> None:
+    """A thousand small errors of one device do not hide the large ones of another."""
+    small, large = np.full(1000, 0.1), np.full(3, 2.0)
+    groups = ["a"] * 1000 + ["b"] * 3
+    assert grouped_quantile(np.concatenate([small, large]), groups) == 2.0
+    assert grouped_quantile(np.concatenate([small, large]), groups, 0.5) == 0.1
+    assert grouped_quantile(np.arange(1, 101) / 100, ["a"] * 100) == pytest.approx(0.9)
+
+
+def test_an_interval_is_made_without_the_device_it_is_for() -> None:
+    """Each device's half-width comes from the residuals of the others."""
+    residual = np.array([1.0, 1.0, 5.0, 5.0, 9.0])
+    widths = held_out_half_widths(residual, ["a", "a", "b", "b", "c"])
+    assert widths == pytest.approx([9, 9, 9, 9, 5])
+
+
+def test_baselines_recover_what_they_assume() -> None:
+    """Each baseline is exact on data made by its own law."""
+    random = np.random.default_rng(0)
+    t, p, w = random.normal(size=(3, 50))
+    laws = {
+        "tdp_time": t + w,
+        "const_power": t + 4.0,
+        "ols_time": 0.7 * t + 1.0,
+        "ols_time_tdp_params": 0.9 * t + 0.1 * p + 0.8 * w - 2,
+    }
+    for name, energy in laws.items():
+        assert BASELINES[name](t, p, w, energy)(t, p, w) == pytest.approx(energy)
