@@ -1,0 +1,243 @@
+"""The command `joulewise`; what is heavy is imported inside the commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from advisor.records import AskedScenario, Query
+from api import terminal
+from api.cli_catalog import catalog
+from api.opened import opened_snapshot, opened_store, settings
+from api.terminal import Commands
+from catalog.records import Device, Scope
+
+if TYPE_CHECKING:
+    from catalog.snapshot import Snapshot
+
+app = typer.Typer(
+    name="joulewise",
+    cls=Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Which text classifier meets my accuracy for the least energy, on my hardware?",
+)
+token = typer.Typer(no_args_is_help=True, help="Tokens that may write over HTTP.")
+app.add_typer(catalog, name="catalog")
+app.add_typer(token, name="token")
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Data = Annotated[Path | None, typer.Option(help="Folder of workloads [JOULEWISE_DATA].")]
+Models = Annotated[Path | None, typer.Option(help="Folder of checkpoints [JOULEWISE_MODELS].")]
+
+
+def _asked_device(name: str | None, snapshot: Snapshot) -> str | Device | None:
+    """A device by name; ``this`` is the machine the command runs on."""
+    if name != "this":
+        return name
+    from api import machine
+
+    return machine.this_device(snapshot)
+
+
+@app.command()
+def recommend(
+    task: Annotated[str, typer.Option(help="What is decided, e.g. sentiment.")],
+    min_acc: Annotated[float, typer.Option(min=0, max=1, help="Least accuracy.")],
+    device: Annotated[str | None, typer.Option(help="Name, alias, or `this`.")] = None,
+    workload: Annotated[str | None, typer.Option(help="One data set of the task.")] = None,
+    scenario: Annotated[AskedScenario, typer.Option(help="How texts arrive.")] = "offline",
+    scope: Annotated[Scope, typer.Option(help="Whose joules count.")] = "host",
+    basis: Annotated[Literal["any", "measured"], typer.Option(help="Energy figures.")] = "any",
+    batch_size: Annotated[float | None, typer.Option(min=1)] = None,
+    max_latency_ms: Annotated[float | None, typer.Option(min=0)] = None,
+    max_memory_gb: Annotated[float | None, typer.Option(min=0)] = None,
+    language: Annotated[str | None, typer.Option(help="ISO 639-1 code.")] = None,
+    licence: Annotated[str | None, typer.Option(help="SPDX name.")] = None,
+    confidence: Annotated[
+        float | None, typer.Option(help="Hold the floor with this confidence, e.g. 0.95.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Entries per list.")] = 100,
+    as_json: Json = False,
+) -> None:
+    """The least-energy classifier that meets the floor; exit code 3 if there is none."""
+    from advisor import estimator, policy
+
+    snapshot = opened_snapshot()
+    query = Query(
+        task=task,
+        min_acc=min_acc,
+        device=_asked_device(device, snapshot),
+        workload=workload,
+        scenario=scenario,
+        scope=scope,
+        basis=basis,
+        batch_size=batch_size,
+        max_latency_ms=max_latency_ms,
+        max_memory_gb=max_memory_gb,
+        language=language,
+        licence=licence,
+        confidence=confidence,
+        limit=limit,
+    )
+    answer = policy.recommend(snapshot, estimator.load(settings().estimator), query)
+    if as_json:
+        terminal.say_json(answer)
+    else:
+        terminal.say_answer(answer)
+    if answer.chosen is None:
+        raise typer.Exit(terminal.NOTHING_QUALIFIES)
+
+
+@app.command()
+def estimate(
+    device: Annotated[str, typer.Option(help="Name, alias, or `this`.")],
+    params: Annotated[float | None, typer.Option(help="Parameters of the model.")] = None,
+    runtime_s_per_1000: Annotated[
+        float | None, typer.Option(help="Measured there, seconds per 1,000 texts.")
+    ] = None,
+    batch_size: Annotated[float | None, typer.Option()] = None,
+    tokens: Annotated[float | None, typer.Option(help="Mean per text.")] = None,
+    precision: Annotated[str | None, typer.Option(help="E.g. fp16.")] = None,
+    scope: Annotated[Scope, typer.Option(help="Whose joules count.")] = "host",
+    n_devices: Annotated[int, typer.Option()] = 1,
+    as_json: Json = False,
+) -> None:
+    """Joules for a setup nobody measured, with a 90 % interval."""
+    from advisor import estimator
+    from api import view
+    from api.estimating import EstimateAsked
+    from api.estimating import estimate as estimated
+
+    snapshot = opened_snapshot()
+    machine = _asked_device(device, snapshot)
+    known = machine if isinstance(machine, Device) else snapshot.device(device)
+    asked = EstimateAsked(
+        device=known.name,
+        n_parameters=params,
+        runtime_s_per_1000=runtime_s_per_1000,
+        batch_size=batch_size,
+        tokens=tokens,
+        precision=precision,
+        scope=scope,
+        n_devices=n_devices,
+    )
+    answer = estimated(known, estimator.load(settings().estimator), asked)
+    if as_json:
+        return terminal.say_json(answer)
+    joules = answer.energy_j_per_1000
+    terminal.table(
+        f"Energy of {view.SCOPE[joules.scope]}",
+        ("device", "J per 1,000 texts", "90 % interval", "basis"),
+        [(answer.device, view.joules(joules), view.span(joules.low, joules.high), joules.basis)],
+    )
+    for caution in answer.warnings:
+        typer.echo(f"note: {caution.message} ({caution.code})")
+    return None
+
+
+@app.command()
+def train(
+    out: Annotated[Path, typer.Option(help="Folder for artefact and scorecard.")] = Path(
+        "estimator"
+    ),
+    as_json: Json = False,
+) -> None:
+    """Fits the estimator from the catalog; serve it with JOULEWISE_ESTIMATOR."""
+    from advisor import training
+
+    scorecard = training.train(opened_snapshot(), out)
+    if as_json:
+        return terminal.say_json(scorecard)
+    typer.echo(f"wrote {out}; use it with JOULEWISE_ESTIMATOR={out.resolve()}")
+    return None
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="[JOULEWISE_HOST]")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="[JOULEWISE_PORT]")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="[JOULEWISE_WORKERS]")] = None,
+) -> None:
+    """The HTTP service and its pages."""
+    from granian import Granian
+    from granian.constants import Interfaces
+
+    known, store = settings(), opened_store()
+    store.migrate()
+    Granian(
+        "api.app:create_app",
+        factory=True,
+        interface=Interfaces.ASGI,
+        address=host or known.host,
+        port=known.port if port is None else port,
+        workers=workers or known.workers,
+        websockets=False,
+    ).serve()
+
+
+@token.command("create")
+def create_token(
+    scope: Annotated[Literal["write"], typer.Option(help="What it is good for.")] = "write",
+    as_json: Json = False,
+) -> None:
+    """Makes a token and prints it once; the catalog keeps its hash."""
+    from api import tokens
+
+    secret = tokens.create(opened_store(), scope)
+    if as_json:
+        return terminal.say_json({"token": secret, "scope": scope})
+    typer.echo(secret)
+    return None
+
+
+@app.command()
+def doctor(
+    data: Data = None,
+    models: Models = None,
+    strict: Annotated[bool, typer.Option(help="Exit 5 without a readable counter.")] = False,
+    as_json: Json = False,
+) -> None:
+    """What can be measured here, by which counter, what is missing and the remedy."""
+    from api import machine
+
+    known = settings()
+    readable = machine.say_diagnosis(
+        opened_snapshot(), data or known.data, models or known.models, as_json=as_json
+    )
+    if strict and not readable:
+        raise typer.Exit(terminal.NOT_MEASURABLE)
+
+
+@app.command()
+def calibrate(
+    profile: Annotated[str, typer.Option(help="quick, standard or reference.")] = "quick",
+    workload: Annotated[list[str] | None, typer.Option(help="Repeatable.")] = None,
+    candidate: Annotated[list[str] | None, typer.Option(help="Name or glob; repeatable.")] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Only say what would run.")] = False,
+    strict: Annotated[bool, typer.Option(help="Exit 5 without a readable counter.")] = False,
+    data: Data = None,
+    models: Models = None,
+    as_json: Json = False,
+) -> None:
+    """Measures this machine and appends to the catalog; a second run does what is missing."""
+    from api import machine
+
+    if strict and not machine.counter_readable():
+        terminal.fail(
+            "no energy counter can be read; see `joulewise doctor`", terminal.NOT_MEASURABLE
+        )
+    known = settings()
+    made = machine.make_plan(
+        opened_snapshot(),
+        workloads=workload or (),
+        candidates=candidate or (),
+        profile=profile,
+        data=data or known.data,
+        models=models or known.models,
+    )
+    if plan:
+        return machine.say_plan(made, as_json=as_json)
+    raise typer.Exit(machine.calibrate(made, opened_store(), as_json=as_json))

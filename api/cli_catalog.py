@@ -1,0 +1,180 @@
+"""The commands ``joulewise catalog``: run files in and out, lists and checks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from api import terminal, view
+from api.opened import opened_snapshot, opened_store
+
+catalog = typer.Typer(no_args_is_help=True, help="What was measured.")
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Task = Annotated[str | None, typer.Option(help="Only rows of this task.")]
+Name = Annotated[str | None, typer.Option(help="Only rows of this name.")]
+
+
+@catalog.command("init")
+def init(as_json: Json = False) -> None:
+    """Creates the database or brings it up to date."""
+    store = opened_store()
+    store.migrate()
+    shown = store.engine.url.render_as_string(hide_password=True)
+    if as_json:
+        return terminal.say_json({"catalog": shown, "revision": store.revision()})
+    typer.echo(f"{shown} is ready")
+    return None
+
+
+@catalog.command("import")
+def import_file(
+    file: Annotated[Path, typer.Argument(help="Run file, .csv or .parquet.")],
+    as_json: Json = False,
+) -> None:
+    """Stores a run file, all of it or nothing; doing it again changes nothing."""
+    from api import writing
+    from catalog import runfile
+
+    run = runfile.read(file, writing.known(opened_snapshot()))
+    written = writing.add(opened_store(), run)
+    if as_json:
+        return terminal.say_json(written)
+    typer.echo(f"{written.inserted} row(s) stored, {written.present} were there")
+    return None
+
+
+@catalog.command("export")
+def export_file(
+    file: Annotated[Path, typer.Argument(help="Where to, .csv or .parquet.")],
+    task: Task = None,
+    device: Name = None,
+    source: Name = None,
+    own: Annotated[bool, typer.Option(help="Leave the bundled figures out.")] = False,
+) -> None:
+    """Writes rows as a run file that another catalog can read."""
+    from api import listing, writing
+    from catalog import runfile
+
+    form, snapshot = runfile.format_of(file.name), opened_snapshot()
+    asked = listing.Filter(task=task, device=device, source=source)
+    wanted = listing.measurement_filter(snapshot, asked)
+    rows = [
+        row
+        for row in (opened_store().measurements() if own else snapshot.measurements)
+        if wanted(row)
+    ]
+    if not rows:
+        terminal.fail("no row matches, nothing written", terminal.NOTHING_QUALIFIES)
+    file.write_bytes(writing.as_file(rows, snapshot, form))
+    typer.echo(f"{len(rows)} row(s) written to {file}")
+
+
+@catalog.command("list")
+def list_rows(
+    task: Task = None,
+    workload: Name = None,
+    device: Name = None,
+    candidate: Name = None,
+    source: Name = None,
+    phase: Name = None,
+    scenario: Name = None,
+    as_json: Json = False,
+) -> None:
+    """Measurements, history included."""
+    import msgspec
+
+    from advisor.records import BadQuestionError
+    from api import listing
+
+    given = {
+        "task": task,
+        "workload": workload,
+        "device": device,
+        "candidate": candidate,
+        "source": source,
+        "phase": phase,
+        "scenario": scenario,
+    }
+    try:
+        asked = msgspec.convert(given, listing.Filter)
+    except msgspec.ValidationError as error:
+        field = str(error).partition("$.")[2].rstrip("`")
+        allowed = str(error).partition(" - at")[0]
+        raise BadQuestionError(field, given.get(field), allowed) from error
+    snapshot = opened_snapshot()
+    wanted = listing.measurement_filter(snapshot, asked)
+    rows = [row for row in snapshot.measurements if wanted(row)]
+    if as_json:
+        return terminal.say_json([listing.shown(row) for row in rows])
+    terminal.table(
+        f"{len(rows)} measurement(s)",
+        (
+            "candidate",
+            "workload",
+            "device",
+            "phase",
+            "scenario",
+            "accuracy",
+            "J per 1,000",
+            "source",
+        ),
+        (
+            (
+                row.candidate,
+                row.workload,
+                row.device,
+                row.phase,
+                row.scenario,
+                view.accuracy(row.accuracy),
+                _joules(row),
+                row.source,
+            )
+            for row in rows
+        ),
+    )
+    return None
+
+
+def _joules(row: Any) -> str:
+    """The components of a row in joules per 1,000 texts, each with its label."""
+    from catalog.energy import components
+
+    parts = dict(components(row))
+    if row.total_j is not None and row.total_label is not None:
+        parts[row.total_scope or "total"] = (row.total_j, row.total_label)
+    return "\n".join(
+        f"{name} {view.number(1000 * joules / row.n_items)} {label}"
+        for name, (joules, label) in parts.items()
+    )
+
+
+@catalog.command("verify")
+def verify(as_json: Json = False) -> None:
+    """Reads everything and checks every row against the schema again; exit code 4 on a fault."""
+    from api import writing
+    from catalog import runfile
+    from catalog.errors import BadRunFileError
+    from catalog.schema import validate
+
+    snapshot, store = opened_snapshot(), opened_store()
+    faults: list[str] = []
+    try:
+        validate(runfile.to_frame(snapshot.measurements), writing.known(snapshot), "catalog")
+    except BadRunFileError as error:
+        faults = [str(problem) for problem in error.problems]
+    body = {
+        "rows": len(snapshot.measurements),
+        "own_rows": len(store.measurements()),
+        "digest": snapshot.digest,
+        "revision": store.revision(),
+        "problems": faults,
+    }
+    if as_json:
+        terminal.say_json(body)
+    else:
+        typer.echo(f"{body['rows']} rows, {body['own_rows']} of them own, digest {snapshot.digest}")
+    if faults:
+        terminal.fail("\n".join(faults[:50]), terminal.BAD_DATA)

@@ -1,0 +1,133 @@
+"""Turns errors of the packages below into problem details (RFC 9457): one function, one place."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, NotAuthorizedException, ValidationException
+
+from advisor.estimator import StaleEstimatorError
+from advisor.records import BadQuestionError
+from catalog.errors import (
+    BadRunFileError,
+    CatalogUnreadableError,
+    ConflictError,
+    UnknownNameError,
+)
+
+MEDIA_TYPE = "application/problem+json"
+_PLAIN = {
+    "Expected `float`, got `str`": "a number such as 0.85",
+    "Expected `int`, got `str`": "a whole number",
+    "Expected `int | null`, got `str`": "a whole number",
+    "Expected `float | null`, got `str`": "a number such as 0.85",
+}
+"""The decoder's words -> plain ones."""
+_SHOWN = 200
+"""Names listed at most where a name is unknown and nothing resembles it."""
+_log = logging.getLogger("joulewise")
+
+
+class UnsupportedTypeError(ValueError):
+    """A body whose media type no reader exists for; `allowed` lists those that are read."""
+
+    def __init__(self, came: str, allowed: list[str]) -> None:
+        self.came, self.allowed = came, allowed
+        super().__init__(f"Content-Type {came or '(none)'} is not read; use {', '.join(allowed)}")
+
+
+def problem(status: int, detail: str, **extra: Any) -> Response[bytes]:
+    """A problem details response; `extra` members stand beside the standard ones."""
+    body = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        **extra,
+    }
+    return Response(msgspec.json.encode(body), status_code=status, media_type=MEDIA_TYPE)
+
+
+def _invalid(request: Request[Any, Any, Any], error: ValidationException) -> Response[bytes]:
+    """A value that litestar refused: names the field, what came and what is allowed."""
+    faults = error.extra if isinstance(error.extra, list) else []
+    first = faults[0] if faults and isinstance(faults[0], dict) else {}
+    field = first.get("key") or _missing(error.detail)
+    field, declared = _declared(request, field) if field else (None, None)
+    fault = _PLAIN.get(first.get("message", ""), first.get("message"))
+    allowed = "; ".join(part for part in (declared, fault) if part)
+    came = request.query_params.get(field) if field else None
+    said = f"{field}: {came!r} is not allowed" if came is not None else f"{field} is missing"
+    if first.get("source") == "body" or (field and came is None and first):
+        said = f"{field}: not allowed"
+    detail = f"{said}; {allowed or 'it is required'}" if field else error.detail
+    return problem(400, detail, field=field, came=came, allowed=allowed or "required")
+
+
+def _missing(detail: str) -> str | None:
+    """The name in litestar's message about a parameter that did not come."""
+    words = detail.split("'")
+    return words[1] if detail.startswith("Missing required") and len(words) > 1 else None
+
+
+def _declared(request: Request[Any, Any, Any], key: str) -> tuple[str, str | None]:
+    """A parameter's name in the URL and what its declaration says about its values."""
+    handler = request.route_handler
+    signatures = [handler.parsed_fn_signature]
+    signatures += [p.parsed_fn_signature for p in handler.resolve_dependencies().values()]
+    for signature in signatures:
+        if signature and key in signature.parameters:
+            kwarg = signature.parameters[key].kwarg_definition
+            return getattr(kwarg, "name", None) or key, getattr(kwarg, "description", None)
+    return key, None
+
+
+def _of_litestar(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    """One of litestar's own errors."""
+    if isinstance(error, ValidationException):
+        return _invalid(request, error)
+    answer = problem(error.status_code, error.detail)
+    if isinstance(error, NotAuthorizedException):
+        answer.headers["WWW-Authenticate"] = 'Bearer realm="joulewise"'
+    return answer
+
+
+def to_problem(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """The answer to any error raised while a request was served."""
+    said = str(error)
+    match error:
+        case HTTPException():
+            return _of_litestar(request, error)
+        case BadQuestionError():
+            return problem(400, said, field=error.field, came=error.came, allowed=error.allowed)
+        case UnknownNameError():
+            allowed = error.nearest or error.known[:_SHOWN]
+            return problem(
+                404,
+                said,
+                field=error.kind,
+                came=error.name,
+                allowed=allowed,
+                nearest=error.nearest,
+            )
+        case ConflictError():
+            return problem(409, said)
+        case UnsupportedTypeError():
+            return problem(415, said, field="Content-Type", came=error.came, allowed=error.allowed)
+        case BadRunFileError():
+            return problem(
+                422,
+                said.splitlines()[0],
+                problems=[
+                    {"row": fault.row, "column": fault.column, "message": fault.message}
+                    for fault in error.problems
+                ],
+            )
+        case CatalogUnreadableError() | StaleEstimatorError():
+            return problem(503, said)
+    _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return problem(500, "an error on our side; it is in the log")

@@ -1,0 +1,109 @@
+"""Energy of a setup nobody measured: the question as a body, the answer with its interval."""
+
+from __future__ import annotations
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, Field
+
+from advisor.estimator import Estimator, Prediction, Setup
+from advisor.records import Caution, EnergyPer1000, WarningCode
+from advisor.wording import CAUTIONS
+from catalog.records import Device, Kind, Scope
+from catalog.snapshot import Snapshot
+
+
+class DeviceSpecs(BaseModel):
+    """An unlisted device by its data sheet."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    kind: Kind
+    tdp_w: float | None = Field(default=None, gt=0)
+    peak_fp32_tflops: float | None = Field(default=None, gt=0)
+    peak_fp16_tflops: float | None = Field(default=None, gt=0)
+    memory_bandwidth_gbs: float | None = Field(default=None, gt=0)
+    memory_gb: float | None = Field(default=None, gt=0)
+
+    def device(self) -> Device:
+        """The record the estimator reads."""
+        given = self.model_dump(exclude_none=True, exclude={"memory_bandwidth_gbs"})
+        return Device(
+            name="as specified", status="asked", bandwidth_gbs=self.memory_bandwidth_gbs, **given
+        )
+
+
+class EstimateAsked(BaseModel):
+    """A setup: model size, device and, where somebody timed it there, the runtime."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    device: str | DeviceSpecs = Field(description="name in GET /devices, or specs")
+    n_parameters: float | None = Field(default=None, gt=0, le=1e14)
+    runtime_s_per_1000: float | None = Field(default=None, gt=0, description="seconds")
+    batch_size: float | None = Field(default=None, ge=1, le=1e7)
+    tokens: float | None = Field(default=None, gt=0, description="mean per text")
+    precision: str | None = Field(default=None, max_length=40)
+    scope: Scope = "host"
+    n_devices: int = Field(default=1, ge=1, le=100_000)
+
+
+class EstimateAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Joules per 1,000 texts with the 90 % interval."""
+
+    device: str
+    energy_j_per_1000: EnergyPer1000
+    warnings: tuple[Caution, ...]
+    estimator_version: str
+
+
+def _cautions(found: Prediction) -> tuple[Caution, ...]:
+    """What is doubtful about an estimate."""
+    doubts: list[tuple[WarningCode, bool]] = [
+        ("device-not-calibrated", not found.known_device),
+        ("device-specs-assumed", found.assumed_power),
+        ("out-of-range", bool(found.outside)),
+    ]
+    return tuple(Caution(code=code, message=CAUTIONS[code]) for code, holds in doubts if holds)
+
+
+def asked_device(snapshot: Snapshot, asked: EstimateAsked) -> Device:
+    """The device of a question, by name or by its specs.
+
+    Raises:
+        UnknownNameError: The device is not in the catalog.
+    """
+    named = asked.device
+    return snapshot.device(named) if isinstance(named, str) else named.device()
+
+
+def estimate(device: Device, estimator: Estimator, asked: EstimateAsked) -> EstimateAnswer:
+    """Estimates the energy of the asked setup on `device`."""
+    per_1000 = asked.runtime_s_per_1000
+    setup = Setup(
+        device=device,
+        n_parameters=asked.n_parameters,
+        runtime_s=None if per_1000 is None else per_1000 / 1000,
+        batch_size=asked.batch_size,
+        tokens=asked.tokens,
+        precision=asked.precision,
+        scope=asked.scope,
+        n_devices=asked.n_devices,
+    )
+    (found,) = estimator.predict([setup])
+    joules = found.energy_j
+    value, low, high = (
+        None if bound is None else 1000 * bound for bound in (joules.value, joules.low, joules.high)
+    )
+    return EstimateAnswer(
+        device=device.name,
+        energy_j_per_1000=EnergyPer1000(
+            value=value,
+            low=low,
+            high=high,
+            basis=joules.basis,
+            scope=asked.scope,
+            label=joules.label,
+        ),
+        warnings=_cautions(found),
+        estimator_version=estimator.version,
+    )

@@ -1,0 +1,33 @@
+"""Settings, store and snapshot of one command, opened when it asks for them."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from api.settings import Settings
+    from catalog.snapshot import Snapshot
+    from catalog.store import Store
+
+
+@functools.cache
+def settings() -> Settings:
+    """The environment's settings; read once, as a command runs once."""
+    from api.settings import Settings
+
+    return Settings()
+
+
+def opened_store() -> Store:
+    """The catalog's database; nothing is created."""
+    from catalog.store import Store
+
+    return Store(settings().catalog)
+
+
+def opened_snapshot() -> Snapshot:
+    """The catalog as it is now."""
+    from catalog import snapshot
+
+    return snapshot.load(opened_store())

@@ -1,0 +1,205 @@
+"""The JSON routes. Each handler parses, calls one function and returns."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any, Literal
+
+from litestar import Request, Response, Router, get, post
+from litestar.di import NamedDependency, Provide
+from litestar.openapi.spec import Example
+from litestar.params import BodyKwarg, FromQuery, QueryParameter, RawBody
+
+from advisor import policy
+from advisor.records import Query, Recommendation
+from api import listing, writing
+from api.estimating import EstimateAnswer, EstimateAsked, asked_device, estimate
+from api.listing import Filter, Page, Task
+from api.question import only_declared, provide_question
+from api.served import Loaded, Served
+from catalog.records import Candidate, Device, Kind, Phase, Scenario, Workload
+
+Limit = Annotated[int, QueryParameter(ge=1, le=1000, description="items per page, 1 to 1000")]
+Setup = Annotated[
+    EstimateAsked,
+    BodyKwarg(
+        examples=[
+            Example(value={"n_parameters": 66e6, "device": "NVIDIA A30", "runtime_s_per_1000": 0.8})
+        ]
+    ),
+]
+Cursor = Annotated[str | None, QueryParameter(description="the value of `next` in the page before")]
+
+
+@get(
+    "/recommend",
+    dependencies={"question": Provide(provide_question, sync_to_thread=False)},
+    sync_to_thread=False,
+    summary="The least-energy classifier that meets an accuracy floor",
+)
+def recommend(question: NamedDependency[Query], now: NamedDependency[Loaded]) -> Recommendation:
+    """Among candidates that reach the floor, the one of least energy, and why others lost."""
+    return policy.recommend(now.snapshot, now.estimator, question)
+
+
+@get("/tasks", sync_to_thread=False)
+def tasks(now: NamedDependency[Loaded], limit: Limit = 100, cursor: Cursor = None) -> Page[Task]:
+    """What can be asked for."""
+    return listing.page(listing.tasks(now.snapshot), lambda _: True, limit, cursor)
+
+
+@get("/workloads", sync_to_thread=False)
+def workloads(
+    now: NamedDependency[Loaded],
+    task: FromQuery[str | None] = None,
+    language: FromQuery[str | None] = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Page[Workload]:
+    """Data sets, each with its task."""
+    listing.known("task", task, now.snapshot.tasks())
+    return listing.page(
+        tuple(now.snapshot.workloads.values()),
+        lambda row: task in (None, row.task) and language in (None, row.language),
+        limit,
+        cursor,
+    )
+
+
+@get("/devices", sync_to_thread=False)
+def devices(
+    now: NamedDependency[Loaded],
+    kind: FromQuery[Kind | None] = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Page[Device]:
+    """Devices with the figures of their data sheets."""
+    rows = tuple(now.snapshot.devices.values())
+    return listing.page(rows, lambda row: kind in (None, row.kind), limit, cursor)
+
+
+@get("/candidates", sync_to_thread=False)
+def candidates(
+    now: NamedDependency[Loaded],
+    family: FromQuery[str | None] = None,
+    runnable: FromQuery[bool | None] = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Page[Candidate]:
+    """Ways to classify texts; `runnable` ones can be calibrated here."""
+    rows = tuple(now.snapshot.candidates.values())
+    listing.known("family", family, (row.family for row in rows))
+    return listing.page(
+        rows,
+        lambda row: family in (None, row.family) and runnable in (None, row.runnable),
+        limit,
+        cursor,
+    )
+
+
+def provide_filter(
+    task: FromQuery[str | None] = None,
+    device: FromQuery[str | None] = None,
+    workload: FromQuery[str | None] = None,
+    candidate: FromQuery[str | None] = None,
+    phase: FromQuery[Phase | None] = None,
+    scenario: FromQuery[Scenario | None] = None,
+    precision: FromQuery[str | None] = None,
+    source: FromQuery[str | None] = None,
+    current: Annotated[
+        bool | None, QueryParameter(description="true: the newest row of each setup")
+    ] = None,
+) -> Filter:
+    """The filters of `/measurements`."""
+    return Filter(
+        task=task,
+        device=device,
+        workload=workload,
+        candidate=candidate,
+        phase=phase,
+        scenario=scenario,
+        precision=precision,
+        source=source,
+        current=current,
+    )
+
+
+@get("/measurements", dependencies={"asked": Provide(provide_filter, sync_to_thread=False)})
+async def measurements(
+    now: NamedDependency[Loaded],
+    asked: NamedDependency[Filter],
+    form: Annotated[
+        Literal["json", "csv", "parquet"],
+        QueryParameter(name="format", description="csv and parquet hold every row that matches"),
+    ] = "json",
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Response[Any]:
+    """What was measured: rows with joules per component and the label of each."""
+    rows, wanted = now.snapshot.measurements, listing.measurement_filter(now.snapshot, asked)
+    if form == "json":
+        found = listing.page(rows, wanted, limit, cursor)
+        return Response(Page([listing.shown(row) for row in found.items], found.next))
+    kept = [row for row in rows if wanted(row)]
+    content = await asyncio.to_thread(writing.as_file, kept, now.snapshot, form)
+    media = "text/csv; charset=utf-8" if form == "csv" else "application/vnd.apache.parquet"
+    headers = {"Content-Disposition": f'attachment; filename="measurements.{form}"'}
+    return Response(content, media_type=media, headers=headers)
+
+
+@post("/measurements", guards=[writing.may_write], status_code=201)
+async def add_measurements(
+    request: Request[Any, Any, Any], body: RawBody, served: NamedDependency[Served]
+) -> writing.Written:
+    """Stores a run file, all of it or nothing; sending it again changes nothing."""
+    form = writing.media_format(request.headers.get("content-type"))
+    return await asyncio.to_thread(writing.write, served, body, form)
+
+
+@post("/estimate", status_code=200, sync_to_thread=False)
+def estimate_energy(data: Setup, now: NamedDependency[Loaded]) -> EstimateAnswer:
+    """Joules for a setup nobody measured, with a 90 % interval."""
+    return estimate(asked_device(now.snapshot, data), now.estimator, data)
+
+
+@get("/estimator", sync_to_thread=False)
+def scorecard(now: NamedDependency[Loaded]) -> dict[str, Any]:
+    """How far off the estimator was on devices and models it had not seen."""
+    return now.estimator.scorecard
+
+
+@get("/health/live", sync_to_thread=False)
+def live() -> dict[str, str]:
+    """The process answers."""
+    return {"status": "live"}
+
+
+@get("/health/ready", sync_to_thread=False)
+def ready(served: NamedDependency[Served]) -> dict[str, str]:
+    """Catalog and estimator are loaded and the catalog can be read."""
+    return served.readiness()
+
+
+def provide_now(served: NamedDependency[Served]) -> Loaded:
+    """What answers at this moment."""
+    return served.now
+
+
+api = Router(
+    "/",
+    route_handlers=[
+        recommend,
+        tasks,
+        workloads,
+        devices,
+        candidates,
+        measurements,
+        add_measurements,
+        estimate_energy,
+        scorecard,
+        live,
+        ready,
+    ],
+    dependencies={"now": Provide(provide_now, sync_to_thread=False)},
+    guards=[only_declared],
+)

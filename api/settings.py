@@ -1,0 +1,49 @@
+"""Where catalog, estimator and write tokens are; read from the environment when called."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+class Settings(BaseSettings):
+    """The ``JOULEWISE_*`` variables.
+
+    Attributes:
+        catalog: Database URL; ``None`` is SQLite in the user's data directory.
+        data: Folder of workload folders; `models` the folder of checkpoints.
+        estimator: Artefact folder; ``None`` is the bundled one.
+        tokens: SHA-256 hashes (hex) of tokens that may write, beside those in the catalog.
+        max_upload_mb: Largest run file accepted over HTTP, 1e6 bytes.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="JOULEWISE_", env_ignore_empty=True, frozen=True, extra="ignore"
+    )
+
+    catalog: str | None = None
+    data: Path | None = None
+    models: Path | None = None
+    estimator: Path | None = None
+    tokens: Annotated[tuple[str, ...], NoDecode] = ()
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    workers: int = Field(default=1, ge=1, le=256)
+    max_upload_mb: float = Field(default=50, gt=0)
+
+    @field_validator("tokens", mode="before")
+    @classmethod
+    def _hashes(cls, given: object) -> object:
+        """Splits at commas; refuses what is no hash, so that no token is stored in the clear."""
+        if not isinstance(given, str):
+            return given
+        hashes = tuple(part.strip().lower() for part in given.split(",") if part.strip())
+        if not all(_SHA256.fullmatch(entry) for entry in hashes):
+            raise ValueError("wants SHA-256 hashes (64 hex digits) separated by commas")
+        return hashes

@@ -1,0 +1,145 @@
+"""What people see in a terminal: tables, one clear block for an error, and exit codes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any, NoReturn
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from typer.core import TyperGroup
+
+from advisor.records import BadQuestionError, Option, Recommendation
+from api import view
+from catalog.errors import (
+    BadRunFileError,
+    CatalogUnreadableError,
+    ConflictError,
+    UnknownNameError,
+)
+
+USAGE, NOTHING_QUALIFIES, BAD_DATA, NOT_MEASURABLE, SKIPPED = 2, 3, 4, 5, 6
+"""Exit codes; 0 is done."""
+SHOWN = 15
+"""Rows of a list shown to people; ``--json`` has all of them."""
+
+
+class Commands(TyperGroup):
+    """Commands whose domain errors end in a message and an exit code, not in a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command."""
+        try:
+            return super().invoke(ctx)
+        except (RuntimeError, ValueError, LookupError) as error:
+            code = _code(error)
+            if code is None:
+                raise
+            fail(_said(error), code)
+
+
+def _code(error: Exception) -> int | None:
+    """The exit code of a domain error; ``None`` for a fault of ours."""
+    from pydantic import ValidationError
+
+    from advisor.artefact import StaleEstimatorError
+    from advisor.training import TooFewRowsError
+
+    usage = (BadQuestionError, UnknownNameError, ValidationError)
+    bad_data = (BadRunFileError, ConflictError, CatalogUnreadableError)
+    if isinstance(error, usage):
+        return USAGE
+    return (
+        BAD_DATA if isinstance(error, (*bad_data, StaleEstimatorError, TooFewRowsError)) else None
+    )
+
+
+def _said(error: Exception) -> str:
+    """An error's message; settings name the variable that is wrong."""
+    faults = getattr(error, "errors", None)
+    if faults is None:
+        return str(error)
+    return "; ".join(
+        f"{'.'.join(str(part) for part in fault['loc']) or 'value'}: {fault['msg']}"
+        for fault in faults()
+    )
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """Says what is wrong on stderr and ends."""
+    Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {escape(message)}")
+    raise typer.Exit(code)
+
+
+def say_json(content: Any) -> None:
+    """One JSON document on stdout."""
+    sys.stdout.write(msgspec.json.encode(content).decode() + "\n")
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table on stdout; cells are shown as they are."""
+    grid = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for column in columns:
+        grid.add_column(column, overflow="fold")
+    for row in rows:
+        grid.add_row(*(escape(cell) for cell in row))
+    Console().print(grid)
+
+
+def _cells(mark: str, option: Option) -> tuple[str, ...]:
+    """One option as a row."""
+    accuracy, energy = option.accuracy, option.energy_j_per_1000
+    shown = view.accuracy(accuracy.value if accuracy else None)
+    if accuracy and accuracy.low is not None:
+        shown += f"\n{view.accuracy(accuracy.low)} – {view.accuracy(accuracy.high)}"
+    interval = view.span(energy.low, energy.high)
+    origin = f"{energy.basis}{f', {energy.label}' if energy.label else ''}"
+    return (
+        mark,
+        option.candidate,
+        option.device,
+        shown,
+        f"{view.joules(energy)}\n{interval}".strip(),
+        f"{origin}\n{option.provenance.source}",
+    )
+
+
+def say_answer(answer: Recommendation) -> None:
+    """An answer for people: the ranking, the doubts and why the others lost."""
+    console, group = Console(), answer.group
+    ranked = [option for option in (answer.chosen, *answer.alternatives) if option]
+    if ranked:
+        marks = ["→", *(str(place) for place in range(2, len(ranked) + 1))]
+        title = (
+            f"{answer.query.task}: least energy first, on {group.workload} "
+            f"{view.SCENARIO[group.scenario]}, energy of {view.SCOPE[group.scope]}"
+        )
+        columns = ("", "candidate", "device", "accuracy", "J per 1,000 texts", "basis and source")
+        table(title, columns, (_cells(*pair) for pair in zip(marks, ranked, strict=True)))
+    else:
+        console.print("[bold red]Nothing in the catalog qualifies.[/]")
+    if answer.nearest_miss and (miss := answer.nearest_miss.missing):
+        has = "no figure" if miss.has is None else str(miss.has)
+        near = answer.nearest_miss
+        console.print(
+            f"Closest: {escape(near.candidate)} on {escape(near.device)}; "
+            f"{view.constraint(miss.constraint)} asked for {escape(str(miss.asked))}, "
+            f"has {escape(has)}"
+        )
+    for caution in answer.warnings:
+        console.print(f"[yellow]note[/] {escape(caution.message)} [dim]({caution.code})[/]")
+    if answer.rejected:
+        lost = [
+            (entry.candidate, view.reason(entry.reason), entry.detail, str(entry.setups))
+            for entry in answer.rejected[:SHOWN]
+        ]
+        more = len(answer.rejected) - len(lost)
+        table("Why the others lost", ("candidate", "reason", "in figures", "setups"), lost)
+        if more:
+            console.print(f"[dim]... and {more} more; --json has all[/]")
+    if answer.other_groups:
+        console.print(f"[dim]{len(answer.other_groups)} not comparable option(s); see --json[/]")

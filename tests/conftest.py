@@ -1,0 +1,136 @@
+"""Fixtures for every test: an own catalog, the service in this process and as a real one."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from litestar import Litestar
+from litestar.testing import TestClient
+
+from api import tokens
+from api.app import create_app
+from api.settings import Settings
+from catalog.store import Store
+
+ROOT = Path(__file__).resolve().parent.parent
+
+MEASURED = {
+    "run_id": "lab-1",
+    "source": "lab",
+    "workload": "sst2",
+    "candidate": "tfidf-word-logistic",
+    "device": "NVIDIA A30",
+    "n_devices": "1",
+    "phase": "inference",
+    "scenario": "offline",
+    "precision": "fp32",
+    "batch_size": "32",
+    "n_items": "1000",
+    "runtime_s": "2",
+    "gpu_j": "60",
+    "gpu_label": "measured",
+    "cpu_j": "30",
+    "cpu_label": "measured",
+    "dram_j": "10",
+    "dram_label": "measured",
+    "accuracy": "0.9",
+    "accuracy_split": "test",
+    "n_test": "1821",
+    "measured_at": "2026-06-01",
+}
+"""A row that is sound; 100 J per 1,000 texts in the scope `host`."""
+
+
+@pytest.fixture
+def run_csv() -> Callable[..., bytes]:
+    """Makes a run file: rows are `MEASURED` with the given cells changed."""
+
+    def make(*rows: dict[str, str]) -> bytes:
+        cells = [MEASURED | row for row in rows or ({},)]
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(dict.fromkeys(name for row in cells for name in row)))
+        writer.writeheader()
+        writer.writerows(cells)
+        return text.getvalue().encode()
+
+    return make
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """An empty catalog in SQLite."""
+    made = Store(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
+    made.migrate()
+    yield made
+    made.engine.dispose()
+
+
+@pytest.fixture
+def client(store: Store) -> Iterator[TestClient[Litestar]]:
+    """The service in this process, answering from `store`; faults become responses."""
+    settings = Settings(catalog=store.url, estimator=None, tokens=(), max_upload_mb=5)
+    with TestClient(create_app(settings), raise_server_exceptions=False) as made:
+        yield made
+
+
+@pytest.fixture
+def writer(store: Store) -> dict[str, str]:
+    """Headers that may write a CSV run file."""
+    return {"Authorization": f"Bearer {tokens.create(store)}", "Content-Type": "text/csv"}
+
+
+@pytest.fixture(scope="session")
+def server_catalog(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Database URL of the catalog that `server` answers from."""
+    return f"sqlite:///{tmp_path_factory.mktemp('server') / 'catalog.sqlite'}"
+
+
+def _free_port() -> int:
+    """A port nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Until the service is ready; fails with its log."""
+    for _ in range(300):
+        try:
+            urllib.request.urlopen(f"{url}/health/ready", timeout=5).close()  # noqa: S310
+        except (urllib.error.URLError, ConnectionError):
+            if process.poll() is not None:
+                break
+            time.sleep(0.1)
+        else:
+            return
+    pytest.fail(f"the service did not start:\n{log.read_text()}")
+
+
+@pytest.fixture(scope="session")
+def server(server_catalog: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a real service: `joulewise serve` as a process of its own."""
+    url, log = f"http://127.0.0.1:{(port := _free_port())}", tmp_path_factory.mktemp("log") / "log"
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("JOULEWISE_")}
+    environment |= {"JOULEWISE_CATALOG": server_catalog, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", "from api.cli import app; app()", "serve", "--port", str(port)]
+    with log.open("wb") as out:
+        process: Any = subprocess.Popen(command, env=environment, stdout=out, stderr=out)
+        try:
+            _wait(url, process, log)
+            yield url
+        finally:
+            process.terminate()
+            process.wait(20)

@@ -1,0 +1,207 @@
+"""The command line: answers, files in and out, errors in one block, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api import tokens, view
+from api.opened import settings
+from catalog.store import Store
+
+ROOT = Path(__file__).resolve().parent.parent
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+ASK = ("recommend", "--task", "sentiment", "--min-acc", "0.85")
+
+
+@pytest.fixture
+def joulewise(tmp_path: Path) -> Run:
+    """Runs the command with an own catalog, in an own folder."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("JOULEWISE_")}
+    environment |= {
+        "JOULEWISE_CATALOG": f"sqlite:///{tmp_path / 'catalog.sqlite'}",
+        "PYTHONPATH": str(ROOT),
+        "COLUMNS": "160",
+    }
+
+    def run(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-W", "error", "-c", "from api.cli import app; app()", *words]
+        return subprocess.run(
+            command, env=environment | more, cwd=tmp_path, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+
+    return run
+
+
+def body(done: subprocess.CompletedProcess[str]) -> Any:
+    """The JSON document a command printed."""
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_recommend_says_answer_origin_and_why_others_lost(joulewise: Run) -> None:
+    """People see the winner with its interval, the basis, the source and the losers."""
+    done = joulewise(*ASK)
+    chosen = body(joulewise(*ASK, "--json"))["chosen"]
+    assert done.returncode == 0, done.stderr
+    assert f"→  {chosen['candidate']}" in done.stdout
+    assert view.number(chosen["energy_j_per_1000"]["value"]) in done.stdout
+    assert chosen["energy_j_per_1000"]["basis"] in done.stdout
+    assert chosen["provenance"]["source"] in done.stdout
+    assert "Why the others lost" in done.stdout
+
+
+def test_json_is_the_http_body(joulewise: Run, server: str) -> None:
+    """`recommend --json` prints what the service answers."""
+    import httpx
+
+    served = httpx.get(f"{server}/recommend?task=topic&min_acc=0.4").json()
+    asked = body(joulewise("recommend", "--task", "topic", "--min-acc", "0.4", "--json"))
+    for answer in (served, asked):
+        answer.pop("catalog_digest")
+    assert asked == served
+
+
+def test_nothing_qualifies_is_exit_3_with_the_nearest_miss(joulewise: Run) -> None:
+    """An impossible floor is told apart from a fault."""
+    done = joulewise("recommend", "--task", "sentiment", "--min-acc", "1.0")
+    assert done.returncode == 3
+    assert "Closest:" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("recommend", "--task", "sentimant", "--min-acc", "0.5"), "sentiment"),
+        (("recommend", "--task", "sentiment", "--min-acc", "1.5"), "min-acc"),
+        ((*ASK, "--workload", "agnews"), "workload"),
+        ((*ASK, "--confidence", "3"), "confidence"),
+        (("catalog", "list", "--phase", "lunch"), "phase"),
+        (("estimate", "--device", "NVIDIA A3O"), "NVIDIA A30"),
+        (("estimate", "--device", "NVIDIA A30", "--params", "-1"), "n_parameters"),
+    ],
+)
+def test_bad_question_is_exit_2(joulewise: Run, words: tuple[str, ...], said: str) -> None:
+    """The message names what is wrong; nobody sees a traceback."""
+    done = joulewise(*words)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not done.stdout
+
+
+def test_bad_environment_is_exit_2(joulewise: Run) -> None:
+    """A setting that cannot be is named."""
+    done = joulewise(*ASK, JOULEWISE_WORKERS="many")
+    assert done.returncode == 2
+    assert "workers" in done.stderr
+
+
+def test_unreadable_catalog_is_exit_4(joulewise: Run, tmp_path: Path) -> None:
+    """A file that is no catalog ends with a remedy."""
+    (tmp_path / "catalog.sqlite").write_bytes(b"this is no database, and it is long enough")
+    done = joulewise(*ASK)
+    assert done.returncode == 4
+    assert "catalog" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_run_files_go_in_and_out(
+    joulewise: Run, run_csv: Callable[..., bytes], tmp_path: Path
+) -> None:
+    """Import stores once, changes the answer, export re-imports, verify is content."""
+    (tmp_path / "run.csv").write_bytes(run_csv())
+    assert body(joulewise("catalog", "import", "run.csv", "--json"))["inserted"] == 1
+    assert body(joulewise("catalog", "import", "run.csv", "--json"))["inserted"] == 0
+    assert body(joulewise(*ASK, "--json"))["chosen"]["candidate"] == "tfidf-word-logistic"
+    (row,) = body(joulewise("catalog", "list", "--source", "lab", "--json"))
+    assert (row["precision"], row["batch_size"], row["gpu_label"]) == ("fp32", 32, "measured")
+    for name in ("out.csv", "out.parquet"):
+        assert joulewise("catalog", "export", name, "--own").returncode == 0
+        assert body(joulewise("catalog", "import", name, "--json"))["present"] == 1
+    assert body(joulewise("catalog", "verify", "--json"))["own_rows"] == 1
+
+
+def test_bad_run_file_is_exit_4_and_stores_nothing(
+    joulewise: Run, run_csv: Callable[..., bytes], tmp_path: Path
+) -> None:
+    """Row and column of every fault are named."""
+    (tmp_path / "run.csv").write_bytes(run_csv({}, {"run_id": "b", "accuracy": "7"}))
+    done = joulewise("catalog", "import", "run.csv")
+    assert done.returncode == 4
+    assert "row 2 column 'accuracy'" in done.stderr
+    assert body(joulewise("catalog", "verify", "--json"))["own_rows"] == 0
+
+
+def test_token_is_printed_once_and_works(joulewise: Run, tmp_path: Path) -> None:
+    """The printed token may write; the catalog does not hold it."""
+    done = joulewise("token", "create", "--scope", "write")
+    secret = done.stdout.strip()
+    store = Store(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
+    assert tokens.scopes_of(secret, store) == {"write"}
+    store.engine.dispose()
+    assert secret.encode() not in (tmp_path / "catalog.sqlite").read_bytes()
+
+
+def test_estimate_has_an_interval(joulewise: Run) -> None:
+    """Low, value and high are in order."""
+    words = ("--device", "NVIDIA L4", "--params", "66e6", "--runtime-s-per-1000", "5", "--json")
+    energy = body(joulewise("estimate", *words))["energy_j_per_1000"]
+    assert energy["low"] < energy["value"] < energy["high"]
+
+
+def test_plan_measures_nothing(joulewise: Run) -> None:
+    """`calibrate --plan` lists trials and leaves the catalog as it was."""
+    plan = body(joulewise("calibrate", "--plan", "--candidate", "bow-*", "--json"))
+    assert plan["trials"]
+    assert {trial["workload"] for trial in plan["trials"]} == {"synthetic"}
+    assert body(joulewise("catalog", "verify", "--json"))["own_rows"] == 0
+
+
+def test_unknown_candidate_to_calibrate_is_exit_2(joulewise: Run) -> None:
+    """A glob that matches nothing is a mistake."""
+    assert joulewise("calibrate", "--plan", "--candidate", "nothing-like-*").returncode == 2
+
+
+def test_doctor_tells_findings(joulewise: Run) -> None:
+    """Every finding says what was looked at and whether it serves."""
+    findings = body(joulewise("doctor", "--json"))
+    assert all({"what", "ok", "detail"} <= finding.keys() for finding in findings)
+
+
+def test_settings_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variables reach the settings of a command."""
+    monkeypatch.setenv("JOULEWISE_PORT", "9123")
+    settings.cache_clear()
+    assert settings().port == 9123
+    settings.cache_clear()
+
+
+def test_cold_recommend_is_quick_and_light(joulewise: Run) -> None:
+    """A cold question loads no table or learning library and takes about a second."""
+    code = (
+        "import sys; from api.cli import app\n"
+        "try: app()\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'pandas','sklearn','lightgbm','litestar','pyarrow'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *ASK, "--json"], cwd=ROOT, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1] == "[]"
+    took = []
+    for _ in range(3):
+        begun = time.perf_counter()
+        joulewise(*ASK, "--json")
+        took.append(time.perf_counter() - begun)
+    assert min(took) < 2.5  # 1 s on an idle core; other tests may run beside this one

@@ -1,0 +1,465 @@
+"""The service over HTTP: answers, lists, writes and every error it can give."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, get_args
+
+import httpx
+import pytest
+from litestar import Litestar
+from litestar.testing import TestClient
+
+from advisor.records import Reason
+from api import tokens, view
+from api.app import create_app
+from api.settings import Settings
+from catalog.records import Basis, Label, Scenario, Scope
+from catalog.store import Store, token
+
+Client = TestClient[Litestar]
+Csv = Callable[..., bytes]
+ASK = {"task": "sentiment", "min_acc": "0.85"}
+
+
+def ask(client: Client, **more: str) -> dict[str, Any]:
+    """A recommendation that must be there."""
+    answer = client.get("/recommend", params=ASK | more)
+    assert answer.status_code == 200, answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+def problem(answer: httpx.Response, status: int) -> dict[str, Any]:
+    """A problem details body of the expected status."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"].startswith("application/problem+json")
+    body: dict[str, Any] = answer.json()
+    assert body["status"] == status
+    assert body["title"]
+    assert body["detail"]
+    return body
+
+
+def test_recommend_answers_with_energy_basis_and_source(client: Client) -> None:
+    """The chosen option meets the floor and says where its figures come from."""
+    body = ask(client)
+    assert body["chosen"]["accuracy"]["value"] >= 0.85
+    assert body["chosen"]["energy_j_per_1000"]["basis"]
+    assert body["chosen"]["provenance"]["source"]
+    assert set(body["group"]) == {"workload", "scenario", "scope"}
+    assert len(body["catalog_digest"]) == 64
+    assert body["estimator_version"]
+
+
+def test_same_question_same_bytes(client: Client) -> None:
+    """An answer is a function of catalog, estimator and question."""
+    first, second = (client.get("/recommend", params=ASK) for _ in range(2))
+    assert first.content == second.content
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"min_acc": "abc"}, "min_acc"),
+        ({"min_acc": "1.5"}, "min_acc"),
+        ({"min_acc": "nan"}, "min_acc"),
+        ({"min_acc": ""}, "min_acc"),
+        ({"scope": "galaxy"}, "scope"),
+        ({"scenario": "unstated"}, "scenario"),
+        ({"limit": "0"}, "limit"),
+        ({"confidence": "1"}, "confidence"),
+        ({"max_latency_ms": "-3"}, "max_latency_ms"),
+        ({"min_accuracy": "0.9"}, "min_accuracy"),
+        ({"device": "NVIDIA A30", "tdp_w": "100"}, "device"),
+        ({"tdp_w": "100"}, "device_kind"),
+        ({"device_kind": "gpu", "tdp_w": "-1"}, "tdp_w"),
+        ({"workload": "agnews"}, "workload"),
+    ],
+)
+def test_bad_value_is_a_400_that_names_the_field(
+    client: Client, changes: dict[str, str], field: str
+) -> None:
+    """What came and what is allowed stand beside the field."""
+    body = problem(client.get("/recommend", params=ASK | changes), 400)
+    assert body["field"] == field
+    assert body["allowed"]
+    assert field in body["detail"]
+
+
+def test_unknown_parameter_lists_the_allowed_ones(client: Client) -> None:
+    """A misspelt parameter is never ignored, and nothing internal is listed."""
+    body = problem(client.get("/recommend", params=ASK | {"min_accuracy": "0.9"}), 400)
+    assert body["came"] == "0.9"
+    assert "min_acc," in body["allowed"]
+    assert not {"question", "now", "served"} & set(body["allowed"].replace(",", "").split())
+
+
+def test_missing_and_repeated_parameters(client: Client) -> None:
+    """A required parameter that is missing is named; one that came twice is refused."""
+    assert problem(client.get("/recommend?min_acc=0.5"), 400)["field"] == "task"
+    twice = client.get("/recommend?task=sentiment&min_acc=0.5&min_acc=0.9")
+    assert problem(twice, 400)["field"] == "min_acc"
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "nearest"),
+    [
+        ("/recommend?task=sentimant&min_acc=0.5", "task", "sentiment"),
+        ("/recommend?task=sentiment&min_acc=0.5&device=NVIDIA%20A3O", "device", "NVIDIA A30"),
+        ("/recommend?task=sentiment&min_acc=0.5&workload=sst3", "workload", "sst2"),
+        ("/measurements?candidate=tfidf-word-logistics", "candidate", "tfidf-word-logistic"),
+        ("/workloads?task=topik", "task", "topic"),
+    ],
+)
+def test_unknown_name_is_a_404_with_the_nearest(
+    client: Client, path: str, kind: str, nearest: str
+) -> None:
+    """A typing error gets the name that was meant."""
+    body = problem(client.get(path), 404)
+    assert body["field"] == kind
+    assert nearest in body["nearest"]
+
+
+def test_unlisted_device_by_its_specs(client: Client) -> None:
+    """Specs stand for a device nobody listed; its energy is never called measured."""
+    body = ask(
+        client,
+        device_kind="gpu",
+        tdp_w="150",
+        peak_fp16_tflops="100",
+        memory_gb="24",
+        memory_bandwidth_gbs="600",
+        min_acc="0.5",
+    )
+    assert body["query"]["device"]["bandwidth_gbs"] == 600
+    assert body["chosen"]["energy_j_per_1000"]["basis"] != "measured"
+
+
+@pytest.mark.parametrize("path", ["/tasks", "/workloads", "/devices", "/candidates"])
+def test_paging_meets_every_entry_once(client: Client, path: str) -> None:
+    """Small pages give what one large page gives."""
+    whole = client.get(path, params={"limit": 1000}).json()
+    assert whole["next"] is None
+    assert walk(client, path, 7) == whole["items"]
+
+
+def walk(client: Client, path: str, limit: int) -> list[Any]:
+    """All items of a list, page by page."""
+    items, cursor = [], None
+    while True:
+        given = {"limit": limit} | ({"cursor": cursor} if cursor else {})
+        body = client.get(path, params=given).json()
+        assert len(body["items"]) <= limit
+        items += body["items"]
+        if (cursor := body["next"]) is None:
+            return items
+
+
+def test_paging_measurements_meets_every_row_once(client: Client) -> None:
+    """Filters and cursors work together."""
+    path = "/measurements?task=sentiment"
+    rows = []
+    cursor = ""
+    while cursor is not None:
+        body = client.get(f"{path}&limit=30{f'&cursor={cursor}' if cursor else ''}").json()
+        rows += body["items"]
+        cursor = body["next"]
+    whole = client.get(f"{path}&limit=1000").json()["items"]
+    assert rows == whole
+    assert len(rows) > 30
+
+
+def test_foreign_cursor_is_a_400(client: Client) -> None:
+    """A cursor nobody gave out is refused."""
+    for cursor in ("x", "YXQ6LTE=", "%C3%A4"):
+        assert problem(client.get(f"/tasks?cursor={cursor}"), 400)["field"] == "cursor"
+
+
+def test_measurements_carry_their_key_and_labels(client: Client) -> None:
+    """Every row has the fields of its key, missing ones as null, and labelled joules."""
+    for row in client.get("/measurements?limit=200").json()["items"]:
+        assert {"candidate", "workload", "device", "phase", "scenario", "precision"} <= row.keys()
+        for name in ("gpu", "cpu", "dram", "board", "wall", "npu"):
+            assert (f"{name}_j" in row) == (f"{name}_label" in row)
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_export_goes_into_another_catalog(
+    client: Client, store: Store, writer: dict[str, str], run_csv: Csv, form: str, tmp_path: Any
+) -> None:
+    """An exported run file, unknown device included, is read by a catalog that never saw it."""
+    row = {"device": "Lab GPU", "device_kind": "gpu", "device_tdp_w": "200"}
+    assert client.post("/measurements", content=run_csv(row), headers=writer).status_code == 201
+    exported = client.get("/measurements", params={"source": "lab", "format": form})
+    assert exported.status_code == 200
+    other = Store(f"sqlite:///{tmp_path / 'other.sqlite'}")
+    types = {"csv": "text/csv", "parquet": "application/vnd.apache.parquet"}
+    with TestClient(create_app(Settings(catalog=other.url))) as second:
+        headers = {"Authorization": f"Bearer {tokens.create(other)}", "Content-Type": types[form]}
+        done = second.post("/measurements", content=exported.content, headers=headers)
+        assert done.status_code == 201, done.text
+        assert done.json()["inserted"] == 1
+        assert second.get("/measurements?device=Lab%20GPU").json()["items"][0]["gpu_j"] == 60
+    other.engine.dispose()
+
+
+def test_bundled_rows_are_present_already(client: Client, writer: dict[str, str]) -> None:
+    """Sending the export of everything back stores nothing."""
+    exported = client.get("/measurements", params={"format": "csv"}).content
+    done = client.post("/measurements", content=exported, headers=writer).json()
+    assert done["inserted"] == 0
+    assert done["present"] == exported.count(b"\n") - 1 or done["present"] > 1000
+
+
+def test_posted_rows_are_served_at_once_and_move_the_answer(
+    client: Client, writer: dict[str, str], run_csv: Csv
+) -> None:
+    """A cheaper measured setup becomes the answer without a restart."""
+    before = ask(client)
+    done = client.post("/measurements", content=run_csv(), headers=writer)
+    assert done.status_code == 201
+    assert done.json() == {"run_ids": ["lab-1"], "inserted": 1, "present": 0}
+    after = ask(client)
+    assert after["catalog_digest"] != before["catalog_digest"]
+    assert after["chosen"]["candidate"] == "tfidf-word-logistic"
+    assert after["chosen"]["energy_j_per_1000"]["value"] == pytest.approx(100)
+    assert after["chosen"]["provenance"]["source"] == "lab"
+
+
+def test_posting_twice_stores_once(client: Client, writer: dict[str, str], run_csv: Csv) -> None:
+    """The same run file again changes nothing, not even the digest."""
+    client.post("/measurements", content=run_csv(), headers=writer)
+    digest = client.get("/health/ready").json()["catalog_digest"]
+    again = client.post("/measurements", content=run_csv(), headers=writer)
+    assert again.status_code == 201
+    assert again.json() == {"run_ids": ["lab-1"], "inserted": 0, "present": 1}
+    assert client.get("/health/ready").json()["catalog_digest"] == digest
+
+
+def test_changed_row_is_a_409(client: Client, writer: dict[str, str], run_csv: Csv) -> None:
+    """The same key with other content is a conflict, and nothing of the file is stored."""
+    client.post("/measurements", content=run_csv(), headers=writer)
+    changed = run_csv({"gpu_j": "61"}, {"run_id": "lab-2"})
+    body = problem(client.post("/measurements", content=changed, headers=writer), 409)
+    assert "lab-1" in body["detail"]
+    assert len(client.get("/measurements?source=lab").json()["items"]) == 1
+
+
+def test_content_off_the_schema_is_a_422_naming_row_and_column(
+    client: Client, writer: dict[str, str], run_csv: Csv
+) -> None:
+    """Every fault is told at once and nothing is stored."""
+    content = run_csv({"accuracy": "1.4"}, {"run_id": "b", "gpu_j": "-1"}, {"run_id": "c"})
+    body = problem(client.post("/measurements", content=content, headers=writer), 422)
+    found = {(fault["row"], fault["column"]) for fault in body["problems"]}
+    assert {(1, "accuracy"), (2, "gpu_j")} <= found
+    sources = {row["source"] for row in client.get("/measurements?limit=1000").json()["items"]}
+    assert "lab" not in sources
+
+
+def test_writing_needs_a_token(client: Client, store: Store, run_csv: Csv) -> None:
+    """No token or an unknown one is a 401, one without the scope a 403; nothing is stored."""
+    for header in ({}, {"Authorization": "Bearer nonsense"}, {"Authorization": "Basic eDp5"}):
+        answer = client.post("/measurements", content=run_csv(), headers=header)
+        problem(answer, 401)
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+    reader = {"Authorization": f"Bearer {tokens.create(store, 'read')}"}
+    problem(client.post("/measurements", content=run_csv(), headers=reader), 403)
+
+
+def test_revoked_token_is_a_401(
+    client: Client, store: Store, writer: dict[str, str], run_csv: Csv
+) -> None:
+    """A revoked token writes no more."""
+    with store.engine.begin() as connection:
+        connection.execute(token.update().values(revoked_at="2026-01-01"))
+    problem(client.post("/measurements", content=run_csv(), headers=writer), 401)
+
+
+def test_tokens_are_kept_as_hashes(store: Store) -> None:
+    """The database holds the hash of a token and not the token."""
+    secret = tokens.create(store)
+    with store.engine.connect() as connection:
+        (row,) = connection.execute(token.select()).all()
+    assert row.hash == hashlib.sha256(secret.encode()).hexdigest()
+    assert secret not in str(tuple(row))
+
+
+def test_token_hashes_of_the_environment_may_write(store: Store, run_csv: Csv) -> None:
+    """JOULEWISE_TOKENS takes hashes, and refuses what is none."""
+    digest = hashlib.sha256(b"secret").hexdigest()
+    headers = {"Authorization": "Bearer secret", "Content-Type": "text/csv"}
+    settings = Settings(catalog=store.url, tokens=(digest,))
+    with TestClient(create_app(settings)) as client:
+        done = client.post("/measurements", content=run_csv(), headers=headers)
+    assert done.status_code == 201
+    with pytest.raises(ValueError, match="SHA-256"):
+        Settings(tokens="secret")  # type: ignore[arg-type]
+
+
+def test_media_type_and_size_are_checked(
+    client: Client, writer: dict[str, str], run_csv: Csv
+) -> None:
+    """An unread content type is a 415 that lists the read ones; too much is a 413."""
+    body = problem(
+        client.post("/measurements", content=b"{}", headers=writer | {"Content-Type": "text/html"}),
+        415,
+    )
+    assert "text/csv" in body["allowed"]
+    problem(client.post("/measurements", content=b"x" * 6_000_000, headers=writer), 413)
+
+
+def test_estimate_gives_joules_with_an_interval(client: Client) -> None:
+    """A known runtime makes the basis `estimated`; without one runtime is estimated too."""
+    asked = {"n_parameters": 66e6, "device": "NVIDIA A30", "runtime_s_per_1000": 0.8}
+    body = client.post("/estimate", json=asked).json()
+    energy = body["energy_j_per_1000"]
+    assert energy["low"] < energy["value"] < energy["high"]
+    assert energy["basis"] in ("estimated", "extrapolated")
+    del asked["runtime_s_per_1000"]
+    energy = client.post("/estimate", json=asked).json()["energy_j_per_1000"]
+    assert energy["basis"] in ("estimated-runtime", "extrapolated")
+
+
+def test_estimate_takes_specs_and_names_faults(client: Client) -> None:
+    """Specs stand for a device; unknown names are 404, bad values and fields 400."""
+    specs = {"kind": "gpu", "tdp_w": 70, "memory_bandwidth_gbs": 300, "peak_fp16_tflops": 65}
+    body = client.post("/estimate", json={"device": specs, "n_parameters": 1e8}).json()
+    assert body["device"] == "as specified"
+    assert {caution["code"] for caution in body["warnings"]} >= {"device-not-calibrated"}
+    problem(client.post("/estimate", json={"device": "NVIDIA A3O"}), 404)
+    for wrong in ({"n_parameters": -1}, {"n_params": 3}, {"scope": "moon"}):
+        found = problem(client.post("/estimate", json={"device": "NVIDIA A30"} | wrong), 400)
+        assert next(iter(wrong)) in str(found["field"])
+    problem(client.post("/estimate", content=b"{", headers={"Content-Type": "text/json"}), 400)
+
+
+def test_scorecard_and_health(client: Client) -> None:
+    """The estimator's errors and the service's state can be read."""
+    assert client.get("/estimator").json()
+    assert client.get("/health/live").json() == {"status": "live"}
+    assert client.get("/health/ready").json()["status"] == "ready"
+
+
+def test_unreadable_catalog_is_a_503_and_the_process_lives(tmp_path: Any) -> None:
+    """Without a catalog nothing is answered, and the remedy is told."""
+    (tmp_path / "catalog.sqlite").write_bytes(b"this is no database, and it is long enough")
+    settings = Settings(catalog=f"sqlite:///{tmp_path / 'catalog.sqlite'}")
+    app = create_app(settings)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        assert client.get("/health/live").status_code == 200
+        problem(client.get("/health/ready"), 503)
+        assert "catalog" in problem(client.get("/recommend", params=ASK), 503)["detail"]
+        assert client.get("/").status_code == 503
+    app.state.served.store.engine.dispose()
+
+
+def test_schema_describes_parameters_and_its_examples_work(client: Client) -> None:
+    """OpenAPI lists every parameter of the question; its examples get an answer."""
+    schema = client.get("/schema/openapi.json").json()
+    declared = schema["paths"]["/recommend"]["get"]["parameters"]
+    names = {entry["name"] for entry in declared}
+    assert {"task", "min_acc", "scope", "device_kind", "memory_bandwidth_gbs"} <= names
+    given = {
+        entry["name"]: next(iter(entry["examples"].values()))["value"]
+        for entry in declared
+        if entry.get("examples")
+    }
+    assert client.get("/recommend", params=given).status_code == 200
+    (example,) = schema["components"]["schemas"]["EstimateAsked"]["examples"]
+    assert client.post("/estimate", json=example).status_code == 200
+
+
+def test_headers_are_on_every_response(client: Client) -> None:
+    """Answers, errors and unknown paths carry the security headers."""
+    for path in ("/", "/recommend", "/nothing-here", "/static/joulewise.css"):
+        headers = client.get(path).headers
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert "unsafe" not in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_text_of_the_catalog_is_escaped(
+    client: Client, writer: dict[str, str], run_csv: Csv
+) -> None:
+    """Markup in a run file or in a question is shown, never run."""
+    row = {
+        "source": "<script>alert(1)</script>",
+        "notes": "</script><b>",
+        "reference": "javascript:x",
+    }
+    assert client.post("/measurements", content=run_csv(row), headers=writer).status_code == 201
+    for path in ("/", "/?task=<script>alert(1)</script>", "/?min_acc=<script>alert(1)</script>"):
+        text = client.get(path).text
+        assert "<script>alert" not in text
+        assert 'href="javascript' not in text
+
+
+def test_a_real_service_sees_what_another_process_wrote(
+    server: str, server_catalog: str, run_csv: Csv, tmp_path: Any
+) -> None:
+    """Granian serves; rows imported by the command line show within seconds."""
+    before = httpx.get(f"{server}/health/ready").json()["catalog_digest"]
+    file = tmp_path / "run.csv"
+    poor = {"run_id": "elsewhere", "source": "elsewhere", "accuracy": "0.2"}  # moves no answer
+    file.write_bytes(run_csv(poor))
+    code = "from api.cli import app; app()"
+    subprocess.run(
+        [sys.executable, "-c", code, "catalog", "import", str(file)],
+        env={"JOULEWISE_CATALOG": server_catalog},
+        check=True,
+        capture_output=True,
+    )
+    for _ in range(50):
+        if httpx.get(f"{server}/health/ready").json()["catalog_digest"] != before:
+            break
+        time.sleep(0.1)
+    assert httpx.get(f"{server}/measurements?source=elsewhere").status_code == 200
+
+
+def test_base_install_answers_without_the_benchmark_stack(store: Store) -> None:
+    """The service answers where torch and the other measuring libraries are not installed."""
+    code = f"""
+import sys
+blocked = ("torch", "transformers", "pynvml", "codecarbon", "psutil", "calibration")
+sys.modules.update({{name: None for name in blocked}})
+from litestar.testing import TestClient
+from api.app import create_app
+from api.settings import Settings
+with TestClient(create_app(Settings(catalog={store.url!r}))) as client:
+    answer = client.get("/recommend?task=sentiment&min_acc=0.85")
+    assert answer.status_code == 200, answer.text
+heavy = {{"pandas", "sklearn", "lightgbm", "pandera", "pyarrow", "plotly"}} & set(sys.modules)
+assert not heavy, heavy
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_code_of_an_answer_has_words() -> None:
+    """People read words for every reason, basis, label, scope and scenario there is."""
+    for codes, words in (
+        (Reason, view.REASON),
+        (Basis, view.BASIS),
+        (Label, view.LABEL),
+        (Scope, view.SCOPE),
+        (Scenario, view.SCENARIO),
+    ):
+        assert set(get_args(codes)) <= words.keys()
+
+
+def test_page_answers_for_every_kind_of_device(client: Client) -> None:
+    """The page is rendered for any device, task and scope, qualifying or not."""
+    names = [device["name"] for device in client.get("/devices?limit=1000").json()["items"]]
+    for name in names[::12]:
+        for scope in ("device", "host", "wall"):
+            given = {"task": "topic", "min_acc": "0.4", "device": name, "scope": scope}
+            assert client.get("/", params=given).status_code == 200
+    for task in client.get("/tasks").json()["items"]:
+        given = {"task": task["name"], "min_acc": "0.99", "scenario": "single"}
+        assert client.get("/", params=given).status_code == 200
