@@ -1,0 +1,66 @@
+"""The documents say what the code does: tables are current, fenced commands run."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from advisor.wording import CAUTIONS
+
+ROOT = Path(__file__).resolve().parent.parent
+FENCE = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def blocks(name: str) -> list[str]:
+    """The fenced `sh` blocks of a document."""
+    return FENCE.findall((ROOT / name).read_text(encoding="utf-8"))
+
+
+BLOCKS = [
+    pytest.param(block, id=f"{name}-{number}")
+    for name in ("README.md", "docs/http.md", "docs/method.md")
+    for number, block in enumerate(blocks(name), start=1)
+]
+
+
+def test_warning_codes_are_documented() -> None:
+    """docs/method.md lists every warning code with its sentence."""
+    text = (ROOT / "docs" / "method.md").read_text(encoding="utf-8")
+    for code, sentence in CAUTIONS.items():
+        assert f"| `{code}` | {sentence} |" in text
+
+
+def test_the_error_table_is_the_scorecards() -> None:
+    """docs/method.md shows exactly the bundled scorecard."""
+    command = [sys.executable, str(ROOT / "scripts" / "build_estimator.py"), "--check"]
+    assert subprocess.run(command, check=False, cwd=ROOT).returncode == 0
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_fenced_commands_run(block: str, server: str, tmp_path: Path) -> None:
+    """Every `sh` block runs as printed, against a real service and an own catalog."""
+    if "curl" in block and shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+    (tmp_path / ".curlrc").write_text("fail\nsilent\nshow-error\n", encoding="utf-8")
+    commands = block.replace("http://127.0.0.1:8000", server)
+    environment = os.environ | {
+        "JOULEWISE_CATALOG": f"sqlite:///{tmp_path / 'catalog.sqlite'}",
+        "CURL_HOME": str(tmp_path),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", commands],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.strip(), "a command of the documents printed nothing"
