@@ -39,13 +39,16 @@ SPARSE = ("bag-of-words", "tf-idf")
 """Families whose features are sparse counts; no GPU library runs them."""
 
 
+def ran_there(option: Option) -> bool:
+    """Whether a setup was run on the device it is offered for, and not brought to it."""
+    runtime = option.runtime_s_per_1000
+    timed = runtime is not None and runtime.basis == "measured"
+    return timed or option.energy_j_per_1000.basis == "measured"
+
+
 def _fits(option: Option, snapshot: Snapshot, query: Query) -> Verdict | None:
     """Whether a device the setup was never run on could run it: kind and memory."""
-    runtime = option.runtime_s_per_1000
-    ran_here = option.energy_j_per_1000.basis == "measured" or (
-        runtime is not None and runtime.basis == "measured"
-    )
-    if ran_here:
+    if ran_there(option):
         return None
     device = query.device if isinstance(query.device, Device) else snapshot.devices[option.device]
     if option.family in SPARSE and device.kind != "cpu":

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from advisor.constraints import judge
+from advisor.constraints import judge, ran_there
 from advisor.estimator import Estimator
 from advisor.options import measured_or_estimated, moved, with_known_accuracy
 from advisor.reasons import COUNTS_AS, Judged, absent, nearest, rank, rejected
@@ -45,13 +45,25 @@ def recommend(snapshot: Snapshot, estimator: Estimator, query: Query) -> Recomme
 
 
 def _used(judged: dict[str, Judged], names: Sequence[str]) -> str:
-    """The first workload where something qualifies, else the first with a known accuracy."""
+    """The first workload where something qualifies, else the first with a known accuracy.
+
+    A device that ran the default workload answers for itself: setups that never ran on it are no
+    reason to leave that workload for another one.
+    """
+    default, *others = names
+    own = judged[default]
+    calibrated = any(ran_there(option) for option, _ in own.failing)
+
+    def qualifies(name: str) -> bool:
+        return any(ran_there(option) or not calibrated for option in judged[name].qualifying)
 
     def knows_accuracy(name: str) -> bool:
         return any(option.accuracy is not None for option, _ in judged[name].failing)
 
-    qualifying = (name for name in names if judged[name].qualifying)
-    return next(qualifying, next(filter(knows_accuracy, names), names[0]))
+    if own.qualifying:
+        return default
+    fallback = next(filter(qualifies, others), None)
+    return fallback or next(filter(knows_accuracy, names), default)
 
 
 def check(query: Query) -> None:

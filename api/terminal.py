@@ -84,7 +84,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> 
     """A table on stdout; cells are shown as they are."""
     grid = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for column in columns:
-        grid.add_column(column, overflow="fold")
+        grid.add_column(column, overflow="fold", no_wrap=column == "candidate")
     for row in rows:
         grid.add_row(*(escape(cell) for cell in row))
     Console().print(grid)

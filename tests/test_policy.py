@@ -502,3 +502,19 @@ def test_an_answer_is_pinned_and_can_be_cut_short() -> None:
     assert answer.estimator_version == ESTIMATOR.version
     assert (len(answer.alternatives), len(answer.rejected)) == (2, 2)
     assert msgspec.json.decode(msgspec.json.encode(answer))["group"]["scope"] == "host"
+
+
+def test_a_device_that_ran_the_default_workload_answers_for_itself() -> None:
+    """What never ran on a calibrated device is no reason to leave the workload it was asked on."""
+    own = row("a", 100.0, accuracy=0.8)
+    elsewhere = row("b", 50.0, workload="imdb", device="Small", accuracy=0.9)
+    answer = ask(catalog(own, elsewhere), task="sentiment", min_acc=0.85, device="G")
+    assert answer.chosen is None
+    assert answer.group.workload == "sst2"
+    assert answer.nearest_miss is not None
+    assert answer.nearest_miss.candidate == "a"
+    assert [option.candidate for option in answer.other_groups] == ["b"]
+    native = row("b", 500.0, workload="imdb", accuracy=0.9)
+    moved_on = ask(catalog(own, native), task="sentiment", min_acc=0.85, device="G")
+    assert moved_on.chosen is not None
+    assert moved_on.group.workload == "imdb"
