@@ -70,7 +70,8 @@ def evaluate(
     train = rowtable.rows(rowtable.averaged(table), specs)
     if len(train.models) < evaluation.FEWEST:
         raise BadTableError(f"{rows}: fewer than {evaluation.FEWEST} rows with runtime and energy")
-    stand_in, notes = imputation([*(bundled.devices() | specs).values()]), _notes(table, specs, rows.name)
+    stand_in = imputation([*(bundled.devices() | specs).values()])
+    notes = _notes(table, specs, rows.name)
     with threadpool_limits(1):
         if test is None:
             try:
