@@ -68,6 +68,16 @@ class Rows(msgspec.Struct, frozen=True):
     sources: list[str]
     units: list[str]
 
+    def take(self, mask: Array) -> Rows:
+        """The rows where `mask` holds."""
+        chosen = np.flatnonzero(mask)
+        lists = (self.models, self.devices, self.sources, self.units)
+        return Rows(
+            [self.setups[i] for i in chosen],
+            self.log_joules[chosen],
+            *([values[i] for i in chosen] for values in lists),
+        )
+
     def groupings(self, mask: Array | None = None) -> Groupings:
         """Unit, device and source of the rows where `mask` holds (all without one)."""
         wanted = np.ones(len(self.models), dtype=bool) if mask is None else mask

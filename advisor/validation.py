@@ -6,11 +6,13 @@ energies are joules per text; errors compare predicted with measured.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import kendalltau
 
 from advisor.features import Array
 
@@ -23,6 +25,10 @@ class Errors(msgspec.Struct, frozen=True, kw_only=True):
         within25: Share of rows within 25 %, in percent; `within2x` within a factor of two.
         coverage90: Share of rows inside the 90 % interval, each device weighing 1, percent.
         width90: Median of the interval's high end over its low end.
+        kendall_tau: Rank agreement of predicted and measured energy inside a unit (a device in
+            one scope as one source measured it), averaged over units of three rows and more.
+        regret: How much more energy than the best the setup picked by prediction needs, inside
+            a unit, averaged, percent.
     """
 
     mdape_macro_device: float
@@ -32,6 +38,25 @@ class Errors(msgspec.Struct, frozen=True, kw_only=True):
     within2x: float
     coverage90: float | None = None
     width90: float | None = None
+    kendall_tau: float | None = None
+    regret: float | None = None
+
+
+_RANKABLE = 3
+
+
+def ranking(log_predicted: Array, log_measured: Array, units: Sequence[str]) -> tuple[float, float]:
+    """Kendall's tau and the regret of the pick (percent), averaged over units; NaN without any."""
+    names = np.asarray(units, dtype=str)
+    taus, regrets = [], []
+    for name in sorted(set(units)):
+        predicted, measured = log_predicted[names == name], log_measured[names == name]
+        if len(measured) < _RANKABLE or np.ptp(measured) == 0 or np.ptp(predicted) == 0:
+            continue
+        taus.append(float(kendalltau(predicted, measured).statistic))
+        picked = measured[int(np.argmin(predicted))]
+        regrets.append(100 * float(np.expm1(picked - measured.min())))
+    return (float(np.mean(taus)), float(np.mean(regrets))) if taus else (math.nan, math.nan)
 
 
 def macro(values: Array, devices: Sequence[str], reduce: Callable[[Array], float]) -> float:
@@ -45,6 +70,7 @@ def errors(
     log_measured: Array,
     devices: Sequence[str],
     half_width: Array | None = None,
+    units: Sequence[str] | None = None,
 ) -> Errors:
     """The error figures of predictions.
 
@@ -53,21 +79,24 @@ def errors(
         log_measured: Natural log of measured joules, n.
         devices: Device of each row.
         half_width: Half the width of the 90 % interval in log space, n.
+        units: Unit of each row, for the ranking inside units.
     """
     difference = log_predicted - log_measured
     relative = 100 * np.abs(np.expm1(difference))
-    inside = None if half_width is None else (np.abs(difference) <= half_width).astype(float)
-    return Errors(
-        mdape_macro_device=round(macro(relative, devices, lambda v: float(np.median(v))), 2),
-        mdape=round(float(np.median(relative)), 2),
-        mape=round(float(np.mean(relative)), 2),
-        within25=round(100 * float(np.mean(relative <= 25)), 2),
-        within2x=round(100 * float(np.mean(np.abs(difference) <= np.log(2))), 2),
-        coverage90=None
-        if inside is None
-        else round(100 * macro(inside, devices, lambda v: float(np.mean(v))), 2),
-        width90=None if half_width is None else round(float(np.exp(2 * np.median(half_width))), 3),
-    )
+    found: dict[str, float] = {
+        "mdape_macro_device": macro(relative, devices, lambda v: float(np.median(v))),
+        "mdape": float(np.median(relative)),
+        "mape": float(np.mean(relative)),
+        "within25": 100 * float(np.mean(relative <= 25)),
+        "within2x": 100 * float(np.mean(np.abs(difference) <= np.log(2))),
+    }
+    if half_width is not None:
+        inside = (np.abs(difference) <= half_width).astype(float)
+        found["coverage90"] = 100 * macro(inside, devices, lambda v: float(np.mean(v)))
+        found["width90"] = float(np.exp(2 * np.median(half_width)))
+    if units is not None:
+        found["kendall_tau"], found["regret"] = ranking(log_predicted, log_measured, units)
+    return Errors(**{name: round(value, 3) for name, value in found.items() if value == value})
 
 
 def folds(groups: Sequence[str]) -> Iterator[tuple[str, Array, Array]]:

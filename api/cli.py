@@ -156,6 +156,35 @@ def train(
 
 
 @app.command()
+def evaluate(
+    rows: Annotated[Path, typer.Option(help="Published rows to learn from, CSV.")],
+    devices: Annotated[Path, typer.Option(help="Specs of their devices, CSV.")],
+    test: Annotated[Path | None, typer.Option(help="Other rows to predict.")] = None,
+    split: Annotated[
+        Literal["device", "source", "model", "family"], typer.Option(help="What is held out.")
+    ] = "device",
+    subset: Annotated[Literal["all", "encoders"], typer.Option()] = "all",
+    probes: Annotated[str, typer.Option(help="Measured rows on the held-out device.")] = "0,1,3,5",
+    predictions: Annotated[Path | None, typer.Option(help="Predictions of --test, CSV.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Errors of the estimator and of every baseline on rows it did not see."""
+    from advisor import evaluating
+    from advisor.records import BadQuestionError
+
+    counts = [int(part) for part in probes.split(",") if part.strip().isdigit()]
+    if not counts or len(counts) != len(probes.split(",")):
+        raise BadQuestionError("probes", probes, "allowed: whole numbers such as 0,1,3,5")
+    if predictions is not None and test is None:
+        raise BadQuestionError("predictions", str(predictions), "needs --test")
+    report = evaluating.evaluate(rows, devices, test, split, subset, counts, predictions)
+    if as_json:
+        return terminal.say_json(report)
+    terminal.say_evaluation(report)
+    return None
+
+
+@app.command()
 def serve(
     host: Annotated[str | None, typer.Option(help="[JOULEWISE_HOST]")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="[JOULEWISE_PORT]")] = None,

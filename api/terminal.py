@@ -47,10 +47,11 @@ def _code(error: Exception) -> int | None:
     from pydantic import ValidationError
 
     from advisor.artefact import StaleEstimatorError
+    from advisor.rowtable import BadTableError
     from advisor.training import TooFewRowsError
 
     usage = (BadQuestionError, UnknownNameError, ValidationError)
-    bad_data = (BadRunFileError, ConflictError, CatalogUnreadableError)
+    bad_data = (BadRunFileError, ConflictError, CatalogUnreadableError, BadTableError)
     if isinstance(error, usage):
         return USAGE
     return (
@@ -143,3 +144,23 @@ def say_answer(answer: Recommendation) -> None:
             console.print(f"[dim]... and {more} more; --json has all[/]")
     if answer.other_groups:
         console.print(f"[dim]{len(answer.other_groups)} not comparable option(s); see --json[/]")
+
+
+def _error_cells(name: str, error: dict[str, Any]) -> tuple[str, ...]:
+    """One method's figures as cells."""
+    figures = ["mdape_macro_device", "within25", "within2x", "kendall_tau", "regret"]
+    figures += ["coverage90", "width90"]
+    return (name, *("" if error.get(key) is None else f"{error[key]:.3g}" for key in figures))
+
+
+def say_evaluation(report: dict[str, Any]) -> None:
+    """The error table of `evaluate` for people."""
+    known = report["known_runtime"]
+    lines = {"estimator": known["estimator"], **known["baselines"]}
+    lines["estimator, runtime unknown"] = report["unknown_runtime"]["estimator"]
+    lines |= {f"estimator, {k} probe rows": error for k, error in report["probes"].items()}
+    columns = ("method", "MdAPE %", "in 25 %", "in 2x", "tau", "regret %", "covers %", "width")
+    title = f"held out: {report['split']}; {report['n_train']} rows, {report['n_test']} scored"
+    table(title, columns, (_error_cells(name, error) for name, error in lines.items() if error))
+    for note in report["notes"]:
+        Console().print(f"[yellow]note[/] {escape(note)}")

@@ -1,0 +1,210 @@
+"""Errors on held-out rows: honest splits, probes, files that are odd."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from advisor import evaluation, rowtable
+from advisor.evaluating import evaluate
+from advisor.features import imputation
+from advisor.rowtable import BadTableError
+from advisor.training import Rows
+from api.cli import app
+from catalog import bundled
+
+WATTS = {"card-a": 100.0, "card-b": 200.0, "card-c": 300.0, "card-d": 150.0, "card-e": 250.0}
+SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "energy"
+
+
+def lines(devices: dict[str, float], seed: int = 0, models: int = 12) -> list[dict[str, Any]]:
+    """Rows of cards that draw 0.6 of their TDP, each card with a factor of its own."""
+    generator = np.random.default_rng(seed)
+    found = []
+    for number, (device, watts) in enumerate(devices.items()):
+        factor = 0.6 * math.exp(0.3 * generator.normal())
+        for model in range(models):
+            seconds = 10 ** generator.uniform(-3, 0)
+            noise = math.exp(0.03 * generator.normal())
+            found.append(
+                {
+                    "source": f"team-{number % 3}",
+                    "model": f"net{chr(97 + model)}-{model}",
+                    "model_params": 1e7 * (model + 1),
+                    "device": device,
+                    "energy_scope": "gpu",
+                    "runtime_s_per_inference": seconds,
+                    "energy_j_per_inference": watts * factor * seconds * noise,
+                }
+            )
+    return found
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> Path:
+    """Rows as CSV."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+@pytest.fixture
+def devices(tmp_path: Path) -> Path:
+    """Specs of the cards."""
+    rows = [{"device": name, "kind": "gpu", "tdp_w": watts} for name, watts in WATTS.items()]
+    return write(tmp_path / "devices.csv", rows)
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """Rows of all cards."""
+    return write(tmp_path / "rows.csv", lines(WATTS))
+
+
+def loaded(table: Path, devices: Path) -> tuple[Rows, Any]:
+    """Training rows and stand-ins of two files."""
+    specs = rowtable.read_devices(devices)
+    rows = rowtable.rows(rowtable.averaged(rowtable.read(table)), specs)
+    return rows, imputation([*(bundled.devices() | specs).values()])
+
+
+def test_probes_take_away_a_devices_own_factor(table: Path, devices: Path) -> None:
+    """Each card differs by a factor no spec tells; three probe rows leave the noise alone."""
+    report = evaluate(table, devices, None, "device", "all", [0, 1, 3])
+    error = {k: figures["mdape_macro_device"] for k, figures in report["probes"].items()}
+    assert error["3"] < error["1"] < error["0"]
+    assert error["3"] < 15
+
+
+def test_every_method_is_scored_on_the_same_rows(table: Path, devices: Path) -> None:
+    """TDP x time, recomputed with pandas, has the macro error the report shows."""
+    report = evaluate(table, devices, None, "device", "all", [0])
+    frame = pd.read_csv(table)
+    predicted = frame["device"].map(WATTS) * frame["runtime_s_per_inference"]
+    error = (predicted / frame["energy_j_per_inference"] - 1).abs() * 100
+    expected = error.groupby(frame["device"]).median().mean()
+    shown = report["known_runtime"]["baselines"]["tdp_time"]["mdape_macro_device"]
+    assert shown == pytest.approx(expected, abs=0.01)
+
+
+def test_energies_of_test_rows_move_no_prediction(table: Path, devices: Path) -> None:
+    """Scrambling a held-out card's energies leaves its uncorrected predictions as they were."""
+    rows, stand_in = loaded(table, devices)
+    other = np.array(rows.log_joules)
+    own = np.array([name == "card-c" for name in rows.devices])
+    other[own] = np.random.default_rng(1).permutation(other[own]) + 1.0
+    scrambled = Rows(rows.setups, other, rows.models, rows.devices, rows.sources, rows.units)
+    for name in ("estimator", "unknown_runtime", "lightgbm_power", "ols_time_tdp_params"):
+        first = evaluation.held_out(evaluation.prepare(rows, stand_in), "device").log[name]
+        second = evaluation.held_out(evaluation.prepare(scrambled, stand_in), "device").log[name]
+        assert np.array_equal(first[own], second[own])
+
+
+def test_probe_rows_are_of_other_models_and_never_scored(table: Path, devices: Path) -> None:
+    """In each draw the probes' models are out of the scored rows, and k of them are distinct."""
+    rows, _ = loaded(table, devices)
+    seen = 0
+    for probes, scored in evaluation.draws(rows, 3):
+        assert len({rows.models[i] for i in probes}) == 3
+        assert not {rows.models[i] for i in probes} & {rows.models[i] for i in scored}
+        assert len({rows.units[i] for i in [*probes, *scored]}) == 1
+        seen += 1
+    assert seen == evaluation.DRAWS * len(WATTS)
+
+
+@pytest.mark.parametrize("split", ["device", "source", "model", "family"])
+def test_every_split_runs(split: Any, table: Path, devices: Path) -> None:
+    """Each split reports figures for the estimator and five baselines."""
+    report = evaluate(table, devices, None, split, "all", [0, 1])
+    assert report["split"] == split
+    assert report["n_train"] == len(WATTS) * 12
+    assert set(report["known_runtime"]["baselines"]) == {
+        "tdp_time",
+        "const_power",
+        "ols_time",
+        "ols_time_tdp_params",
+        "lightgbm_power",
+    }
+
+
+def test_another_table_with_unknown_devices_and_one_row(tmp_path: Path, devices: Path) -> None:
+    """Devices nobody described, a device of a single row, a new source: figures, no crash."""
+    train = write(tmp_path / "a.csv", lines(WATTS))
+    test = lines({"strange": 120.0}, seed=5) + lines({"lonely": 80.0}, seed=6, models=1)
+    for row in test:
+        row["source"] = "nobody-knew"
+    out = tmp_path / "p.csv"
+    report = evaluate(
+        train, devices, write(tmp_path / "b.csv", test), "device", "all", [0, 1, 3], out
+    )
+    assert report["n_test"] == 13
+    assert any("lonely, strange" in note for note in report["notes"])
+    frame = pd.read_csv(out)
+    assert sorted(frame.loc[frame["k"] == 0, "row"]) == list(range(13))
+    assert ((frame["low"] <= frame["energy_j"]) & (frame["energy_j"] <= frame["high"])).all()
+
+
+def test_blank_energies_are_predicted_and_not_scored(tmp_path: Path, devices: Path) -> None:
+    """Test rows without energies get the same k=0 predictions and no figures."""
+    train, rows = write(tmp_path / "a.csv", lines(WATTS)), lines({"card-b": 200.0}, seed=7)
+    blank = [{**row, "energy_j_per_inference": ""} for row in rows]
+    frames = []
+    for name, content in (("full", rows), ("blank", blank)):
+        out = tmp_path / f"{name}-out.csv"
+        path = write(tmp_path / f"{name}.csv", content)
+        report = evaluate(train, devices, path, "device", "all", [0], out)
+        frames.append(pd.read_csv(out))
+    assert report["known_runtime"]["estimator"] == {}
+    pd.testing.assert_frame_equal(*frames)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"device": None}, "device"),
+        ({"runtime_s_per_inference": "fast"}, "runtime_s_per_inference"),
+        ({"energy_scope": "moon"}, "energy_scope"),
+    ],
+)
+def test_tables_that_cannot_be_used(
+    change: dict[str, Any], said: str, tmp_path: Path, devices: Path
+) -> None:
+    """A missing column, a word for a number, an unknown scope: one message naming the column."""
+    rows = [{**row, **change} for row in lines(WATTS)]
+    for row in rows:
+        for name in [name for name, value in row.items() if value is None]:
+            del row[name]
+    with pytest.raises(BadTableError, match=said):
+        evaluate(write(tmp_path / "x.csv", rows), devices, None, "device", "all", [0])
+
+
+def test_the_command_prints_the_agreed_shape(table: Path, devices: Path) -> None:
+    """`joulewise evaluate --json` has the documented keys; bad probes are a usage error."""
+    command = ["evaluate", "--rows", str(table), "--devices", str(devices)]
+    done = CliRunner().invoke(app, [*command, "--probes", "0,1", "--json"])
+    report = json.loads(done.stdout)
+    assert {"split", "n_train", "n_test", "known_runtime", "unknown_runtime", "probes"} <= {*report}
+    assert set(report["probes"]) == {"0", "1"}
+    assert CliRunner().invoke(app, [*command, "--probes", "one"]).exit_code == 2
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the published rows are not on this machine")
+def test_published_rows_beat_every_baseline_on_unseen_devices() -> None:
+    """On real rows of 27 devices the estimator's macro error is the least of all methods."""
+    report = evaluate(
+        SHARED / "measured_energy.csv.gz", SHARED / "devices.csv", None, "device", "all", [0, 3]
+    )
+    ours = report["known_runtime"]["estimator"]
+    for figures in report["known_runtime"]["baselines"].values():
+        assert ours["mdape_macro_device"] < figures["mdape_macro_device"]
+    assert ours["coverage90"] >= 85
+    assert report["probes"]["3"]["mdape_macro_device"] < ours["mdape_macro_device"]
