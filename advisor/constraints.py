@@ -35,6 +35,8 @@ def judge(option: Option, snapshot: Snapshot, query: Query) -> Verdict | None:
     return None
 
 
+_FAR = 1e6
+"""Gap of a constraint that no number measures: it comes after every one that has a number."""
 SPARSE = ("bag-of-words", "tf-idf")
 """Families whose features are sparse counts; no GPU library runs them."""
 
@@ -81,7 +83,8 @@ def _accuracy(option: Option, _: Snapshot, query: Query) -> Verdict | None:
     if value >= floor:
         return None
     missing = Missing(constraint="min_acc", asked=floor, has=round(value, 6))
-    return Verdict("accuracy-too-low", f"{name} {value:.3f} < {floor:g}", missing, floor - value)
+    detail = f"{name} {value:.3f} < {floor:g}"
+    return Verdict("accuracy-too-low", detail, missing, 1 - value / floor)
 
 
 def _at_most(
@@ -94,7 +97,7 @@ def _at_most(
     if value is None:
         return Verdict(reasons[0], f"{name.removeprefix('max_')} is not known", missing, math.inf)
     detail = f"{figure(value)} {unit} > {figure(most)} {unit}"
-    return Verdict(reasons[1], detail, missing, value / most)
+    return Verdict(reasons[1], detail, missing, value / most - 1)
 
 
 def _latency(option: Option, _: Snapshot, query: Query) -> Verdict | None:
@@ -119,4 +122,4 @@ def _licence(option: Option, snapshot: Snapshot, query: Query) -> Verdict | None
     if has is not None and has.casefold() == query.licence.casefold():
         return None
     missing = Missing(constraint="licence", asked=query.licence, has=has)
-    return Verdict("licence-differs", f"licence {has or 'unknown'}", missing, 1.0)
+    return Verdict("licence-differs", f"licence {has or 'unknown'}", missing, _FAR)

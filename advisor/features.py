@@ -23,6 +23,8 @@ IDLE_SHARE = 0.15
 bundled device table)."""
 CPU_MEMORY_SHARE = 0.2
 """Power of a CPU's memory over the CPU's TDP, in host scope."""
+SUPPLY_EFFICIENCY = 0.9
+"""Share of the plug's power that a power supply passes on (80 PLUS Gold at half load)."""
 HOST_W = {"edge": 3.0, "desktop": 60.0, "server": 200.0}
 """Watts around the devices of one machine, by class of host; a learned factor corrects it."""
 DEFAULT_TOKENS = 64.0
@@ -195,6 +197,8 @@ def _numbers(setup: Setup, stand_in: Imputation) -> tuple[float, ...]:
     active = setup.n_active or total
     around = _around_w(setup.device, setup.scope, tdp, setup.host_w)
     nominal = tdp * active + IDLE_SHARE * tdp * max(total - active, 0) + around
+    if setup.scope == "wall":
+        nominal /= SUPPLY_EFFICIENCY
     parameters = setup.n_parameters or 1e8
     tokens = setup.tokens or DEFAULT_TOKENS
     batch = setup.batch_size or 1.0

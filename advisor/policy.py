@@ -11,7 +11,12 @@ from collections.abc import Sequence
 
 from advisor.constraints import judge, ran_there
 from advisor.estimator import Estimator
-from advisor.options import measured_or_estimated, moved, with_known_accuracy
+from advisor.options import (
+    measured_or_estimated,
+    moved,
+    one_for_each_setup,
+    with_known_accuracy,
+)
 from advisor.reasons import COUNTS_AS, Judged, absent, nearest, rank, rejected
 from advisor.records import (
     BadQuestionError,
@@ -22,7 +27,7 @@ from advisor.records import (
     Recommendation,
     WarningCode,
 )
-from advisor.wording import CAUTIONS
+from advisor.wording import CAUTIONS, figure
 from catalog.errors import UnknownNameError
 from catalog.records import Device, Measurement
 from catalog.snapshot import Snapshot
@@ -62,8 +67,15 @@ def _used(judged: dict[str, Judged], names: Sequence[str]) -> str:
 
     if own.qualifying:
         return default
+    others = sorted(others, key=lambda name: -_reach(judged[name]))
     fallback = next(filter(qualifies, others), None)
-    return fallback or next(filter(knows_accuracy, names), default)
+    return fallback or next(filter(knows_accuracy, [default, *others]), default)
+
+
+def _reach(judged: Judged) -> float:
+    """The best accuracy known on a workload: an order of fallbacks that no floor changes."""
+    options = [*judged.qualifying, *(option for option, _ in judged.failing)]
+    return max((option.accuracy.value for option in options if option.accuracy), default=0.0)
 
 
 def check(query: Query) -> None:
@@ -72,7 +84,10 @@ def check(query: Query) -> None:
     Raises:
         BadQuestionError: Names the field, what came and what is allowed.
     """
+    if query.rate is not None and query.scenario != "server":
+        raise BadQuestionError("rate", query.rate, "allowed with scenario=server only")
     ranges: dict[str, tuple[float, float, str]] = {
+        "rate": (1e-6, 1e9, "a number above 0"),
         "min_acc": (0, 1, "a number from 0 to 1"),
         "confidence": (0.5, 0.9999, "a number from 0.5 to 0.9999"),
         "batch_size": (1, 1e6, "a number from 1 to 1000000"),
@@ -132,7 +147,10 @@ def _judged(
     return Judged(
         qualifying=sorted(qualifying, key=rank),
         failing=failing,
-        apart=sorted((o for o in apart if judge(o, snapshot, query) is None), key=rank),
+        apart=sorted(
+            (option for option in apart if judge(option, snapshot, query) is None),
+            key=lambda option: (option.scenario, *rank(option)),
+        ),
         absent=absent(snapshot, query, rows, seen),
     )
 
@@ -148,9 +166,9 @@ def _options(
     if query.batch_size is not None:
         rows = [row for row in rows if row.batch_size == query.batch_size]
     if device is None:
-        return measured_or_estimated(rows, snapshot, estimator, query)
+        return one_for_each_setup(measured_or_estimated(rows, snapshot, estimator, query))
     there = [row for row in rows if row.device == device.name]
-    options = measured_or_estimated(there, snapshot, estimator, query)
+    options = one_for_each_setup(measured_or_estimated(there, snapshot, estimator, query))
     if query.basis == "measured":
         return options
     has = {option.candidate for option in options}
@@ -187,40 +205,69 @@ def _answer(
 ) -> Recommendation:
     """Puts the judged options of the used workload into an answer."""
     here = judged[used]
-    chosen = here.qualifying[0] if here.qualifying else None
-    others = [option for name in judged if name != used for option in judged[name].qualifying]
-    apart = sorted([*here.apart, *others], key=rank)
+    chosen, names = here.qualifying[0] if here.qualifying else None, list(judged)
+    apart = list(here.apart)
+    for name in names:
+        if name != used:
+            apart += [*judged[name].qualifying, *judged[name].apart]
+    reachable = [o for o, verdict in here.failing if verdict.reason == "accuracy-too-low"]
     return Recommendation(
         query=query,
         group=Group(workload=used, scenario=query.scenario, scope=query.scope),
         chosen=chosen,
         alternatives=tuple(here.qualifying[1 : query.limit + 1]),
-        front=tuple(front([*here.qualifying, *(o for o, _ in here.failing)])[: query.limit]),
+        front=tuple(front([*here.qualifying, *reachable])[: query.limit]),
         other_groups=tuple(apart[: query.limit]),
         rejected=rejected(here, chosen, query.limit),
-        nearest_miss=None if chosen else nearest(here),
-        warnings=_cautions(here.qualifying, default, used, bool(apart)),
+        nearest_miss=None if chosen else nearest(here, apart, query),
+        warnings=_cautions(query, here.qualifying, default, used, apart),
         catalog_digest=snapshot.digest,
         estimator_version=estimator.version,
     )
 
 
 def _cautions(
-    qualifying: Sequence[Option], default: str, used: str, apart: bool
+    query: Query,
+    qualifying: Sequence[Option],
+    default: str,
+    used: str,
+    apart: Sequence[Option],
 ) -> tuple[Caution, ...]:
     """What a reader must know before trusting the answer, by code."""
     codes: dict[WarningCode, str] = {}
     if used != default:
+        found = "the answer is about" if qualifying else "the nearest miss is on"
         codes["accuracy-other-workload"] = (
-            f"nothing qualifies on {default}; the answer is about {used}, another data set of the "
-            "same task: check its accuracy on your own texts"
+            f"nothing qualifies on {default}; {found} {used}, another data set of the same task: "
+            "check its accuracy on your own texts"
         )
     if apart:
-        codes["other-groups"] = CAUTIONS["other-groups"]
+        codes["other-groups"] = f"{CAUTIONS['other-groups']}: {_least(apart[0])}"
     if qualifying:
-        codes |= {code: CAUTIONS[code] for code in qualifying[0].warnings}
-        tied = [o.candidate for o in qualifying[1:] if _overlap(qualifying[0], o)]
+        chosen = qualifying[0]
+        codes |= {code: CAUTIONS[code] for code in chosen.warnings}
+        low = chosen.accuracy.low if chosen.accuracy else None
+        if query.confidence is None and low is not None and low < query.min_acc:
+            codes["accuracy-uncertain"] = CAUTIONS["accuracy-uncertain"]
+        splits = {o.accuracy.split for o in qualifying if o.accuracy and o.accuracy.split}
+        if len(splits) > 1:
+            codes["splits-differ"] = CAUTIONS["splits-differ"]
+        tied = [
+            option.candidate
+            for option in qualifying[1:]
+            if option.candidate != chosen.candidate and _overlap(chosen, option)
+        ]
         if tied:
             named = ", ".join(dict.fromkeys(tied[:5]))
             codes["tie"] = f"the energy intervals of the chosen option and of {named} overlap"
     return tuple(Caution(code=code, message=text) for code, text in sorted(codes.items()))
+
+
+def _least(option: Option) -> str:
+    """An option of another group in words."""
+    energy, _, _ = rank(option)
+    accuracy = f" at accuracy {option.accuracy.value:.3f}" if option.accuracy else ""
+    return (
+        f"e.g. {option.candidate} on {option.workload}, measured as {option.scenario}, "
+        f"{figure(energy)} J per 1,000 texts{accuracy}"
+    )

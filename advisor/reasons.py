@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import msgspec
 
 from advisor.constraints import Verdict
-from advisor.records import Option, Query, Reason, Rejected
+from advisor.records import Missing, Option, Query, Reason, Rejected
 from advisor.wording import figure
 from catalog.energy import energy
 from catalog.records import Measurement
@@ -123,8 +123,9 @@ def rejected(judged: Judged, chosen: Option | None, limit: int) -> tuple[Rejecte
                     setups=len(pairs),
                 )
             )
-    entries += _outbid(judged.qualifying, chosen)
-    return tuple(sorted(entries, key=lambda entry: entry.candidate)[:limit])
+    gaps = {name: min(verdict.gap for _, verdict in pairs) for name, pairs in lost.items()}
+    closest = sorted(entries, key=lambda e: (gaps.get(e.candidate, math.inf), e.candidate))
+    return tuple((_outbid(judged.qualifying, chosen) + closest)[:limit])
 
 
 def _outbid(qualifying: Sequence[Option], chosen: Option | None) -> list[Rejected]:
@@ -135,22 +136,36 @@ def _outbid(qualifying: Sequence[Option], chosen: Option | None) -> list[Rejecte
     for option in qualifying:
         own[option.candidate].append(option)
     own.pop(chosen.candidate, None)
-    least = rank(chosen)[0]
-    return [
-        Rejected(
-            candidate=name,
-            device=options[0].device,
-            reason="more-energy",
-            detail=f"{figure(rank(options[0])[0])} J per 1,000 texts against {figure(least)}",
-            setups=len(options),
-        )
-        for name, options in own.items()
-    ]
+    return [_dearer(name, options, rank(chosen)[0]) for name, options in own.items()]
 
 
-def nearest(judged: Judged) -> Option | None:
-    """The failing option that misses by least, with what it misses."""
+def _dearer(name: str, options: Sequence[Option], least: float) -> Rejected:
+    """The entry of a candidate that qualifies and was not chosen."""
+    own = rank(options[0])[0]
+    more = own > least
+    return Rejected(
+        candidate=name,
+        device=options[0].device,
+        reason="more-energy" if more else "not-more-accurate",
+        detail=f"{figure(own)} J per 1,000 texts against {figure(least)}"
+        if more
+        else f"the same {figure(own)} J per 1,000 texts, and not more accurate",
+        setups=len(options),
+    )
+
+
+def nearest(judged: Judged, apart: Sequence[Option], query: Query) -> Option | None:
+    """The failing option that misses by least, with what it misses; else the best one apart."""
     near = [pair for pair in judged.failing if math.isfinite(pair[1].gap)] or judged.failing
+    if not near and apart:
+        first = apart[0]
+        same = first.scenario == query.scenario
+        missing = (
+            Missing(constraint="workload", asked=query.workload or query.task, has=first.workload)
+            if same
+            else Missing(constraint="scenario", asked=query.scenario, has=first.scenario)
+        )
+        return msgspec.structs.replace(first, missing=missing)
     if not near:
         return None
     option, verdict = min(near, key=lambda pair: (pair[1].gap, rank(pair[0])))

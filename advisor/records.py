@@ -26,21 +26,25 @@ Reason = Literal[
     "other-scenario",
     "other-batch-size",
     "more-energy",
+    "not-more-accurate",
 ]
 WarningCode = Literal[
     "accuracy-contaminated",
     "accuracy-other-device",
     "accuracy-other-workload",
     "accuracy-suspect",
+    "accuracy-uncertain",
     "device-not-calibrated",
     "device-specs-assumed",
     "energy-bound",
     "energy-mixed",
     "idle-devices-counted",
     "other-groups",
+    "other-load",
     "out-of-range",
     "scenario-unstated",
-    "scopes-differ",
+    "second-opinion-differs",
+    "splits-differ",
     "spread-unstated",
     "startup-in-window",
     "tie",
@@ -62,7 +66,7 @@ class BadQuestionError(ValueError):
         super().__init__(f"{field}: {came!r} is not allowed; {allowed}")
 
 
-class Query(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Query(msgspec.Struct, frozen=True, kw_only=True):
     """What a product team asks.
 
     Attributes:
@@ -70,6 +74,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         device: Name of a device, or its specs where the table lacks it; ``None`` means any.
         workload: One data set of the task; ``None`` takes the task's default.
         confidence: With it the accuracy floor holds for the one-sided Wilson lower bound.
+        rate: Texts per second of scenario ``server``; measured rows of other rates do not count.
         limit: Entries at most in each list of the answer.
     """
 
@@ -86,6 +91,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_memory_gb: float | None = None
     language: str | None = None
     licence: str | None = None
+    rate: float | None = None
     limit: int = 100
 
 
@@ -97,6 +103,7 @@ class Accuracy(msgspec.Struct, frozen=True, kw_only=True):
     high: float | None
     basis: Literal["measured"] = "measured"
     n_test: int | None = None
+    split: str | None = None
 
 
 class EnergyPer1000(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,6 +155,8 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
     """One setup as an answer: candidate, device and serving choice with its figures.
 
     Attributes:
+        energy_from: Who says the energy: a source's meter, or our estimator and from what.
+        provenance: Where the row was taken; of a setup brought from another device the accuracy.
         second_opinion_j_per_1000: Modelled joules, shown beside an estimate, never ranked.
         warnings: Codes of what is doubtful about this option.
         missing: Only in a nearest miss: the constraint that binds.
@@ -165,6 +174,7 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
     accuracy: Accuracy | None
     energy_j_per_1000: EnergyPer1000
     runtime_s_per_1000: RuntimePer1000 | None
+    energy_from: str
     provenance: Provenance
     latency_p95_ms: float | None = None
     peak_memory_mb: float | None = None

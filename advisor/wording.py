@@ -10,8 +10,10 @@ CAUTIONS: dict[WarningCode, str] = {
     "accuracy-other-device": "the accuracy was taken with the same candidate on another device",
     "accuracy-other-workload": "the accuracy was taken on another data set of the same task",
     "accuracy-suspect": "the source's accuracy looks like a fault of the output format",
-    "device-not-calibrated": "no energy was ever measured on this device; calibrate it for a "
-    "narrower interval",
+    "accuracy-uncertain": "the accuracy's 95 % interval reaches below the floor; ask with a "
+    "confidence to be surer",
+    "device-not-calibrated": "no measured energy of this device and scope is in the estimator's "
+    "data; one reading of a counter or meter there would narrow the interval",
     "device-specs-assumed": "the device's power is not known; a median of the device table stands "
     "in, and the interval is widened for it",
     "energy-bound": "the source prints only an upper bound of the energy; it ranks at that bound",
@@ -20,11 +22,14 @@ CAUTIONS: dict[WarningCode, str] = {
     "it as an upper bound",
     "other-groups": "options of another data set or scenario qualify too; they cannot be compared "
     "and are listed apart",
+    "other-load": "other processes kept the machine busy while it was measured",
     "out-of-range": "the setup lies outside the data the estimator learned from",
     "scenario-unstated": "the source does not state batch size or request pattern; the row counts "
     "as offline",
-    "scopes-differ": "the figures cover different parts of the machine",
-    "spread-unstated": "the source states no spread of repeats; the interval is the figure itself",
+    "second-opinion-differs": "the joules a tool modelled lie outside the estimate's interval",
+    "spread-unstated": "the source states no spread of repeats; the interval is that of the "
+    "printed figure alone",
+    "splits-differ": "some accuracies were taken on the dev split, others on the test split",
     "startup-in-window": "the measured window holds process start and model load",
     "tie": "the energy intervals overlap",
     "unstable": "repeats differ by more than 5 %, or meters disagree",

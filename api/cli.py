@@ -56,6 +56,7 @@ def recommend(
     max_memory_gb: Annotated[float | None, typer.Option(min=0)] = None,
     language: Annotated[str | None, typer.Option(help="ISO 639-1 code.")] = None,
     licence: Annotated[str | None, typer.Option(help="SPDX name.")] = None,
+    rate: Annotated[float | None, typer.Option(help="Texts per second; scenario server.")] = None,
     confidence: Annotated[
         float | None, typer.Option(help="Hold the floor with this confidence, e.g. 0.95.")
     ] = None,
@@ -79,6 +80,7 @@ def recommend(
         max_memory_gb=max_memory_gb,
         language=language,
         licence=licence,
+        rate=rate,
         confidence=confidence,
         limit=limit,
     )
@@ -195,13 +197,15 @@ def serve(
     from granian.constants import Interfaces
 
     known, store = settings(), opened_store()
+    address, number = host or known.host, known.port if port is None else port
+    terminal.refuse_taken_port(address, number)
     store.migrate()
     Granian(
         "api.app:create_app",
         factory=True,
         interface=Interfaces.ASGI,
-        address=host or known.host,
-        port=known.port if port is None else port,
+        address=address,
+        port=number,
         workers=workers or known.workers,
         websockets=False,
     ).serve()

@@ -18,11 +18,11 @@ class DeviceSpecs(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     kind: Kind
-    tdp_w: float | None = Field(default=None, gt=0)
-    peak_fp32_tflops: float | None = Field(default=None, gt=0)
-    peak_fp16_tflops: float | None = Field(default=None, gt=0)
-    memory_bandwidth_gbs: float | None = Field(default=None, gt=0)
-    memory_gb: float | None = Field(default=None, gt=0)
+    tdp_w: float | None = Field(default=None, gt=0, le=1e9)
+    peak_fp32_tflops: float | None = Field(default=None, gt=0, le=1e9)
+    peak_fp16_tflops: float | None = Field(default=None, gt=0, le=1e9)
+    memory_bandwidth_gbs: float | None = Field(default=None, gt=0, le=1e9)
+    memory_gb: float | None = Field(default=None, gt=0, le=1e9)
 
     def device(self) -> Device:
         """The record the estimator reads."""
@@ -39,9 +39,9 @@ class EstimateAsked(BaseModel):
 
     device: str | DeviceSpecs = Field(description="name in GET /devices, or specs")
     n_parameters: float | None = Field(default=None, gt=0, le=1e14)
-    runtime_s_per_1000: float | None = Field(default=None, gt=0, description="seconds")
+    runtime_s_per_1000: float | None = Field(default=None, gt=0, le=1e9, description="seconds")
     batch_size: float | None = Field(default=None, ge=1, le=1e7)
-    tokens: float | None = Field(default=None, gt=0, description="mean per text")
+    tokens: float | None = Field(default=None, gt=0, le=1e7, description="mean per text")
     precision: str | None = Field(default=None, max_length=40)
     scope: Scope = "host"
     n_devices: int = Field(default=1, ge=1, le=100_000)

@@ -12,7 +12,10 @@ from litestar.params import ParameterKwarg, QueryParameter
 from advisor.records import AskedScenario, BadQuestionError, Query
 from catalog.records import Device, Kind, Scope
 
-Spec = Annotated[float | None, QueryParameter(gt=0, description="spec of an unlisted device")]
+Spec = Annotated[
+    float | None,
+    QueryParameter(gt=0, le=1e9, description="spec of an unlisted device, above 0 and at most 1e9"),
+]
 
 
 def asked_device(
@@ -85,6 +88,9 @@ def provide_question(
     licence: Annotated[
         str | None, QueryParameter(description="SPDX name of the candidate's licence")
     ] = None,
+    rate: Annotated[
+        float | None, QueryParameter(gt=0, le=1e9, description="texts per second; scenario=server")
+    ] = None,
     limit: Annotated[
         int, QueryParameter(ge=1, le=1000, description="entries per list, 1 to 1000")
     ] = 100,
@@ -119,6 +125,7 @@ def provide_question(
         max_memory_gb=max_memory_gb,
         language=language,
         licence=licence,
+        rate=rate,
         limit=limit,
     )
 

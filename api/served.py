@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import msgspec
 
 from advisor import estimator
-from advisor.estimator import Estimator, StaleEstimatorError
+from advisor.estimator import Estimator
 from api.settings import Settings
 from catalog import snapshot
 from catalog.errors import CatalogUnreadableError
@@ -45,6 +46,7 @@ class Served:
         self.store = Store(settings.catalog)
         self.trouble: str | None = None
         self._loaded: Loaded | None = None
+        self._lock = threading.Lock()
 
     @property
     def now(self) -> Loaded:
@@ -79,24 +81,29 @@ class Served:
             CatalogUnreadableError: The catalog cannot be read; what was loaded stays.
             StaleEstimatorError: There is no estimator, or it fits another version.
         """
-        try:
-            if self._loaded is None:
-                self.store.migrate()
-                fitted = estimator.load(self.settings.estimator)
-                self._loaded = Loaded(snapshot.load(self.store), fitted)
-            elif self.store.version() != self._loaded.snapshot.version:
-                self._loaded = Loaded(snapshot.load(self.store), self._loaded.estimator)
-        except (CatalogUnreadableError, StaleEstimatorError) as error:
-            self.trouble = str(error)
-            raise
-        self.trouble = None
+        with self._lock:  # an older reading must not replace a newer one
+            try:
+                self._reload()
+            except Exception as error:
+                self.trouble = str(error)
+                raise
+            self.trouble = None
+
+    def _reload(self) -> None:
+        """Reads what is not loaded or no longer current."""
+        if self._loaded is None:
+            self.store.migrate()
+            fitted = estimator.load(self.settings.estimator)
+            self._loaded = Loaded(snapshot.load(self.store), fitted)
+        elif self.store.version() != self._loaded.snapshot.version:
+            self._loaded = Loaded(snapshot.load(self.store), self._loaded.estimator)
 
     async def _look(self) -> None:
         """Refreshes off the event loop; trouble is logged once, when it begins."""
         before = self.trouble
         try:
             await asyncio.to_thread(self.refresh)
-        except (CatalogUnreadableError, StaleEstimatorError) as error:
+        except Exception as error:  # whatever it is, the watch goes on and readiness tells it
             if before is None:
                 _log.error("%s", error)
 

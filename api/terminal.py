@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
@@ -70,6 +71,20 @@ def _said(error: Exception) -> str:
     )
 
 
+def refuse_taken_port(host: str, port: int) -> None:
+    """Ends with a usage error where something listens on a port already.
+
+    The server lets several processes share one port, so a forgotten one would go on answering
+    from its own catalog.
+    """
+    try:
+        with socket.create_connection((host, port), timeout=1):
+            pass
+    except OSError:
+        return
+    fail(f"port {port} on {host} is taken; set JOULEWISE_PORT or --port to another", USAGE)
+
+
 def fail(message: str, code: int) -> NoReturn:
     """Says what is wrong on stderr and ends."""
     Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {escape(message)}")
@@ -105,8 +120,20 @@ def _cells(mark: str, option: Option) -> tuple[str, ...]:
         option.device,
         shown,
         f"{view.joules(energy)}\n{interval}".strip(),
-        f"{origin}\n{option.provenance.source}",
+        f"{origin}\n{_origin(option)}",
     )
+
+
+def _origin(option: Option) -> str:
+    """Where an option's figures come from, and what a tool modelled beside them."""
+    runtime, source = option.runtime_s_per_1000, option.provenance.source
+    brought = option.energy_j_per_1000.basis != "measured" and (
+        runtime is None or runtime.basis != "measured"
+    )
+    said = f"accuracy: {source}" if brought else source
+    if option.second_opinion_j_per_1000 is not None:
+        said += f"\nmodelled: {view.number(option.second_opinion_j_per_1000)}"
+    return said
 
 
 def say_answer(answer: Recommendation) -> None:

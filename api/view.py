@@ -48,6 +48,7 @@ REASON = {
     "other-batch-size": "measured at another batch size",
     "does-not-fit": "too large for the device",
     "needs-cpu": "runs on a CPU only",
+    "not-more-accurate": "same energy, not more accurate",
     "more-energy": "needs more energy",
 }
 

@@ -21,7 +21,9 @@ class UnknownNameError(LookupError):
         self.kind, self.name, self.known = kind, name, sorted(set(known))
         folded = {known_name.casefold(): known_name for known_name in self.known}
         close = difflib.get_close_matches(name.casefold(), folded, n=5, cutoff=0.5)
-        self.nearest = [folded[match] for match in close]
+        holding = [known for fold, known in sorted(folded.items()) if name.casefold() in fold]
+        same = [folded[match] for match in close]
+        self.nearest = list(dict.fromkeys([*same, *holding]))[:5] if name else []
         offer = self.nearest or self.known[:20]
         more = "" if len(offer) >= len(self.known) else f" ({len(self.known)} in all)"
         hint = "did you mean" if self.nearest else "known"

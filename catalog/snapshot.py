@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from types import MappingProxyType
 
 from catalog import bundled
@@ -18,13 +20,22 @@ from catalog.registry import DEFAULT_WORKLOAD, WORKLOADS
 from catalog.store import Store, digest_of
 
 
+@functools.cache
+def moment(text: str | None) -> float:
+    """Seconds since 1970 of an ISO 8601 date or time; UTC where it states no zone."""
+    if text is None:
+        return -math.inf
+    found = datetime.fromisoformat(text)
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+
+
 def _newest(rows: Sequence[Measurement]) -> tuple[Measurement, ...]:
     """Of the rows of each setup the newest; a later row wins a tie."""
     newest: dict[tuple[object, ...], Measurement] = {}
     for row in rows:
         setup = tuple(getattr(row, name) for name in SETUP)
         before = newest.get(setup)
-        if before is None or (row.measured_at or "") >= (before.measured_at or ""):
+        if before is None or moment(row.measured_at) >= moment(before.measured_at):
             newest[setup] = row
     return tuple(newest.values())
 

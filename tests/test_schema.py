@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from catalog import bundled
 from catalog.errors import BadRunFileError
-from catalog.records import Device, RunFile
+from catalog.records import Candidate, Device, RunFile, Workload
 from catalog.schema import Known, validate
 
 KNOWN = Known(
@@ -204,3 +204,38 @@ def test_no_cell_escapes_as_another_error(column: str, cell: object) -> None:
     except BadRunFileError as error:
         taken = 2 if error.problems else 0
     assert taken == 2
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        ({"cpu_j": "0.0001", "cpu_label": "measured", "runtime_s": "10"}, "cpu_j"),
+        ({"measured_at": "yesterday"}, "measured_at"),
+        ({"n_devices": "1", "n_active_devices": "2"}, "n_active_devices"),
+        ({"latency_p50_ms": "9", "latency_p95_ms": "3"}, "latency_p50_ms"),
+        ({"notes": "=HYPERLINK(1)"}, "notes"),
+        ({"total_j": "16000", "total_label": "mixed", "total_scope": "cpu"}, "total_j"),
+    ],
+)
+def test_what_no_machine_or_clock_could_have_said(cells: dict[str, str], said: str) -> None:
+    """Power below idle, no date, pairs the wrong way round, formulas: refused by name."""
+    chip = Device(name="Chip", kind="cpu", tdp_w=65.0)
+    known = Known(
+        {"Chip": chip},
+        {"w": Workload(name="w", task="t")},
+        {"c": Candidate(name="c", family="other")},
+    )
+    sound = {
+        "run_id": "r",
+        "source": "s",
+        "workload": "w",
+        "candidate": "c",
+        "device": "Chip",
+        "n_items": "10",
+        "runtime_s": "10",
+        "n_devices": "1",
+    }
+    assert len(validate(pd.DataFrame([sound]), known).measurements) == 1
+    with pytest.raises(BadRunFileError) as caught:
+        validate(pd.DataFrame([sound | cells]), known)
+    assert said in {problem.column for problem in caught.value.problems}
