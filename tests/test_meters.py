@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from calibration import meters
+from calibration import fallback, meters
 from calibration.meters import CodeCarbonMeter, NullMeter, Reading, ReplayMeter, rapl_zones
 from calibration.protocol import idle_watts
 
@@ -50,12 +50,12 @@ def test_codecarbon_labels_follow_what_it_reads() -> None:
     def part(name: str, mode: str | None = None) -> Any:
         return type(name, (SimpleNamespace,), {})(_mode=mode)
 
-    assert meters._labels([part("CPU", "intel_rapl"), part("GPU"), part("RAM")]) == {
+    assert fallback._labels([part("CPU", "intel_rapl"), part("GPU"), part("RAM")]) == {
         "cpu": "measured",
         "gpu": "measured",
     }
-    assert meters._labels([part("CPU", "cpu_load")]) == {"cpu": "modelled"}
-    assert meters._labels([part("CPU", "constant")]) == {"cpu": "modelled"}
+    assert fallback._labels([part("CPU", "cpu_load")]) == {"cpu": "modelled"}
+    assert fallback._labels([part("CPU", "constant")]) == {"cpu": "modelled"}
 
 
 def test_without_codecarbon_energy_stays_missing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +65,7 @@ def test_without_codecarbon_energy_stays_missing(monkeypatch: pytest.MonkeyPatch
     meter.start()
     assert isinstance(meter, NullMeter)
     assert meter.stop() == Reading({})
-    assert meters.meter_name() == meter.name
+    assert meters.meter_name(SimpleNamespace(kind="cpu")) == meter.name
 
 
 def test_a_replay_gives_its_readings_in_order_then_the_last_again() -> None:
