@@ -1,0 +1,377 @@
+"""NVML on a scripted stand-in: counters that miss, stick and reset, several GPUs, slices."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from calibration import nvml
+from calibration.nvml import NvmlMeter, concluded, counted_j, integrated_j
+from calibration.reading import CounterError, Reading
+from calibration.visible import order_unsure, visible
+
+
+class Board:
+    """One scripted GPU; `mj` and `watts` give one value a call, the last one for ever."""
+
+    def __init__(
+        self,
+        uuid: str,
+        mj: Sequence[int | None] = (1000, 301_000),
+        watts: float | None = 100.0,
+        *,
+        mig: bool = False,
+        name: str = "NVIDIA A30",
+    ) -> None:
+        # The meter looks once whether there is a counter before the first window.
+        self.mj = list(mj[:1]) + list(mj)
+        self.uuid, self.watts, self.mig, self.name = uuid, watts, mig, name
+        self.reasons, self.pids, self.slices = 0, [os.getpid()], [f"MIG-{uuid}-0"]
+
+    def take(self) -> int | None:
+        """The next value of the counter."""
+        return self.mj.pop(0) if len(self.mj) > 1 else self.mj[0]
+
+
+class Library:
+    """The part of pynvml the meter uses, on scripted boards."""
+
+    class NVMLError(Exception):
+        """What the library raises."""
+
+    def __init__(self, *boards: Board) -> None:
+        self.boards = boards
+
+    def _given(self, value: Any) -> Any:
+        """A value, or the error of one that is not supported."""
+        if value is None:
+            raise self.NVMLError("not supported")
+        return value
+
+    def nvmlDeviceGetCount(self) -> int:  # noqa: N802
+        """Boards there are."""
+        return len(self.boards)
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> Board:  # noqa: N802
+        """A board."""
+        return self.boards[index]
+
+    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> Any:  # noqa: N802
+        """A slice."""
+        found = [(b, s) for b in self.boards for s in b.slices if s == uuid]
+        return self._given(SimpleNamespace(parent=found[0][0]) if found else None)
+
+    def nvmlDeviceGetDeviceHandleFromMigDeviceHandle(self, handle: Any) -> Board:  # noqa: N802
+        """The board of a slice."""
+        board: Board = handle.parent
+        return board
+
+    def nvmlDeviceGetUUID(self, board: Board) -> bytes:  # noqa: N802
+        """Bytes, as in older bindings."""
+        return board.uuid.encode()
+
+    def nvmlDeviceGetName(self, board: Board) -> str:  # noqa: N802
+        """Its model."""
+        return board.name
+
+    def nvmlDeviceGetMigMode(self, board: Board) -> list[int]:  # noqa: N802
+        """Current and pending."""
+        return [int(board.mig), 0]
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, board: Board) -> Any:  # noqa: N802
+        """Millijoules."""
+        return self._given(board.take())
+
+    def nvmlDeviceGetPowerUsage(self, board: Board) -> Any:  # noqa: N802
+        """Milliwatts."""
+        return self._given(None if board.watts is None else board.watts * 1000)
+
+    def nvmlDeviceGetEnforcedPowerLimit(self, board: Board) -> int:  # noqa: N802
+        """Milliwatts."""
+        return 165_000
+
+    def nvmlDeviceGetTemperature(self, board: Board, sensor: int) -> int:  # noqa: N802
+        """Degrees."""
+        return 61
+
+    def nvmlDeviceGetClockInfo(self, board: Board, clock: int) -> int:  # noqa: N802
+        """MHz."""
+        return 1440
+
+    def nvmlDeviceGetCurrentClocksThrottleReasons(self, board: Board) -> int:  # noqa: N802
+        """The older name alone, so that it is tried."""
+        return board.reasons
+
+    def nvmlDeviceGetComputeRunningProcesses(self, board: Board) -> list[Any]:  # noqa: N802
+        """Processes."""
+        return [SimpleNamespace(pid=pid) for pid in board.pids]
+
+
+def meter(*boards: Board, visible_devices: str | None = None, **more: Any) -> NvmlMeter:
+    """A meter on boards; its background thread sleeps through the test."""
+    environment = {} if visible_devices is None else {"CUDA_VISIBLE_DEVICES": visible_devices}
+    given = {"every_s": 3600.0, "in_use": lambda: False, "synchronise": lambda: None, **more}
+    return NvmlMeter(Library(*boards), environment=environment, **given)
+
+
+def ticking(step: float) -> Callable[[], float]:
+    """A clock that moves by `step` at every look."""
+    return map(lambda n: n * step, itertools.count()).__next__
+
+
+def window(made: NvmlMeter) -> Reading:
+    """One window."""
+    made.start()
+    return made.stop()
+
+
+def test_the_counter_is_read_at_both_ends() -> None:
+    """Millijoules become joules; state and limit are remembered."""
+    reading = window(meter(Board("GPU-a")))
+    assert reading.components == {"gpu": (300.0, "measured")}
+    assert reading.flags == ()
+    assert reading.context == {
+        "gpu_temperature_c": 61,
+        "gpu_clock_mhz": 1440,
+        "gpu_power_limit_w": 165.0,
+    }
+
+
+def test_the_gpu_is_waited_for_at_both_ends() -> None:
+    """Synchronising comes before each reading of the counter."""
+    board, seen = Board("GPU-a", (1, 2, 3)), []
+    window(meter(board, synchronise=lambda: seen.append(len(board.mj))))
+    assert seen == [3, 2]
+
+
+def test_synchronising_imports_no_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without torch there is nothing to wait for; with CUDA in use it waits."""
+    monkeypatch.setitem(nvml.sys.modules, "torch", None)  # type: ignore[arg-type]
+    nvml.cuda_synchronise()
+    calls: list[str] = []
+    cuda = SimpleNamespace(
+        is_available=lambda: True,
+        is_initialized=lambda: True,
+        synchronize=lambda: calls.append("waited"),
+    )
+    monkeypatch.setitem(nvml.sys.modules, "torch", SimpleNamespace(cuda=cuda))  # type: ignore[arg-type]
+    nvml.cuda_synchronise()
+    assert calls == ["waited"]
+
+
+def test_without_a_counter_power_is_integrated() -> None:
+    """The name says so, the label stays: it is read from the hardware."""
+    made = meter(Board("GPU-a", [None], 80.0), clock=ticking(0.4))
+    reading = window(made)
+    assert made.name == "nvml-polled"
+    samples = reading.raw["power_s_w"][0]
+    seconds = samples[-1][0] - samples[0][0]
+    assert reading.components == {"gpu": (pytest.approx(80.0 * seconds), "measured")}
+
+
+def test_neither_counter_nor_power_is_no_meter() -> None:
+    """The component is absent, with the reason."""
+    made = meter(Board("GPU-a", [None], None))
+    assert (made.counts, made.covers) == (False, frozenset())
+    assert window(made).absent == {"gpu": "NVML gives neither the energy nor the power of this GPU"}
+
+
+@pytest.mark.parametrize(
+    ("values", "step_s", "why"),
+    [
+        ((1000, None), 1.0, "both ends"),
+        ((1000, 1000), 1.0, "stuck"),
+        ((1000, 1000), 1e-4, "needs windows of 2 s"),
+        ((9000, 20), 1.0, "reset"),
+    ],
+)
+def test_a_bad_counter_makes_the_window_invalid(
+    values: tuple[int | None, int | None], step_s: float, why: str
+) -> None:
+    """Missing at an end, stuck or reset: absent, never 0, negative or replaced by power."""
+    made = meter(Board("GPU-a", values), clock=ticking(step_s))
+    reading = window(made)
+    assert made.name == "nvml"
+    assert reading.components == {}
+    assert why in reading.absent["gpu"]
+
+
+def test_two_gpus_add_up_when_asked_for() -> None:
+    """All of them, or the first alone, which is where the suite works."""
+    boards = (Board("GPU-a", (0, 5000)), Board("GPU-b", (0, 7000)))
+    assert window(meter(*boards, devices=None)).components["gpu"][0] == 12.0
+    boards = (Board("GPU-a", (0, 5000)), Board("GPU-b", (0, 7000)))
+    assert window(meter(*boards)).components["gpu"][0] == 5.0
+
+
+def test_one_bad_gpu_of_two_takes_the_sum() -> None:
+    """Half of a sum would be too low."""
+    boards = (Board("GPU-a", (0, 5000)), Board("GPU-b", (9000, 20)))
+    assert window(meter(*boards, devices=None)).components == {}
+
+
+@pytest.mark.parametrize(
+    ("asked", "uuids"),
+    [
+        (None, ["GPU-aa", "GPU-ab", "GPU-c"]),
+        ("2,0", ["GPU-c", "GPU-aa"]),
+        ("GPU-c", ["GPU-c"]),
+        ("GPU-ab, 0", ["GPU-ab", "GPU-aa"]),
+        ("GPU-a", []),
+        ("1,-1,2", ["GPU-ab"]),
+        ("0,7,1", ["GPU-aa"]),
+        ("", []),
+        ("NoDevFiles", []),
+        ("MIG-GPU-aa-0", ["GPU-aa"]),
+        ("MIG-GPU-ab/3/0", ["GPU-ab"]),
+        ("MIG-unknown", []),
+    ],
+)
+def test_renumbering_is_undone(asked: str | None, uuids: list[str]) -> None:
+    """Indices, UUIDs, their beginnings and slices; what follows a bad entry is hidden."""
+    lib = Library(Board("GPU-aa"), Board("GPU-ab"), Board("GPU-c"))
+    environment = {} if asked is None else {"CUDA_VISIBLE_DEVICES": asked}
+    assert [gpu.uuid for gpu in visible(lib, environment)] == uuids
+
+
+def test_the_renumbered_gpu_is_the_one_that_is_read() -> None:
+    """CUDA's device 0 may be NVML's 1."""
+    boards = (Board("GPU-a", (0, 5000)), Board("GPU-b", (0, 7000)))
+    assert window(meter(*boards, visible_devices="1")).components["gpu"][0] == 7.0
+    assert meter(*boards, visible_devices="").absent == {
+        "gpu": "NVML lists no GPU that CUDA shows to this process"
+    }
+
+
+def test_a_slice_has_the_energy_of_the_whole_and_says_so() -> None:
+    """MIG by UUID, or by an index on a GPU with MIG switched on; slices of one GPU count once."""
+    board = Board("GPU-a", (0, 5000))
+    reading = window(meter(board, visible_devices="MIG-GPU-a-0"))
+    assert (reading.components["gpu"][0], reading.flags) == (5.0, ("mig",))
+    assert window(meter(Board("GPU-a", mig=True))).flags == ("mig",)
+    board = Board("GPU-a", (0, 5000))
+    board.slices.append("MIG-GPU-a-1")
+    both = meter(board, visible_devices="MIG-GPU-a-0,MIG-GPU-a-1", devices=None)
+    assert window(both).components["gpu"][0] == 5.0
+
+
+def test_other_processes_on_the_gpu_are_told() -> None:
+    """One that is not ours; inside a container ours has another number."""
+    board = Board("GPU-a")
+    board.pids = [os.getpid(), 99_999_999]
+    assert window(meter(board)).flags == ("shared-gpu",)
+    board = Board("GPU-a")
+    board.pids = [99_999_999]
+    assert window(meter(board, in_use=lambda: True)).flags == ()
+    board = Board("GPU-a")
+    board.pids = [99_999_999]
+    assert window(meter(board)).flags == ("shared-gpu",)
+
+
+def test_slowing_down_is_told() -> None:
+    """Heat makes the window throttled; working at the power limit is only remembered."""
+    board = Board("GPU-a")
+    board.reasons = 0x4
+    reading = window(meter(board))
+    assert (reading.flags, reading.context["gpu_throttle"]) == ((), ["power-cap"])
+    board = Board("GPU-a")
+    board.reasons = 0x4 | 0x40
+    reading = window(meter(board))
+    assert reading.flags == ("throttled",)
+    assert reading.context["gpu_throttle"] == ["hw-thermal", "power-cap"]
+
+
+def test_cuda_may_number_different_models_otherwise() -> None:
+    """The fastest first, unless told otherwise: a doubt that the row carries."""
+    lib = Library(Board("GPU-a"), Board("GPU-b", name="NVIDIA H100"))
+    assert order_unsure(lib, {})
+    assert not order_unsure(lib, {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"})
+    assert not order_unsure(lib, {"CUDA_VISIBLE_DEVICES": "GPU-b"})
+    assert not order_unsure(Library(Board("GPU-a"), Board("GPU-b")), {})
+    boards = (Board("GPU-a"), Board("GPU-b", name="NVIDIA H100"))
+    assert window(meter(*boards)).flags == ("gpu-order-unsure",)
+
+
+def samples(seconds: float, watts: float, every_s: float = 0.1) -> list[list[float]]:
+    """Power as the background reads it."""
+    return [[n * every_s, watts] for n in range(round(seconds / every_s) + 1)]
+
+
+@pytest.mark.parametrize(
+    ("watts", "seconds", "suspect"),
+    [(105.0, 30.0, False), (111.0, 30.0, True), (89.0, 30.0, True), (150.0, 29.0, False)],
+)
+def test_power_is_held_against_the_counter(watts: float, seconds: float, suspect: bool) -> None:
+    """From 30 s on, more than 10 % apart is suspect; the counter's joules stay."""
+    raw = {
+        "seconds": seconds,
+        "counter_mj": [[0, round(100_000 * seconds)]],
+        "power_s_w": [samples(seconds, watts)],
+    }
+    reading = concluded(raw, [False])
+    assert reading.components["gpu"][0] == pytest.approx(100.0 * seconds)
+    assert ("suspect" in reading.flags) == suspect
+    if seconds >= 30:
+        assert reading.context["integrated_over_counter"] == pytest.approx(watts / 100, abs=1e-3)
+
+
+def test_gaps_in_power_make_no_verdict() -> None:
+    """Samples too far apart check nothing, and make no energy where they are all there is."""
+    raw = {
+        "seconds": 30.0,
+        "counter_mj": [[0, 3_000_000]],
+        "power_s_w": [[[0, 900.0], [30.0, 900.0]]],
+    }
+    assert concluded(raw, [False]).flags == ()
+    assert "less than once" in concluded(raw, [True]).absent["gpu"]
+
+
+def test_the_background_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Samples come by themselves while a window is open, and stop with it."""
+    made = meter(Board("GPU-a"), every_s=0.01)
+    made.start()
+    nvml.time.sleep(0.3)
+    first = made.stop()
+    assert len(first.raw["power_s_w"][0]) > 5
+    nvml.time.sleep(0.05)
+    assert len(made._samples[0]) == len(first.raw["power_s_w"][0])
+
+
+def test_without_a_library_there_is_no_gpu() -> None:
+    """No driver, no component, no error."""
+    made = NvmlMeter(None)
+    assert not made.counts
+    assert window(made).components == {}
+
+
+@given(
+    ends=st.tuples(*[st.one_of(st.none(), st.integers(0, 2**64 - 1))] * 2),
+    seconds=st.floats(0, 1e6),
+)
+def test_no_pair_of_values_gives_zero_or_less(
+    ends: tuple[int | None, int | None], seconds: float
+) -> None:
+    """Any two values: positive joules or a reason."""
+    try:
+        assert counted_j(*ends, seconds) > 0
+    except CounterError as error:
+        assert str(error)
+
+
+@given(watts=st.lists(st.one_of(st.none(), st.floats(0, 2000)), max_size=30))
+def test_no_power_trace_gives_zero_or_less(watts: list[float | None]) -> None:
+    """Any samples: positive joules below the highest power, or a reason."""
+    trace = [(0.5 * number, value) for number, value in enumerate(watts)]
+    try:
+        joules = integrated_j(trace)
+    except CounterError as error:
+        assert str(error)
+    else:
+        assert 0 < joules <= max(w for w in watts if w is not None) * trace[-1][0] * 1.000001
