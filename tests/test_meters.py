@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from test_nvml import Board, Library
+from scripted_nvml import Board, Library
 
 from calibration import fallback, meters
 from calibration.meters import (
