@@ -15,23 +15,30 @@ Work = Callable[[], object]
 Clock = Callable[[], float]
 
 
+class Slowdown(msgspec.Struct, frozen=True):
+    """Median over pairs of metered over bare time, less 1, and its 95 % interval."""
+
+    median: float
+    low: float
+    high: float
+
+
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
     """How much slower the metered work was.
 
     Attributes:
         pairs: Pairs of one bare and one metered run.
         bare_s: Median seconds of the bare work.
-        slowdown: Median over pairs of metered over bare seconds, less 1: what the meter adds to
-            the runtime of a window. `low` and `high` are its 95 % interval, from order
-            statistics.
+        wall: Slowdown in wall time: what the meter adds to the runtime of a window.
+        cpu: The same in CPU time of all threads of the process, which others on the machine
+            disturb less.
         around_s: Median seconds that beginning and ending a window take, outside of it.
     """
 
     pairs: int
     bare_s: float
-    slowdown: float
-    low: float
-    high: float
+    wall: Slowdown
+    cpu: Slowdown
     around_s: float
 
 
@@ -67,7 +74,13 @@ def median_interval(values: Sequence[float]) -> tuple[float, float]:
     return ordered[0], ordered[-1]
 
 
-def cost(meter: Meter, work: Work, pairs: int = 30, clock: Clock = time.perf_counter) -> Cost:
+def cost(
+    meter: Meter,
+    work: Work,
+    pairs: int = 30,
+    clock: Clock = time.perf_counter,
+    cpu_clock: Clock = time.process_time,
+) -> Cost:
     """Runs `work` bare and metered in turn, the order swapped at every pair.
 
     Args:
@@ -75,36 +88,38 @@ def cost(meter: Meter, work: Work, pairs: int = 30, clock: Clock = time.perf_cou
         work: Always the same work.
         pairs: Pairs to run, at least 1; 30 give an interval.
         clock: Seconds, monotonic.
+        cpu_clock: CPU seconds of the process.
 
     Returns:
         The slowdown inside the window, and what a window takes around it.
     """
+
+    def timed() -> tuple[float, float]:
+        begin, cpu = clock(), cpu_clock()
+        work()
+        return clock() - begin, cpu_clock() - cpu
+
     work()
-    bare, ratios, around = [], [], []
+    bare, metered, around = [], [], []
     for number in range(pairs):
-        alone = _timed(work, clock) if number % 2 else None
+        if number % 2:
+            bare.append(timed())
         begin = clock()
         meter.start()
-        inside = _timed(work, clock)
+        metered.append(timed())
         meter.stop()
-        around.append(clock() - begin - inside)
-        if alone is None:
-            alone = _timed(work, clock)
-        bare.append(alone)
-        ratios.append(inside / alone - 1)
-    low, high = median_interval(ratios)
+        around.append(clock() - begin - metered[-1][0])
+        if not number % 2:
+            bare.append(timed())
     return Cost(
         pairs=pairs,
-        bare_s=statistics.median(bare),
-        slowdown=statistics.median(ratios),
-        low=low,
-        high=high,
+        bare_s=statistics.median(wall for wall, _ in bare),
+        wall=_slowdown([m / b - 1 for (m, _), (b, _) in zip(metered, bare, strict=True)]),
+        cpu=_slowdown([m / b - 1 for (_, m), (_, b) in zip(metered, bare, strict=True)]),
         around_s=statistics.median(around),
     )
 
 
-def _timed(work: Work, clock: Clock) -> float:
-    """Seconds of one run."""
-    begin = clock()
-    work()
-    return clock() - begin
+def _slowdown(ratios: Sequence[float]) -> Slowdown:
+    """The median of the pairs with its interval."""
+    return Slowdown(statistics.median(ratios), *median_interval(ratios))

@@ -128,12 +128,15 @@ def metering(
     print(
         f"\nA bare loop of {window_s:g} s against the same loop metered, {pairs} pairs in turn:\n"
     )
-    print("| meter | slowdown, median | 95 % interval | begin and end of a window, ms |")
+    print("| meter | slower, wall time (95 %) | slower, CPU time (95 %) | begin + end, ms |")
     print("|---|---|---|---|")
     for name, meter in (meters or _meters()).items():
         found = cost(meter, work, pairs)
-        interval = f"{found.low:+.2%} to {found.high:+.2%}"
-        print(f"| {name} | {found.slowdown:+.2%} | {interval} | {found.around_s * 1e3:.3g} |")
+        both = " | ".join(
+            f"{part.median:+.2%} ({part.low:+.2%} to {part.high:+.2%})"
+            for part in (found.wall, found.cpu)
+        )
+        print(f"| {name} | {both} | {found.around_s * 1e3:.3g} |", flush=True)
 
 
 def main() -> None:

@@ -46,10 +46,11 @@ class Slow:
 def test_a_slowdown_is_found(share: float) -> None:
     """What the meter adds inside the window, apart from beginning and ending it."""
     meter = Slow(share)
-    found = cost(meter, meter.work, pairs=9, clock=meter.clock)
-    assert found.slowdown == pytest.approx(share)
-    assert found.low == pytest.approx(share)
-    assert found.high == pytest.approx(share)
+    found = cost(meter, meter.work, pairs=9, clock=meter.clock, cpu_clock=meter.clock)
+    assert found.wall == found.cpu
+    assert found.wall.median == pytest.approx(share)
+    assert found.wall.low == pytest.approx(share)
+    assert found.wall.high == pytest.approx(share)
     assert found.around_s == pytest.approx(0.3)
     assert (found.pairs, found.bare_s) == (9, pytest.approx(1.0))
 
@@ -84,4 +85,4 @@ def test_the_bench_prints_its_section(tmp_path: Path, capsys: pytest.CaptureFixt
     lines = capsys.readouterr().out.strip().splitlines()
     assert "3 pairs" in lines[0]
     assert [line.split(" | ")[0] for line in lines[-2:]] == ["| none", "| rapl"]
-    assert lines[-1].count("%") == 3
+    assert lines[-1].count("%") == 6
