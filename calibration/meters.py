@@ -91,9 +91,13 @@ class HostMeter:
         components |= {n: part for n, part in opinion.components.items() if n in self._unread}
         if second:
             context["codecarbon_j"] = second
-        flags = sorted({flag for reading in read for flag in reading.flags})
+        flags = {flag for reading in read for flag in reading.flags}
+        if not _covered(self._parts) <= components.keys():
+            flags.add("counter-failed")
         missing = {name: why for name, why in absent.items() if name not in components}
-        return Reading(components, absent=missing, flags=tuple(flags), context=context, raw=raw)
+        return Reading(
+            components, absent=missing, flags=tuple(sorted(flags)), context=context, raw=raw
+        )
 
 
 def _covered(parts: Sequence[CounterMeter]) -> frozenset[str]:

@@ -227,12 +227,16 @@ def measure(
 def idle_watts(
     meter: Meter, seconds: float, sleep: Callable[[float], None] = time.sleep
 ) -> float | None:
-    """Watts of the measured components while this process waits; ``None`` without counters."""
+    """Watts of the measured components while this process waits.
+
+    ``None`` without counters, and where one of them failed: the others' sum would be too low.
+    """
     if not meter.counts:
         return None
     begin = time.perf_counter()
     meter.start()
     sleep(seconds)
-    joules = meter.stop().measured_j()
+    reading = meter.stop()
     spent = time.perf_counter() - begin
-    return joules / spent if joules else None
+    joules = reading.measured_j()
+    return joules / spent if joules and "counter-failed" not in reading.flags else None

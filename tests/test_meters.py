@@ -167,7 +167,15 @@ def test_a_model_never_replaces_what_a_counter_failed_to_read() -> None:
     assert reading.components == {}
     assert reading.absent == {"cpu": "was reset"}
     assert reading.context["codecarbon_j"] == {"cpu": 9.0, "dram": 8.0}
-    assert meter.name == "rapl"
+    assert (meter.name, reading.flags) == ("rapl", ("counter-failed",))
+
+
+def test_idle_power_is_unknown_where_a_counter_failed() -> None:
+    """The GPU alone is not the machine."""
+    gpu = Part("nvml", Reading({"gpu": (50.0, "measured")}), "gpu")
+    rapl = Part("rapl", Reading({}, absent={"cpu": "was reset"}), "cpu", "dram")
+    assert idle_watts(HostMeter([gpu], None, ALL), 0.01) is not None
+    assert idle_watts(HostMeter([gpu, rapl], None, ALL), 0.01) is None
 
 
 def powercap(root: Path, *, dram: bool = False) -> Path:

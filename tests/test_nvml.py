@@ -16,6 +16,7 @@ from scripted_nvml import Board, Library
 
 from calibration import nvml
 from calibration.nvml import NvmlMeter, concluded, counted_j, integrated_j
+from calibration.probe import gpus
 from calibration.reading import CounterError, Reading
 from calibration.visible import order_unsure, visible
 
@@ -154,6 +155,20 @@ def test_the_renumbered_gpu_is_the_one_that_is_read() -> None:
     assert meter(*boards, visible_devices="").absent == {
         "gpu": "NVML lists no GPU that CUDA shows to this process"
     }
+
+
+def test_the_machine_lists_what_cuda_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The device of a row is the GPU whose counter is read."""
+    boards = (Board("GPU-a"), Board("GPU-b", [None], name="NVIDIA H100"))
+    monkeypatch.setitem(nvml.sys.modules, "pynvml", Library(*boards))  # type: ignore[arg-type]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,0")
+    found = gpus()
+    assert [gpu.name for gpu in found] == ["NVIDIA H100", "NVIDIA A30"]
+    assert [gpu.total_energy_counter for gpu in found] == [False, True]
+    assert (found[0].memory_gb, found[0].power_limit_w) == (24.0, 165.0)
+    assert nvml.library() is not None
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert gpus() == ()
 
 
 def test_a_slice_has_the_energy_of_the_whole_and_says_so() -> None:
