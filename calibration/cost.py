@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -81,7 +82,9 @@ def cost(
     clock: Clock = time.perf_counter,
     cpu_clock: Clock = time.process_time,
 ) -> Cost:
-    """Runs `work` bare and metered in turn, the order swapped at every pair.
+    """Runs `work` bare and metered in turn, which goes first drawn for every pair.
+
+    A fixed order could keep step with something periodic on the machine.
 
     Args:
         meter: The meter; a window is begun and ended around each metered run.
@@ -101,15 +104,17 @@ def cost(
 
     work()
     bare, metered, around = [], [], []
-    for number in range(pairs):
-        if number % 2:
+    order = random.Random(0)  # noqa: S311
+    for _ in range(pairs):
+        bare_first = order.random() < 0.5
+        if bare_first:
             bare.append(timed())
         begin = clock()
         meter.start()
         metered.append(timed())
         meter.stop()
         around.append(clock() - begin - metered[-1][0])
-        if not number % 2:
+        if not bare_first:
             bare.append(timed())
     return Cost(
         pairs=pairs,

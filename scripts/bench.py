@@ -128,15 +128,17 @@ def metering(
     print(
         f"\nA bare loop of {window_s:g} s against the same loop metered, {pairs} pairs in turn:\n"
     )
-    print("| meter | slower, wall time (95 %) | slower, CPU time (95 %) | begin + end, ms |")
-    print("|---|---|---|---|")
+    print(
+        "| meter | bare, s | slower, wall time (95 %) | slower, CPU time (95 %) | begin + end, ms |"
+    )
+    print("|---|---|---|---|---|")
     for name, meter in (meters or _meters()).items():
         found = cost(meter, work, pairs)
         both = " | ".join(
             f"{part.median:+.2%} ({part.low:+.2%} to {part.high:+.2%})"
             for part in (found.wall, found.cpu)
         )
-        print(f"| {name} | {both} | {found.around_s * 1e3:.3g} |", flush=True)
+        print(f"| {name} | {found.bare_s:.3g} | {both} | {found.around_s * 1e3:.3g} |", flush=True)
 
 
 def main() -> None:
