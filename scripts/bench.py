@@ -129,7 +129,7 @@ def metering(
         f"\nA bare loop of {window_s:g} s against the same loop metered, {pairs} pairs in turn:\n"
     )
     print(
-        "| meter | bare, s | slower, wall time (95 %) | slower, CPU time (95 %) | begin + end, ms |"
+        "| meter | bare, s | slower, wall (95 %) | slower, CPU (95 %) | begin + end, ms |"
     )
     print("|---|---|---|---|---|")
     for name, meter in (meters or _meters()).items():
