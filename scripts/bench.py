@@ -128,9 +128,7 @@ def metering(
     print(
         f"\nA bare loop of {window_s:g} s against the same loop metered, {pairs} pairs in turn:\n"
     )
-    print(
-        "| meter | bare, s | slower, wall (95 %) | slower, CPU (95 %) | begin + end, ms |"
-    )
+    print("| meter | bare, s | slower, wall (95 %) | slower, CPU (95 %) | begin + end, ms |")
     print("|---|---|---|---|---|")
     for name, meter in (meters or _meters()).items():
         found = cost(meter, work, pairs)
