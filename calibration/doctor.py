@@ -9,8 +9,9 @@ from pathlib import Path
 import msgspec
 
 from calibration.hub import folder_from_environment, local_checkpoint
-from calibration.meters import Zone, rapl_zones
+from calibration.meters import meter_name
 from calibration.probe import Gpu, Machine, cpu_device, gpu_device, read_machine
+from calibration.rapl import POWERCAP, Zone, how_to_read, rapl_zones
 from calibration.tables import WorkloadError
 from calibration.workloads import places
 from catalog.registry import MINILM, MINILM_REVISION
@@ -85,9 +86,27 @@ def _rapl(zones: list[Zone], machine: Machine) -> Iterator[Finding]:
             what=f"RAPL {zone.name}",
             ok=zone.readable,
             detail=f"{zone.path}/energy_uj " + ("readable" if zone.readable else "not readable"),
-            remedy=None if zone.readable else f"sudo chmod a+r {zone.path}/energy_uj",
+            remedy=how_to_read(zone),
             counter=zone.name.startswith("package"),
         )
+
+
+def _meter(machine: Machine, snapshot: Snapshot, powercap: Path) -> Finding:
+    """The meter that a calibration would use for this machine's device."""
+    device = gpu_device(machine, snapshot) or cpu_device(machine, snapshot)
+    name = meter_name(device, powercap=powercap)
+    counters = [part for part in name.split("+") if part not in ("none", "codecarbon")]
+    detail = f"{name}: " + (
+        f"measures by {' and '.join(counters)}" if counters else "no component is measured"
+    )
+    if name.endswith("codecarbon"):
+        detail += "; CodeCarbon models what no counter reads"
+    return Finding(
+        what="meter",
+        ok=bool(counters),
+        detail=detail,
+        remedy=None if counters else "make one of the counters above readable",
+    )
 
 
 def _library(name: str, serves: str) -> Finding:
@@ -132,7 +151,7 @@ def diagnose(
     data: Path | None = None,
     models: Path | None = None,
     machine: Machine | None = None,
-    powercap: Path = Path("/sys/class/powercap"),
+    powercap: Path = POWERCAP,
 ) -> list[Finding]:
     """Looks at everything a calibration could use; changes nothing.
 
@@ -157,6 +176,7 @@ def diagnose(
         ),
         *_nvml(machine.gpus),
         *_rapl(list(rapl_zones(powercap)), machine),
+        _meter(machine, snapshot, powercap),
         _library("codecarbon", "the fallback meter (modelled where no counter is read)"),
         _library("torch", "running encoders"),
         _library("transformers", "loading encoders"),

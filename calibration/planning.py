@@ -16,9 +16,10 @@ import msgspec
 from calibration.candidates import precision, runs_on
 from calibration.fingerprint import energy_part, holds
 from calibration.hub import folder_from_environment
-from calibration.meters import Meter, meter_name
+from calibration.meters import meter_name
 from calibration.probe import Machine, cpu_device, gpu_device, read_machine
 from calibration.protocol import PROFILES, Profile
+from calibration.reading import Meter
 from calibration.workloads import Texts, load, places
 from catalog.errors import UnknownNameError
 from catalog.records import SETUP, Candidate, Device, Measurement, Phase, Scenario
@@ -159,11 +160,11 @@ def _trials(
     device: Device,
     machine: Machine,
     profile: Profile,
-    meter: str,
+    meters: Mapping[str, str],
     stored: Mapping[tuple[Any, ...], list[Measurement]],
 ) -> Iterator[Trial]:
     """The trials of one pair."""
-    energy = energy_part(machine, device, candidate, texts.sha256, meter)
+    energy = energy_part(machine, device, candidate, texts.sha256, meters[device.name])
     windows_s = profile.warmup_s + profile.repeats * profile.window_s
     for phase, scenario, batch_size in _shapes():
         trial = Trial(
@@ -233,7 +234,8 @@ def plan(
     seed = random.SystemRandom().randrange(2**31) if seed is None else seed
     pairs = [(each, candidate) for each in texts.values() for candidate in chosen.values()]
     random.Random(seed).shuffle(pairs)  # noqa: S311
-    stored, meter_used = _stored(snapshot), meter.name if meter else meter_name()
+    stored = _stored(snapshot)
+    meters = {d.name: meter.name if meter else meter_name(d) for d in devices.values()}
     trials = [
         trial
         for each, candidate in pairs
@@ -243,7 +245,7 @@ def plan(
             devices.get(runs_on(candidate), devices["cpu"]),
             machine,
             settings,
-            meter_used,
+            meters,
             stored,
         )
     ]

@@ -11,9 +11,11 @@ import platform
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from calibration.visible import Visible, ask, decoded, visible
 from catalog.errors import UnknownNameError
 from catalog.records import Device
 from catalog.snapshot import Snapshot
@@ -138,7 +140,10 @@ def _macos() -> Machine:
 
 
 def gpus() -> tuple[Gpu, ...]:
-    """The GPUs NVML lists; none where pynvml, the driver or a GPU is missing."""
+    """The GPUs that CUDA shows to this process, in its order, as NVML describes them.
+
+    None where pynvml, the driver or a GPU is missing, or ``CUDA_VISIBLE_DEVICES`` hides them.
+    """
     try:
         import pynvml
 
@@ -146,37 +151,25 @@ def gpus() -> tuple[Gpu, ...]:
     except Exception:  # NVMLError is only there with pynvml
         return ()
     try:
-        return tuple(_gpu(pynvml, index) for index in range(pynvml.nvmlDeviceGetCount()))
+        return tuple(_gpu(pynvml, gpu) for gpu in visible(pynvml))
     except pynvml.NVMLError:
         return ()
     finally:
         pynvml.nvmlShutdown()
 
 
-def _gpu(nvml: object, index: int) -> Gpu:
-    """One GPU by its NVML index; `nvml` is the pynvml module."""
-
-    def read(name: str, *arguments: object) -> object:
-        try:
-            return getattr(nvml, name)(*arguments)
-        except nvml.NVMLError:  # type: ignore[attr-defined]
-            return None
-
-    handle = read("nvmlDeviceGetHandleByIndex", index)
-    memory = read("nvmlDeviceGetMemoryInfo", handle)
-    limit = read("nvmlDeviceGetEnforcedPowerLimit", handle)
+def _gpu(nvml: Any, gpu: Visible) -> Gpu:
+    """One GPU, or the slice of one; limit and counter are those of the whole."""
+    memory = ask(nvml, "nvmlDeviceGetMemoryInfo", gpu.handle)
+    limit = ask(nvml, "nvmlDeviceGetEnforcedPowerLimit", gpu.whole)
+    counter = ask(nvml, "nvmlDeviceGetTotalEnergyConsumption", gpu.whole)
     return Gpu(
-        name=_decoded(read("nvmlDeviceGetName", handle)),
+        name=decoded(ask(nvml, "nvmlDeviceGetName", gpu.handle)),
         memory_gb=round(getattr(memory, "total", 0) / _GIB, 0),
-        driver=_decoded(read("nvmlSystemGetDriverVersion")),
+        driver=decoded(ask(nvml, "nvmlSystemGetDriverVersion")),
         power_limit_w=limit / 1000 if isinstance(limit, int) else None,
-        total_energy_counter=read("nvmlDeviceGetTotalEnergyConsumption", handle) is not None,
+        total_energy_counter=counter is not None,
     )
-
-
-def _decoded(name: object) -> str:
-    """Older NVML bindings answer bytes."""
-    return name.decode() if isinstance(name, bytes) else str(name)
 
 
 def read_machine(root: Path = Path("/")) -> Machine:

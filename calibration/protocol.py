@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from calibration.meters import Meter, Reading
+from calibration.reading import Meter, Reading, combined_context, combined_flags
 from catalog.records import Label
 
 VERSION = 1
@@ -75,7 +75,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
     `n_items` and `runtime_s` are those of the window with the median time per text; joules are
     the median joules per text times `n_items`. `cv` is the spread of time per text over the
-    windows; `unstable` also looks at the spread of measured joules per text.
+    windows; `unstable` also looks at the spread of measured joules per text. `flags` and `context`
+    are what the meter said about any of the windows.
     """
 
     n_items: int
@@ -86,6 +87,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     cv: float
     unstable: bool
     components: dict[str, tuple[float, Label]]
+    flags: tuple[str, ...] = ()
+    context: dict[str, Any] = {}
 
 
 def batches(texts: Sequence[str], size: int) -> list[list[str]]:
@@ -187,6 +190,7 @@ def summarise(windows: Sequence[Window]) -> Result:
     middle = windows[per_text.index(statistics.median_low(per_text))]
     calls = sorted(itertools.chain.from_iterable(window.calls_s for window in windows))
     cv = spread(per_text)
+    readings = [window.reading for window in windows]
     return Result(
         n_items=middle.n_items,
         runtime_s=middle.runtime_s,
@@ -196,6 +200,8 @@ def summarise(windows: Sequence[Window]) -> Result:
         cv=cv,
         unstable=max(cv, _energy_spread(windows)) > UNSTABLE_CV,
         components=_components(windows, middle.n_items),
+        flags=combined_flags(readings),
+        context=combined_context(readings, [w.n_items for w in windows], middle.n_items),
     )
 
 
@@ -221,12 +227,16 @@ def measure(
 def idle_watts(
     meter: Meter, seconds: float, sleep: Callable[[float], None] = time.sleep
 ) -> float | None:
-    """Watts of the measured components while this process waits; ``None`` without counters."""
+    """Watts of the measured components while this process waits.
+
+    ``None`` without counters, and where one of them failed: the others' sum would be too low.
+    """
     if not meter.counts:
         return None
     begin = time.perf_counter()
     meter.start()
     sleep(seconds)
-    joules = meter.stop().measured_j()
+    reading = meter.stop()
     spent = time.perf_counter() - begin
-    return joules / spent if joules else None
+    joules = reading.measured_j()
+    return joules / spent if joules and "counter-failed" not in reading.flags else None

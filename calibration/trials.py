@@ -13,9 +13,10 @@ from typing import Any
 from calibration import candidates, usage
 from calibration.fingerprint import context, dumps
 from calibration.hub import local_checkpoint
-from calibration.meters import Meter, meter_for
+from calibration.meters import meter_for
 from calibration.planning import Plan, Trial
 from calibration.protocol import Result, idle_watts, measure
+from calibration.reading import Meter, combined_context
 from calibration.workloads import Texts
 from catalog.records import Device, Label, Measurement
 from catalog.registry import MINILM
@@ -75,13 +76,19 @@ def _word_pieces(folder: Any, texts: Sequence[str]) -> float | None:
 
 @dataclass(frozen=True)
 class Training:
-    """A fitted classifier and what one fit took, as the mean of `fits` in one window."""
+    """A fitted classifier and what one fit took, as the mean of `fits` in one window.
+
+    `flags` are the fit's own and hold for the classifier; `seen` and `context` are what the meter
+    said about the window.
+    """
 
     fitted: Any
     fits: int
     seconds: float
     components: Mapping[str, tuple[float, Label]]
     flags: tuple[str, ...]
+    seen: tuple[str, ...] = ()
+    context: Mapping[str, Any] = field(default_factory=dict)
 
 
 def train(unfitted: Any, texts: Texts, meter: Meter) -> Training:
@@ -108,6 +115,8 @@ def train(unfitted: Any, texts: Texts, meter: Meter) -> Training:
         seconds=seconds / fits,
         components={name: (j / fits, label) for name, (j, label) in reading.components.items()},
         flags=("not-converged",) if slow else (),
+        seen=reading.flags,
+        context=combined_context([reading], [fits], 1),
     )
 
 
@@ -151,14 +160,15 @@ def rows(run: Run, trials: Sequence[Trial]) -> Iterator[Measurement]:
             yield _inference_row(run, trial, texts, fitted.predict, scored, flags, shared)
 
 
-def _row(run: Run, trial: Trial, flags: tuple[str, ...], **values: Any) -> Measurement:
-    """A row with what every row of a run carries."""
+def _row(
+    run: Run, trial: Trial, flags: tuple[str, ...], seen: Mapping[str, Any], **values: Any
+) -> Measurement:
+    """A row with what every row of a run carries; `seen` is what its meter saw."""
     device, plan = run.plan.devices[trial.device], run.plan
     if run.other_cores > OTHER_LOAD_CORES:
         flags = (*flags, "other-load")
-    around = context(
-        plan.profile, plan.seed, load_1m=run.load_1m, other_cores=round(run.other_cores, 2)
-    )
+    load = {"load_1m": run.load_1m, "other_cores": round(run.other_cores, 2)}
+    around = context(plan.profile, plan.seed, **load, **seen)
     return Measurement(
         **trial.key(),
         run_id=run.run_id,
@@ -192,7 +202,8 @@ def _train_row(
     return _row(
         run,
         trial,
-        training.flags,
+        (*training.flags, *training.seen),
+        training.context,
         n_items=float(len(texts.train)),
         runtime_s=training.seconds,
         repeats=training.fits,
@@ -218,7 +229,8 @@ def _inference_row(
     return _row(
         run,
         trial,
-        (*flags, "unstable") if found.unstable else flags,
+        (*flags, *found.flags, *(["unstable"] if found.unstable else [])),
+        found.context,
         n_items=float(found.n_items),
         runtime_s=found.runtime_s,
         latency_p50_ms=found.latency_p50_ms,

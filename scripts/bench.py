@@ -1,6 +1,7 @@
 """Side-by-side times on this machine, as ratios within one run.
 
     python scripts/bench.py
+    python scripts/bench.py meters   # only what metering costs
 
 Each line repeats two things in turn and prints the median of both and of their ratio: machines
 are noisy, ratios of neighbours less so.
@@ -26,6 +27,19 @@ from advisor.estimator import Setup, load
 from advisor.policy import recommend
 from advisor.records import Query
 from advisor.training import learn
+from calibration.cost import cost, null_work
+from calibration.meters import (
+    CodeCarbonMeter,
+    HostMeter,
+    NullMeter,
+    NvmlMeter,
+    RaplMeter,
+    meter_for,
+)
+from calibration.nvml import library
+from calibration.rapl import POWERCAP
+from calibration.reading import Meter
+from catalog.records import Device
 from catalog.snapshot import Snapshot
 from catalog.snapshot import load as load_catalog
 
@@ -75,8 +89,60 @@ def _questions(snapshot: Snapshot) -> list[Query]:
     return [Query(task=task, min_acc=floor) for task in snapshot.tasks() for floor in floors]
 
 
+def _powercap() -> Path:
+    """The machine's RAPL, or files that stand in for it: reading them costs about the same."""
+    if RaplMeter().counts:
+        return POWERCAP
+    root = Path(tempfile.mkdtemp())
+    for socket in (0, 1):
+        zone = root / f"intel-rapl:{socket}"
+        zone.mkdir()
+        (zone / "name").write_text(f"package-{socket}")
+        (zone / "energy_uj").write_text("1000000")
+        (zone / "max_energy_range_uj").write_text("262143328850")
+    return root
+
+
+def _meters() -> dict[str, Meter]:
+    """What is compared, by the words of its line."""
+    root, gpu = _powercap(), NvmlMeter(library())
+    device = Device(name="this machine", kind="gpu" if gpu.counts else "cpu")
+    counters = HostMeter([gpu, RaplMeter(root)], None, frozenset({"gpu", "cpu", "dram"}))
+    chosen = meter_for(device)
+    stand_in = "" if root == POWERCAP else ", RAPL on stand-in files"
+    return {
+        "nothing (noise of the comparison)": NullMeter(),
+        f"counters ({counters.name}{stand_in})": counters,
+        f"what calibrate uses here ({chosen.name})": chosen,
+        "CodeCarbon's tracker at its default of 15 s": CodeCarbonMeter(
+            gpu=gpu.counts, every_s=15.0
+        ),
+    }
+
+
+def metering(
+    window_s: float = 1.0, pairs: int = 30, meters: dict[str, Meter] | None = None
+) -> None:
+    """Prints what each meter costs on the same bare loop, in this process."""
+    work = null_work(window_s)
+    print(
+        f"\nA bare loop of {window_s:g} s against the same loop metered, {pairs} pairs in turn:\n"
+    )
+    print("| meter | bare, s | slower, wall (95 %) | slower, CPU (95 %) | begin + end, ms |")
+    print("|---|---|---|---|---|")
+    for name, meter in (meters or _meters()).items():
+        found = cost(meter, work, pairs)
+        both = " | ".join(
+            f"{part.median:+.2%} ({part.low:+.2%} to {part.high:+.2%})"
+            for part in (found.wall, found.cpu)
+        )
+        print(f"| {name} | {found.bare_s:.3g} | {both} | {found.around_s * 1e3:.3g} |", flush=True)
+
+
 def main() -> None:
-    """Prints the table."""
+    """Prints the tables."""
+    if sys.argv[1:] == ["meters"]:
+        return metering()
     snapshot, estimator = load_catalog(), load()
     setup = Setup(device=snapshot.devices["NVIDIA L4"], n_parameters=66e6, runtime_s=5e-3)
     questions = iter(_questions(snapshot) * 10)
@@ -107,6 +173,7 @@ def main() -> None:
             load_catalog,
             3,
         )
+    return metering()
 
 
 if __name__ == "__main__":

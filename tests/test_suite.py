@@ -21,7 +21,7 @@ import pytest
 from calibration import candidates, suite, trials
 from calibration.fingerprint import holds
 from calibration.lock import BusyError, measuring
-from calibration.meters import NullMeter, ReplayMeter
+from calibration.meters import NullMeter, Reading, ReplayMeter
 from calibration.probe import Gpu, Machine
 from calibration.protocol import Profile
 from calibration.suite import Event, Plan, calibrate, diagnose, plan
@@ -117,6 +117,22 @@ def test_without_a_meter_energy_is_missing(store: Store) -> None:
         assert row.meter == "none"
         for part in ("gpu_j", "cpu_j", "dram_j", "total_j", "cpu_label", "idle_w"):
             assert getattr(row, part) is None
+
+
+def test_what_the_meter_saw_goes_into_the_rows(store: Store) -> None:
+    """Flags, and a record in the fingerprint's context that makes no row stale."""
+    seen = Reading(
+        {"cpu": (0.5, "measured")},
+        flags=("throttled",),
+        context={"gpu_temperature_c": 83, "codecarbon_j": {"cpu": 0.7}},
+    )
+    calibrate(tiny(meter=ReplayMeter([seen])), store)
+    for row in store.measurements():
+        assert "throttled" in row.flags
+        context = json.loads(row.fingerprint or "")["context"]
+        assert context["gpu_temperature_c"] == 83
+        assert context["codecarbon_j"]["cpu"] > 0
+    assert not tiny(store, meter=ReplayMeter([seen])).pending
 
 
 def test_components_keep_the_meters_labels(store: Store) -> None:
@@ -470,4 +486,8 @@ def test_the_doctor_finds_counters_and_data(tmp_path: Path) -> None:
     found = {f.what: f for f in diagnose(snapshot(), machine=VM, powercap=tmp_path, data=data)}
     assert (found["RAPL package-0"].ok, found["RAPL package-0"].counter) == (True, True)
     assert "chmod a+r" in (found["RAPL package-1"].remedy or "")
+    assert not found["meter"].ok  # half of the sockets is no reading
+    (tmp_path / "intel-rapl:1" / "energy_uj").write_text("1")
+    again = {f.what: f for f in diagnose(snapshot(), machine=VM, powercap=tmp_path)}
+    assert (again["meter"].ok, again["meter"].detail.split(":")[0]) == (True, "rapl+codecarbon")
     assert "tickets" in found["data"].detail
