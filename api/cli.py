@@ -226,6 +226,19 @@ def create_token(
     return None
 
 
+@token.command("revoke")
+def revoke_token(
+    secret: Annotated[str, typer.Argument(help="The token; - reads it from stdin.")] = "-",
+) -> None:
+    """Makes a token good for nothing."""
+    from api import tokens
+
+    given = typer.get_text_stream("stdin").readline().strip() if secret == "-" else secret
+    if not tokens.revoke(opened_store(), given):
+        terminal.fail("no such token, or it is revoked already", terminal.USAGE)
+    typer.echo("revoked")
+
+
 @app.command()
 def doctor(
     data: Data = None,

@@ -89,6 +89,8 @@ def _measure(plan: suite.Plan, store: Store) -> suite.Summary:
             trial = event.trial
             name = escape(f"{trial.candidate} on {trial.workload}, {trial.phase}")
             bar.update(task, completed=event.done, description=name)
+            if event.kind == "finished" and not bar.console.is_terminal:
+                bar.console.print(f"{event.done}/{event.total} {name} {escape(trial.scenario)}")
             if event.kind in ("skipped", "failed"):
                 bar.console.print(f"[yellow]{event.kind}[/] {name}: {escape(event.reason or '?')}")
 
@@ -101,6 +103,8 @@ def calibrate(plan: suite.Plan, store: Store, *, as_json: bool) -> int:
         summary = _measure(plan, store)
     except suite.BusyError as error:
         terminal.fail(str(error), terminal.NOT_MEASURABLE)
+    except KeyboardInterrupt:
+        terminal.fail("interrupted; finished trials are kept, run it again to go on", 130)
     if as_json:
         body = msgspec.structs.asdict(summary)
         body["reasons"] = [

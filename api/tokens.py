@@ -33,6 +33,19 @@ def create(store: Store, scope: str = "write") -> str:
     return secret
 
 
+def revoke(store: Store, secret: str) -> bool:
+    """Makes a token good for nothing from now on; whether there was such a token.
+
+    Raises:
+        CatalogUnreadableError: The database cannot be written.
+    """
+    store.migrate()
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    own = (token.c.hash == hash_of(secret)) & token.c.revoked_at.is_(None)
+    with store.engine.begin() as connection:
+        return connection.execute(token.update().where(own).values(revoked_at=now)).rowcount > 0
+
+
 def scopes_of(secret: str, store: Store, write_hashes: Iterable[str] = ()) -> set[str]:
     """What a token is good for; empty for one nobody made or somebody revoked.
 

@@ -167,7 +167,7 @@ def diagnose(
     return [
         _device(machine, snapshot),
         Finding(
-            what="virtualisation",
+            what="bare metal",
             ok=machine.hypervisor is None,
             detail=virtual,
             remedy="measure on bare metal for figures of the whole chip"

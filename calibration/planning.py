@@ -172,7 +172,7 @@ def _trials(
             workload=texts.workload.name,
             device=device.name,
             host=machine.words(),
-            n_devices=machine.sockets if device.kind == "cpu" else 1,
+            n_devices=_chips(machine, device),
             phase=phase,
             scenario=scenario,
             precision=precision(candidate),
@@ -188,9 +188,24 @@ def _trials(
         yield trial
 
 
+def _chips(machine: Machine, device: Device) -> int:
+    """How many of a device the machine has; a probed CPU's record holds all its sockets."""
+    return machine.sockets if device.kind == "cpu" and device.status != "probed" else 1
+
+
+def _torch_reaches_gpu() -> bool:
+    """Whether torch is installed in a build that can use a GPU of this machine."""
+    if not importlib.util.find_spec("torch"):
+        return False
+    import torch
+
+    return bool(torch.cuda.is_available())
+
+
 def _devices(machine: Machine, snapshot: Snapshot) -> dict[str, Device]:
     """The machine's devices by kind; the GPU only counts where torch can use it."""
-    gpu = gpu_device(machine, snapshot) if importlib.util.find_spec("torch") else None
+    gpu = gpu_device(machine, snapshot)
+    gpu = gpu if gpu is not None and _torch_reaches_gpu() else None
     return {"cpu": cpu_device(machine, snapshot), **({"gpu": gpu} if gpu else {})}
 
 

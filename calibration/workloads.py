@@ -214,11 +214,14 @@ def _from_hub(name: str, declared: Workload | None) -> Texts:
     """A hub data set by registry name or ``org/dataset@commit``."""
     repo, _, revision = (declared.dataset or name if declared else name).partition("@")
     revision = revision or (declared.revision or "" if declared else "")
-    if not revision:
+    on_hub = _HUB_ID.fullmatch(repo) is not None
+    if not revision or not on_hub:
+        own = name if declared else stem(Path(repo))
+        commit = f", or name a commit: {repo}@<commit>" if on_hub else ""
         raise WorkloadError(
-            f"workload {name!r} lies in no data folder and no revision of {repo!r} is pinned; put "
-            f"it as {stem(Path(repo)) if not declared else name}/data.csv.gz + meta.json into the "
-            f"folder of JOULEWISE_DATA or --data, or name a commit: {repo}@<commit>"
+            f"workload {name!r} lies in no data folder; put it as {own}/data.csv.gz + meta.json, or "
+            f"as {own}.csv with columns text and label, into the folder of JOULEWISE_DATA or "
+            f"--data{commit}"
         )
     try:
         folder = dataset_folder(repo, revision)

@@ -463,3 +463,12 @@ def test_page_answers_for_every_kind_of_device(client: Client) -> None:
     for task in client.get("/tasks").json()["items"]:
         given = {"task": task["name"], "min_acc": "0.99", "scenario": "single"}
         assert client.get("/", params=given).status_code == 200
+
+
+def test_a_revoked_token_is_good_for_nothing(store: Store) -> None:
+    """After `token revoke` the same token is answered as unknown; revoking twice says so."""
+    secret = tokens.create(store)
+    assert tokens.scopes_of(secret, store) == {"write"}
+    assert tokens.revoke(store, secret)
+    assert not tokens.revoke(store, secret)
+    assert tokens.scopes_of(secret, store) == set()

@@ -56,3 +56,9 @@ def test_a_long_list_of_problems_is_cut_in_the_text_only() -> None:
     assert len(error.problems) == 80
     assert str(error).endswith("... and 30 more")
     assert "row 1 column 'c': wrong" in str(error)
+
+
+def test_every_workload_is_pinned() -> None:
+    """A declared workload names the commit or the file hash it stands for."""
+    for workload in WORKLOADS:
+        assert workload.revision, workload.name
