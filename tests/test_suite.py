@@ -428,7 +428,7 @@ def test_encoders_go_to_the_gpu_and_sparse_models_stay_on_the_cpu() -> None:
 def test_a_trials_key_covers_the_setup() -> None:
     """Every identifying field but the run is told by the trial or stays missing."""
     trial = tiny().trials[1]
-    assert set(KEY) - set(trial.key()) == {"run_id", "repeat_group"}
+    assert set(KEY) - set(trial.key()) == {"run_id"}
     row = Measurement(run_id="r", n_items=1.0, **trial.key())
     assert row.batch_size == 1
 
