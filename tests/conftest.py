@@ -148,3 +148,13 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder.parent.mkdir(parents=True)
     folder.symlink_to(Path(carrier.submodule_search_locations[0]) / "model")
     return folder.parents[1]
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Torch on one thread: small models lose by a second one, above all on a busy machine."""
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -25,6 +25,7 @@ from calibration.zeroshot import ZeroShotEntailment, ZeroShotLanguageModel
 from catalog.records import Candidate, Workload
 from catalog.registry import CANDIDATES, HYPOTHESIS, INSTRUCTION
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 CORPUS = [
     "Classify the text into exactly one of these classes: negative, positive.",
     "Answer with the name of the class and nothing else. Text: a fine film Class: positive",
@@ -46,7 +47,7 @@ def tokenizer(chat: bool) -> PreTrainedTokenizerFast:
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     special = ["<pad>", "<s>", "</s>"]
     trainer = trainers.BpeTrainer(
-        vocab_size=330, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+        vocab_size=380, special_tokens=special, initial_alphabet=alphabet, show_progress=False
     )
     made.train_from_iterator(CORPUS, trainer)
     fast = PreTrainedTokenizerFast(
