@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import json
 import random
+import tempfile
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
+from test_zeroshot import tokenizer
+from transformers import BertConfig, BertModel
 
-from calibration import finetuning
+from calibration import finetuning, suite
 from calibration.candidates import build, n_parameters, n_trained
 from calibration.finetuning import FineTunedEncoder, batches, extra_rows, hold_out
+from calibration.meters import NullMeter
+from calibration.planning import Plan, plan
+from calibration.probe import Machine
+from calibration.protocol import Profile
 from calibration.workloads import Texts, load
 from catalog.records import Candidate, Training, Workload
 from catalog.registry import CANDIDATES, MINILM
+from catalog.snapshot import Snapshot
+from catalog.store import Store
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "textcls"
@@ -104,7 +114,7 @@ def test_minilm_learns_reuses_and_serves(
     for precision in ("int8", "bf16"):
         near = again.serve(precision).decision_function(sst2.test)
         assert np.mean(near.argmax(1) == logits.argmax(1)) > 0.95
-        assert np.abs(near - logits).max() < 0.5
+        assert np.corrcoef(near[:, 1], logits[:, 1])[0, 1] > 0.97
         assert not np.array_equal(near, logits)
 
 
@@ -113,7 +123,7 @@ def test_equal_seeds_give_equal_weights_and_test_labels_none(
     models: Path, cache: Path, sst2: Texts
 ) -> None:
     """Trained twice, once with all test labels turned round: identical weights, bit by bit."""
-    few = replace(sst2, train=sst2.train[:64], train_labels=sst2.train_labels[:64], extra={})
+    few = replace(sst2, train=sst2.train[:32], train_labels=sst2.train_labels[:32], extra={})
     first = short(models, few, reuse=False).named_steps["head"]
     weights = load_file(first.checkpoint_ / "model.safetensors")
     turned = replace(few, test_labels=["1" if la == "0" else "0" for la in few.test_labels])
@@ -122,6 +132,49 @@ def test_equal_seeds_give_equal_weights_and_test_labels_none(
     assert second.checkpoint_ == first.checkpoint_
     for name, value in load_file(second.checkpoint_ / "model.safetensors").items():
         np.testing.assert_array_equal(value, weights[name])
+
+
+def test_a_resumed_suite_trains_no_second_time(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the row of training in the catalog, the kept checkpoint answers in every precision."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder, fast = tmp_path / "models" / MINILM, tokenizer(chat=False)
+    size = {"hidden_size": 16, "intermediate_size": 24, "num_attention_heads": 2}
+    config = BertConfig(vocab_size=len(fast), num_hidden_layers=1, pad_token_id=0, **size)
+    BertModel(config).save_pretrained(folder)
+    fast.save_pretrained(folder)
+    store = Store(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
+    store.migrate()
+    small = _with(training=Training(epochs=1, least_steps=1), n_parameters=None)
+
+    def planned() -> Plan:
+        return plan(
+            Snapshot(
+                measurements=store.measurements(),
+                devices={},
+                workloads={},
+                candidates={small.name: small},
+                digest="",
+            ),
+            profile=Profile(name="t", window_s=0.01, repeats=3, warmup_s=0.01, sweep=True),
+            machine=Machine(cpu="AMD EPYC", sockets=1, cores=2, threads=2, memory_gib=23),
+            meter=NullMeter(),
+            models=tmp_path / "models",
+        )
+
+    first = planned()
+    training = msgspec.structs.replace(first, trials=first.trials[:1])
+    assert suite.calibrate(training, store).done == 1
+    assert store.measurements()[0].n_items == pytest.approx(1800, abs=4)  # nine in ten
+    monkeypatch.setattr(FineTunedEncoder, "_train", lambda *_: pytest.fail("trained again"))
+    summary = suite.calibrate(planned(), store)
+    assert (summary.done, summary.present, summary.failed) == (10, 1, 0), summary.reasons
+    rows = store.measurements()
+    assert {row.precision for row in rows} == {"fp32", "bf16", "int8"}
+    assert sum("length-sorted" in row.flags for row in rows) == 2
+    assert not planned().pending
+    store.engine.dispose()
 
 
 @pytest.mark.parametrize(
@@ -224,8 +277,6 @@ def test_a_key_knows_everything_that_shapes_the_weights(
 
 def test_the_subset_is_part_of_the_declaration() -> None:
     """MiniLM's says which extra texts; it goes through JSON and a CSV cell unharmed."""
-    import msgspec
-
     from catalog.bundled import from_cells
     from catalog.runfile import _cells
 
