@@ -198,6 +198,7 @@ def _option(
         scenario=row.scenario,
         precision=row.precision,
         batch_size=_count(row.batch_size),
+        variant=row.repeat_group,
         n_devices=row.n_devices,
         accuracy=_accuracy(row),
         energy_j_per_1000=joules,
@@ -377,7 +378,7 @@ def one_for_each_setup(options: Sequence[Option]) -> list[Option]:
     """Measured options, and of the estimates the newest one for each setup nobody measured."""
 
     def setup(option: Option) -> tuple[Any, ...]:
-        choice = (option.scenario, option.precision, option.batch_size)
+        choice = (option.scenario, option.precision, option.batch_size, option.variant)
         return (option.candidate, option.device, *choice)
 
     measured = [o for o in options if o.energy_j_per_1000.basis == "measured"]

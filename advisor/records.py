@@ -155,6 +155,7 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
     """One setup as an answer: candidate, device and serving choice with its figures.
 
     Attributes:
+        variant: What else tells setups of a source apart, e.g. ``length-sorted`` batches.
         energy_from: Who says the energy: a source's meter, or our estimator and from what.
         provenance: Where the row was taken; of a setup brought from another device the accuracy.
         second_opinion_j_per_1000: Modelled joules, shown beside an estimate, never ranked.
@@ -170,6 +171,7 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
     scenario: str
     precision: str | None
     batch_size: float | None
+    variant: str | None
     n_devices: int | None
     accuracy: Accuracy | None
     energy_j_per_1000: EnergyPer1000

@@ -228,12 +228,11 @@ def create_token(
 
 @token.command("revoke")
 def revoke_token(
-    secret: Annotated[str, typer.Argument(help="The token; - reads it from stdin.")] = "-",
+    given: Annotated[str, typer.Argument(metavar="TOKEN", help="The token itself.")],
 ) -> None:
     """Makes a token good for nothing."""
     from api import tokens
 
-    given = typer.get_text_stream("stdin").readline().strip() if secret == "-" else secret
     if not tokens.revoke(opened_store(), given):
         terminal.fail("no such token, or it is revoked already", terminal.USAGE)
     typer.echo("revoked")

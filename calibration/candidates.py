@@ -1,5 +1,7 @@
 """Builds the classifier of a candidate: an ordinary scikit-learn Pipeline, texts in, labels out.
 
+A model that decides itself (fine-tuned, zero-shot) is the one step of its pipeline.
+
 Settings are the libraries' defaults unless a comment says why not. Features and head are read
 from the declaration, so a new pairing needs no code here.
 """
@@ -11,11 +13,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from calibration.hub import HubError, checkpoint_folder
-from catalog.records import Candidate, Kind
+import platformdirs
+
+from calibration.hub import HubError, checkpoint_folder, folder_from_environment
+from calibration.usage import free_memory_gb
+from catalog.records import Candidate, Kind, Phase
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
+
+    from calibration.workloads import Texts
 
 TREES_VOCABULARY = 10_000
 """Most frequent terms LightGBM sees; it looks at each of them in every split."""
@@ -23,8 +30,13 @@ TREES_VOCABULARY = 10_000
 _LIBRARIES: dict[str, tuple[str, ...]] = {
     "lightgbm": ("scikit-learn", "lightgbm"),
     "frozen": ("torch", "transformers"),
+    "finetuned": ("torch", "transformers"),
+    "zero-shot": ("torch", "transformers"),
 }
-_PRECISION = {"frozen": "fp32"}
+_GB_PER_PARAMETER = {"fp32": 4e-9, "int8": 4e-9, "bf16": 2e-9, "fp16": 2e-9}
+"""Memory of the weights; int8 is made from fp32."""
+_TRAINING_COPIES = 4
+"""Weights, gradients and two moments of AdamW."""
 
 
 class CannotRunError(RuntimeError):
@@ -38,9 +50,21 @@ def libraries(candidate: Candidate) -> tuple[str, ...]:
     return tuple(sorted(needed))
 
 
-def precision(candidate: Candidate) -> str:
-    """The number format a candidate computes in; sparse models run in double precision."""
-    return _PRECISION.get(candidate.features or "", "fp64")
+def precisions(candidate: Candidate, kind: Kind) -> tuple[str, ...]:
+    """The number formats a candidate can serve in on a kind of device, its usual one first.
+
+    Sparse models run in double precision. Language models are published in bf16; fp32 would
+    only double their memory.
+    """
+    if not candidate.checkpoint:
+        return ("fp64",)
+    small = ("fp16",) if kind == "gpu" else ("int8",)
+    return ("bf16", *small) if candidate.family == "zero-shot-llm" else ("fp32", "bf16", *small)
+
+
+def preparation(candidate: Candidate) -> Phase:
+    """What happens before a candidate can answer: zero-shot models are only loaded."""
+    return "load" if candidate.features == "zero-shot" else "train"
 
 
 def runs_on(candidate: Candidate) -> Kind:
@@ -130,23 +154,37 @@ _HEADS: dict[str, Callable[[], Any]] = {
 }
 
 
-def build(candidate: Candidate, kind: Kind, models: Path | None = None) -> Pipeline:
+def build(
+    candidate: Candidate,
+    kind: Kind,
+    models: Path | None = None,
+    texts: Texts | None = None,
+    reuse: bool = True,
+) -> Pipeline:
     """An unfitted classifier.
 
     Args:
         candidate: Its declaration.
         kind: Kind of the device it shall run on; ``gpu`` needs a torch with CUDA.
         models: Folder of checkpoints by hub id; the hub is asked where it lacks one.
+        texts: The workload, for its dev and extra texts and for its labels in words.
+        reuse: Whether a checkpoint fine-tuned before spares the training.
 
     Raises:
-        CannotRunError: A library or the checkpoint is missing, or nothing here builds it.
+        CannotRunError: A library, memory or the checkpoint is missing, or nothing here builds
+            it.
     """
     from sklearn.pipeline import Pipeline
 
+    _require(candidate)
+    _require_memory(candidate, kind)
+    if candidate.features == "finetuned":
+        return Pipeline([("head", _fine_tuned(candidate, kind, models, texts, reuse))])
+    if candidate.features == "zero-shot":
+        return Pipeline([("head", _zero_shot(candidate, kind, models, texts))])
     head = _HEADS.get(candidate.head or "")
     if head is None:
         raise CannotRunError(f"no head {candidate.head!r} is known; known: {', '.join(_HEADS)}")
-    _require(candidate)
     return Pipeline([("features", _features(candidate, kind, models)), ("head", head())])
 
 
@@ -162,6 +200,76 @@ def _require(candidate: Candidate) -> None:
         raise CannotRunError(f"{', '.join(missing)} not installed; install joulewise[calibration]")
 
 
+def _require_memory(candidate: Candidate, kind: Kind) -> None:
+    """Refuses a candidate whose weights cannot fit into the free memory."""
+    if not candidate.checkpoint or not candidate.n_parameters:
+        return
+    needed = candidate.n_parameters * _GB_PER_PARAMETER[precisions(candidate, kind)[0]]
+    needed *= _TRAINING_COPIES if candidate.features == "finetuned" else 1
+    free = free_memory_gb(kind)
+    if free is not None and needed > free:
+        where = "GPU" if kind == "gpu" else "host"
+        raise CannotRunError(f"needs {needed:.1f} GB of {where} memory; {free:.1f} GB are free")
+
+
+def _folder(candidate: Candidate, models: Path | None) -> str:
+    """The candidate's checkpoint."""
+    try:
+        return str(checkpoint_folder(candidate.checkpoint or "", candidate.revision, models))
+    except HubError as error:
+        raise CannotRunError(str(error)) from error
+
+
+def cache_folder() -> Path:
+    """Where fine-tuned checkpoints are kept: ``JOULEWISE_CACHE``, else the user's cache."""
+    given = folder_from_environment("JOULEWISE_CACHE", None)
+    return (given or platformdirs.user_cache_path("joulewise")) / "finetuned"
+
+
+def _chip(kind: Kind) -> str:
+    """A kind of device as torch calls it."""
+    return "cuda" if kind == "gpu" else "cpu"
+
+
+def _fine_tuned(
+    candidate: Candidate, kind: Kind, models: Path | None, texts: Texts | None, reuse: bool
+) -> Any:
+    """An encoder to be fine-tuned."""
+    from calibration.finetuning import FineTunedEncoder, extra_rows
+    from catalog.records import Training
+
+    training = candidate.training or Training()
+    return FineTunedEncoder(
+        folder=_folder(candidate, models),
+        training=training,
+        cache=cache_folder(),
+        dev=(texts.dev, texts.dev_labels) if texts else ([], []),
+        extra=extra_rows(texts, training) if texts else ([], []),
+        device=_chip(kind),
+        reuse=reuse,
+    )
+
+
+def _zero_shot(candidate: Candidate, kind: Kind, models: Path | None, texts: Texts | None) -> Any:
+    """An NLI model or a causal language model."""
+    from calibration.zeroshot import READINGS, ZeroShotEntailment, ZeroShotLanguageModel
+
+    known = ("entailment", *READINGS)
+    if candidate.head not in known or not candidate.prompt:
+        raise CannotRunError(
+            f"no prompt, or no reading {candidate.head!r} is known; known: {', '.join(known)}"
+        )
+    given: dict[str, Any] = {
+        "folder": _folder(candidate, models),
+        "words": texts.words if texts else {},
+        "device": _chip(kind),
+        "precision": precisions(candidate, kind)[0],
+    }
+    if candidate.head == "entailment":
+        return ZeroShotEntailment(hypothesis=candidate.prompt, **given)
+    return ZeroShotLanguageModel(prompt=candidate.prompt, reading=candidate.head, **given)
+
+
 def _features(candidate: Candidate, kind: Kind, models: Path | None) -> Any:
     """What turns texts into numbers."""
     if candidate.features in _FEATURES:
@@ -170,13 +278,36 @@ def _features(candidate: Candidate, kind: Kind, models: Path | None) -> Any:
     if candidate.features == "frozen" and candidate.checkpoint:
         from calibration.encoders import FrozenEncoder
 
-        try:
-            folder = checkpoint_folder(candidate.checkpoint, candidate.revision, models)
-        except HubError as error:
-            raise CannotRunError(str(error)) from error
-        return FrozenEncoder(folder=str(folder), device="cuda" if kind == "gpu" else "cpu")
-    known = ", ".join((*_FEATURES, "frozen"))
+        return FrozenEncoder(folder=_folder(candidate, models), device=_chip(kind))
+    known = ", ".join((*_FEATURES, "frozen", "finetuned", "zero-shot"))
     raise CannotRunError(f"no features {candidate.features!r} are known; known: {known}")
+
+
+def serve(fitted: Pipeline, precision: str) -> None:
+    """Reloads the weights of a fitted classifier in a precision.
+
+    Raises:
+        CannotRunError: This device or torch has no such precision.
+    """
+    for step in fitted.named_steps.values():
+        if hasattr(step, "serve") and step.precision != precision:
+            step.serve(precision)
+
+
+def halved_to(fitted: Pipeline) -> int | None:
+    """Texts of one forward pass after running out of memory; ``None`` if it never did."""
+    for step in fitted.named_steps.values():
+        passes = getattr(step, "passes_", None)
+        if passes is not None and passes.halved:
+            return int(passes.largest)
+    return None
+
+
+def n_trained(fitted: Pipeline, texts: Texts, candidate: Candidate) -> float:
+    """Texts a fit learned from; 1 (one load) where nothing is learned."""
+    if preparation(candidate) == "load":
+        return 1.0
+    return float(getattr(fitted.named_steps["head"], "n_trained_", len(texts.train)))
 
 
 def n_parameters(fitted: Pipeline, candidate: Candidate) -> float | None:
@@ -186,6 +317,8 @@ def n_parameters(fitted: Pipeline, candidate: Candidate) -> float | None:
     multiplied), feature log probabilities of naive Bayes, and leaves plus splits of trees.
     """
     head = fitted.named_steps["head"]
+    if getattr(head, "n_parameters_", None):
+        return float(head.n_parameters_)
     if hasattr(head, "booster_"):
         own = sum(2 * tree["num_leaves"] - 1 for tree in head.booster_.dump_model()["tree_info"])
     elif hasattr(head, "coef_"):

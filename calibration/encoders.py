@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from calibration.candidates import CannotRunError
+from calibration import checkpoints
 
 
 class FrozenEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -21,16 +21,16 @@ class FrozenEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         folder: The checkpoint.
         device: ``cpu`` or ``cuda``.
         max_tokens: Longer texts are cut.
-        batch_size: Texts in one forward pass when more are handed over at once.
+        precision: Number format of the weights; the vectors are fp32.
     """
 
     def __init__(
-        self, folder: str, device: str = "cpu", max_tokens: int = 256, batch_size: int = 64
+        self, folder: str, device: str = "cpu", max_tokens: int = 256, precision: str = "fp32"
     ) -> None:
         self.folder = folder
         self.device = device
         self.max_tokens = max_tokens
-        self.batch_size = batch_size
+        self.precision = precision
 
     def fit(self, X: Sequence[str], y: Any = None) -> FrozenEncoder:  # noqa: ARG002
         """Loads tokenizer and weights.
@@ -38,36 +38,21 @@ class FrozenEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             CannotRunError: They cannot be loaded, or CUDA is asked for and absent.
         """
-        import torch
-        from transformers import AutoModel, AutoTokenizer
-        from transformers.utils import logging
+        self.tokenizer_ = checkpoints.load_tokenizer(self.folder)
+        return self.serve(self.precision)
 
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
-        if self.device == "cuda" and not torch.cuda.is_available():
-            raise CannotRunError("torch sees no CUDA device; install a torch built with CUDA")
-        options = {"local_files_only": True, "trust_remote_code": False}
-        try:
-            self.tokenizer_ = AutoTokenizer.from_pretrained(self.folder, **options)
-            model = AutoModel.from_pretrained(
-                self.folder, use_safetensors=True, dtype=torch.float32, **options
-            )
-        except (OSError, ValueError) as error:
-            raise CannotRunError(
-                f"checkpoint in {Path(self.folder)} cannot be loaded ({type(error).__name__})"
-            ) from error
-        self.model_ = model.eval().to(self.device)
+    def serve(self, precision: str) -> FrozenEncoder:
+        """Loads the weights in a precision and returns itself."""
+        self.precision = precision
+        self.model_: Any = None  # frees the former weights first
+        self.model_ = checkpoints.load("AutoModel", self.folder, precision, self.device)
+        self.passes_ = checkpoints.Passes()
         return self
 
     def transform(self, X: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float32]]:
         """Vectors of shape ``(len(X), width)``; texts of like length share a pass."""
-        order = np.argsort([len(text) for text in X], kind="stable")
-        width = self.model_.config.hidden_size
-        vectors = np.empty((len(X), width), dtype=np.float32)
-        for start in range(0, len(order), self.batch_size):
-            rows = order[start : start + self.batch_size]
-            vectors[rows] = self._embed([X[row] for row in rows])
-        return vectors
+        vectors = self.passes_.run(X, [len(text) for text in X], self._embed)
+        return vectors.reshape(len(X), -1).astype(np.float32)  # type: ignore[no-any-return]
 
     def _embed(self, texts: list[str]) -> Any:
         """One forward pass."""
@@ -77,7 +62,7 @@ class FrozenEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             texts, padding=True, truncation=True, max_length=self.max_tokens, return_tensors="pt"
         ).to(self.device)
         with torch.inference_mode():
-            states = self.model_(**tokens).last_hidden_state
+            states = self.model_(**tokens).last_hidden_state.float()
             mask = tokens["attention_mask"].unsqueeze(-1).to(states.dtype)
             mean = (states * mask).sum(1) / mask.sum(1).clamp(min=1e-9)
             return torch.nn.functional.normalize(mean, dim=1).cpu().numpy()

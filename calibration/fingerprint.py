@@ -6,10 +6,13 @@ are stored as one JSON text of less than 2,000 characters, with no host name and
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import json
 import platform
 from typing import Any
+
+import msgspec
 
 from calibration.candidates import libraries
 from calibration.probe import Machine
@@ -55,10 +58,19 @@ def energy_part(
         "hypervisor": machine.hypervisor,
         "libraries": {name: _minor(name) for name in libraries(candidate)},
         "checkpoint": candidate.revision,
+        "recipe": _recipe(candidate),
         "data": sha256,
         "meter": meter,
     }
     return {name: value for name, value in part.items() if value is not None}
+
+
+def _recipe(candidate: Candidate) -> str | None:
+    """A short hash of how a model is trained or asked; ``None`` where that is all in its name."""
+    told = (candidate.training, candidate.prompt, candidate.head if candidate.prompt else None)
+    if not any(told):
+        return None
+    return hashlib.sha256(msgspec.json.encode(told)).hexdigest()[:16]
 
 
 def context(profile: Profile, seed: int, **seen: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from calibration.candidates import precision, runs_on
+from calibration.candidates import precisions, preparation, runs_on
 from calibration.fingerprint import energy_part, holds
 from calibration.hub import folder_from_environment
 from calibration.meters import meter_name
@@ -22,17 +22,23 @@ from calibration.protocol import PROFILES, Profile
 from calibration.reading import Meter
 from calibration.workloads import Texts, load, places
 from catalog.errors import UnknownNameError
-from catalog.records import SETUP, Candidate, Device, Measurement, Phase, Scenario
+from catalog.records import SETUP, Candidate, Device, Kind, Measurement, Phase, Scenario
 from catalog.snapshot import Snapshot
 
 SOURCE = "calibration"
 SCENARIOS: dict[Scenario, int] = {"single": 1, "offline": 32}
 """Scenario -> texts per call."""
+SWEEP = (8, 128)
+"""Further texts per call of a profile that sweeps."""
+BY_LENGTH = "length-sorted"
+"""Repeat group of rows whose calls hold texts of like length."""
 
 # Seconds of fitting per 1,000 training texts on two cores: an order of magnitude, used only
 # until the catalog holds a training time of the same pair.
 _FIT_S = {"logistic": 0.5, "linear-svm": 0.2, "complement-nb": 0.1, "lightgbm": 3.0}
 _EMBED_S = 8.0
+_TUNE_S = 20.0
+_LOAD_GB_S = 0.5
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +59,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     scenario: Scenario
     precision: str
     batch_size: float | None
+    repeat_group: str | None = None
     present: bool
     estimated_s: float
     energy: dict[str, Any]
@@ -138,16 +145,38 @@ def _stored(snapshot: Snapshot) -> dict[tuple[Any, ...], list[Measurement]]:
     return found
 
 
-def _shapes() -> Iterator[tuple[Phase, Scenario, float | None]]:
-    """Phase, scenario and batch size of the trials of one pair."""
-    yield "train", "unstated", None
-    for scenario, batch_size in SCENARIOS.items():
-        yield "inference", scenario, float(batch_size)
+def _shapes(candidate: Candidate, kind: Kind, sweep: bool) -> Iterator[dict[str, Any]]:
+    """What tells the trials of one pair apart; those of one precision follow each other."""
+    usual, *others = precisions(candidate, kind)
+    yield {"phase": preparation(candidate), "scenario": "unstated", "precision": usual}
+    for precision in (usual, *(others if sweep else ())):
+        for scenario, size in SCENARIOS.items():
+            yield {"scenario": scenario, "batch_size": float(size), "precision": precision}
+        if not sweep or precision != usual:
+            continue
+        offline = {"scenario": "offline", "precision": precision}
+        for size in SWEEP:
+            yield offline | {"batch_size": float(size)}
+        if candidate.checkpoint:  # padding is what like lengths spare
+            for size in (SCENARIOS["offline"], SWEEP[-1]):
+                yield offline | {"batch_size": float(size), "repeat_group": BY_LENGTH}
 
 
 def _fit_s(candidate: Candidate, texts: Texts) -> float:
     """A guess of the seconds of training."""
+    if candidate.features == "zero-shot":
+        return 5.0 + (candidate.n_parameters or 0.0) * 2e-9 / _LOAD_GB_S
     thousands = len(texts.train) / 1000
+    if candidate.training:
+        rows = (
+            thousands
+            + len(texts.extra.get(candidate.training.extra_split or "", ((), ()))[0]) / 1000
+        )
+        rows = min(rows, thousands + candidate.training.extra_rows / 1000)
+        steps = 1000 * rows * candidate.training.epochs / candidate.training.batch_size
+        rows *= max(1.0, candidate.training.least_steps / max(1.0, steps))
+        size = (candidate.n_parameters or 22.7e6) / 22.7e6
+        return rows * candidate.training.epochs * _TUNE_S * size
     per_thousand = _FIT_S.get(candidate.head or "", 1.0)
     if candidate.head == "lightgbm":  # one tree per class and round
         per_thousand *= max(1.0, (texts.workload.n_classes or 2) / 8)
@@ -166,19 +195,17 @@ def _trials(
     """The trials of one pair."""
     energy = energy_part(machine, device, candidate, texts.sha256, meters[device.name])
     windows_s = profile.warmup_s + profile.repeats * profile.window_s
-    for phase, scenario, batch_size in _shapes():
+    for shape in _shapes(candidate, device.kind, profile.sweep):
+        phase = shape.get("phase", "inference")
         trial = Trial(
+            **({"phase": phase, "batch_size": None} | shape),
             candidate=candidate.name,
             workload=texts.workload.name,
             device=device.name,
             host=machine.words(),
             n_devices=_chips(machine, device),
-            phase=phase,
-            scenario=scenario,
-            precision=precision(candidate),
-            batch_size=batch_size,
             present=False,
-            estimated_s=_fit_s(candidate, texts) if phase == "train" else windows_s,
+            estimated_s=windows_s if phase == "inference" else _fit_s(candidate, texts),
             energy=energy,
         )
         key = trial.key()

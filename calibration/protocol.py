@@ -41,6 +41,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         warmup_s: Most seconds of warming up.
         idle_s: Seconds over which idle power is read where a counter exists.
         gate_s: Seconds over which the load of others is watched before the run.
+        sweep: Whether batch sizes, orders and precisions beside the usual ones are measured.
     """
 
     name: str
@@ -49,13 +50,14 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     warmup_s: float
     idle_s: float = 5.0
     gate_s: float = 0.5
+    sweep: bool = False
 
 
 PROFILES = {
     profile.name: profile
     for profile in (
         Profile(name="quick", window_s=5, repeats=3, warmup_s=3),
-        Profile(name="standard", window_s=30, repeats=5, warmup_s=15, idle_s=10),
+        Profile(name="standard", window_s=30, repeats=5, warmup_s=15, idle_s=10, sweep=True),
         Profile(name="reference", window_s=600, repeats=3, warmup_s=60, idle_s=60),
     )
 }
@@ -91,15 +93,22 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     context: dict[str, Any] = {}
 
 
-def batches(texts: Sequence[str], size: int) -> list[list[str]]:
+def batches(texts: Sequence[str], size: int, by_length: bool = False) -> list[list[str]]:
     """The texts in calls of `size`, in one fixed random order for every candidate.
 
     A file sorted by class or length would make the first seconds of a slow candidate another
-    workload than a whole pass; the permutation prevents that.
+    workload than a whole pass; the permutation prevents that. With `by_length` texts of like
+    length share a call, and the calls are shuffled.
     """
     order = list(texts)
-    random.Random(_ORDER_SEED).shuffle(order)  # noqa: S311
-    return [order[start : start + size] for start in range(0, len(order), size)]
+    rng = random.Random(_ORDER_SEED)  # noqa: S311
+    rng.shuffle(order)
+    if by_length:
+        order.sort(key=len)
+    calls = [order[start : start + size] for start in range(0, len(order), size)]
+    if by_length:
+        rng.shuffle(calls)
+    return calls
 
 
 def warm_up(
@@ -212,12 +221,13 @@ def measure(
     profile: Profile,
     meter: Meter,
     clock: Clock = time.perf_counter,
+    by_length: bool = False,
 ) -> Result:
     """Warms up, then measures `profile.repeats` windows of calls of `batch_size` texts.
 
     A window is never shorter than what the meter resolves.
     """
-    calls = batches(texts, batch_size)
+    calls = batches(texts, batch_size, by_length)
     window_s = max(profile.window_s, meter.least_s)
     warm_up(predict, calls[0], profile, clock)
     windows = [run_window(predict, calls, window_s, meter, clock) for _ in range(profile.repeats)]

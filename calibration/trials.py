@@ -14,7 +14,7 @@ from calibration import candidates, usage
 from calibration.fingerprint import context, dumps
 from calibration.hub import local_checkpoint
 from calibration.meters import meter_for
-from calibration.planning import Plan, Trial
+from calibration.planning import BY_LENGTH, Plan, Trial
 from calibration.protocol import Result, idle_watts, measure
 from calibration.reading import Meter, combined_context
 from calibration.workloads import Texts
@@ -144,20 +144,25 @@ def rows(run: Run, trials: Sequence[Trial]) -> Iterator[Measurement]:
     device = run.plan.devices[first.device]
     meter = run.meter(device)
     gc.collect()
-    unfitted = candidates.build(candidate, device.kind, run.plan.models)
+    first_fit = first.phase != "inference"  # whose time is wanted, so nothing may be reused
+    unfitted = candidates.build(candidate, device.kind, run.plan.models, texts, not first_fit)
     training = train(unfitted, texts, meter)
     fitted, flags = training.fitted, training.flags
     shared = {
         "n_parameters": candidates.n_parameters(fitted, candidate),
         "idle_resident_w": idle_watts(meter, run.plan.profile.idle_s),
     }
-    if first.phase == "train":
-        yield _train_row(run, first, texts, training, shared)
-    scored = None
+    if first_fit:
+        n_items = candidates.n_trained(fitted, texts, candidate)
+        yield _train_row(run, first, n_items, training, shared)
+    scored: dict[str, Score] = {}
     for trial in trials:
         if trial.phase == "inference":
-            scored = scored or score(fitted.predict, texts)
-            yield _inference_row(run, trial, texts, fitted.predict, scored, flags, shared)
+            candidates.serve(fitted, trial.precision)
+            if trial.precision not in scored:
+                scored[trial.precision] = score(fitted.predict, texts)
+            right = scored[trial.precision]
+            yield _inference_row(run, trial, texts, fitted, right, flags, shared)
 
 
 def _row(
@@ -194,7 +199,7 @@ def _energy(parts: Any) -> dict[str, float | Label]:
 def _train_row(
     run: Run,
     trial: Trial,
-    texts: Texts,
+    n_items: float,
     training: Training,
     shared: dict[str, float | None],
 ) -> Measurement:
@@ -204,7 +209,7 @@ def _train_row(
         trial,
         (*training.flags, *training.seen),
         training.context,
-        n_items=float(len(texts.train)),
+        n_items=n_items,
         runtime_s=training.seconds,
         repeats=training.fits,
         **_energy(training.components),
@@ -216,7 +221,7 @@ def _inference_row(
     run: Run,
     trial: Trial,
     texts: Texts,
-    predict: Callable[[Sequence[str]], Any],
+    fitted: Any,
     scored: Score,
     flags: tuple[str, ...],
     shared: dict[str, float | None],
@@ -225,12 +230,21 @@ def _inference_row(
     meter = run.meter(run.plan.devices[trial.device])
     usage.reset_peak_memory()
     size = int(trial.batch_size or 1)
-    found: Result = measure(predict, texts.test, size, run.plan.profile, meter)
+    by_length = trial.repeat_group == BY_LENGTH
+    found: Result = measure(
+        fitted.predict, texts.test, size, run.plan.profile, meter, by_length=by_length
+    )
+    flags += ("unstable",) if found.unstable else ()
+    flags += (BY_LENGTH,) if by_length else ()
+    passes = candidates.halved_to(fitted)
+    halved = passes is not None and passes < size
+    flags += ("batch-halved",) if halved else ()
     return _row(
         run,
         trial,
-        (*flags, *found.flags, *(["unstable"] if found.unstable else [])),
+        (*flags, *found.flags),
         found.context,
+        notes=f"forward passes of at most {passes}: out of memory above" if halved else None,
         n_items=float(found.n_items),
         runtime_s=found.runtime_s,
         latency_p50_ms=found.latency_p50_ms,

@@ -36,6 +36,21 @@ def other_load(seconds: float) -> float:
     return max(0.0, after - before) / (time.perf_counter() - start)
 
 
+def free_memory_gb(kind: str) -> float | None:
+    """Memory that is free for a model, 1e9 bytes; ``None`` where nobody says.
+
+    On a GPU that of the current device, else what Linux counts as available.
+    """
+    if kind == "gpu":
+        try:
+            import torch
+        except ImportError:
+            return None
+        return torch.cuda.mem_get_info()[0] / 1e9 if torch.cuda.is_available() else None
+    found = re.search(r"MemAvailable:\s*(\d+) kB", read_small(Path("/proc/meminfo")))
+    return int(found[1]) * 1024 / 1e9 if found else None
+
+
 def reset_peak_memory() -> None:
     """Lets Linux forget this process's peak, so that the next one is a candidate's own."""
     with contextlib.suppress(OSError):

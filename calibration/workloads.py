@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +37,14 @@ _OWN_SPLIT = (
 
 @dataclass(frozen=True, repr=False)
 class Texts:
-    """A workload with its texts; `sha256` is that of the file they came from."""
+    """A workload with its texts; `sha256` is that of the file they came from.
+
+    Attributes:
+        dev: Texts on which training may stop early; empty where the workload has none.
+        extra: Further labelled texts by the name of their split; used by a candidate that
+            says so.
+        words: Label -> what a zero-shot model is asked about, where a meta file names it.
+    """
 
     workload: Workload
     sha256: str
@@ -45,6 +52,10 @@ class Texts:
     train_labels: list[str]
     test: list[str]
     test_labels: list[str]
+    dev: list[str] = field(default_factory=list)
+    dev_labels: list[str] = field(default_factory=list)
+    extra: dict[str, tuple[list[str], list[str]]] = field(default_factory=dict)
+    words: dict[str, str] = field(default_factory=dict)
 
 
 def places(data: Path | None) -> dict[str, Path]:
@@ -112,9 +123,7 @@ def _settled(texts: Texts, known: Mapping[str, Workload]) -> Texts:
 
 def _renamed(texts: Texts, workload: Workload) -> Texts:
     """The same texts under another record."""
-    return Texts(
-        workload, texts.sha256, texts.train, texts.train_labels, texts.test, texts.test_labels
-    )
+    return replace(texts, workload=workload)
 
 
 def _from_path(path: Path) -> Texts:
@@ -133,7 +142,7 @@ def _from_path(path: Path) -> Texts:
     if own_split:
         frame = frame.assign(split=own_split_of(frame))
     name = stem(path.resolve())
-    return _texts(
+    texts = _texts(
         frame,
         str(file),
         sha256,
@@ -145,6 +154,15 @@ def _from_path(path: Path) -> Texts:
         licence=_short(meta.get("licence")),
         citation=_OWN_SPLIT if own_split else _short(meta.get("citation")),
     )
+    return replace(texts, words=_words(meta.get("label_names"), texts.train_labels))
+
+
+def _words(names: Any, labels: Sequence[str]) -> dict[str, str]:
+    """Labels in words: the names of a meta file in the order of the labels 0, 1, 2 ..."""
+    if not isinstance(names, list):
+        return {}
+    found = {str(number): str(name).replace("_", " ") for number, name in enumerate(names)}
+    return found if set(labels) <= set(found) else {}
 
 
 def _short(words: Any) -> str | None:
@@ -190,8 +208,17 @@ def _texts(frame: pd.DataFrame, where: str, sha256: str, **record: Any) -> Texts
     workload = Workload(
         n_classes=len(classes), n_train=len(parts["train"]), n_test=len(parts["test"]), **record
     )
-    cells = [parts[split][column].tolist() for split in parts for column in ("text", "label")]
-    return Texts(workload, sha256, *cells)
+    train, test = (
+        (part["text"].tolist(), part["label"].tolist()) for part in (parts["train"], parts["test"])
+    )
+    known = frame[frame["label"].isin(classes)]
+    others = {
+        str(split): (part["text"].tolist(), part["label"].tolist())
+        for split, part in known.groupby("split")
+        if split not in parts
+    }
+    dev, dev_labels = others.pop("dev", ([], []))
+    return Texts(workload, sha256, *train, *test, dev, dev_labels, others)
 
 
 def _synthetic() -> Texts:
@@ -219,8 +246,8 @@ def _from_hub(name: str, declared: Workload | None) -> Texts:
         own = name if declared else stem(Path(repo))
         commit = f", or name a commit: {repo}@<commit>" if on_hub else ""
         raise WorkloadError(
-            f"workload {name!r} lies in no data folder; put it as {own}/data.csv.gz + meta.json, or "
-            f"as {own}.csv with columns text and label, into the folder of JOULEWISE_DATA or "
+            f"workload {name!r} lies in no data folder; put it as {own}/data.csv.gz + meta.json "
+            f"or as {own}.csv with columns text and label into the folder of JOULEWISE_DATA or "
             f"--data{commit}"
         )
     try:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from catalog.records import Candidate, Device, Measurement, Workload
+from catalog.records import Candidate, Device, Measurement, Training, Workload
 from catalog.registry import CANDIDATES, WORKLOADS
 
 FOLDER = files("catalog") / "reference"
@@ -26,14 +26,22 @@ Record = TypeVar("Record", Device, Workload, Candidate, Measurement)
 def from_cells(kind: type[Record], cells: Iterable[dict[str, Any]]) -> Iterator[Record]:
     """Records from rows of text cells: empty means missing, tuples are joined with ``;``.
 
+    A record inside a record is JSON.
+
     Raises:
         msgspec.ValidationError: A cell does not fit its field; the text names the field.
     """
     tuples = {field.name for field in msgspec.structs.fields(kind) if field.type == tuple[str, ...]}
+    nested = {field.name for field in msgspec.structs.fields(kind) if field.type == Training | None}
     for row in cells:
         given: dict[str, Any] = {name: cell for name, cell in row.items() if cell not in ("", None)}
         for name in tuples & given.keys():
             given[name] = tuple(part.strip() for part in given[name].split(";") if part.strip())
+        for name in nested & given.keys():
+            try:
+                given[name] = msgspec.json.decode(str(given[name]), type=Training)
+            except msgspec.DecodeError as error:
+                raise msgspec.ValidationError(f"{error} - at `$.{name}`") from error
         yield msgspec.convert(given, kind, strict=False)
 
 

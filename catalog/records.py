@@ -95,13 +95,47 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     citation: str | None = None
 
 
+class Training(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How an encoder is fine-tuned; part of its declaration, so that nothing is tuned on the side.
+
+    Attributes:
+        epochs: Passes over the training texts; more where they come to less than `least_steps`
+            optimiser steps (small data sets need as many updates, not as many passes).
+        learning_rate: Peak of a linear warm-up over the share `warmup` of the steps, followed by
+            a linear decay to 0.
+        batch_size: Texts in one step.
+        max_tokens: Longer texts are cut.
+        weight_decay: Of AdamW; biases and norms have none.
+        patience: Epochs without a better accuracy on dev after which it ends.
+        extra_split: A split beside ``train`` of which `extra_rows` texts are added, where a
+            workload has it; those equal to a text of dev or test are left out.
+        seed: Of the new head, the order and the choice of extra texts.
+    """
+
+    epochs: int = 3
+    least_steps: int = 1200
+    learning_rate: float = 5e-5
+    batch_size: int = 32
+    max_tokens: int = 128
+    warmup: float = 0.1
+    weight_decay: float = 0.01
+    patience: int = 2
+    extra_split: str | None = None
+    extra_rows: int = 0
+    seed: int = 0
+
+
 class Candidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A way to solve a workload; precision and batch size are choices at serving time.
 
     Attributes:
         name: Kebab-case, features then head, e.g. ``tfidf-word-logistic``.
         features: What turns a text into numbers (or the whole model), e.g. ``tfidf-word``.
-        head: The classifier on top of fixed features; ``None`` where the model decides itself.
+        head: The classifier on top of fixed features, or how a zero-shot model's answer is read
+            (``entailment``, ``likelihood`` ...); ``None`` where the model decides itself.
+        prompt: What a zero-shot model is asked: a hypothesis about ``{label}``, or an
+            instruction with ``{labels}`` and ``{text}``.
+        training: How an encoder is fine-tuned.
         checkpoint: Hub id of pretrained weights.
         revision: Commit of the checkpoint.
         n_parameters: Parameters, active and not; ``None`` where they depend on the workload.
@@ -114,6 +148,8 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     family: Family
     features: str | None = None
     head: str | None = None
+    prompt: str | None = None
+    training: Training | None = None
     checkpoint: str | None = None
     revision: str | None = None
     n_parameters: float | None = None

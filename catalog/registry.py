@@ -7,11 +7,16 @@ One entry each, pinned by revision; adding one is a line here and at most one br
 
 from __future__ import annotations
 
-from catalog.records import Candidate, Workload
+from catalog.records import Candidate, Training, Workload
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 MINILM_REVISION = "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"
 MPNET = "sentence-transformers/paraphrase-multilingual-mpnet-base-v2"
+HYPOTHESIS = "This example is {label}."
+INSTRUCTION = (
+    "Classify the text into exactly one of these classes: {labels}.\n"
+    "Answer with the name of the class and nothing else.\n\nText: {text}\n\nClass:"
+)
 
 WORKLOADS: tuple[Workload, ...] = (
     Workload(
@@ -110,21 +115,169 @@ def _linear_and_trees(features: str, family: str, **shared: object) -> list[Cand
     ]
 
 
+def _frozen(name: str, head: str, **encoder: object) -> Candidate:
+    """A head on sentence vectors whose encoder stays as it is."""
+    return Candidate(
+        name=f"{name}-frozen-{head}",
+        family="frozen-encoder",
+        features="frozen",
+        head=head,
+        licence="Apache-2.0",
+        runnable=True,
+        **encoder,  # type: ignore[arg-type]
+    )
+
+
+_MINILM = {
+    "checkpoint": MINILM,
+    "revision": MINILM_REVISION,
+    "n_parameters": 22_713_216,
+    "languages": ("en",),
+}
+_MPNET = {
+    "checkpoint": MPNET,
+    "revision": "4328cf26390c98c5e3c738b4460a05b95f4911f5",
+    "n_parameters": 278_043_648,
+}
+
+
+def _fine_tuned(name: str, checkpoint: str, n_parameters: int, **more: object) -> Candidate:
+    """An encoder all of whose weights are trained; larger ones on train alone."""
+    given: dict[str, object] = {
+        "languages": ("en",),
+        "licence": "Apache-2.0",
+        "training": Training(epochs=3, learning_rate=3e-5),
+    }
+    return Candidate(
+        name=f"{name}-finetuned",
+        family="fine-tuned-encoder",
+        features="finetuned",
+        checkpoint=checkpoint,
+        n_parameters=n_parameters,
+        runnable=True,
+        **(given | more),  # type: ignore[arg-type]
+    )
+
+
+def _language_model(
+    name: str, checkpoint: str, n_parameters: float, head: str = "likelihood", **more: object
+) -> Candidate:
+    """A causal language model that is told the classes; `head` is how its answer is read."""
+    return Candidate(
+        name=name,
+        family="zero-shot-llm",
+        features="zero-shot",
+        head=head,
+        prompt=INSTRUCTION,
+        checkpoint=checkpoint,
+        n_parameters=n_parameters,
+        runnable=True,
+        **more,  # type: ignore[arg-type]
+    )
+
+
+_LLAMA = {
+    "checkpoint": "meta-llama/Llama-3.1-8B-Instruct",
+    "revision": "0e9e39f249a16976918f6564b8830bc894c89659",
+    "n_parameters": 8_030_261_248,
+    "licence": "Llama-3.1",
+}
+_QWEN = {
+    "checkpoint": "Qwen/Qwen2.5-7B-Instruct",
+    "revision": "a09a35458c702b33eeacc393d103063234e8bc28",
+    "n_parameters": 7_615_616_512,
+    "licence": "Apache-2.0",
+}
+_PHI = {
+    "checkpoint": "microsoft/Phi-3.5-mini-instruct",
+    "revision": "2fe192450127e6a83f7441aef6e3ca586c338b77",
+    "n_parameters": 3_821_079_552,
+    "licence": "MIT",
+}
+
 CANDIDATES: tuple[Candidate, ...] = (
     *_linear_and_trees("bow", "bag-of-words"),
     *_linear_and_trees("tfidf-word", "tf-idf"),
     *_linear_and_trees("tfidf-char", "tf-idf"),
-    Candidate(
-        name="minilm-l6-frozen-logistic",
-        family="frozen-encoder",
-        features="frozen",
-        head="logistic",
-        checkpoint=MINILM,
+    _frozen("minilm-l6", "logistic", **_MINILM),
+    _frozen("minilm-l6", "lightgbm", **_MINILM),
+    _frozen("mpnet-multilingual", "logistic", **_MPNET),
+    _fine_tuned(
+        "minilm-l6",
+        MINILM,
+        22_713_216,
         revision=MINILM_REVISION,
-        n_parameters=22_713_216,
+        training=Training(
+            epochs=2, learning_rate=5e-5, extra_split="train_phrases", extra_rows=15_000
+        ),
+    ),
+    _fine_tuned(
+        "distilbert",
+        "distilbert/distilbert-base-uncased",
+        66_362_880,
+        revision="12040accade4e8a0f71eabdb258fecc2e7e948be",
+    ),
+    _fine_tuned(
+        "bert-base",
+        "google-bert/bert-base-uncased",
+        109_482_240,
+        revision="86b5e0934494bd15c9632b12f734a8a67f723594",
+    ),
+    _fine_tuned(
+        "roberta-base",
+        "FacebookAI/roberta-base",
+        124_645_632,
+        revision="e2da8e2f811d1448a5b465c236feacd80ffbac7b",
+        licence="MIT",
+    ),
+    _fine_tuned(
+        "modernbert-base",
+        "answerdotai/ModernBERT-base",
+        149_014_272,
+        revision="8949b909ec900327062f0ebf497f51aef5e6f0c8",
+    ),
+    Candidate(
+        name="bart-large-mnli-zero-shot",
+        family="zero-shot-nli",
+        features="zero-shot",
+        head="entailment",
+        prompt=HYPOTHESIS,
+        checkpoint="facebook/bart-large-mnli",
+        revision="d7645e127eaf1aefc7862fd59a17a5aa8558b8ce",
+        n_parameters=407_344_131,
         languages=("en",),
-        licence="Apache-2.0",
+        licence="MIT",
         runnable=True,
+    ),
+    _language_model("llama-3.1-8b-zero-shot", **_LLAMA),  # type: ignore[arg-type]
+    _language_model("qwen-2.5-7b-zero-shot", **_QWEN),  # type: ignore[arg-type]
+    _language_model("phi-3.5-mini-zero-shot", **_PHI),  # type: ignore[arg-type]
+    _language_model(
+        "phi-3.5-mini-zero-shot-prefix",
+        head="likelihood-prefix",
+        **_PHI,  # type: ignore[arg-type]
+    ),
+    _language_model(
+        "phi-3.5-mini-zero-shot-generation",
+        head="generation",
+        **_PHI,  # type: ignore[arg-type]
+    ),
+    _language_model(
+        "phi-3.5-moe-zero-shot",
+        "microsoft/Phi-3.5-MoE-instruct",
+        41_873_153_344,
+        n_active_parameters=6.6e9,
+        licence="MIT",
+        notes="16 experts, 2 of them for a token",
+    ),
+    _language_model(
+        "jamba-mini-1.5-zero-shot",
+        "ai21labs/AI21-Jamba-1.5-Mini",
+        51_570_323_328,
+        head="likelihood-whole",
+        n_active_parameters=12e9,
+        licence="Jamba Open Model License",
+        notes="state-space layers between attention; mixture of experts",
     ),
 )
 """Every candidate the suite can run, in a stable order."""

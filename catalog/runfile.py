@@ -134,9 +134,15 @@ def read(path: Path, known: Known) -> RunFile:
 
 
 def _cells(record: Any, prefix: str = "") -> dict[str, Any]:
-    """A record as flat cells; tuples are joined with ``;``."""
+    """A record as flat cells; tuples are joined with ``;``, a record inside it is JSON."""
+
+    def cell(value: Any) -> Any:
+        if isinstance(value, msgspec.Struct):
+            return msgspec.json.encode(value).decode()
+        return ";".join(value) if isinstance(value, tuple) else value
+
     return {
-        f"{prefix}{field}": ";".join(value) if isinstance(value, tuple) else value
+        f"{prefix}{field}": cell(value)
         for field in record.__struct_fields__
         if (value := getattr(record, field)) not in (None, ())
     }

