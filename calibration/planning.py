@@ -111,15 +111,25 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             yield workload, candidate, list(trials)
 
 
-def choose_candidates(snapshot: Snapshot, globs: Sequence[str]) -> dict[str, Candidate]:
-    """Runnable candidates that match any glob; all of them without one.
+QUICK_FAMILIES = ("bag-of-words", "tf-idf", "frozen-encoder")
+"""What a quick profile measures unless candidates are named: nothing that trains an encoder or
+fetches gigabytes."""
+
+
+def choose_candidates(
+    snapshot: Snapshot, globs: Sequence[str], profile: str = "quick"
+) -> dict[str, Candidate]:
+    """Runnable candidates that match any glob; without one all, in quick those of `QUICK_FAMILIES`.
 
     Raises:
         UnknownNameError: A glob matches none.
     """
     runnable = {name: c for name, c in snapshot.candidates.items() if c.runnable}
+    if not globs:
+        cheap = {name: c for name, c in runnable.items() if c.family in QUICK_FAMILIES}
+        return cheap if profile == "quick" else runnable
     chosen: dict[str, Candidate] = {}
-    for glob in globs or ["*"]:
+    for glob in globs:
         names = fnmatch.filter(runnable, glob)
         if not names:
             raise UnknownNameError("candidate", glob, runnable)
@@ -254,7 +264,7 @@ def plan(
         snapshot: The catalog, for its names and for what is measured already.
         workloads: Names, paths or hub ids (see `calibration.workloads.load`). Without any:
             everything in the data folder, or the synthetic one where there is no folder.
-        candidates: Globs over runnable candidates; all of them without any.
+        candidates: Globs over runnable candidates; without any see `choose_candidates`.
         profile: ``quick``, ``standard`` or ``reference``.
         data: Folder of workloads; default ``JOULEWISE_DATA``.
         models: Folder of checkpoints; default ``JOULEWISE_MODELS``.
@@ -266,7 +276,8 @@ def plan(
         UnknownNameError: A workload, candidate or profile nobody knows.
         WorkloadError: Texts that cannot be used.
     """
-    chosen, settings = choose_candidates(snapshot, candidates), _profile(profile)
+    settings = _profile(profile)
+    chosen = choose_candidates(snapshot, candidates, settings.name)
     data = folder_from_environment("JOULEWISE_DATA", data)
     names = list(workloads) or list(places(data)) or ["synthetic"]
     loaded = [load(name, data, snapshot.workloads) for name in names]

@@ -22,9 +22,11 @@ from calibration import candidates, suite, trials
 from calibration.fingerprint import holds
 from calibration.lock import BusyError, measuring
 from calibration.meters import NullMeter, Reading, ReplayMeter
+from calibration.planning import QUICK_FAMILIES, choose_candidates
 from calibration.probe import Gpu, Machine
 from calibration.protocol import Profile
 from calibration.suite import Event, Plan, calibrate, diagnose, plan
+from catalog import snapshot as snapshots
 from catalog.errors import UnknownNameError
 from catalog.records import KEY, SETUP, Measurement
 from catalog.registry import CANDIDATES, WORKLOADS
@@ -548,3 +550,12 @@ def test_the_doctor_finds_counters_and_data(tmp_path: Path) -> None:
     again = {f.what: f for f in diagnose(snapshot(), machine=VM, powercap=tmp_path)}
     assert (again["meter"].ok, again["meter"].detail.split(":")[0]) == (True, "rapl+codecarbon")
     assert "tickets" in found["data"].detail
+
+
+def test_a_quick_run_trains_no_encoder_unless_it_is_named() -> None:
+    """Without names the quick profile measures what is cheap; other profiles and globs the rest."""
+    known = snapshots.load()
+    quick = choose_candidates(known, (), "quick")
+    assert {candidate.family for candidate in quick.values()} == set(QUICK_FAMILIES)
+    assert "minilm-l6-finetuned" in choose_candidates(known, (), "standard")
+    assert "minilm-l6-finetuned" in choose_candidates(known, ("*",), "quick")
