@@ -71,7 +71,7 @@ def say_plan(plan: suite.Plan, *, as_json: bool) -> None:
                 trial.device,
                 trial.phase,
                 trial.scenario,
-                view.number(trial.batch_size),
+                view.count(trial.batch_size),
                 "present" if trial.present else f"{trial.estimated_s:.0f} s",
             )
             for trial in plan.trials

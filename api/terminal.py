@@ -100,7 +100,8 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> 
     """A table on stdout; cells are shown as they are."""
     grid = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for column in columns:
-        grid.add_column(column, overflow="fold", no_wrap=column == "candidate")
+        width = 13 if column == "basis and source" else None
+        grid.add_column(column, overflow="fold", no_wrap=column == "candidate", min_width=width)
     for row in rows:
         grid.add_row(*(escape(cell) for cell in row))
     Console().print(grid)

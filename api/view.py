@@ -83,6 +83,12 @@ def number(value: float | None) -> str:
     return f"{value:.3g}" if places > 6 else f"{value:,.{places}f}"
 
 
+def count(value: float | None) -> str:
+    """A whole number as one; a mean that a source prints keeps its digits."""
+    whole = value is not None and float(value).is_integer()
+    return f"{value:,.0f}" if whole else number(value)
+
+
 def span(low: float | None, high: float | None) -> str:
     """An interval, or nothing where there is none or it is narrower than the digits shown."""
     if low is None:
