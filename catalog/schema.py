@@ -177,6 +177,10 @@ def _power_problems(
         ],
         index=frame.index,
     )
+    stated = pd.Series(
+        [(chip.power_max_w or chip.tdp_w or np.nan) if chip else np.nan for chip in known],
+        index=frame.index,
+    )
     on_cpu = pd.Series([chip is not None and chip.kind == "cpu" for chip in known], frame.index)
     runtime = _numeric(frame, "runtime_s")
     count = _numeric(frame, "n_devices").fillna(1)
@@ -200,7 +204,7 @@ def _power_problems(
             _too_much(_numeric(frame, column) / runtime, limits[column], column)
             for column in limits
         ),
-        *_too_little(frame, runtime, nominal * count, on_cpu),
+        *_too_little(frame, runtime, stated * count, on_cpu),
     ]
 
 

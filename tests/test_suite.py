@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from calibration import candidates, suite, trials
+from calibration import candidates, planning, suite, trials
 from calibration.fingerprint import holds
 from calibration.lock import BusyError, measuring
 from calibration.meters import NullMeter, Reading, ReplayMeter
@@ -427,8 +427,11 @@ def test_unknown_names_are_refused(asked: dict[str, Any], kind: str, nearest: st
     assert (caught.value.kind, caught.value.nearest[0]) == (kind, nearest)
 
 
-def test_encoders_go_to_the_gpu_and_sparse_models_stay_on_the_cpu() -> None:
-    """A row names the chip that does the work."""
+def test_encoders_go_to_the_gpu_and_sparse_models_stay_on_the_cpu(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A row names the chip that does the work: the CPU where torch cannot reach the GPU."""
+    monkeypatch.setattr(planning, "_torch_reaches_gpu", lambda: True)
     gpu = Gpu(name="NVIDIA Z9", memory_gb=80, driver="580.1", power_limit_w=300)
     machine = Machine(
         cpu="Intel Xeon E-1", sockets=2, cores=32, threads=64, memory_gib=256, gpus=(gpu,)
@@ -440,8 +443,11 @@ def test_encoders_go_to_the_gpu_and_sparse_models_stay_on_the_cpu() -> None:
     assert device == {"minilm-l6-frozen-logistic": "NVIDIA Z9", NB: "Intel Xeon E-1"}
     encoder = next(trial for trial in made.trials if trial.device == "NVIDIA Z9")
     assert (encoder.energy["driver"], encoder.energy["power_limit_w"]) == ("580.1", 300)
+    monkeypatch.setattr(planning, "_torch_reaches_gpu", lambda: False)
+    without = plan(snapshot(), machine=machine, candidates=["minilm*logistic"], meter=NullMeter())
+    assert {trial.device for trial in without.trials} == {"Intel Xeon E-1"}
     sparse = next(trial for trial in made.trials if trial.candidate == NB)
-    assert (sparse.n_devices, "driver" in sparse.energy) == (2, False)
+    assert (sparse.n_devices, "driver" in sparse.energy) == (1, False)  # its record holds both
     assert encoder.host == "1 x NVIDIA Z9, 2 x Intel Xeon E-1, 32 cores, 256 GiB"
 
 
