@@ -58,8 +58,9 @@ def _invalid(request: Request[Any, Any, Any], error: ValidationException) -> Res
     first = faults[0] if faults and isinstance(faults[0], dict) else {}
     field = first.get("key") or _missing(error.detail)
     field, declared = _declared(request, field) if field else (None, None)
-    fault = _PLAIN.get(first.get("message", ""), first.get("message"))
-    allowed = "; ".join(part for part in (declared, fault) if part)
+    fault = _PLAIN.get(first.get("message", ""))
+    plain = [part for part in (declared, fault) if part]
+    allowed = "; ".join(plain) or first.get("message", "")
     came = request.query_params.get(field) if field else None
     said = f"{field}: {came!r} is not allowed" if came is not None else f"{field} is missing"
     if first.get("source") == "body" or (field and came is None and first):
