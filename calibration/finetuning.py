@@ -186,7 +186,8 @@ class FineTunedEncoder(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _key(self, train: Rows, dev: Rows) -> str:
         """A hash of pretrained weights, texts, labels, declaration and code version."""
-        total = hashlib.sha256(msgspec.json.encode([VERSION, self.training, train, dev]))
+        declared = msgspec.structs.asdict(self.training)  # defaults included
+        total = hashlib.sha256(msgspec.json.encode([VERSION, declared, train, dev]))
         files = [*Path(self.folder).glob("*.safetensors"), Path(self.folder) / "config.json"]
         for file in sorted(files):
             with file.open("rb") as opened:

@@ -67,7 +67,8 @@ def energy_part(
 
 def _recipe(candidate: Candidate) -> str | None:
     """A short hash of how a model is trained or asked; ``None`` where that is all in its name."""
-    told = (candidate.training, candidate.prompt, candidate.head if candidate.prompt else None)
+    training = msgspec.structs.asdict(candidate.training) if candidate.training else None
+    told = (training, candidate.prompt, candidate.head if candidate.prompt else None)
     if not any(told):
         return None
     return hashlib.sha256(msgspec.json.encode(told)).hexdigest()[:16]

@@ -273,6 +273,8 @@ def test_a_key_knows_everything_that_shapes_the_weights(
     monkeypatch.setattr(finetuning, "VERSION", 99)
     keys.append(made._key(rows, rows))
     assert len(set(keys)) == len(keys)
+    told = msgspec.structs.replace(SHORT, learning_rate=float("3e-4"), warmup=float("0.1"))
+    assert FineTunedEncoder(str(tmp_path), told, tmp_path)._key(rows, rows) == keys[-1]
 
 
 def test_the_subset_is_part_of_the_declaration() -> None:
