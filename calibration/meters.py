@@ -127,7 +127,7 @@ def _counters(device: Device, lib: Any, powercap: Path) -> list[CounterMeter]:
 def meter_for(
     device: Device,
     *,
-    library: Callable[[], Any] = nvml.library,
+    library: Callable[[], Any] = nvml.bindings,
     powercap: Path = POWERCAP,
     environment: Mapping[str, str] = os.environ,
 ) -> Meter:
@@ -164,7 +164,7 @@ def _codecarbon(device: Device) -> CodeCarbonMeter | None:
 
 
 def meter_name(
-    device: Device, *, library: Callable[[], Any] = nvml.library, powercap: Path = POWERCAP
+    device: Device, *, library: Callable[[], Any] = nvml.bindings, powercap: Path = POWERCAP
 ) -> str:
     """The name `meter_for` would give, without starting CodeCarbon, which takes seconds."""
     parts = _counters(device, library() if device.kind == "gpu" else None, powercap)
@@ -173,4 +173,4 @@ def meter_name(
 
 def counter_readable() -> bool:
     """Whether any hardware energy counter can be read here (RAPL or NVML)."""
-    return RaplMeter().counts or NvmlMeter(nvml.library()).counts
+    return RaplMeter().counts or NvmlMeter(nvml.bindings()).counts

@@ -52,7 +52,7 @@ def cuda_synchronise() -> None:
         sys.modules["torch"].cuda.synchronize()
 
 
-def library() -> Any:
+def bindings() -> Any:
     """The pynvml module, initialised; ``None`` where it, the driver or a GPU is missing."""
     try:
         import pynvml

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Callable, Mapping
-from datetime import datetime
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -22,7 +21,8 @@ import pandera.pandas as pa
 from catalog.bundled import from_cells
 from catalog.energy import SCOPE_OF_SOURCE
 from catalog.errors import BadRunFileError, Problem
-from catalog.records import COMPONENTS, KEY, Candidate, Device, Measurement, RunFile, Workload
+from catalog.physics import row_problems
+from catalog.records import COMPONENTS, Candidate, Device, Measurement, RunFile, Workload
 
 DESCRIBED: dict[str, type[msgspec.Struct]] = {
     "device": Device,
@@ -31,18 +31,6 @@ DESCRIBED: dict[str, type[msgspec.Struct]] = {
 }
 """What a run file may describe beside its rows: prefix of the columns -> record."""
 
-POWER_FACTOR = 2.5
-"""Mean power over nominal power above which a row is refused; turbo CPUs drew 2.7 x their
-base TDP but stay below 2.5 x once the stated maximum counts."""
-LEAST_SHARE = 0.002
-"""Mean power over nominal power below which a measured row is refused; idle chips draw 5 % and
-more, a throttled laptop CPU 1 %."""
-HOST_POWER_W = 1500.0
-"""Watts allowed for everything around the devices of one node."""
-UNKNOWN_CHIP_W = 1000.0
-"""Nominal power taken for a chip whose TDP nobody stated, in this check only."""
-UNSTATED_DEVICES = 8
-"""Devices a published total may cover where the source prints no count."""
 MAX_TEXT = 2000
 """Characters in one cell; citations are the longest."""
 MAX_NUMBER = 1e18
@@ -63,13 +51,6 @@ _POSITIVE = {"n_items", "runtime_s", "latency_p50_ms", "latency_p95_ms", "total_
 _POSITIVE |= {"total_j", "total_high_j", "idle_w", "idle_resident_w", "power_limit_w"}
 _POSITIVE |= {"tokens_mean", "n_parameters", "flops_per_item", "peak_memory_mb"}
 _POSITIVE |= {f"{name}_j" for name in COMPONENTS}
-
-_DEFAULTS = {
-    field.name: field.default
-    for field in msgspec.structs.fields(Measurement)
-    if field.name in KEY and isinstance(field.default, str)
-}
-"""What an empty cell of the key stands for."""
 
 
 def _inner(kind: Any) -> tuple[Any, bool]:
@@ -132,131 +113,6 @@ def _column(field: msgspec.structs.FieldInfo) -> pa.Column:
     return pa.Column("str", checks, nullable=optional, required=False)
 
 
-def _numeric(frame: pd.DataFrame, name: str) -> pd.Series[Any]:
-    """A column as floats, all missing where the file has none."""
-    if name not in frame:
-        return pd.Series(np.nan, index=frame.index)
-    return frame[name].astype(float)
-
-
-def _there(frame: pd.DataFrame, name: str) -> pd.Series[bool]:
-    """Which rows have a value in a column."""
-    return frame[name].notna() if name in frame else pd.Series(False, index=frame.index)
-
-
-def _energy_problems(frame: pd.DataFrame) -> list[tuple[pd.Series[bool], str, str]]:
-    """Faults of energies and their labels: (rows at fault, column, message)."""
-    faults = [
-        (
-            _there(frame, f"{name}_j") != _there(frame, f"{name}_label"),
-            f"{name}_label",
-            f"{name}_j and {name}_label come together",
-        )
-        for name in COMPONENTS
-    ]
-    totals = _there(frame, "total_j") | _there(frame, "total_high_j")
-    for name in ("total_label", "total_scope"):
-        message = f"a total (total_j or total_high_j) and {name} come together"
-        faults.append((totals != _there(frame, name), name, message))
-    value, low = _numeric(frame, "total_j"), _numeric(frame, "total_low_j")
-    high = _numeric(frame, "total_high_j")
-    disorder = (low > value) | (value > high) | (low > high)
-    faults.append((disorder, "total_j", "total_low_j <= total_j <= total_high_j must hold"))
-    return faults
-
-
-def _power_problems(
-    frame: pd.DataFrame, devices: Mapping[str, Device]
-) -> list[tuple[pd.Series[bool], str, str]]:
-    """Rows whose mean power the device could not have drawn."""
-    known = [devices.get(name) for name in frame["device"]]
-    nominal = pd.Series(
-        [
-            max(chip.tdp_w or 0, chip.power_max_w or 0) or UNKNOWN_CHIP_W if chip else np.nan
-            for chip in known
-        ],
-        index=frame.index,
-    )
-    stated = pd.Series(
-        [(chip.power_max_w or chip.tdp_w or np.nan) if chip else np.nan for chip in known],
-        index=frame.index,
-    )
-    on_cpu = pd.Series([chip is not None and chip.kind == "cpu" for chip in known], frame.index)
-    runtime = _numeric(frame, "runtime_s")
-    count = _numeric(frame, "n_devices").fillna(1)
-    chips = POWER_FACTOR * nominal * count
-    host = HOST_POWER_W * _numeric(frame, "n_nodes").fillna(1)
-    unstated = POWER_FACTOR * nominal * _numeric(frame, "n_devices").fillna(UNSTATED_DEVICES)
-    scopes = frame["total_scope"] if "total_scope" in frame else pd.Series(None, frame.index)
-    total = unstated + host.where(~scopes.isin(DEVICE_SCOPES), 0)
-    limits = {
-        "gpu_j": chips,
-        "npu_j": chips,
-        "board_j": chips,
-        "cpu_j": chips.where(on_cpu, host),
-        "dram_j": host,
-        "wall_j": chips + host,
-        "total_j": total,
-        "total_low_j": total,
-    }
-    return [
-        *(
-            _too_much(_numeric(frame, column) / runtime, limits[column], column)
-            for column in limits
-        ),
-        *_too_little(frame, runtime, stated * count, on_cpu),
-    ]
-
-
-DEVICE_SCOPES = [word for word, scope in SCOPE_OF_SOURCE.items() if scope == "device"]
-
-
-def _too_much(
-    watts: pd.Series[Any], limit: pd.Series[Any], column: str
-) -> tuple[pd.Series[bool], str, str]:
-    """Rows whose mean power is above a limit."""
-    wrong = watts > limit
-    worst = (
-        f"e.g. {watts[wrong].iloc[0]:,.4g} W of at most {limit[wrong].iloc[0]:,.4g} W"
-        if (wrong.any())
-        else ""
-    )
-    return (
-        wrong,
-        column,
-        f"mean power (joules / runtime_s) is above what the device and host can draw, {worst} "
-        f"({POWER_FACTOR:g} x maximum power x n_devices; a host may add {HOST_POWER_W:g} W)",
-    )
-
-
-def _too_little(
-    frame: pd.DataFrame, runtime: pd.Series[Any], nominal: pd.Series[Any], on_cpu: pd.Series[Any]
-) -> list[tuple[pd.Series[bool], str, str]]:
-    """Measured device energies below what the chip draws doing nothing."""
-    found = []
-    for name in ("gpu", "npu", "board", "cpu"):
-        column = f"{name}_j"
-        if column not in frame or f"{name}_label" not in frame:
-            continue
-        own = on_cpu if name == "cpu" else pd.Series(True, index=frame.index)
-        low = _numeric(frame, column) / runtime < LEAST_SHARE * nominal
-        wrong = low & own & (frame[f"{name}_label"] == "measured")
-        message = (
-            f"mean power (joules / runtime_s) is below {LEAST_SHARE:.1%} of the device's maximum; "
-            "are these joules, and of the whole window?"
-        )
-        found.append((wrong, column, message))
-    return found
-
-
-def _accuracy_problems(frame: pd.DataFrame) -> list[tuple[pd.Series[bool], str, str]]:
-    """Accuracies that belong to no inference row."""
-    if "phase" not in frame:  # the default phase is inference
-        return []
-    wrong = _there(frame, "accuracy") & frame["phase"].notna() & (frame["phase"] != "inference")
-    return [(wrong, "accuracy", "only rows with phase=inference carry an accuracy")]
-
-
 def _table(devices: Mapping[str, Device]) -> pa.DataFrameSchema:
     """The schema of the measurement columns; physics as checks over whole rows."""
     columns = {field.name: _column(field) for field in msgspec.structs.fields(Measurement)}
@@ -270,57 +126,6 @@ def _table(devices: Mapping[str, Device]) -> pa.DataFrameSchema:
     return pa.DataFrameSchema(
         columns, checks=pa.Check(physics, name="physics"), strict=True, coerce=True
     )
-
-
-def _order_problems(frame: pd.DataFrame) -> list[tuple[pd.Series[bool], str, str]]:
-    """Pairs of numbers that stand the wrong way round."""
-    pairs = (("n_active_devices", "n_devices"), ("latency_p50_ms", "latency_p95_ms"))
-    return [
-        (_numeric(frame, low) > _numeric(frame, high), low, f"must not be above {high}")
-        for low, high in pairs
-    ]
-
-
-def _is_date(text: object) -> bool:
-    """Whether a text is an ISO 8601 date or time."""
-    try:
-        datetime.fromisoformat(str(text))
-    except ValueError:
-        return False
-    return True
-
-
-def _text_problems(frame: pd.DataFrame) -> list[tuple[pd.Series[bool], str, str]]:
-    """Dates that are none, and texts a spreadsheet would run as a formula."""
-    found = []
-    if "measured_at" in frame:
-        dates = frame["measured_at"]
-        wrong = dates.notna() & ~dates.map(_is_date, na_action="ignore").eq(True)
-        found.append((wrong, "measured_at", "must be an ISO 8601 date or time"))
-    for name in frame.select_dtypes(include=["str", "object"]).columns:
-        starts = frame[name].astype("str").str.match(r"[=+\-@\t\r]", na=False) & frame[name].notna()
-        found.append((starts, str(name), "must not begin with = + - @ or a control character"))
-    return found
-
-
-def row_problems(frame: pd.DataFrame, devices: Mapping[str, Device]) -> list[tuple[int, str, str]]:
-    """Cross-column faults of well-typed rows as (index, column, message)."""
-    rules: list[Callable[[], list[tuple[pd.Series[bool], str, str]]]] = [
-        lambda: _energy_problems(frame),
-        lambda: _power_problems(frame, devices),
-        lambda: _accuracy_problems(frame),
-        lambda: _order_problems(frame),
-        lambda: _text_problems(frame),
-    ]
-    found = []
-    for rule in rules:
-        for wrong, column, message in rule():
-            found += [(int(index), column, message) for index in frame.index[wrong.fillna(False)]]
-    key = [name for name in KEY if name in frame]
-    twice = frame[key].fillna(_DEFAULTS).duplicated(keep=False)
-    message = f"duplicate key: another row has the same {', '.join(key)}"
-    found += [(int(index), "run_id", message) for index in frame.index[twice]]
-    return sorted(found)
 
 
 def _odd(value: Any) -> str | None:
