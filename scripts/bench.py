@@ -36,7 +36,7 @@ from calibration.meters import (
     RaplMeter,
     meter_for,
 )
-from calibration.nvml import library
+from calibration.nvml import bindings
 from calibration.rapl import POWERCAP
 from calibration.reading import Meter
 from catalog.records import Device
@@ -105,7 +105,7 @@ def _powercap() -> Path:
 
 def _meters() -> dict[str, Meter]:
     """What is compared, by the words of its line."""
-    root, gpu = _powercap(), NvmlMeter(library())
+    root, gpu = _powercap(), NvmlMeter(bindings())
     device = Device(name="this machine", kind="gpu" if gpu.counts else "cpu")
     counters = HostMeter([gpu, RaplMeter(root)], None, frozenset({"gpu", "cpu", "dram"}))
     chosen = meter_for(device)
