@@ -14,10 +14,11 @@ from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 from litestar.types import Message, Scope
 
 from api.errors import to_problem
-from api.pages import pages, templates
+from api.pages import pages
 from api.routes import api
 from api.served import Served
 from api.settings import Settings
+from api.templating import templates
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (

@@ -11,19 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from litestar import MediaType, Request, Response, Router, get
+from litestar import Request, Response, Router, get
 from litestar.datastructures import CacheControlHeader, MultiDict
 from litestar.di import NamedDependency
-from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.response import Template
 from litestar.static_files import create_static_files_router
-from litestar.template import TemplateConfig
 
 from advisor import policy
 from advisor.records import BadQuestionError, Query
-from api import view
 from api.served import Served
+from api.templating import page
 from catalog.errors import CatalogUnreadableError, UnknownNameError
 from catalog.snapshot import Snapshot
 
@@ -31,19 +28,6 @@ FIRST_QUESTION = {"task": "sentiment", "min_acc": "0.85"}
 """What the page answers before anybody asked."""
 PLOTLY = f"plotly-{version('plotly')}.min.js"
 _YEAR_S = 365 * 24 * 3600
-
-
-def templates() -> TemplateConfig[JinjaTemplateEngine]:
-    """Templates that escape everything and know the words of `api.view`."""
-    environment = Environment(
-        loader=PackageLoader("api"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals |= {"view": view, "plotly": PLOTLY, "plotly_sheets": _plotly_sheets()}
-    return TemplateConfig(instance=JinjaTemplateEngine.from_environment(environment))
 
 
 def filled(given: MultiDict[Any]) -> dict[str, str]:
@@ -84,6 +68,7 @@ def home(request: Request[Any, Any, Any], served: NamedDependency[Served]) -> Te
     """The question as a sentence and, below it, the answer."""
     fields = filled(request.query_params)
     context: dict[str, Any] = {"fields": FIRST_QUESTION | fields, "answer": None, "trouble": None}
+    context |= {"plotly": PLOTLY, "plotly_sheets": _plotly_sheets()}
     status = 200
     try:
         now = served.now
@@ -96,7 +81,7 @@ def home(request: Request[Any, Any, Any], served: NamedDependency[Served]) -> Te
     except CatalogUnreadableError as error:
         context["trouble"], status = error, 503
         context["choices"] = {"tasks": {"sentiment": ()}, "devices": {}}
-    return Template("home.html", context=context, status_code=status, media_type=MediaType.HTML)
+    return page("home.html", served, "/", status=status, **context)
 
 
 @functools.cache

@@ -1,0 +1,60 @@
+"""How a page is made: the templates, the words they know and what every page carries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from litestar import MediaType
+from litestar.plugins.jinja import JinjaTemplateEngine
+from litestar.response import Template
+from litestar.template import TemplateConfig
+
+from api import view
+from api.served import Served
+from catalog.errors import CatalogUnreadableError
+
+PLACES = {"/": "Advisor", "/catalog": "Catalog", "/report": "Plan", "/estimator": "Estimator"}
+"""Path -> name of what the header leads to."""
+
+
+def templates() -> TemplateConfig[JinjaTemplateEngine]:
+    """Templates that escape everything and know the words of `api.view`."""
+    environment = Environment(
+        loader=PackageLoader("api"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals |= {"view": view, "places": PLACES}
+    return TemplateConfig(instance=JinjaTemplateEngine.from_environment(environment))
+
+
+def pinned(served: Served) -> dict[str, str] | None:
+    """Versions in the footer of every page; ``None`` while nothing is loaded."""
+    try:
+        now = served.now
+    except CatalogUnreadableError:
+        return None
+    return {"digest": now.snapshot.digest, "estimator": now.estimator.version}
+
+
+def page(
+    name: str, served: Served, place: str | None, *, status: int = 200, **context: Any
+) -> Template:
+    """A page that extends ``base.html``.
+
+    Args:
+        name: File name of the template.
+        served: What answers; its versions stand in the footer.
+        place: Which of `PLACES` the page belongs to, by path.
+        status: Of the response.
+        **context: What the template shows.
+    """
+    return Template(
+        name,
+        context={"place": place, "pinned": pinned(served), **context},
+        status_code=status,
+        media_type=MediaType.HTML,
+    )
