@@ -265,7 +265,12 @@ def calibrate(
     strict: Annotated[bool, typer.Option(help="Exit 5 without a readable counter.")] = False,
     data: Data = None,
     models: Models = None,
-    as_json: Json = False,
+    log: Annotated[
+        Path | None, typer.Option(help="Log file; default: a new one beside the catalog.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="JSON lines, one for each step, the summary last.")
+    ] = False,
 ) -> None:
     """Measures this machine and appends to the catalog; a second run does what is missing."""
     from api import machine
@@ -285,4 +290,4 @@ def calibrate(
     )
     if plan:
         return machine.say_plan(made, as_json=as_json)
-    raise typer.Exit(machine.calibrate(made, opened_store(), as_json=as_json))
+    raise typer.Exit(machine.calibrate(made, opened_store(), log=log, as_json=as_json))

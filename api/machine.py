@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from api import terminal, view
+from api import calibrated, planned, terminal
+from api.course import Course, Kind, Step
+from api.progress import JsonLines, Listener, LiveTable, LogFile, PlainLines
 from calibration import suite
 from catalog.records import Device
 from catalog.snapshot import Snapshot
@@ -60,64 +63,115 @@ def say_plan(plan: suite.Plan, *, as_json: bool) -> None:
             "trials": plan.trials,
         }
         terminal.say_json(msgspec.to_builtins(body))
-        return
-    terminal.table(
-        f"{len(plan.pending)} of {len(plan.trials)} trials, about {plan.estimated_s / 60:.0f} min",
-        ("candidate", "workload", "device", "phase", "scenario", "batch", "about"),
-        (
-            (
-                trial.candidate,
-                trial.workload,
-                trial.device,
-                trial.phase,
-                trial.scenario,
-                view.count(trial.batch_size),
-                "present" if trial.present else f"{trial.estimated_s:.0f} s",
-            )
-            for trial in plan.trials
-        ),
+    else:
+        steps = [_step(trial, "present" if trial.present else "waiting") for trial in plan.trials]
+        planned.say(steps, plan.profile.name)
+
+
+def _step(trial: suite.Trial, kind: Kind, **more: Any) -> Step:
+    """A trial as a step of the course."""
+    return Step(
+        kind=kind,
+        candidate=trial.candidate,
+        workload=trial.workload,
+        device=trial.device,
+        phase=trial.phase,
+        scenario=trial.scenario,
+        precision=trial.precision,
+        batch_size=trial.batch_size,
+        variant=trial.repeat_group,
+        estimated_s=trial.estimated_s,
+        **more,
     )
 
 
-def _measure(plan: suite.Plan, store: Store) -> suite.Summary:
-    """Runs a plan under a progress bar on stderr."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as bar:
-        task = bar.add_task("calibrating", total=len(plan.trials))
-
-        def show(event: suite.Event) -> None:
-            trial = event.trial
-            name = escape(f"{trial.candidate} on {trial.workload}, {trial.phase}")
-            bar.update(task, completed=event.done, description=name)
-            if event.kind == "finished" and not bar.console.is_terminal:
-                bar.console.print(f"{event.done}/{event.total} {name} {escape(trial.scenario)}")
-            if event.kind in ("skipped", "failed"):
-                bar.console.print(f"[yellow]{event.kind}[/] {name}: {escape(event.reason or '?')}")
-
-        return suite.calibrate(plan, store, on_event=show)
+def _shown(plan: suite.Plan, course: Course, as_json: bool) -> Listener:
+    """What the person or the program that asked is shown."""
+    console = Console(stderr=True)
+    if as_json:
+        return JsonLines()
+    if console.is_terminal:
+        return LiveTable(console, course, f"calibrating, {plan.profile.name} profile")
+    return PlainLines(console)
 
 
-def calibrate(plan: suite.Plan, store: Store, *, as_json: bool) -> int:
-    """Measures what a plan lacks, tells what came of it and returns the exit code."""
+def _log(file: Path, plan: suite.Plan) -> LogFile:
+    """The log file with its heading; ends the command where it cannot be written."""
     try:
-        summary = _measure(plan, store)
+        log = LogFile(file)
+    except OSError as error:
+        terminal.fail(f"the log {file} cannot be written: {error.strerror}", terminal.USAGE)
+    log.write(
+        f"profile {plan.profile.name}, {len(plan.pending)} of {len(plan.trials)} trials to "
+        f"measure, seed {plan.seed}, on {', '.join(plan.devices)}"
+    )
+    return log
+
+
+def _measure(
+    plan: suite.Plan, store: Store, course: Course, listeners: Sequence[Listener]
+) -> suite.Summary:
+    """Runs a plan; every listener hears each step after the course has counted it."""
+
+    def hear(event: suite.Event) -> None:
+        now_s = time.monotonic()
+        told = {name: getattr(event, name) for name in _TOLD}
+        step = _step(event.trial, event.kind, **told)
+        course.take(step, now_s)
+        step = msgspec.structs.replace(step, left_s=round(course.left_s(now_s), 1))
+        for listener in listeners:
+            listener.take(step)
+
+    with ExitStack() as stack:
+        for listener in listeners:
+            stack.enter_context(listener)
+        return suite.calibrate(plan, store, on_event=hear)
+
+
+_TOLD = (
+    *("done", "total", "reason"),
+    *("accuracy", "joules_per_1000", "label", "seconds_per_1000"),
+)
+
+
+def calibrate(plan: suite.Plan, store: Store, *, log: Path | None, as_json: bool) -> int:
+    """Measures what a plan lacks, tells what came of it and returns the exit code.
+
+    Args:
+        plan: What to measure.
+        store: Where rows go.
+        log: File the course is appended to; default: a new one beside the catalog.
+        as_json: JSON lines on stdout, one for each step, the summary last.
+    """
+    file = log or calibrated.new_log(store)
+    book, course = _log(file, plan), Course([_step(trial, "waiting") for trial in plan.trials])
+    try:
+        summary = _measure(plan, store, course, [book, _shown(plan, course, as_json)])
     except suite.BusyError as error:
         terminal.fail(str(error), terminal.NOT_MEASURABLE)
     except KeyboardInterrupt:
-        terminal.fail("interrupted; finished trials are kept, run it again to go on", 130)
+        terminal.fail("interrupted before anything was measured", terminal.INTERRUPTED)
+    ended = _ended(plan, summary, file)
+    book.write(calibrated.sentence(ended))
     if as_json:
-        body = msgspec.structs.asdict(summary)
-        body["reasons"] = [
-            {"candidate": candidate, "workload": workload, "reason": reason}
-            for (candidate, workload), reason in summary.reasons.items()
-        ]
-        terminal.say_json(body)
+        terminal.say_json(ended)
     else:
-        Console().print(
-            f"{summary.run_id}: {summary.done} measured, {summary.present} present, "
-            f"{summary.skipped} skipped, {summary.failed} failed"
-        )
+        calibrated.say(ended)
+    if summary.interrupted:
+        return terminal.INTERRUPTED
     return terminal.SKIPPED if summary.skipped or summary.failed else 0
+
+
+def _ended(plan: suite.Plan, summary: suite.Summary, log: Path) -> calibrated.Ended:
+    """A summary with the fronts of what was measured, the plot drawn beside the log."""
+    lost = tuple(
+        calibrated.Lost(candidate=candidate, workload=workload, reason=reason)
+        for (candidate, workload), reason in summary.reasons.items()
+    )
+    found = calibrated.found(list(plan.texts), list(plan.devices), list(plan.candidates))
+    counts = msgspec.structs.asdict(summary) | {"reasons": lost}
+    plot = calibrated.draw(found, summary.run_id, log.parent)
+    return calibrated.Ended(**counts, results=found, log=str(log), plot=plot)
 
 
 def counter_readable() -> bool:

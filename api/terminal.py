@@ -25,6 +25,8 @@ from catalog.errors import (
 
 USAGE, NOTHING_QUALIFIES, BAD_DATA, NOT_MEASURABLE, SKIPPED = 2, 3, 4, 5, 6
 """Exit codes; 0 is done."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it: 128 and the number of SIGINT."""
 SHOWN = 15
 """Rows of a list shown to people; ``--json`` has all of them."""
 

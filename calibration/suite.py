@@ -24,7 +24,7 @@ from calibration.tables import WorkloadError
 from calibration.trials import Run, rows
 from calibration.usage import other_load
 from catalog.energy import energy
-from catalog.records import Label, Measurement, RunFile
+from catalog.records import SETUP, Label, Measurement, RunFile
 from catalog.store import Store
 
 __all__ = [
@@ -56,7 +56,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
         done: Trials settled so far, this one included unless it just started; of `total`.
         reason: Why it was skipped or failed; never quotes a text.
         joules_per_1000: Gross joules per 1,000 texts of everything the meter covers, where
-            it covers the device; `label` says how they were obtained.
+            it covers the device; `label` says how they were obtained. Figures of a present
+            trial are those of its stored row.
     """
 
     kind: Outcome
@@ -78,6 +79,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         present: Were in the catalog before.
         skipped: Could not run here; `failed`: broke while running. `reasons` tells why, by
             (candidate, workload).
+        interrupted: Whether Ctrl-C ended it early; the rows counted are stored.
     """
 
     run_id: str
@@ -86,6 +88,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     skipped: int
     failed: int
     reasons: dict[tuple[str, str], str]
+    interrupted: bool = False
 
 
 class _Progress:
@@ -171,10 +174,35 @@ def _measure_pair(run: Run, trials: list[Trial], store: Store, progress: _Progre
     return None
 
 
+def _tell_present(plan: Plan, store: Store, progress: _Progress) -> None:
+    """Tells what is in the catalog already, with the figures of the newest row."""
+    rows = {
+        tuple(getattr(row, name) for name in SETUP): row
+        for row in sorted(store.measurements(), key=lambda row: row.measured_at or "")
+    }
+    for trial in plan.trials:
+        if trial.present:
+            key = trial.key()
+            row = rows.get(tuple(key.get(name) for name in SETUP))
+            progress.tell("present", trial, **(_figures(plan, row) if row else {}))
+
+
+def _measure_all(run: Run, store: Store, progress: _Progress) -> bool:
+    """Tells what is there and measures the rest; false where Ctrl-C ended it."""
+    try:
+        _tell_present(run.plan, store, progress)
+        for _, _, trials in run.plan.pairs():
+            _measure_pair(run, trials, store, progress)
+    except KeyboardInterrupt:
+        return False
+    return True
+
+
 def calibrate(plan: Plan, store: Store, *, on_event: Callable[[Event], None] = _ignore) -> Summary:
     """Measures every pending trial of a plan and stores each row as soon as it is there.
 
     A kill loses at most the trial in hand; a new plan from the same catalog takes up the rest.
+    Ctrl-C ends it after what is stored; the summary says so.
 
     Raises:
         BusyError: Another calibration measures on this machine.
@@ -184,11 +212,7 @@ def calibrate(plan: Plan, store: Store, *, on_event: Callable[[Event], None] = _
     with measuring():
         store.migrate()
         run = _new_run(plan)
-        for trial in plan.trials:
-            if trial.present:
-                progress.tell("present", trial)
-        for _, _, trials in plan.pairs():
-            _measure_pair(run, trials, store, progress)
+        interrupted = not _measure_all(run, store, progress)
     counts = progress.counts
     return Summary(
         run_id=run.run_id,
@@ -197,4 +221,5 @@ def calibrate(plan: Plan, store: Store, *, on_event: Callable[[Event], None] = _
         skipped=counts["skipped"],
         failed=counts["failed"],
         reasons=progress.reasons,
+        interrupted=interrupted,
     )
