@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from api import terminal, view
 from api.opened import opened_snapshot, opened_store
+
+if TYPE_CHECKING:
+    from catalog.records import Measurement
+    from catalog.snapshot import Snapshot
 
 catalog = typer.Typer(no_args_is_help=True, help="What was measured.")
 
@@ -48,17 +52,24 @@ def import_file(
 
 @catalog.command("export")
 def export_file(
-    file: Annotated[Path, typer.Argument(help="Where to, .csv or .parquet.")],
+    file: Annotated[Path, typer.Argument(help="Where to: .csv, .parquet or .boamps.json.")],
+    form: Annotated[
+        Literal["csv", "parquet", "boamps"] | None,
+        typer.Option("--format", help="By the name's ending unless given."),
+    ] = None,
     task: Task = None,
     device: Name = None,
     source: Name = None,
     own: Annotated[bool, typer.Option(help="Leave the bundled figures out.")] = False,
 ) -> None:
-    """Writes rows as a run file that another catalog can read."""
+    """Writes rows as a run file that another catalog can read, or as BoAmps reports."""
     from api import listing, writing
     from catalog import runfile
 
-    form, snapshot = runfile.format_of(file.name), opened_snapshot()
+    if form is None:
+        boamps = file.name.lower().endswith(".boamps.json")
+        form = "boamps" if boamps else runfile.format_of(file.name)
+    snapshot = opened_snapshot()
     asked = listing.Filter(task=task, device=device, source=source)
     wanted = listing.measurement_filter(snapshot, asked)
     rows = [
@@ -68,8 +79,34 @@ def export_file(
     ]
     if not rows:
         terminal.fail("no row matches, nothing written", terminal.NOTHING_QUALIFIES)
+    if form == "boamps":
+        return _write_boamps(file, rows, snapshot)
     file.write_bytes(writing.as_file(rows, snapshot, form))
     typer.echo(f"{len(rows)} row(s) written to {file}")
+    return None
+
+
+def _write_boamps(file: Path, rows: list[Measurement], snapshot: Snapshot) -> None:
+    """Writes a JSON list of reports, or one file each where the name is that of a folder."""
+    import msgspec
+
+    from api import boamps
+
+    made = boamps.export(rows, snapshot)
+    named = ", ".join(f"{count} {why}" for why, count in made.left_out.items())
+    lost = f"; left out: {named}" if named else ""
+    if not made.reports:
+        terminal.fail(f"no row makes a report, nothing written{lost}", terminal.NOTHING_QUALIFIES)
+    if file.is_dir() or not file.suffix:
+        file.mkdir(parents=True, exist_ok=True)
+        parts: dict[Path, Any] = {
+            file / f"{one['header']['reportId']}.json": one for one in made.reports
+        }
+    else:
+        parts = {file: made.reports}
+    for path, content in parts.items():
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
+    typer.echo(f"{len(made.reports)} BoAmps report(s) written to {file}{lost}")
 
 
 @catalog.command("list")
