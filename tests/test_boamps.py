@@ -1,6 +1,6 @@
 """Tests of `api.boamps`: reports hold what BoAmps requires and say only what is known.
 
-Fields, requirements and enumerations are restated from the BoAmps schemas, version 1.1.0 (CC BY 4.0),
+Fields, requirements and enumerations are restated from the schemas of BoAmps 1.1.0 (CC BY 4.0):
 github.com/Boavizta/BoAmps, model/report_schema.json, algorithm_schema.json, dataset_schema.json,
 measure_schema.json and hardware_schema.json.
 """
