@@ -1,125 +1,158 @@
-"""The constraints of a question: whether an option qualifies, and by what it misses.
+"""The constraints of a question, other than the floor: by how much each offer of a pool misses.
 
-An unknown value never passes a limit.
+A gap is 0 where a constraint is met, the relative excess where it is not, and infinite where no
+number measures it: an unknown value never passes a limit.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 
 import msgspec
+import numpy as np
 
-from advisor.intervals import wilson_lower
-from advisor.records import Missing, Option, Query, Reason
+from advisor.features import Array
+from advisor.intervals import wilson_lower_bounds
+from advisor.pools import Pool
+from advisor.records import Missing, Reason
 from advisor.setups import precision_bits
 from advisor.wording import figure
-from catalog.records import Device
-from catalog.snapshot import Snapshot
-
-
-class Verdict(msgspec.Struct, frozen=True):
-    """Why an option does not qualify: the reason, a sentence, and by how much it misses."""
-
-    reason: Reason
-    detail: str
-    missing: Missing
-    gap: float
-
-
-def judge(option: Option, snapshot: Snapshot, query: Query) -> Verdict | None:
-    """The first constraint an option misses, or ``None`` if it qualifies."""
-    for constraint in (_fits, _accuracy, _latency, _memory, _licence):
-        verdict = constraint(option, snapshot, query)
-        if verdict is not None:
-            return verdict
-    return None
-
 
 _FAR = 1e6
-"""Gap of a constraint that no number measures: it comes after every one that has a number."""
+"""Gap of a constraint that no number measures but that another candidate meets."""
 SPARSE = ("bag-of-words", "tf-idf")
 """Families whose features are sparse counts; no GPU library runs them."""
 
 
-def ran_there(option: Option) -> bool:
-    """Whether a setup was run on the device it is offered for, and not brought to it."""
-    runtime = option.runtime_s_per_1000
-    timed = runtime is not None and runtime.basis == "measured"
-    return timed or option.energy_j_per_1000.basis == "measured"
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What a question asks for beside accuracy; ``None`` asks for nothing."""
+
+    confidence: float | None = None
+    max_latency_ms: float | None = None
+    max_memory_gb: float | None = None
+    licence: str | None = None
 
 
-def _fits(option: Option, snapshot: Snapshot, query: Query) -> Verdict | None:
-    """Whether a device the setup was never run on could run it: kind and memory."""
-    if ran_there(option):
-        return None
-    device = query.device if isinstance(query.device, Device) else snapshot.devices[option.device]
-    if option.family in SPARSE and device.kind != "cpu":
+class Verdict(msgspec.Struct, frozen=True):
+    """Why an offer does not qualify: the reason, a sentence, and what it misses."""
+
+    reason: Reason
+    detail: str
+    missing: Missing
+
+
+class Constraint(msgspec.Struct, frozen=True):
+    """One constraint over a pool.
+
+    Attributes:
+        gaps: One number for each offer, 0 where it is met.
+        verdict: Says why the offer at a place misses it.
+    """
+
+    gaps: Array
+    verdict: Callable[[int], Verdict]
+
+
+def constraints(pool: Pool, limits: Limits) -> Iterator[Constraint]:
+    """Those that bind in a pool, in the order in which their reasons are told."""
+    yield _fits(pool)
+    yield _known_accuracy(pool)
+    if limits.confidence is not None:
+        yield _interval(pool, limits.confidence)
+    if limits.max_latency_ms is not None:
+        reasons: tuple[Reason, Reason] = ("latency-unknown", "latency-too-high")
+        yield _at_most(pool.latency_ms, limits.max_latency_ms, "max_latency_ms", "ms", reasons)
+    if limits.max_memory_gb is not None:
+        reasons = ("memory-unknown", "memory-too-high")
+        yield _at_most(pool.memory_gb, limits.max_memory_gb, "max_memory_gb", "GB", reasons)
+    if limits.licence is not None:
+        yield _licence(pool, limits.licence)
+
+
+def floored(pool: Pool, limits: Limits) -> Array:
+    """What the accuracy floor holds for: the accuracies, or their lower confidence bounds."""
+    if limits.confidence is None:
+        return pool.accuracy
+    return wilson_lower_bounds(pool.accuracy, pool.n_test, limits.confidence)
+
+
+def _fits(pool: Pool) -> Constraint:
+    """Whether a device that a setup was never run on could run it: kind and memory."""
+    unfit = {
+        place: found
+        for place, ran in enumerate(pool.ran_there)
+        if not ran and (found := _unfit(pool, place)) is not None
+    }
+    gaps = np.zeros(len(pool.offers))
+    gaps[list(unfit)] = np.inf
+    return Constraint(gaps, unfit.__getitem__)
+
+
+def _unfit(pool: Pool, place: int) -> Verdict | None:
+    """Why the device of an offer cannot run it."""
+    offer = pool.offers[place]
+    device, row = offer.device, offer.row
+    if pool.family(place) in SPARSE and device.kind != "cpu":
         missing = Missing(constraint="device", asked=device.kind, has="cpu")
-        return Verdict("needs-cpu", f"runs on a CPU, not on a {device.kind}", missing, math.inf)
-    if option.n_parameters is None or device.memory_gb is None:
+        return Verdict("needs-cpu", f"runs on a CPU, not on a {device.kind}", missing)
+    size = pool.parameters(place)
+    if size is None or device.memory_gb is None:
         return None
-    needed = option.n_parameters * precision_bits(option.precision) / 8 / 1e9
-    if needed <= device.memory_gb * (option.n_devices or 1):
+    needed = size * precision_bits(row.precision) / 8 / 1e9
+    if needed <= device.memory_gb * (row.n_devices or 1):
         return None
     missing = Missing(constraint="device", asked=figure(device.memory_gb), has=figure(needed))
     detail = f"weights of {figure(needed)} GB do not fit into {figure(device.memory_gb)} GB"
-    return Verdict("does-not-fit", detail, missing, math.inf)
+    return Verdict("does-not-fit", detail, missing)
 
 
-def _accuracy(option: Option, _: Snapshot, query: Query) -> Verdict | None:
-    """The accuracy floor, by point value or by lower confidence bound."""
-    accuracy, floor = option.accuracy, query.min_acc
-    if accuracy is None:
-        missing = Missing(constraint="min_acc", asked=floor, has=None)
-        return Verdict("accuracy-unknown", "no accuracy known on this workload", missing, math.inf)
-    value, name = accuracy.value, "accuracy"
-    if query.confidence is not None:
-        if accuracy.n_test is None:
-            missing = Missing(constraint="confidence", asked=query.confidence, has=None)
-            detail = "the source states no test size, so there is no confidence bound"
-            return Verdict("accuracy-interval-absent", detail, missing, math.inf)
-        value = wilson_lower(accuracy.value, accuracy.n_test, query.confidence)
-        name = f"lower {query.confidence:.0%} bound of the accuracy"
-    if value >= floor:
-        return None
-    missing = Missing(constraint="min_acc", asked=floor, has=round(value, 6))
-    detail = f"{name} {value:.3f} < {floor:g}"
-    return Verdict("accuracy-too-low", detail, missing, 1 - value / floor)
+def _known_accuracy(pool: Pool) -> Constraint:
+    """An accuracy that nobody knows reaches no floor."""
+    missing = Missing(constraint="min_acc", asked="any", has=None)
+    detail = "no accuracy known on this workload"
+    return Constraint(
+        np.where(np.isnan(pool.accuracy), np.inf, 0.0),
+        lambda _: Verdict("accuracy-unknown", detail, missing),
+    )
+
+
+def _interval(pool: Pool, confidence: float) -> Constraint:
+    """A confidence bound needs the size of the test."""
+    missing = Missing(constraint="confidence", asked=confidence, has=None)
+    detail = "the source states no test size, so there is no confidence bound"
+    return Constraint(
+        np.where(np.isnan(pool.n_test), np.inf, 0.0),
+        lambda _: Verdict("accuracy-interval-absent", detail, missing),
+    )
 
 
 def _at_most(
-    value: float | None, most: float | None, name: str, unit: str, reasons: tuple[Reason, Reason]
-) -> Verdict | None:
-    """An upper limit; an unknown value does not pass it."""
-    if most is None or (value is not None and value <= most):
-        return None
-    missing = Missing(constraint=name, asked=most, has=value)
-    if value is None:
-        return Verdict(reasons[0], f"{name.removeprefix('max_')} is not known", missing, math.inf)
-    detail = f"{figure(value)} {unit} > {figure(most)} {unit}"
-    return Verdict(reasons[1], detail, missing, value / most - 1)
+    values: Array, most: float, name: str, unit: str, reasons: tuple[Reason, Reason]
+) -> Constraint:
+    """An upper limit."""
+
+    def verdict(place: int) -> Verdict:
+        value = float(values[place])
+        if math.isnan(value):
+            missing = Missing(constraint=name, asked=most, has=None)
+            return Verdict(reasons[0], f"{name.removeprefix('max_')} is not known", missing)
+        missing = Missing(constraint=name, asked=most, has=value)
+        return Verdict(reasons[1], f"{figure(value)} {unit} > {figure(most)} {unit}", missing)
+
+    excess = np.maximum(values / most - 1, 0.0)
+    return Constraint(np.where(np.isnan(values), np.inf, excess), verdict)
 
 
-def _latency(option: Option, _: Snapshot, query: Query) -> Verdict | None:
-    """The latency limit, on the 95th percentile of one call."""
-    reasons: tuple[Reason, Reason] = ("latency-unknown", "latency-too-high")
-    return _at_most(option.latency_p95_ms, query.max_latency_ms, "max_latency_ms", "ms", reasons)
+def _licence(pool: Pool, licence: str) -> Constraint:
+    """The candidate's licence, in any spelling of case."""
+    wanted = licence.casefold()
+    owned = [pool.licence(code) for code in range(len(pool.candidates))]
+    far = [0.0 if has is not None and has.casefold() == wanted else _FAR for has in owned]
 
+    def verdict(place: int) -> Verdict:
+        has = owned[pool.candidate[place]]
+        missing = Missing(constraint="licence", asked=licence, has=has)
+        return Verdict("licence-differs", f"licence {has or 'unknown'}", missing)
 
-def _memory(option: Option, _: Snapshot, query: Query) -> Verdict | None:
-    """The memory limit, on the peak of the process."""
-    has = None if option.peak_memory_mb is None else option.peak_memory_mb / 1000
-    reasons: tuple[Reason, Reason] = ("memory-unknown", "memory-too-high")
-    return _at_most(has, query.max_memory_gb, "max_memory_gb", "GB", reasons)
-
-
-def _licence(option: Option, snapshot: Snapshot, query: Query) -> Verdict | None:
-    """The candidate's licence."""
-    if query.licence is None:
-        return None
-    candidate = snapshot.candidates.get(option.candidate)
-    has = candidate.licence if candidate else None
-    if has is not None and has.casefold() == query.licence.casefold():
-        return None
-    missing = Missing(constraint="licence", asked=query.licence, has=has)
-    return Verdict("licence-differs", f"licence {has or 'unknown'}", missing, _FAR)
+    return Constraint(np.array([far[code] for code in pool.candidate], dtype=float), verdict)

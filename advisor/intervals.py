@@ -5,6 +5,10 @@ from __future__ import annotations
 import math
 from statistics import NormalDist
 
+import numpy as np
+
+from advisor.features import Array
+
 
 def wilson(share: float, n: int, confidence: float) -> tuple[float, float]:
     """Two-sided Wilson score interval of a share of `n` items.
@@ -21,6 +25,13 @@ def wilson(share: float, n: int, confidence: float) -> tuple[float, float]:
 def wilson_lower(share: float, n: int, confidence: float) -> float:
     """One-sided lower Wilson bound: the share is above it with the given confidence."""
     return _bounds(share, n, NormalDist().inv_cdf(confidence))[0]
+
+
+def wilson_lower_bounds(shares: Array, n: Array, confidence: float) -> Array:
+    """`wilson_lower` of many shares; NaN where a share or its `n` is."""
+    square = NormalDist().inv_cdf(confidence) ** 2 / n
+    half = np.sqrt(square * (shares * (1 - shares) + square / 4))
+    return np.asarray(np.maximum(0.0, (shares + square / 2 - half) / (1 + square)))
 
 
 def _bounds(share: float, n: int, z: float) -> tuple[float, float]:

@@ -7,21 +7,21 @@ bound ranks at its high end.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
-from advisor.constraints import judge, ran_there
+import msgspec
+
+from advisor.answers import Encoded, Place, Records, Writer, encode
+from advisor.constraints import Limits
 from advisor.estimator import Estimator
-from advisor.options import (
-    measured_or_estimated,
-    moved,
-    one_for_each_setup,
-    with_known_accuracy,
-)
-from advisor.reasons import COUNTS_AS, Judged, absent, nearest, rank, rejected
+from advisor.pools import COUNTS_AS, Asked, Pool, rows_of
+from advisor.ranking import Ranking
 from advisor.records import (
     BadQuestionError,
     Caution,
     Group,
+    Missing,
     Option,
     Query,
     Recommendation,
@@ -29,53 +29,32 @@ from advisor.records import (
 )
 from advisor.wording import CAUTIONS, figure
 from catalog.errors import UnknownNameError
-from catalog.records import Device, Measurement
+from catalog.records import Device
 from catalog.snapshot import Snapshot
+
+KEPT_POOLS = 2000
+"""Pools kept; the least recently asked go first."""
+KEPT_VIEWS = 4000
+"""Questions of one kind, whatever their floor, whose rankings are kept."""
+_RANGES: dict[str, tuple[float, float, str]] = {
+    "rate": (1e-6, 1e9, "a number above 0"),
+    "min_acc": (0, 1, "a number from 0 to 1"),
+    "confidence": (0.5, 0.9999, "a number from 0.5 to 0.9999"),
+    "batch_size": (1, 1e6, "a number from 1 to 1000000"),
+    "max_latency_ms": (1e-6, 1e9, "a number above 0"),
+    "max_memory_gb": (1e-6, 1e9, "a number above 0"),
+    "limit": (1, 1000, "a whole number from 1 to 1000"),
+}
 
 
 def recommend(snapshot: Snapshot, estimator: Estimator, query: Query) -> Recommendation:
-    """Answers a question from a snapshot.
+    """Answers one question; for many, keep an `Advisor`.
 
     Raises:
         UnknownNameError: Task, workload or device is not in the catalog.
         BadQuestionError: A value is out of its range, or a workload belongs to another task.
     """
-    check(query)
-    names = _workloads(snapshot, query)
-    device = snapshot.device(query.device) if isinstance(query.device, str) else query.device
-    judged = {name: _judged(snapshot, estimator, query, name, device) for name in names}
-    default = names[0]
-    used = default if query.workload is not None else _used(judged, names)
-    return _answer(snapshot, estimator, query, judged, default, used)
-
-
-def _used(judged: dict[str, Judged], names: Sequence[str]) -> str:
-    """The first workload where something qualifies, else the first with a known accuracy.
-
-    A device that ran the default workload answers for itself: setups that never ran on it are no
-    reason to leave that workload for another one.
-    """
-    default, *others = names
-    own = judged[default]
-    calibrated = any(ran_there(option) for option, _ in own.failing)
-
-    def qualifies(name: str) -> bool:
-        return any(ran_there(option) or not calibrated for option in judged[name].qualifying)
-
-    def knows_accuracy(name: str) -> bool:
-        return any(option.accuracy is not None for option, _ in judged[name].failing)
-
-    if own.qualifying:
-        return default
-    others = sorted(others, key=lambda name: -_reach(judged[name]))
-    fallback = next(filter(qualifies, others), None)
-    return fallback or next(filter(knows_accuracy, [default, *others]), default)
-
-
-def _reach(judged: Judged) -> float:
-    """The best accuracy known on a workload: an order of fallbacks that no floor changes."""
-    options = [*judged.qualifying, *(option for option, _ in judged.failing)]
-    return max((option.accuracy.value for option in options if option.accuracy), default=0.0)
+    return Advisor(snapshot, estimator).recommend(query)
 
 
 def check(query: Query) -> None:
@@ -86,16 +65,7 @@ def check(query: Query) -> None:
     """
     if query.rate is not None and query.scenario != "server":
         raise BadQuestionError("rate", query.rate, "allowed with scenario=server only")
-    ranges: dict[str, tuple[float, float, str]] = {
-        "rate": (1e-6, 1e9, "a number above 0"),
-        "min_acc": (0, 1, "a number from 0 to 1"),
-        "confidence": (0.5, 0.9999, "a number from 0.5 to 0.9999"),
-        "batch_size": (1, 1e6, "a number from 1 to 1000000"),
-        "max_latency_ms": (1e-6, 1e9, "a number above 0"),
-        "max_memory_gb": (1e-6, 1e9, "a number above 0"),
-        "limit": (1, 1000, "a whole number from 1 to 1000"),
-    }
-    for name, (low, high, allowed) in ranges.items():
+    for name, (low, high, allowed) in _RANGES.items():
         value = getattr(query, name)
         if value is not None and not low <= value <= high:
             raise BadQuestionError(name, value, f"allowed: {allowed}")
@@ -125,149 +95,200 @@ def _workloads(snapshot: Snapshot, query: Query) -> list[str]:
     return names
 
 
-def _judged(
-    snapshot: Snapshot, estimator: Estimator, query: Query, workload: str, device: Device | None
-) -> Judged:
-    """Builds and judges every option of a workload."""
-    found = snapshot.by_workload.get(workload, ())
-    rows = with_known_accuracy([row for row in found if row.phase == "inference"])
-    wanted = COUNTS_AS[query.scenario]
-    inside = [row for row in rows if row.scenario in wanted]
-    options = _options(snapshot, estimator, query, inside, device)
-    others = [row for row in rows if row.scenario not in wanted]
-    apart = _options(snapshot, estimator, query, others, device)
-    qualifying, failing = [], []
-    for option in options:
-        verdict = judge(option, snapshot, query)
-        if verdict is None:
-            qualifying.append(option)
-        else:
-            failing.append((option, verdict))
-    seen = {option.candidate for option in options}
-    return Judged(
-        qualifying=sorted(qualifying, key=rank),
-        failing=failing,
-        apart=sorted(
-            (option for option in apart if judge(option, snapshot, query) is None),
-            key=lambda option: (option.scenario, *rank(option)),
-        ),
-        absent=absent(snapshot, query, rows, seen),
-    )
+class Ranked(msgspec.Struct, frozen=True):
+    """The rankings of one workload: of the asked scenario, and of the others apart."""
+
+    workload: str
+    inside: Ranking
+    apart: tuple[Ranking, ...]
+
+    def lists(self) -> tuple[Ranking, ...]:
+        """All of them, as another workload lists them."""
+        return (self.inside, *self.apart)
 
 
-def _options(
-    snapshot: Snapshot,
-    estimator: Estimator,
-    query: Query,
-    rows: Sequence[Measurement],
-    device: Device | None,
-) -> list[Option]:
-    """Options of `rows`: where they were taken, or all brought to the asked device."""
-    if query.batch_size is not None:
-        rows = [row for row in rows if row.batch_size == query.batch_size]
-    if device is None:
-        return one_for_each_setup(measured_or_estimated(rows, snapshot, estimator, query))
-    there = [row for row in rows if row.device == device.name]
-    options = one_for_each_setup(measured_or_estimated(there, snapshot, estimator, query))
-    if query.basis == "measured":
-        return options
-    has = {option.candidate for option in options}
-    elsewhere = [row for row in rows if row.candidate not in has and row.device != device.name]
-    return options + moved(elsewhere, device, snapshot, estimator, query)
+class View(msgspec.Struct, frozen=True):
+    """What questions that differ in floor and limit alone have in common.
+
+    Attributes:
+        default: The preferred workload.
+        others: The other workloads of the task, in their own order.
+        by_reach: The same, the one with the best accuracy first: an order no floor changes.
+    """
+
+    default: Ranked
+    others: tuple[Ranked, ...]
+    by_reach: tuple[Ranked, ...]
+
+    def used(self, floor: float, *, named: bool) -> Ranked:
+        """The first workload where something qualifies, else the first with a known accuracy.
+
+        A device that ran the default workload answers for itself: setups that never ran on it
+        are no reason to leave that workload for another one.
+        """
+        own = self.default.inside
+        if named or own.best >= floor:
+            return self.default
+        calibrated = any(own.pool.ran_there)
+        for ranked in self.by_reach:
+            best = ranked.inside.best_there if calibrated else ranked.inside.best
+            if best >= floor:
+                return ranked
+        known = (r for r in (self.default, *self.by_reach) if r.inside.pool.reach >= 0)
+        return next(known, self.default)
+
+    def apart(self, used: Ranked, floor: float, most: int) -> list[Place]:
+        """The first `most` qualifying offers that cannot be compared with those of `used`."""
+        lists = [*used.apart]
+        for ranked in (self.default, *self.others):
+            if ranked is not used:
+                lists += ranked.lists()
+        found: list[Place] = []
+        for ranking in lists:
+            if len(found) >= most:
+                break
+            pool, left = ranking.pool, most - len(found)
+            found += [(pool, at) for at in ranking.qualifying(floor, left)]
+        return found
 
 
-def front(options: Sequence[Option]) -> list[Option]:
-    """Options that no other beats in both accuracy and energy, cheapest first."""
-    best, kept = -1.0, []
-    for option in sorted(options, key=rank):
-        accuracy = option.accuracy.value if option.accuracy else None
-        if accuracy is not None and accuracy > best:
-            kept.append(option)
-            best = accuracy
-    return kept
+class Advisor:
+    """Answers questions from one snapshot and one estimator; what it works out it keeps.
+
+    Safe to share between threads: two that work out the same at once come to the same.
+    """
+
+    def __init__(self, snapshot: Snapshot, estimator: Estimator) -> None:
+        self.snapshot, self.estimator = snapshot, estimator
+        self._rows = functools.cache(functools.partial(rows_of, snapshot))
+        self._pool = functools.lru_cache(KEPT_POOLS)(self._make_pool)
+        self._view = functools.lru_cache(KEPT_VIEWS)(self._make_view)
+
+    def recommend(self, query: Query) -> Recommendation:
+        """The answer as a record.
+
+        Raises:
+            UnknownNameError: Task, workload or device is not in the catalog.
+            BadQuestionError: A value is out of its range, or a workload belongs to another task.
+        """
+        return self._answer(query, Records())
+
+    def encode(self, query: Query) -> bytes:
+        """The answer as JSON; raises what `recommend` does."""
+        return encode(self._answer(query, Encoded()))
+
+    def _make_pool(self, asked: Asked) -> Pool:
+        """The offers of a group."""
+        return Pool(asked, self._rows(asked.workload), self.snapshot, self.estimator)
+
+    def _make_view(self, query: Query) -> View:
+        """Rankings of a question without floor and limit."""
+        names = _workloads(self.snapshot, query)
+        named = query.device
+        device = self.snapshot.device(named) if isinstance(named, str) else named
+        limits = Limits(
+            confidence=query.confidence,
+            max_latency_ms=query.max_latency_ms,
+            max_memory_gb=query.max_memory_gb,
+            licence=query.licence,
+        )
+        default, *others = [self._ranked(query, name, device, limits) for name in names]
+        by_reach = sorted(others, key=lambda ranked: -ranked.inside.pool.reach)
+        return View(default, tuple(others), tuple(by_reach))
+
+    def _ranked(self, query: Query, workload: str, device: Device | None, limits: Limits) -> Ranked:
+        """Rankings of one workload."""
+        asked = Asked(
+            workload=workload,
+            scenario=query.scenario,
+            scope=query.scope,
+            basis=query.basis,
+            batch_size=query.batch_size,
+            device=device,
+        )
+        apart = [
+            Ranking(self._pool(msgspec.structs.replace(asked, scenario=scenario)), limits)
+            for scenario in COUNTS_AS
+            if scenario != query.scenario
+        ]
+        return Ranked(workload, Ranking(self._pool(asked), limits), tuple(apart))
+
+    def _answer(self, query: Query, write: Writer) -> Recommendation:
+        """Finds what qualifies and writes it down."""
+        check(query)
+        floor, limit = query.min_acc, query.limit
+        view = self._view(msgspec.structs.replace(query, min_acc=0.0, limit=1))
+        used = view.used(floor, named=query.workload is not None)
+        here, pool = used.inside, used.inside.pool
+        apart = view.apart(used, floor, limit)
+        places = here.qualifying(floor, limit + 1)
+        winners = here.winners(floor)
+        entries = [*winners.outbid, *here.lost(floor)][:limit]
+        return Recommendation(
+            query=query,
+            group=Group(workload=used.workload, scenario=query.scenario, scope=query.scope),
+            chosen=write.option((pool, places[0])) if places else None,
+            alternatives=write.options((pool, at) for at in places[1:]),
+            front=write.options((pool, at) for at in here.front[:limit]),
+            other_groups=write.options(apart),
+            rejected=write.rejected(entries, floor),
+            nearest_miss=None if places else _nearest(query, here, apart, write),
+            warnings=_cautions(query, view, used, apart),
+            catalog_digest=self.snapshot.digest,
+            estimator_version=self.estimator.version,
+        )
 
 
-def _overlap(first: Option, second: Option) -> bool:
-    """Whether the energy intervals of two options overlap."""
-    a, b = first.energy_j_per_1000, second.energy_j_per_1000
-    if a.high is None or b.high is None:
-        return True
-    return (b.low or 0.0) <= a.high and (a.low or 0.0) <= b.high
-
-
-def _answer(
-    snapshot: Snapshot,
-    estimator: Estimator,
-    query: Query,
-    judged: dict[str, Judged],
-    default: str,
-    used: str,
-) -> Recommendation:
-    """Puts the judged options of the used workload into an answer."""
-    here = judged[used]
-    chosen, names = here.qualifying[0] if here.qualifying else None, list(judged)
-    apart = list(here.apart)
-    for name in names:
-        if name != used:
-            apart += [*judged[name].qualifying, *judged[name].apart]
-    reachable = [o for o, verdict in here.failing if verdict.reason == "accuracy-too-low"]
-    return Recommendation(
-        query=query,
-        group=Group(workload=used, scenario=query.scenario, scope=query.scope),
-        chosen=chosen,
-        alternatives=tuple(here.qualifying[1 : query.limit + 1]),
-        front=tuple(front([*here.qualifying, *reachable])[: query.limit]),
-        other_groups=tuple(apart[: query.limit]),
-        rejected=rejected(here, chosen, query.limit),
-        nearest_miss=None if chosen else nearest(here, apart, query),
-        warnings=_cautions(query, here.qualifying, default, used, apart),
-        catalog_digest=snapshot.digest,
-        estimator_version=estimator.version,
-    )
+def _nearest(query: Query, here: Ranking, apart: Sequence[Place], write: Writer) -> Option | None:
+    """The offer that misses by least, with what it misses; else the best one apart."""
+    found = here.nearest(query.min_acc)
+    if found is not None:
+        return write.option((here.pool, found[0]), found[1])
+    if not apart:
+        return None
+    row = apart[0][0].offers[apart[0][1]].row
+    missing = Missing(constraint="scenario", asked=query.scenario, has=row.scenario)
+    if row.scenario in COUNTS_AS[query.scenario]:
+        asked = query.workload or query.task
+        missing = Missing(constraint="workload", asked=asked, has=row.workload)
+    return write.option(apart[0], missing)
 
 
 def _cautions(
-    query: Query,
-    qualifying: Sequence[Option],
-    default: str,
-    used: str,
-    apart: Sequence[Option],
+    query: Query, view: View, used: Ranked, apart: Sequence[Place]
 ) -> tuple[Caution, ...]:
     """What a reader must know before trusting the answer, by code."""
     codes: dict[WarningCode, str] = {}
-    if used != default:
-        found = "the answer is about" if qualifying else "the nearest miss is on"
+    here, winners = used.inside, used.inside.winners(query.min_acc)
+    if used is not view.default:
+        found = "the answer is about" if winners.places else "the nearest miss is on"
         codes["accuracy-other-workload"] = (
-            f"nothing qualifies on {default}; {found} {used}, another data set of the same task: "
-            "check its accuracy on your own texts"
+            f"nothing qualifies on {view.default.workload}; {found} {used.workload}, another data "
+            "set of the same task: check its accuracy on your own texts"
         )
     if apart:
         codes["other-groups"] = f"{CAUTIONS['other-groups']}: {_least(apart[0])}"
-    if qualifying:
-        chosen = qualifying[0]
+    if winners.places:
+        chosen = here.pool.option(winners.places[0])
         codes |= {code: CAUTIONS[code] for code in chosen.warnings}
         low = chosen.accuracy.low if chosen.accuracy else None
         if query.confidence is None and low is not None and low < query.min_acc:
             codes["accuracy-uncertain"] = CAUTIONS["accuracy-uncertain"]
-        splits = {o.accuracy.split for o in qualifying if o.accuracy and o.accuracy.split}
-        if len(splits) > 1:
+        if sum(best >= query.min_acc for best in here.splits.values()) > 1:
             codes["splits-differ"] = CAUTIONS["splits-differ"]
-        tied = [
-            option.candidate
-            for option in qualifying[1:]
-            if option.candidate != chosen.candidate and _overlap(chosen, option)
-        ]
-        if tied:
-            named = ", ".join(dict.fromkeys(tied[:5]))
+        if winners.tied:
+            named = ", ".join(winners.tied[:5])
             codes["tie"] = f"the energy intervals of the chosen option and of {named} overlap"
     return tuple(Caution(code=code, message=text) for code, text in sorted(codes.items()))
 
 
-def _least(option: Option) -> str:
-    """An option of another group in words."""
-    energy, _, _ = rank(option)
-    accuracy = f" at accuracy {option.accuracy.value:.3f}" if option.accuracy else ""
+def _least(place: Place) -> str:
+    """An offer of another group in words."""
+    pool, at = place
+    offer = pool.offers[at]
+    row = offer.row
+    accuracy = "" if row.accuracy is None else f" at accuracy {row.accuracy:.3f}"
     return (
-        f"e.g. {option.candidate} on {option.workload}, measured as {option.scenario}, "
-        f"{figure(energy)} J per 1,000 texts{accuracy}"
+        f"e.g. {row.candidate} on {row.workload}, measured as {row.scenario}, "
+        f"{figure(offer.joules)} J per 1,000 texts{accuracy}"
     )

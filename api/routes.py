@@ -10,8 +10,7 @@ from litestar.di import NamedDependency, Provide
 from litestar.openapi.spec import Example
 from litestar.params import BodyKwarg, FromQuery, QueryParameter, RawBody
 
-from advisor import policy
-from advisor.records import Query, Recommendation
+from advisor.records import Query
 from api import listing, writing
 from api.estimating import EstimateAnswer, EstimateAsked, asked_device, estimate
 from api.listing import Filter, Page, Task
@@ -37,9 +36,9 @@ Cursor = Annotated[str | None, QueryParameter(description="the value of `next` i
     sync_to_thread=False,
     summary="The least-energy classifier that meets an accuracy floor",
 )
-def recommend(question: NamedDependency[Query], now: NamedDependency[Loaded]) -> Recommendation:
+def recommend(question: NamedDependency[Query], now: NamedDependency[Loaded]) -> Response[bytes]:
     """Among candidates that reach the floor, the one of least energy, and why others lost."""
-    return policy.recommend(now.snapshot, now.estimator, question)
+    return Response(now.advisor.encode(question), media_type="application/json")
 
 
 @get("/tasks", sync_to_thread=False)

@@ -12,6 +12,7 @@ import msgspec
 
 from advisor import estimator
 from advisor.estimator import Estimator
+from advisor.policy import Advisor
 from api.settings import Settings
 from catalog import snapshot
 from catalog.errors import CatalogUnreadableError
@@ -24,10 +25,16 @@ _log = logging.getLogger("joulewise")
 
 
 class Loaded(msgspec.Struct, frozen=True):
-    """A snapshot and the estimator that goes with it."""
+    """A snapshot, the estimator that goes with it, and who answers from them."""
 
     snapshot: Snapshot
     estimator: Estimator
+    advisor: Advisor
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, estimator: Estimator) -> Loaded:
+        """What is served from a snapshot and an estimator."""
+        return cls(snapshot, estimator, Advisor(snapshot, estimator))
 
 
 class Served:
@@ -94,9 +101,9 @@ class Served:
         if self._loaded is None:
             self.store.migrate()
             fitted = estimator.load(self.settings.estimator)
-            self._loaded = Loaded(snapshot.load(self.store), fitted)
+            self._loaded = Loaded.of(snapshot.load(self.store), fitted)
         elif self.store.version() != self._loaded.snapshot.version:
-            self._loaded = Loaded(snapshot.load(self.store), self._loaded.estimator)
+            self._loaded = Loaded.of(snapshot.load(self.store), self._loaded.estimator)
 
     async def _look(self) -> None:
         """Refreshes off the event loop; trouble is logged once, when it begins."""

@@ -1,23 +1,23 @@
-"""Tests of `advisor.options`: which energy an option carries and where it came from."""
+"""Tests of `advisor.offers` and `advisor.options`: which energy a setup carries, and its origin."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-import msgspec
 import pytest
 
 from advisor.estimator import load
-from advisor.options import measured_or_estimated, moved, with_known_accuracy
-from advisor.records import Option, Query
-from catalog.records import Candidate, Device, Measurement, Workload
+from advisor.offers import measured_or_estimated, with_known_accuracy
+from advisor.offers import moved as moved_offers
+from advisor.options import option as shown
+from advisor.records import Option
+from catalog.records import Candidate, Device, Measurement, Scope, Workload
 from catalog.snapshot import Snapshot
 
 ESTIMATOR = load()
 GPU = Device(name="G", kind="gpu", tdp_w=300.0, memory_gb=80.0)
 OTHER = Device(name="H", kind="gpu", tdp_w=100.0, memory_gb=24.0)
-QUERY = Query(task="sentiment", min_acc=0.0)
 
 
 def row(**values: Any) -> Measurement:
@@ -54,10 +54,18 @@ def catalog(*rows: Measurement) -> Snapshot:
     )
 
 
-def options(*rows: Measurement, **query: Any) -> list[Option]:
+def options(*rows: Measurement, scope: Scope = "host", **query: Any) -> list[Option]:
     """Options of rows where they were taken."""
-    asked = msgspec.structs.replace(QUERY, **query)
-    return measured_or_estimated(rows, catalog(*rows), ESTIMATOR, asked)
+    view = catalog(*rows)
+    offers = measured_or_estimated(rows, view, ESTIMATOR, scope, **query)
+    return [shown(offer, view, ESTIMATOR.version) for offer in offers]
+
+
+def moved(*rows: Measurement) -> list[Option]:
+    """Options of rows brought to the other device."""
+    view = catalog(*rows)
+    offers = moved_offers(rows, OTHER, view, ESTIMATOR, "host")
+    return [shown(offer, view, ESTIMATOR.version) for offer in offers]
 
 
 MODELLED = {f"{part}_label": "modelled" for part in ("gpu", "cpu", "dram")}
@@ -148,7 +156,7 @@ def test_accuracy_carries_over_to_other_devices_in_the_same_precision() -> None:
 def test_a_setup_moves_without_what_was_read_elsewhere() -> None:
     """On another device energy and time are estimated; latency, memory and joules stay behind."""
     source = row(latency_p95_ms=3.0, peak_memory_mb=900.0, n_devices=8, flags=("unstable",))
-    (option,) = moved([source], OTHER, catalog(source), ESTIMATOR, QUERY)
+    (option,) = moved(source)
     assert option.device == "H"
     assert option.n_devices == 1
     assert option.latency_p95_ms is None
@@ -162,8 +170,5 @@ def test_a_setup_moves_without_what_was_read_elsewhere() -> None:
     assert {"device-not-calibrated"} <= set(option.warnings)
     assert "unstable" not in option.warnings
     slower = row(runtime_s=200.0)
-    (same,) = moved([slower], OTHER, catalog(slower), ESTIMATOR, QUERY)
-    assert (
-        same.runtime_s_per_1000
-        == moved([row()], OTHER, catalog(row()), ESTIMATOR, QUERY)[0].runtime_s_per_1000
-    )
+    (same,) = moved(slower)
+    assert same.runtime_s_per_1000 == moved(row())[0].runtime_s_per_1000

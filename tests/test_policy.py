@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from advisor.estimator import load
 from advisor.intervals import wilson_lower
-from advisor.policy import recommend
+from advisor.policy import Advisor, recommend
 from advisor.records import AskedScenario, BadQuestionError, Option, Query, Recommendation
 from catalog import snapshot
 from catalog.errors import UnknownNameError
@@ -521,3 +521,83 @@ def test_a_device_that_ran_the_default_workload_answers_for_itself() -> None:
     moved_on = ask(catalog(own, native), task="sentiment", min_acc=0.85, device="G")
     assert moved_on.chosen is not None
     assert moved_on.group.workload == "imdb"
+
+
+limits = st.fixed_dictionaries(
+    {},
+    optional={
+        "confidence": st.sampled_from([0.8, 0.95]),
+        "max_latency_ms": st.sampled_from([1.0, 20.0, 300.0]),
+        "max_memory_gb": st.sampled_from([0.5, 2.0, 30.0]),
+        "licence": st.sampled_from(["MIT", "Apache-2.0"]),
+    },
+)
+crowded = st.lists(
+    st.builds(
+        lambda r, latency, memory, device: msgspec.structs.replace(
+            r, latency_p95_ms=latency, peak_memory_mb=memory, device=device
+        ),
+        measured_rows,
+        st.none() | st.floats(0.1, 1000),
+        st.none() | st.floats(100, 50_000),
+        st.sampled_from(["G", "Small"]),
+    ),
+    max_size=14,
+    unique_by=lambda r: r.repeat_group,
+)
+
+
+def qualifies(option: Option, query: Query) -> bool:
+    """A question's constraints, one after the other on one option, as they are documented."""
+    accuracy = option.accuracy
+    if accuracy is None or (query.confidence is not None and accuracy.n_test is None):
+        return False
+    share = accuracy.value
+    if query.confidence is not None:
+        assert accuracy.n_test is not None
+        share = wilson_lower(share, accuracy.n_test, query.confidence)
+    pairs = (
+        (option.latency_p95_ms, query.max_latency_ms),
+        (option.peak_memory_mb, query.max_memory_gb and query.max_memory_gb * 1000),
+    )
+    within = all(most is None or (has is not None and has <= most) for has, most in pairs)
+    licence = CANDIDATES[option.candidate].licence
+    return share >= query.min_acc and within and query.licence in (None, licence)
+
+
+@settings(max_examples=120, deadline=None)
+@given(rows=crowded, floor=floors, limits=limits, limit=st.integers(1, 12))
+def test_looking_a_floor_up_is_judging_every_option(
+    rows: list[Measurement], floor: float, limits: dict[str, Any], limit: int
+) -> None:
+    """What is offered is every setup that meets the constraints when judged one by one."""
+    view = catalog(*rows)
+    every = ask(view, workload="sst2", limit=1000)
+    asked = Query(task="sentiment", workload="sst2", min_acc=floor, limit=limit, **limits)
+    answer = recommend(view, ESTIMATOR, asked)
+    known = [*([every.chosen] if every.chosen else []), *every.alternatives]
+    fit = [option for option in known if qualifies(option, asked)]
+    offered = [*([answer.chosen] if answer.chosen else []), *answer.alternatives]
+    assert offered == fit[: limit + 1]
+    outbid = dict.fromkeys(option.candidate for option in fit[1:])
+    if fit:
+        outbid.pop(fit[0].candidate, None)
+    lost = [r.candidate for r in answer.rejected]
+    assert lost[: len(outbid)] == list(outbid)[:limit]
+    assert len(lost) <= limit
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows=crowded, floors=st.lists(floors, min_size=1, max_size=4), limits=limits)
+def test_the_json_of_an_answer_is_its_record(
+    rows: list[Measurement], floors: list[float], limits: dict[str, Any]
+) -> None:
+    """An advisor that has answered before says the same, byte for byte, as a fresh one's record."""
+    view = catalog(*rows)
+    advisor = Advisor(view, ESTIMATOR)
+    for floor in floors:
+        for limit in (1, 3, 100):
+            asked = Query(task="sentiment", min_acc=floor, limit=limit, **limits)
+            fresh = recommend(view, ESTIMATOR, asked)
+            assert advisor.encode(asked) == msgspec.json.encode(fresh)
+            assert advisor.recommend(asked) == fresh

@@ -1,0 +1,230 @@
+"""Pools: every offer of one comparability group, cheapest first, with what constraints look at.
+
+A pool does not depend on a floor or a limit, so it is made once for a catalog and then only read.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+import numpy as np
+
+from advisor.estimator import Estimator
+from advisor.features import Array
+from advisor.offers import (
+    Offer,
+    measured_or_estimated,
+    moved,
+    one_for_each_setup,
+    rank,
+    with_known_accuracy,
+)
+from advisor.options import option
+from advisor.records import AskedScenario, Option, Reason, Rejected
+from advisor.wording import figure
+from catalog.energy import energy
+from catalog.records import Device, Measurement, Scope
+from catalog.snapshot import Snapshot
+
+COUNTS_AS: dict[AskedScenario, tuple[str, ...]] = {
+    "offline": ("offline", "unstated"),
+    "server": ("server",),
+    "single": ("single",),
+}
+"""Scenarios of rows that answer a question about a scenario."""
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What a pool depends on: the comparability group and which rows may stand in it.
+
+    Attributes:
+        device: Where every offer would run; ``None`` leaves each where it was measured.
+    """
+
+    workload: str
+    scenario: AskedScenario
+    scope: Scope
+    basis: Literal["any", "measured"]
+    batch_size: float | None
+    device: Device | None
+
+
+class Pool:
+    """The offers of a comparability group.
+
+    Args:
+        asked: The group.
+        rows: Inference rows of the workload, each with the accuracy that is known.
+        snapshot: Where devices and candidates are declared.
+        estimator: For energies nobody measured.
+
+    Attributes:
+        offers: Least energy first.
+        candidates: Names by the codes of `candidate`, one code for each offer.
+        accuracy: Shares; like `n_test`, `latency_ms` and `memory_gb` NaN where unknown.
+        absent: Candidates with rows in the catalog and without an offer here, with the reason.
+    """
+
+    def __init__(
+        self, asked: Asked, rows: Sequence[Measurement], snapshot: Snapshot, estimator: Estimator
+    ) -> None:
+        self.asked, self._snapshot, self._version = asked, snapshot, estimator.version
+        inside = [row for row in rows if row.scenario in COUNTS_AS[asked.scenario]]
+        self.offers = sorted(_offers(asked, inside, snapshot, estimator), key=rank)
+        names = [offer.row.candidate for offer in self.offers]
+        self.candidates = list(dict.fromkeys(names))
+        codes = {name: code for code, name in enumerate(self.candidates)}
+        self.candidate = [codes[name] for name in names]
+        self.setups = [0] * len(codes)
+        for code in self.candidate:
+            self.setups[code] += 1
+        self._shown: dict[int, Option] = {}
+        self._encoded: dict[int, bytes] = {}
+        self.absent = _absent(asked, snapshot, rows, set(codes))
+
+    def _column(self, values: Sequence[float | None]) -> Array:
+        """Numbers of the offers with NaN for missing ones."""
+        return np.array([np.nan if value is None else value for value in values], dtype=float)
+
+    @functools.cached_property
+    def accuracy(self) -> Array:
+        """Shares answered right."""
+        return self._column([offer.row.accuracy for offer in self.offers])
+
+    @functools.cached_property
+    def n_test(self) -> Array:
+        """Texts the accuracy was taken on."""
+        return self._column([offer.row.n_test for offer in self.offers])
+
+    @functools.cached_property
+    def latency_ms(self) -> Array:
+        """95th percentile of a call."""
+        return self._column([offer.row.latency_p95_ms for offer in self.offers])
+
+    @functools.cached_property
+    def memory_gb(self) -> Array:
+        """Peak of the process, 1e9 bytes."""
+        return self._column([offer.row.peak_memory_mb for offer in self.offers]) / 1000
+
+    @functools.cached_property
+    def ran_there(self) -> list[bool]:
+        """Whether each setup was run on the device it is offered for."""
+        return [offer.ran_there for offer in self.offers]
+
+    @functools.cached_property
+    def reach(self) -> float:
+        """The best accuracy known in the pool; -1 where none is."""
+        known = self.accuracy[~np.isnan(self.accuracy)]
+        return float(known.max()) if len(known) else -1.0
+
+    def licence(self, code: int) -> str | None:
+        """The licence of the candidate with a code."""
+        candidate = self._snapshot.candidates.get(self.candidates[code])
+        return candidate.licence if candidate else None
+
+    def family(self, place: int) -> str:
+        """The family of an offer's candidate."""
+        candidate = self._snapshot.candidates.get(self.offers[place].row.candidate)
+        return candidate.family if candidate else "other"
+
+    def parameters(self, place: int) -> float | None:
+        """Parameters of the candidate, else of the fitted model."""
+        row = self.offers[place].row
+        candidate = self._snapshot.candidates.get(row.candidate)
+        return (candidate.n_parameters if candidate else None) or row.n_parameters
+
+    def option(self, place: int) -> Option:
+        """An offer as an option."""
+        found = self._shown.get(place)
+        if found is None:
+            found = option(self.offers[place], self._snapshot, self._version)
+            self._shown[place] = found
+        return found
+
+    def encoded(self, place: int) -> bytes:
+        """An offer as the JSON of its option."""
+        found = self._encoded.get(place)
+        if found is None:
+            found = self._encoded[place] = msgspec.json.encode(self.option(place))
+        return found
+
+
+def rows_of(snapshot: Snapshot, workload: str) -> list[Measurement]:
+    """The current inference rows of a workload, each with the accuracy that is known."""
+    rows = snapshot.by_workload.get(workload, ())
+    return with_known_accuracy([row for row in rows if row.phase == "inference"])
+
+
+def _offers(
+    asked: Asked, rows: Sequence[Measurement], snapshot: Snapshot, estimator: Estimator
+) -> list[Offer]:
+    """Offers of `rows`: where they were taken, or all brought to the asked device."""
+    if asked.batch_size is not None:
+        rows = [row for row in rows if row.batch_size == asked.batch_size]
+    device, scope, basis = asked.device, asked.scope, asked.basis
+    there = rows if device is None else [row for row in rows if row.device == device.name]
+    offers = one_for_each_setup(measured_or_estimated(there, snapshot, estimator, scope, basis))
+    if device is None or basis == "measured":
+        return offers
+    has = {offer.row.candidate for offer in offers}
+    elsewhere = [row for row in rows if row.candidate not in has and row.device != device.name]
+    return offers + moved(elsewhere, device, snapshot, estimator, scope)
+
+
+def _absent(
+    asked: Asked,
+    snapshot: Snapshot,
+    rows: Sequence[Measurement],
+    seen: set[str],
+) -> list[Rejected]:
+    """Candidates with rows but no offer in the group, with the reason."""
+    missing: defaultdict[str, list[Measurement]] = defaultdict(list)
+    for row in rows:
+        if row.candidate not in seen:
+            missing[row.candidate].append(row)
+    entries = []
+    for name, own in sorted(missing.items()):
+        reason, detail = _why_absent(asked, snapshot, own)
+        entries.append(
+            Rejected(
+                candidate=name,
+                device=own[0].device,
+                reason=reason,
+                detail=detail,
+                setups=len(own),
+            )
+        )
+    return entries
+
+
+def _why_absent(
+    asked: Asked, snapshot: Snapshot, rows: Sequence[Measurement]
+) -> tuple[Reason, str]:
+    """Why none of a candidate's rows became an offer of the group, and a sentence."""
+    inside = [row for row in rows if row.scenario in COUNTS_AS[asked.scenario]]
+    if not inside:
+        scenarios = ", ".join(sorted({row.scenario for row in rows}))
+        return "other-scenario", f"measured as {scenarios}, not as {asked.scenario}"
+    if asked.batch_size is not None:
+        inside = [row for row in inside if row.batch_size == asked.batch_size]
+        if not inside:
+            return "other-batch-size", f"not measured at batch size {figure(asked.batch_size)}"
+    if asked.basis == "measured" and asked.device is not None:
+        inside = [row for row in inside if row.device == asked.device.name]
+        if not inside:
+            return "not-measured-there", "not measured on the asked device"
+    has_other_scope = any(
+        (found := energy(row, snapshot.devices[row.device].kind, scope)) is not None
+        and found.label != "modelled"
+        for row in inside
+        for scope in ("device", "host", "wall")
+    )
+    if has_other_scope:
+        return "scope-absent", f"measured, but not in the scope {asked.scope}"
+    if asked.basis == "measured":
+        return "energy-absent", "no measured energy"
+    return "energy-absent", "no measured energy and no runtime to estimate it from"

@@ -1,0 +1,290 @@
+"""Rankings: the offers of a pool under a question's limits, arranged so that a floor is looked up.
+
+The floor cuts a ranking at one place: what qualifies, who wins for each candidate and who comes
+closest are found by bisection over accuracies, not by judging every offer again.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from advisor.constraints import Constraint, Limits, Verdict, constraints, floored
+from advisor.features import Array
+from advisor.pools import Pool
+from advisor.records import Missing, Rejected
+from advisor.wording import figure
+
+_BLOCK = 512
+"""Offers whose best accuracy is looked at before they are."""
+FLOOR = "\x00"
+"""Stands for the floor in an entry until the question fills it in."""
+
+
+class Winners(msgspec.Struct, frozen=True):
+    """The cheapest qualifying offer of each candidate, cheapest first, for a span of floors.
+
+    Attributes:
+        places: In the pool; the first is the chosen offer.
+        outbid: Why the others lost.
+        tied: Candidates whose energy interval overlaps the chosen one's.
+    """
+
+    places: tuple[int, ...]
+    outbid: tuple[Rejected, ...]
+    tied: tuple[str, ...]
+
+
+class Near(msgspec.Struct, frozen=True):
+    """An offer that no other of its candidate beats in what it misses.
+
+    Attributes:
+        gap: Largest gap of a constraint other than the floor.
+        value: What the floor is held against.
+    """
+
+    place: int
+    code: int
+    gap: float
+    value: float
+
+
+class Ranking:
+    """The offers of a pool under limits.
+
+    Attributes:
+        best: The highest floor that something reaches; -1 where nothing qualifies at any.
+        best_there: The same among setups that were run on their device.
+    """
+
+    def __init__(self, pool: Pool, limits: Limits) -> None:
+        self.pool, self._limits = pool, limits
+        self._constraints = list(constraints(pool, limits))
+        self._gaps = np.max([part.gaps for part in self._constraints], axis=0)
+        values = floored(pool, limits)
+        self._passing = np.flatnonzero(self._gaps == 0.0)
+        self._values = values[self._passing]
+        self._all_values = values
+        ran = np.array(pool.ran_there, dtype=bool)[self._passing]
+        self.best = float(self._values.max(initial=-1.0))
+        self.best_there = float(self._values[ran].max(initial=-1.0))
+        self._winners: dict[int, Winners] = {}
+        self._entries: dict[tuple[int, bool], Rejected] = {}
+
+    def qualifying(self, floor: float, most: int) -> list[int]:
+        """Places of the cheapest `most` offers that qualify, cheapest first."""
+        found: list[int] = []
+        if self.best < floor:
+            return found
+        for block in np.flatnonzero(self._tops >= floor).tolist():
+            part = slice(block * _BLOCK, (block + 1) * _BLOCK)
+            hits = self._passing[part][self._values[part] >= floor]
+            found += hits.tolist()
+            if len(found) >= most:
+                return found[:most]
+        return found
+
+    @functools.cached_property
+    def _tops(self) -> Array:
+        """The best value of each block of offers."""
+        starts = range(0, len(self._values), _BLOCK)
+        return np.array([self._values[at : at + _BLOCK].max() for at in starts])
+
+    @functools.cached_property
+    def splits(self) -> dict[str, float]:
+        """Split of an accuracy -> the highest floor at which an offer of it qualifies."""
+        found: dict[str, float] = {}
+        for place, value in zip(self._passing.tolist(), self._values.tolist(), strict=True):
+            split = self.pool.offers[place].row.accuracy_split
+            if split:
+                found[split] = max(value, found.get(split, -1.0))
+        return found
+
+    @functools.cached_property
+    def front(self) -> tuple[int, ...]:
+        """Places that no other meeting the limits beats in accuracy and energy, cheapest first."""
+        best, kept = -1.0, []
+        accuracies = self.pool.accuracy[self._passing].tolist()
+        for place, accuracy in zip(self._passing.tolist(), accuracies, strict=True):
+            if accuracy > best:
+                kept.append(place)
+                best = accuracy
+        return tuple(kept)
+
+    @functools.cached_property
+    def _steps(self) -> list[tuple[list[float], list[int]]]:
+        """For each candidate the values and places at which dearer offers become better ones."""
+        found: list[tuple[list[float], list[int]]] = [([], []) for _ in self.pool.candidates]
+        codes = self.pool.candidate
+        for place, value in zip(self._passing.tolist(), self._values.tolist(), strict=True):
+            values, places = found[codes[place]]
+            if not values or value > values[-1]:
+                values.append(value)
+                places.append(place)
+        return found
+
+    @functools.cached_property
+    def _breaks(self) -> list[float]:
+        """Floors at which a winner changes, ascending."""
+        return sorted({value for values, _ in self._steps for value in values})
+
+    def winners(self, floor: float) -> Winners:
+        """The winners at a floor."""
+        span = bisect_left(self._breaks, floor)
+        found = self._winners.get(span)
+        if found is None:
+            found = self._winners[span] = self._won(self._breaks[span:])
+        return found
+
+    def _won(self, floors: Sequence[float]) -> Winners:
+        """The winners at the first of `floors`."""
+        if not floors:
+            return Winners((), (), ())
+        cheapest = []
+        for values, places in self._steps:
+            step = bisect_left(values, floors[0])
+            if step < len(values):
+                cheapest.append(places[step])
+        chosen, *others = cheapest = sorted(cheapest)
+        most = self.pool.offers[chosen].energy.high
+        tied = [
+            self.pool.offers[place].row.candidate
+            for place in others
+            if most is None or (self.pool.offers[place].energy.low or 0.0) <= most
+        ]
+        return Winners(
+            places=tuple(cheapest),
+            outbid=tuple(self._dearer(place, chosen) for place in others),
+            tied=tuple(tied),
+        )
+
+    def _dearer(self, place: int, chosen: int) -> Rejected:
+        """The entry of a candidate that qualifies and was not chosen."""
+        offers = self.pool.offers
+        own, least = offers[place].joules, offers[chosen].joules
+        more = own > least
+        return Rejected(
+            candidate=offers[place].row.candidate,
+            device=offers[place].device.name,
+            reason="more-energy" if more else "not-more-accurate",
+            detail=f"{figure(own)} J per 1,000 texts against {figure(least)}"
+            if more
+            else f"the same {figure(own)} J per 1,000 texts, and not more accurate",
+            setups=self.pool.setups[self.pool.candidate[place]],
+        )
+
+    @functools.cached_property
+    def _near(self) -> list[Near]:
+        """Offers that can come closest: most accurate first where only the floor can bind."""
+        kept: list[Near] = []
+        best: dict[int, float] = {}
+        finite = np.flatnonzero(np.isfinite(self._gaps))
+        order = finite[np.lexsort((finite, -self._all_values[finite], self._gaps[finite]))]
+        for place in order.tolist():
+            code, value = self.pool.candidate[place], float(self._all_values[place])
+            if value > best.get(code, -1.0):
+                best[code] = value
+                kept.append(Near(place, code, float(self._gaps[place]), value))
+        return sorted(kept, key=lambda near: (-near.value, near.place))
+
+    @functools.cached_property
+    def _only_floor(self) -> list[float] | None:
+        """Where nothing but the floor can bind: negated values of `_near`, ascending."""
+        if any(near.gap for near in self._near):
+            return None
+        return [-near.value for near in self._near]
+
+    def closest(self, floor: float) -> list[Near]:
+        """For each candidate that some floor admits and this one does not, its closest offer."""
+        if self._only_floor is not None:
+            return self._near[bisect_right(self._only_floor, -floor) :]
+        return self._by_gap(floor)
+
+    def _by_gap(self, floor: float) -> list[Near]:
+        """`closest` where limits bind too."""
+        found: dict[int, tuple[float, Near]] = {}
+        for near in self._near:
+            missed = self.missed(near, floor)
+            if near.code not in found or missed < found[near.code][0]:
+                found[near.code] = missed, near
+        lost = [pair for pair in found.values() if pair[0] > 0.0]
+        return [near for _, near in sorted(lost, key=lambda pair: (pair[0], pair[1].place))]
+
+    @staticmethod
+    def missed(near: Near, floor: float) -> float:
+        """By how much an offer misses the question, the floor included."""
+        return max(near.gap, 0.0 if near.value >= floor else 1 - near.value / floor)
+
+    @functools.cached_property
+    def hopeless(self) -> tuple[Rejected, ...]:
+        """Candidates that no floor admits, by name."""
+        near = {near.code for near in self._near}
+        first: dict[int, int] = {}
+        for place, code in enumerate(self.pool.candidate):
+            if code not in near:
+                first.setdefault(code, place)
+        entries = [self._entry(place, self.verdict(place)) for place in first.values()]
+        return tuple(sorted([*entries, *self.pool.absent], key=lambda entry: entry.candidate))
+
+    def lost(self, floor: float) -> list[Rejected]:
+        """One entry for each candidate that does not qualify; `FLOOR` stands for the floor."""
+        return [*(self._why(near, floor) for near in self.closest(floor)), *self.hopeless]
+
+    def _why(self, near: Near, floor: float) -> Rejected:
+        """The entry of a candidate by its closest offer."""
+        by_floor = self._floor_binds(near, floor)
+        key = near.place, by_floor
+        if key not in self._entries:
+            verdict = self._too_low(near) if by_floor else self.verdict(near.place)
+            self._entries[key] = self._entry(near.place, verdict)
+        return self._entries[key]
+
+    def _entry(self, place: int, verdict: Verdict) -> Rejected:
+        """An entry of a candidate."""
+        offer = self.pool.offers[place]
+        return Rejected(
+            candidate=offer.row.candidate,
+            device=offer.device.name,
+            reason=verdict.reason,
+            detail=verdict.detail,
+            setups=self.pool.setups[self.pool.candidate[place]],
+        )
+
+    def _floor_binds(self, near: Near, floor: float) -> bool:
+        """Whether of all an offer misses the floor is missed by most."""
+        return near.value < floor and 1 - near.value / floor >= near.gap
+
+    def _too_low(self, near: Near) -> Verdict:
+        """An accuracy under the floor."""
+        name, confidence = "accuracy", self._limits.confidence
+        if confidence is not None:
+            name = f"lower {confidence:.0%} bound of the accuracy"
+        missing = Missing(constraint="min_acc", asked=FLOOR, has=round(near.value, 6))
+        return Verdict("accuracy-too-low", f"{name} {near.value:.3f} < {FLOOR}", missing)
+
+    def verdict(self, place: int) -> Verdict:
+        """The constraint other than the floor that an offer misses by most."""
+        binding: Constraint = max(self._constraints, key=lambda part: float(part.gaps[place]))
+        return binding.verdict(place)
+
+    def nearest(self, floor: float) -> tuple[int, Missing] | None:
+        """The offer that misses by least and what it misses; ``None`` of an empty pool."""
+        finite = self.closest(floor)
+        if finite:
+            near = finite[0]
+            binds = self._floor_binds(near, floor)
+            verdict = self._too_low(near) if binds else self.verdict(near.place)
+            place, missing = near.place, verdict.missing
+        elif len(self._gaps):
+            place = int(np.flatnonzero(self._gaps == math.inf)[0])
+            missing = self.verdict(place).missing
+        else:
+            return None
+        if missing.constraint == "min_acc":
+            missing = msgspec.structs.replace(missing, asked=floor)
+        return place, missing
