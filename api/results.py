@@ -10,9 +10,8 @@ from collections.abc import Collection, Iterable
 import msgspec
 
 from advisor import policy
-from advisor.constraints import ran_there
 from advisor.estimator import Estimator
-from advisor.reasons import rank
+from advisor.options import front, ran_there, rank
 from advisor.records import Option, Query
 from catalog.records import Scope
 from catalog.snapshot import Snapshot
@@ -63,10 +62,8 @@ def results(
         measured = [s for s in scopes if any(_is_measured(o) for o in of_scope[s])]
         scope = measured[0] if measured else "host"
         if options := of_scope[scope]:
-            front = tuple(policy.front(options))
-            found.append(
-                Result(workload=workload, scope=scope, options=tuple(options), front=front)
-            )
+            best = tuple(front(options))
+            found.append(Result(workload=workload, scope=scope, options=tuple(options), front=best))
     return found
 
 
