@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
-from litestar import Litestar
+import msgspec
+from litestar import Litestar, Request, Response
 from litestar.datastructures import MutableScopeHeaders
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
@@ -18,7 +20,7 @@ from api.pages import pages
 from api.routes import api
 from api.served import Served
 from api.settings import Settings
-from api.templating import templates
+from api.templating import page, templates, wants_html
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -57,6 +59,18 @@ async def _secure(message: Message, _: Scope) -> None:
             headers.setdefault(name, value)
 
 
+def _trouble(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+    """The answer to an error: problem details, as a page for a browser."""
+    problem = to_problem(request, error)
+    if not wants_html(request):
+        return problem
+    told = msgspec.json.decode(problem.content)
+    served = request.app.state.served
+    headers = dict(problem.headers)
+    status = problem.status_code or 500
+    return page("problem.html", served, None, status=status, headers=headers, problem=told)
+
+
 def create_app(settings: Settings | None = None) -> Litestar:
     """The ASGI application.
 
@@ -81,7 +95,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
         route_handlers=[api, pages],
         dependencies={"served": Provide(provide_served, sync_to_thread=False)},
         lifespan=[lifespan],
-        exception_handlers={Exception: to_problem},
+        exception_handlers={Exception: _trouble},
         before_send=[_secure],
         request_max_body_size=int(served.settings.max_upload_mb * 1e6),
         template_config=templates(),

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import functools
-import gzip
-import re
-from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
-import msgspec
-from litestar import Request, Response, Router, get
-from litestar.datastructures import CacheControlHeader, MultiDict
+from litestar import Request, Router, get
+from litestar.datastructures import CacheControlHeader
 from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery
 from litestar.response import Template
 from litestar.static_files import create_static_files_router
 
-from advisor import policy
-from advisor.records import BadQuestionError, Query
+from advisor.records import BadQuestionError
+from api import datasheet, origin, view
+from api.coverage import KINDS, STATES, Asked, coverage
+from api.method import method
+from api.question import filled, from_form
 from api.served import Served
 from api.templating import page
 from catalog.errors import CatalogUnreadableError, UnknownNameError
@@ -26,34 +25,11 @@ from catalog.snapshot import Snapshot
 
 FIRST_QUESTION = {"task": "sentiment", "min_acc": "0.85"}
 """What the page answers before anybody asked."""
-PLOTLY = f"plotly-{version('plotly')}.min.js"
-_YEAR_S = 365 * 24 * 3600
-
-
-def filled(given: MultiDict[Any]) -> dict[str, str]:
-    """The fields of a form somebody filled in; an empty one was not asked, .9 means 0.9."""
-    fields = {name: value.strip() for name, value in given.items() if value.strip()}
-    return {name: f"0{text}" if text.startswith(".") else text for name, text in fields.items()}
-
-
-def question(fields: dict[str, str]) -> Query:
-    """The question of a form.
-
-    Raises:
-        BadQuestionError: A field's value does not fit.
-    """
-    cells = FIRST_QUESTION | fields
-    try:
-        return msgspec.convert(cells, Query, strict=False)
-    except msgspec.ValidationError as error:
-        allowed, _, where = str(error).partition(" - at `$.")
-        field = where.rstrip("`")
-        raise BadQuestionError(field, cells.get(field), allowed) from error
 
 
 def _choices(snapshot: Snapshot) -> dict[str, Any]:
     """What the form offers."""
-    measured = {row.device for row in snapshot.current}
+    measured = coverage(snapshot).setups
     return {
         "tasks": snapshot.tasks(),
         "devices": {
@@ -66,14 +42,16 @@ def _choices(snapshot: Snapshot) -> dict[str, Any]:
 @get("/", sync_to_thread=False, include_in_schema=False)
 def home(request: Request[Any, Any, Any], served: NamedDependency[Served]) -> Template:
     """The question as a sentence and, below it, the answer."""
-    fields = filled(request.query_params)
-    context: dict[str, Any] = {"fields": FIRST_QUESTION | fields, "answer": None, "trouble": None}
-    context |= {"plotly": PLOTLY, "plotly_sheets": _plotly_sheets()}
+    given = {name: text for name, text in request.query_params.items() if text.strip()}
+    fields = FIRST_QUESTION | given
+    context: dict[str, Any] = {"fields": fields, "answer": None, "trouble": None}
+    context["asked"] = urlencode(fields)
     status = 200
     try:
         now = served.now
         context["choices"] = _choices(now.snapshot)
-        context["answer"] = policy.recommend(now.snapshot, now.estimator, question(fields))
+        asked = from_form(request.query_params, FIRST_QUESTION)
+        context["answer"] = now.advisor.recommend(asked)
     except BadQuestionError as error:
         context["trouble"], status = error, 400
     except UnknownNameError as error:
@@ -84,40 +62,82 @@ def home(request: Request[Any, Any, Any], served: NamedDependency[Served]) -> Te
     return page("home.html", served, "/", status=status, **context)
 
 
-@functools.cache
-def _plotly(*, packed: bool = False) -> bytes:
-    """Plotly's own JavaScript as its Python package carries it."""
-    found = find_spec("plotly")
-    if found is None or found.origin is None:
-        raise FileNotFoundError("the package plotly is not installed")
-    content = (Path(found.origin).parent / "package_data" / "plotly.min.js").read_bytes()
-    return gzip.compress(content, 9) if packed else content
+@get("/catalog", sync_to_thread=True, include_in_schema=False)
+def catalog(request: Request[Any, Any, Any], served: NamedDependency[Served]) -> Template:
+    """What was measured where, as a matrix of candidates and devices."""
+    asked = Asked(**filled(request.query_params, Asked.__struct_fields__))
+    covered = coverage(served.now.snapshot)
+    matrix = covered.matrix(asked)
+    return page(
+        "catalog.html",
+        served,
+        "/catalog",
+        asked=asked,
+        coverage=covered,
+        matrix=matrix,
+        states=STATES,
+        kinds=KINDS,
+        families=sorted({c.family for c in covered.snapshot.candidates.values()}),
+    )
 
 
-@functools.cache
-def _plotly_sheets() -> list[str]:
-    """Ids of style sheets plotly would insert for maps; where they exist it leaves that out.
+@get("/setups", sync_to_thread=True, include_in_schema=False)
+def setups(
+    request: Request[Any, Any, Any],
+    served: NamedDependency[Served],
+    candidate: FromQuery[str],
+    device: FromQuery[str],
+    workload: FromQuery[str | None] = None,
+) -> Template:
+    """Where every figure of a candidate on a device comes from, on one workload or all."""
+    filled(request.query_params, ("workload", "candidate", "device"))
+    now = served.now
+    newest = coverage(now.snapshot).newest
+    found = origin.setups(now.snapshot, now.estimator, newest, candidate, device, workload)
+    return page("setups.html", served, "/catalog", found=found, answer=None, trouble=None)
 
-    The content security policy refuses inserted sheets, and no page here shows a map.
-    """
-    return re.findall(r'getElementById\("([0-9a-f]{64})"\)', _plotly().decode())
+
+@get("/devices/{slug:str}", sync_to_thread=True, include_in_schema=False)
+def device(
+    request: Request[Any, Any, Any], served: NamedDependency[Served], slug: FromPath[str]
+) -> Template:
+    """A device: its specs, what is measured there, what an estimate is worth, how to calibrate."""
+    now = served.now
+    named = {view.slug(name): record for name, record in now.snapshot.devices.items()}
+    if slug not in named:
+        raise UnknownNameError("device", slug, named)
+    there, covered = named[slug], coverage(now.snapshot)
+    measured = covered.measured_on(there.name)
+    sources = sorted({source for entry in measured for source in entry.sources})
+    return page(
+        "device.html",
+        served,
+        "/catalog",
+        device=there,
+        setups=covered.setups.get(there.name, 0),
+        specs=datasheet.specs(there),
+        source=datasheet.general_source(there),
+        statuses=datasheet.STATUS,
+        worth=datasheet.worth(there, now.estimator, sources),
+        measured=measured,
+        base=str(request.base_url),
+    )
 
 
-@get(f"/static/{PLOTLY}", sync_to_thread=True, include_in_schema=False)
-def plotly_script(request: Request[Any, Any, Any]) -> Response[bytes]:
-    """plotly, served from here; its version is in the path, so browsers keep it."""
-    packed = "gzip" in request.headers.get("accept-encoding", "")
-    headers = {"Cache-Control": f"public, max-age={_YEAR_S}, immutable", "Vary": "Accept-Encoding"}
-    if packed:
-        headers["Content-Encoding"] = "gzip"
-    return Response(_plotly(packed=packed), media_type="text/javascript", headers=headers)
+@get("/method", sync_to_thread=True, include_in_schema=False)
+def method_page(served: NamedDependency[Served]) -> Template:
+    """The specification of every number."""
+    return page("method.html", served, None, method=method())
 
 
 pages = Router(
     "/",
     route_handlers=[
         home,
-        plotly_script,
+        catalog,
+        setups,
+        device,
+        method_page,
         create_static_files_router(
             "/static",
             [Path(__file__).parent / "static"],

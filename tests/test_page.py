@@ -1,4 +1,4 @@
-"""The page in a real browser: a newcomer asks, reads the answer and its source, asks again."""
+"""The pages in a real browser: a newcomer asks, finds the source, walks the matrix."""
 
 from __future__ import annotations
 
@@ -12,6 +12,21 @@ import pytest
 
 pytestmark = pytest.mark.browser
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+SETUP = "/setups?candidate=llama-3.1-8b-zero-shot&device=NVIDIA+H100-SXM5-94GB"
+PAGES = [
+    "/",
+    "/?task=topic&workload=fktg&min_acc=0.4&device=NVIDIA+A30",
+    "/?min_acc=1",
+    "/?minacc=0.9",
+    "/catalog",
+    "/catalog?workload=mlperf-squad",
+    SETUP,
+    "/setups?candidate=llama-3.1-8b-zero-shot&device=NVIDIA+A30&workload=rotten-tomatoes",
+    "/devices/nvidia-a30",
+    "/estimator",
+    "/method",
+    "/nothing-here",
+]
 
 
 def _chromium() -> str:
@@ -35,11 +50,19 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(params=[(1440, "light"), (390, "dark")], ids=["desk", "phone"])
 def page(browser: Any, server: str, request: pytest.FixtureRequest) -> Iterator[Any]:
-    """A page that fails its test on any console error, policy violation or foreign request."""
+    """A page that fails its test on any script fault, policy violation or foreign request.
+
+    An error status that a page is meant to have is no fault.
+    """
     width, scheme = request.param
     opened = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     said: list[str] = []
-    opened.on("console", lambda m: said.append(m.text) if m.type in ("error", "warning") else None)
+
+    def heard(message: Any) -> None:
+        if message.type in ("error", "warning") and "Failed to load resource" not in message.text:
+            said.append(message.text)
+
+    opened.on("console", heard)
     opened.on("pageerror", lambda error: said.append(str(error)))
     opened.on("request", lambda r: None if r.url.startswith(server) else said.append(r.url))
     yield opened
@@ -48,52 +71,115 @@ def page(browser: Any, server: str, request: pytest.FixtureRequest) -> Iterator[
 
 
 def test_newcomer_gets_an_answer_with_its_source(page: Any, server: str) -> None:
-    """The first look shows a winner, its joules with interval, the basis and the source."""
+    """The first look shows a winner, its joules, the basis and the source; a plot beside it."""
     answer = httpx.get(f"{server}/recommend?task=sentiment&min_acc=0.85").json()["chosen"]
     page.goto(server)
-    verdict = page.locator(".verdict").inner_text()
-    assert answer["candidate"] in verdict
-    assert "J per 1,000 texts" in verdict
+    result = page.locator(".result").inner_text()
+    assert answer["candidate"] in result
+    assert "J per 1,000 texts" in result
     assert answer["provenance"]["source"] in page.locator(".origin").inner_text()
     page.locator("tr.chosen .source summary").click()
     assert answer["provenance"]["citation"][:30] in page.locator("tr.chosen .source").inner_text()
-    page.wait_for_selector("#plot .main-svg")
-    assert page.locator("#plot .scatterlayer .point").count() >= 1
+    assert page.locator(".plot:visible").count() == 1
+    assert page.locator(".plot:visible .point.chosen").count() == 1
 
 
 def test_raising_the_floor_moves_the_answer(page: Any, server: str) -> None:
     """Typing another floor changes answer, address and plot without a new page."""
     page.goto(server)
-    page.wait_for_selector("#plot .main-svg")
-    before = page.locator(".verdict").inner_text()
+    before = page.locator(".result").inner_text()
+    floor = page.locator(".plot:visible .floor").get_attribute("d")
     page.get_by_label("Least accuracy, 0 to 1").fill("0.9")
-    page.wait_for_function("b => document.querySelector('.verdict').innerText !== b", arg=before)
+    page.wait_for_function("b => document.querySelector('.result').innerText !== b", arg=before)
     assert "min_acc=0.9" in page.url
     assert page.locator("#said").inner_text()
-    page.wait_for_selector("#plot .main-svg")
+    assert page.locator(".plot:visible .floor").get_attribute("d") != floor
     page.get_by_label("Least accuracy, 0 to 1").fill("1")
     page.wait_for_selector(".winner.none")
-    assert "Closest is" in page.locator(".verdict").inner_text()
+    assert "Closest is" in page.locator(".result").inner_text()
 
 
-def test_nothing_is_wider_than_the_screen(page: Any, server: str) -> None:
-    """No sideways scrolling, with every source opened."""
+def test_a_mark_of_the_plot_leads_to_its_origin(page: Any, server: str) -> None:
+    """Enter on a mark opens an address of its own with source, citation, run, label and scope."""
+    answer = httpx.get(f"{server}/recommend?task=sentiment&min_acc=0.85").json()["chosen"]
     page.goto(server)
-    page.wait_for_selector("#plot .main-svg")
+    mark = page.locator(".plot:visible .point.chosen")
+    assert answer["candidate"] in mark.get_attribute("aria-label")
+    mark.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/setups?**")
+    told = page.locator("article:target").inner_text()
+    provenance = answer["provenance"]
+    for wanted in (provenance["source"], provenance["citation"], provenance["run_id"]):
+        assert wanted in told
+    assert "part read, part modelled" in told
+    assert "chip, CPU and memory" in told
+
+
+def test_the_matrix_is_walked_with_arrow_keys(page: Any, server: str) -> None:
+    """One tab stop, arrows between cells, Enter to the setups; headings stay in sight."""
+    page.goto(f"{server}/catalog?workload=mlperf-squad")
+    cells = page.locator(".matrix a.cell")
+    assert cells.count() > 40
+    assert page.locator(".matrix a.cell[tabindex='0']").count() == 1
+    cells.first.focus()
+    first = page.evaluate("document.activeElement.getAttribute('aria-label')")
+    page.keyboard.press("ArrowDown")
+    below = page.evaluate("document.activeElement.getAttribute('aria-label')")
+    assert below != first
+    page.keyboard.press("ArrowUp")
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == first
+    page.keyboard.press("End")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/setups?**")
+    assert page.locator("article").count() >= 1
+    page.goto(f"{server}/catalog?workload=mlperf-squad")
+    page.evaluate("document.querySelector('.matrix').scrollTo(400, 400)")
+    heads = page.locator(".matrix thead th").first.bounding_box()
+    region = page.locator(".matrix").bounding_box()
+    assert abs(heads["y"] - region["y"]) < 3
+    assert abs(heads["x"] - region["x"]) < 3
+
+
+def test_filters_of_the_catalog_narrow_the_matrix(page: Any, server: str) -> None:
+    """Choosing a family leaves its rows only; the address says what was chosen."""
+    page.goto(f"{server}/catalog")
+    before = page.locator(".matrix tbody tr").count()
+    page.get_by_label("Family").select_option("reasoning-llm")
+    page.get_by_role("button", name="Show").click()
+    assert "family=reasoning-llm" in page.url
+    assert 0 < page.locator(".matrix tbody tr").count() < before
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_is_fit_to_be_used(page: Any, server: str, path: str) -> None:
+    """With everything opened: no sideways scrolling, and axe finds no serious fault."""
+    page.goto(server + path)
     page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
     wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
     assert page.evaluate(wide) <= 0
-
-
-def test_every_control_has_a_name_and_takes_the_keyboard(page: Any, server: str) -> None:
-    """A screen reader hears what a field is; the question is asked without a mouse."""
-    page.goto(server)
-    unnamed = (
-        "[...document.querySelectorAll('input,select,button')].filter(e => !(e.labels?.length ||"
-        " e.ariaLabel || e.textContent.trim())).length"
-    )
-    assert page.evaluate(unnamed) == 0
     assert page.locator("h1").count() == 1
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is missing")
+    grave = [
+        (fault["id"], [node["html"][:160] for node in fault["nodes"][:3]])
+        for fault in axe.Axe().run(page).response["violations"]
+        if fault["impact"] in ("serious", "critical")
+    ]
+    assert grave == []
+
+
+def test_the_skip_link_comes_first(page: Any, server: str) -> None:
+    """The first tab stop leads past the header into the content."""
+    page.goto(server)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+
+
+def test_a_task_is_chosen_with_the_keyboard(page: Any, server: str) -> None:
+    """The question is asked without a mouse."""
+    page.goto(server)
     page.get_by_label("Task", exact=True).focus()
     page.keyboard.type("topic")
     page.wait_for_url("**task=topic**")
@@ -108,6 +194,7 @@ def test_form_works_without_script(browser: Any, server: str) -> None:
     page.get_by_role("button", name="Find it").click()
     assert "min_acc=0.5" in page.url
     assert page.locator(".winner").count() == 1
+    assert page.locator(".plot:visible").count() == 1
     page.goto(f"{server}/?min_acc=abc")
     assert "min_acc" in page.locator(".trouble").inner_text()
     context.close()

@@ -1,0 +1,139 @@
+"""A device as its page shows it: each spec with its source, and what an estimate is worth there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import msgspec
+
+from advisor.estimator import Estimator, Setup
+from catalog.records import SCOPES, Basis, Device, Scope
+
+SPECS = (
+    ("tdp_w", "Thermal design power", "W"),
+    ("power_max_w", "Highest sustained power", "W"),
+    ("idle_w", "Idle power", "W"),
+    ("cores", "Cores or multiprocessors", ""),
+    ("memory_gb", "Memory", "GB"),
+    ("bandwidth_gbs", "Memory bandwidth", "GB/s"),
+    ("peak_fp32_tflops", "Peak fp32", "TFLOP/s"),
+    ("peak_fp16_tflops", "Peak fp16, tensor units", "TFLOP/s"),
+    ("peak_int8_tops", "Peak int8", "TOP/s"),
+    ("year", "Year", ""),
+)
+STATUS = {
+    "verified": "read in the source",
+    "derived": "worked out from the source",
+    "partly": "read in the source in part",
+    "unverified": "carried over, not read again",
+    "probed": "read on a calibrated machine",
+    "asked": "as asked",
+    "missing": "not known",
+}
+_OTHER_NAMES = {"memory_bandwidth_gbs": "bandwidth_gbs"}
+_PART = re.compile(r";\s+(?![^(]*\))")
+_NOTE = re.compile(r"(derived|not re-read[^:]*): ([a-z0-9_, ]+?)(?: \((.*)\))?$", re.DOTALL)
+
+
+class Spec(msgspec.Struct, frozen=True, kw_only=True):
+    """One figure of a data sheet; `value` is ``None`` where nobody stated it."""
+
+    words: str
+    unit: str
+    value: float | None
+    status: str
+    source: str | None
+
+
+class Worth(msgspec.Struct, frozen=True, kw_only=True):
+    """How far an estimate on the device may be off.
+
+    Attributes:
+        source: Whose software runs; ``None`` is somebody the estimator does not know.
+        known: Half-width as a factor where the runtime was measured, `unknown` where it was not.
+    """
+
+    source: str | None
+    scope: Scope
+    known: float
+    known_basis: Basis
+    unknown: float
+    unknown_basis: Basis
+
+
+def _notes(source: str) -> dict[str, tuple[str, str | None]]:
+    """Spec -> status and source, for those a source speaks of one by one."""
+    found: dict[str, tuple[str, str | None]] = {}
+    for part in _PART.split(source):
+        if part.startswith("idle:"):
+            found["idle_w"] = ("verified", part.removeprefix("idle:").strip())
+        elif note := _NOTE.match(part):
+            status = "derived" if note[1] == "derived" else "unverified"
+            for name in note[2].replace(" ", "").split(","):
+                found[_OTHER_NAMES.get(name, name)] = (status, note[3])
+    return found
+
+
+def general_source(device: Device) -> str:
+    """A device's source without what it says of single specs."""
+    parts = _PART.split(device.source or "")
+    return "; ".join(p for p in parts if not p.startswith("idle:") and not _NOTE.match(p))
+
+
+def specs(device: Device) -> list[Spec]:
+    """Every spec of a device with where it was read and how far that was checked."""
+    notes = _notes(device.source or "")
+    # "derived" and "partly" of a whole record mean the specs its notes name, not the others.
+    general = "verified" if device.status in ("derived", "partly") and notes else device.status
+    found = []
+    for name, words, unit in SPECS:
+        value = getattr(device, name)
+        status, source = notes.get(name, (general or "unverified", None))
+        found.append(
+            Spec(
+                words=words,
+                unit=unit,
+                value=value,
+                status="missing" if value is None else status,
+                source=None if value is None else source,
+            )
+        )
+    return found
+
+
+def worth(device: Device, estimator: Estimator, sources: Iterable[str]) -> list[Worth]:
+    """The interval of an estimate for a MiniLM-sized encoder at batch 32 on a device.
+
+    Args:
+        device: Where it would run.
+        estimator: What estimates.
+        sources: Who measured that device already.
+    """
+    found = []
+    for source in (*sources, None):
+        for scope in SCOPES[:2]:
+            timed = Setup(
+                device=device,
+                n_parameters=22.7e6,
+                runtime_s=1e-3,
+                batch_size=32,
+                tokens=32,
+                scope=scope,
+                source=source,
+            )
+            (known,) = estimator.predict([timed])
+            (unknown,) = estimator.predict([msgspec.structs.replace(timed, runtime_s=None)])
+            ends = known.energy_j, unknown.energy_j
+            factors = [(e.high or 1) / (e.value or 1) for e in ends]
+            found.append(
+                Worth(
+                    source=source,
+                    scope=scope,
+                    known=factors[0],
+                    known_basis=ends[0].basis,
+                    unknown=factors[1],
+                    unknown_basis=ends[1].basis,
+                )
+            )
+    return found

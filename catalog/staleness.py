@@ -1,0 +1,76 @@
+"""Which rows no longer hold: what moves energy has changed on their machine since.
+
+A row is stale when a newer row of the same device and host carries another driver, power limit,
+governor, protocol or meter, or another minor version of a library that both used. Rows without a
+fingerprint (published figures) are never called stale: nobody can tell.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from catalog.records import Measurement
+from catalog.snapshot import Snapshot, moment
+
+MACHINE = (
+    "protocol",
+    "cpu",
+    "gpu",
+    "driver",
+    "power_limit_w",
+    "governor",
+    "hypervisor",
+    "meter",
+)
+"""Parts of a fingerprint that describe the machine and how it was measured."""
+
+
+def fingerprint(row: Measurement) -> dict[str, Any]:
+    """A row's fingerprint; empty where there is none that can be read."""
+    try:
+        found = json.loads(row.fingerprint or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _energy_part(row: Measurement) -> dict[str, Any]:
+    """What of a fingerprint moves energy."""
+    part = fingerprint(row).get("energy")
+    return part if isinstance(part, dict) else {}
+
+
+def _differing(old: dict[str, Any], new: dict[str, Any], names: Iterable[str]) -> list[str]:
+    """Names under which both state something and not the same."""
+    return [n for n in names if n in old and n in new and old[n] != new[n]]
+
+
+class Newest:
+    """The newest fingerprinted row of every machine, and of every family of candidates there."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._families = {c.name: c.family for c in snapshot.candidates.values()}
+        self._rows: dict[tuple[str, str | None, str | None], Measurement] = {}
+        for row in snapshot.current:
+            if row.fingerprint is None:
+                continue
+            for family in (None, self._families.get(row.candidate, "other")):
+                place = (row.device, row.host, family)
+                before = self._rows.get(place)
+                if before is None or moment(row.measured_at) >= moment(before.measured_at):
+                    self._rows[place] = row
+
+    def changes(self, row: Measurement) -> list[str]:
+        """What changed on the machine of `row` since it was measured; empty if it still holds."""
+        last = self._rows.get((row.device, row.host, None))
+        if row.fingerprint is None or last is None:
+            return []
+        own = _energy_part(row)
+        family = self._families.get(row.candidate, "other")
+        akin = _energy_part(self._rows[row.device, row.host, family])
+        libraries = own.get("libraries") or {}
+        return _differing(own, _energy_part(last), MACHINE) + _differing(
+            libraries, akin.get("libraries") or {}, libraries
+        )
