@@ -167,6 +167,8 @@ def measured_or_estimated(
         joules = _ranked(row, device, scope)
         if joules is not None:
             offers.append(Offer(row, device, _measured(row, joules, scope), None))
+        elif row.rate_per_s is not None:
+            continue  # its runtime holds idle time, which the estimator would charge as work
         elif basis == "any" and (row.runtime_s is not None or _known_scope(row, device)):
             pending.append((row, device))
     shifts = _conversions(pending, snapshot, estimator)
@@ -289,8 +291,9 @@ def one_for_each_setup(offers: Sequence[Offer]) -> list[Offer]:
 
     def setup(offer: Offer) -> tuple[Any, ...]:
         row = offer.row
-        choice = (row.scenario, row.precision, row.batch_size, row.repeat_group)
-        return (row.candidate, offer.device.name, *choice)
+        arrival = (row.scenario, row.rate_per_s)
+        choice = (row.precision, row.batch_size, row.repeat_group)
+        return (row.candidate, offer.device.name, *arrival, *choice)
 
     measured = [offer for offer in offers if offer.energy.basis == "measured"]
     known = {setup(offer) for offer in measured}

@@ -151,6 +151,7 @@ def option(offer: Offer, snapshot: Snapshot, version: str) -> Option:
         runtime_s_per_1000=_runtime(row, offer.prediction),
         energy_from=_energy_from(row, joules, version),
         provenance=_provenance(row),
+        rate_per_s=row.rate_per_s,
         latency_p95_ms=row.latency_p95_ms,
         peak_memory_mb=row.peak_memory_mb,
         second_opinion_j_per_1000=opinion,

@@ -15,7 +15,7 @@ import msgspec
 from advisor.answers import Encoded, Place, Records, Writer, encode
 from advisor.constraints import Limits
 from advisor.estimator import Estimator
-from advisor.pools import COUNTS_AS, Asked, Pool, rows_of
+from advisor.pools import COUNTS_AS, Asked, Pool, arrivals, rate_of, rows_of
 from advisor.ranking import Ranking
 from advisor.records import (
     BadQuestionError,
@@ -198,6 +198,8 @@ class Advisor:
 
     def _ranked(self, query: Query, workload: str, device: Device | None, limits: Limits) -> Ranked:
         """Rankings of one workload."""
+        rows = self._rows(workload)
+        rate = rate_of(rows, query.scenario, query.rate)
         asked = Asked(
             workload=workload,
             scenario=query.scenario,
@@ -205,11 +207,15 @@ class Advisor:
             basis=query.basis,
             batch_size=query.batch_size,
             device=device,
+            rate_per_s=rate,
         )
+        others = [group for group in arrivals(rows) if group != (query.scenario, rate)]
         apart = [
-            Ranking(self._pool(msgspec.structs.replace(asked, scenario=scenario)), limits)
-            for scenario in COUNTS_AS
-            if scenario != query.scenario
+            Ranking(
+                self._pool(msgspec.structs.replace(asked, scenario=scenario, rate_per_s=each)),
+                limits,
+            )
+            for scenario, each in others
         ]
         return Ranked(workload, Ranking(self._pool(asked), limits), tuple(apart))
 
@@ -226,7 +232,12 @@ class Advisor:
         entries = [*winners.outbid, *here.lost(floor)][:limit]
         return Recommendation(
             query=query,
-            group=Group(workload=used.workload, scenario=query.scenario, scope=query.scope),
+            group=Group(
+                workload=used.workload,
+                scenario=query.scenario,
+                scope=query.scope,
+                rate_per_s=pool.asked.rate_per_s,
+            ),
             chosen=write.option((pool, places[0])) if places else None,
             alternatives=write.options((pool, at) for at in places[1:]),
             front=write.options((pool, at) for at in here.front[:limit]),
@@ -248,7 +259,9 @@ def _nearest(query: Query, here: Ranking, apart: Sequence[Place], write: Writer)
         return None
     row = apart[0][0].offers[apart[0][1]].row
     missing = Missing(constraint="scenario", asked=query.scenario, has=row.scenario)
-    if row.scenario in COUNTS_AS[query.scenario]:
+    if row.scenario in COUNTS_AS[query.scenario] and query.rate not in (None, row.rate_per_s):
+        missing = Missing(constraint="rate", asked=query.rate, has=row.rate_per_s)
+    elif row.scenario in COUNTS_AS[query.scenario]:
         asked = query.workload or query.task
         missing = Missing(constraint="workload", asked=asked, has=row.workload)
     return write.option(apart[0], missing)

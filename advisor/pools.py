@@ -6,7 +6,7 @@ A pool does not depend on a floor or a limit, so it is made once for a catalog a
 from __future__ import annotations
 
 import functools
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Literal
 
@@ -38,11 +38,29 @@ COUNTS_AS: dict[AskedScenario, tuple[str, ...]] = {
 """Scenarios of rows that answer a question about a scenario."""
 
 
+def arrivals(rows: Sequence[Measurement]) -> list[tuple[AskedScenario, float | None]]:
+    """What must not be ranked together: each scenario, and each request rate, the commonest first.
+
+    Energy per text at different rates holds different shares of idle time.
+    """
+    rates = Counter(row.rate_per_s for row in rows if row.rate_per_s is not None)
+    by_use = sorted(rates, key=lambda rate: (-rates[rate], rate))
+    return [*((scenario, None) for scenario in COUNTS_AS), *(("server", rate) for rate in by_use)]
+
+
+def rate_of(rows: Sequence[Measurement], scenario: str, rate: float | None) -> float | None:
+    """The request rate an answer is about: the asked one, else the commonest of the rows."""
+    if scenario != "server" or rate is not None:
+        return rate
+    return next((each for _, each in arrivals(rows) if each is not None), None)
+
+
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """What a pool depends on: the comparability group and which rows may stand in it.
 
     Attributes:
         device: Where every offer would run; ``None`` leaves each where it was measured.
+        rate_per_s: Request rate of scenario ``server``, see `rate_of`.
     """
 
     workload: str
@@ -51,6 +69,20 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     basis: Literal["any", "measured"]
     batch_size: float | None
     device: Device | None
+    rate_per_s: float | None = None
+
+    def holds(self, row: Measurement) -> bool:
+        """Whether a row's scenario and rate are those of the group."""
+        return row.scenario in COUNTS_AS[self.scenario] and row.rate_per_s == self.rate_per_s
+
+    def words(self) -> str:
+        """The group's scenario in words."""
+        return _scenario(self.scenario, self.rate_per_s)
+
+
+def _scenario(name: str, rate: float | None) -> str:
+    """A scenario in words, with its rate where it states one."""
+    return name if rate is None else f"{name} at {figure(rate)} per second"
 
 
 class Pool:
@@ -73,7 +105,7 @@ class Pool:
         self, asked: Asked, rows: Sequence[Measurement], snapshot: Snapshot, estimator: Estimator
     ) -> None:
         self.asked, self._snapshot, self._version = asked, snapshot, estimator.version
-        inside = [row for row in rows if row.scenario in COUNTS_AS[asked.scenario]]
+        inside = [row for row in rows if asked.holds(row)]
         self.offers = sorted(_offers(asked, inside, snapshot, estimator), key=rank)
         names = [offer.row.candidate for offer in self.offers]
         self.candidates = list(dict.fromkeys(names))
@@ -171,7 +203,11 @@ def _offers(
     if device is None or basis == "measured":
         return offers
     has = {offer.row.candidate for offer in offers}
-    elsewhere = [row for row in rows if row.candidate not in has and row.device != device.name]
+    elsewhere = [
+        row
+        for row in rows
+        if row.candidate not in has and row.device != device.name and row.rate_per_s is None
+    ]  # how much of a window is idle depends on the device, so a rate cannot be brought over
     return offers + moved(elsewhere, device, snapshot, estimator, scope)
 
 
@@ -205,10 +241,10 @@ def _why_absent(
     asked: Asked, snapshot: Snapshot, rows: Sequence[Measurement]
 ) -> tuple[Reason, str]:
     """Why none of a candidate's rows became an offer of the group, and a sentence."""
-    inside = [row for row in rows if row.scenario in COUNTS_AS[asked.scenario]]
+    inside = [row for row in rows if asked.holds(row)]
     if not inside:
-        scenarios = ", ".join(sorted({row.scenario for row in rows}))
-        return "other-scenario", f"measured as {scenarios}, not as {asked.scenario}"
+        scenarios = ", ".join(sorted({_scenario(row.scenario, row.rate_per_s) for row in rows}))
+        return "other-scenario", f"measured as {scenarios}, not as {asked.words()}"
     if asked.batch_size is not None:
         inside = [row for row in inside if row.batch_size == asked.batch_size]
         if not inside:

@@ -178,6 +178,7 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
     runtime_s_per_1000: RuntimePer1000 | None
     energy_from: str
     provenance: Provenance
+    rate_per_s: float | None = None
     latency_p95_ms: float | None = None
     peak_memory_mb: float | None = None
     second_opinion_j_per_1000: float | None = None
@@ -203,11 +204,15 @@ class Caution(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
-    """The comparability group of an answer: nothing outside it is ranked with it."""
+    """The comparability group of an answer: nothing outside it is ranked with it.
+
+    `rate_per_s` is that of its rows in scenario ``server``: the asked one, else the commonest.
+    """
 
     workload: str
     scenario: str
     scope: Scope
+    rate_per_s: float | None = None
 
 
 class Recommendation(msgspec.Struct, frozen=True, kw_only=True):

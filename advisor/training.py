@@ -90,14 +90,16 @@ class Rows(msgspec.Struct, frozen=True):
 def training_rows(snapshot: Snapshot) -> Rows:
     """Every current inference row with a runtime and a measured energy, once per scope.
 
+    Rows at a stated request rate are left out.
+
     Raises:
         TooFewRowsError: Under `MIN_ROWS` rows or `MIN_DEVICES` devices.
     """
     found = []
     for row in snapshot.current:
         device = snapshot.devices[row.device]
-        if row.phase != "inference" or row.runtime_s is None:
-            continue
+        if row.phase != "inference" or row.runtime_s is None or row.rate_per_s is not None:
+            continue  # at a rate the runtime holds idle time: its power is not that of work
         for scope in SCOPES:
             joules = energy(row, device.kind, scope)
             if joules is None or joules.value_j is None or joules.label == "modelled":

@@ -261,6 +261,16 @@ def calibrate(
     profile: Annotated[str, typer.Option(help="quick, standard or reference.")] = "quick",
     workload: Annotated[list[str] | None, typer.Option(help="Repeatable.")] = None,
     candidate: Annotated[list[str] | None, typer.Option(help="Name or glob; repeatable.")] = None,
+    probes: Annotated[
+        bool, typer.Option("--probes", help="Three to five candidates that tell most, once each.")
+    ] = False,
+    rate: Annotated[
+        list[float] | None,
+        typer.Option(help="Texts arriving per second: scenario server; repeatable."),
+    ] = None,
+    tdp_w: Annotated[
+        float | None, typer.Option(help="TDP of this chip, watts, where the device table lacks it.")
+    ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Only say what would run.")] = False,
     strict: Annotated[bool, typer.Option(help="Exit 5 without a readable counter.")] = False,
     data: Data = None,
@@ -287,6 +297,9 @@ def calibrate(
         profile=profile,
         data=data or known.data,
         models=models or known.models,
+        probing=probes,
+        rates=rate or (),
+        tdp_w=tdp_w,
     )
     if plan:
         return machine.say_plan(made, as_json=as_json)

@@ -46,11 +46,13 @@ def say_diagnosis(
 
 
 def make_plan(snapshot: Snapshot, **asked: Any) -> suite.Plan:
-    """A calibration plan; texts that cannot be used end the command."""
+    """A calibration plan; texts or options that cannot be used end the command."""
     try:
         return suite.plan(snapshot, **asked)
     except suite.WorkloadError as error:
         terminal.fail(str(error), terminal.BAD_DATA)
+    except suite.PlanError as error:
+        terminal.fail(str(error), terminal.USAGE)
 
 
 def say_plan(plan: suite.Plan, *, as_json: bool) -> None:

@@ -40,11 +40,17 @@ def _device(machine: Machine, snapshot: Snapshot) -> Finding:
     """What questions about this machine will be answered for."""
     device = gpu_device(machine, snapshot) or cpu_device(machine, snapshot)
     listed = device.status != "probed"
+    stated = not listed and device.tdp_w is not None
     return Finding(
         what="device",
         ok=True,
         detail=f"{device.name} ({machine.words()})"
-        + ("" if listed else "; not in the device table, so its data-sheet figures are missing"),
+        + ("" if listed else "; not in the device table, so its data-sheet figures are missing")
+        + (f"; TDP {device.tdp_w:g} W as its owner states it" if stated else ""),
+        remedy=None
+        if listed or stated
+        else "joulewise calibrate --tdp-w W states its TDP (of a guest, the share of its host's "
+        "chip): estimates get a narrower interval",
     )
 
 

@@ -5,110 +5,35 @@ from __future__ import annotations
 import fnmatch
 import importlib.util
 import random
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from calibration.candidates import precisions, preparation, runs_on
+from calibration import probes
+from calibration.arrivals import window_s
+from calibration.candidates import runs_on
 from calibration.fingerprint import energy_part, holds
+from calibration.forecast import fit_s, power_w, score_s
 from calibration.hub import folder_from_environment
 from calibration.meters import meter_name
+from calibration.plans import Plan, PlanError, Trial, row_of, stored_rows
 from calibration.probe import Machine, cpu_device, gpu_device, read_machine
 from calibration.protocol import PROFILES, Profile
 from calibration.reading import Meter
+from calibration.shapes import shapes
 from calibration.workloads import Texts, load, places
 from catalog.errors import UnknownNameError
-from catalog.records import SETUP, Candidate, Device, Kind, Measurement, Phase, Scenario
+from catalog.records import Candidate, Device, Measurement
 from catalog.snapshot import Snapshot
 
-SOURCE = "calibration"
-SCENARIOS: dict[Scenario, int] = {"single": 1, "offline": 32}
-"""Scenario -> texts per call."""
-SWEEP = (8, 128)
-"""Further texts per call of a profile that sweeps."""
-BY_LENGTH = "length-sorted"
-"""Repeat group of rows whose calls hold texts of like length."""
-
-# Seconds of fitting per 1,000 training texts on two cores: an order of magnitude, used only
-# until the catalog holds a training time of the same pair.
-_FIT_S = {"logistic": 0.5, "linear-svm": 0.2, "complement-nb": 0.1, "lightgbm": 3.0}
-_EMBED_S = 8.0
-_TUNE_S = 20.0
-_LOAD_GB_S = 0.5
-
-
-class Trial(msgspec.Struct, frozen=True, kw_only=True):
-    """One row that is to be measured.
-
-    Attributes:
-        present: Whether the catalog has it already, under the same setup and fingerprint.
-        estimated_s: Seconds it will take; 0 if it is present.
-        energy: The part of its fingerprint that moves energy.
-    """
-
-    candidate: str
-    workload: str
-    device: str
-    host: str
-    n_devices: int
-    phase: Phase
-    scenario: Scenario
-    precision: str
-    batch_size: float | None
-    repeat_group: str | None = None
-    present: bool
-    estimated_s: float
-    energy: dict[str, Any]
-
-    def key(self) -> dict[str, Any]:
-        """The fields of its row that identify the setup."""
-        own = {name: getattr(self, name) for name in SETUP if hasattr(self, name)}
-        return own | {"source": SOURCE, "n_nodes": 1}
-
-
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """The trials of one invocation and all they need; made by `plan`.
-
-    Attributes:
-        trials: In the order they would run: pairs of workload and candidate shuffled by
-            `seed`, the trials of a pair together, training first.
-        candidates: Declarations by name; likewise `devices` and `texts` by workload.
-        new_devices: Records the catalog does not have yet, likewise `new_workloads`.
-        meter: The meter to use instead of the best one of the machine.
-    """
-
-    trials: tuple[Trial, ...]
-    profile: Profile
-    seed: int
-    machine: Machine
-    models: Path | None
-    candidates: Mapping[str, Candidate]
-    devices: Mapping[str, Device]
-    texts: Mapping[str, Texts]
-    new_devices: frozenset[str]
-    new_workloads: frozenset[str]
-    meter: Meter | None = None
-
-    @property
-    def pending(self) -> tuple[Trial, ...]:
-        """The trials that are not in the catalog."""
-        return tuple(trial for trial in self.trials if not trial.present)
-
-    @property
-    def estimated_s(self) -> float:
-        """Seconds the pending trials will take, to an order of magnitude for training."""
-        return sum(trial.estimated_s for trial in self.pending)
-
-    def pairs(self) -> Iterator[tuple[str, str, list[Trial]]]:
-        """Pending trials by (workload, candidate), in order."""
-        for (workload, candidate), trials in groupby(
-            self.pending, key=lambda trial: (trial.workload, trial.candidate)
-        ):
-            yield workload, candidate, list(trials)
+RATES = (1e-3, 1e6)
+"""Texts per second that scenario ``server`` takes."""
+STATED_TDP_W = (0.1, 5000.0)
+"""Watts a user may state for a chip."""
+_STATED = "TDP stated by the user of joulewise calibrate; the rest read from the system"
 
 
 QUICK_FAMILIES = ("bag-of-words", "tf-idf", "frozen-encoder")
@@ -146,83 +71,65 @@ def _profile(profile: str | Profile) -> Profile:
     return PROFILES[profile]
 
 
-def _stored(snapshot: Snapshot) -> dict[tuple[Any, ...], list[Measurement]]:
-    """Rows of earlier calibrations by setup."""
-    found: defaultdict[tuple[Any, ...], list[Measurement]] = defaultdict(list)
-    for row in snapshot.measurements:
-        if row.source == SOURCE:
-            found[tuple(getattr(row, name) for name in SETUP)].append(row)
-    return found
+@dataclass(frozen=True)
+class _Surroundings:
+    """What all trials of one plan share."""
+
+    machine: Machine
+    profile: Profile
+    probe: bool
+    rates: Sequence[float]
+    meters: Mapping[str, str]
+    stored: Mapping[tuple[Any, ...], Measurement]
 
 
-def _shapes(candidate: Candidate, kind: Kind, sweep: bool) -> Iterator[dict[str, Any]]:
-    """What tells the trials of one pair apart; those of one precision follow each other."""
-    usual, *others = precisions(candidate, kind)
-    yield {"phase": preparation(candidate), "scenario": "unstated", "precision": usual}
-    for precision in (usual, *(others if sweep else ())):
-        for scenario, size in SCENARIOS.items():
-            yield {"scenario": scenario, "batch_size": float(size), "precision": precision}
-        if not sweep or precision != usual:
-            continue
-        offline = {"scenario": "offline", "precision": precision}
-        for size in SWEEP:
-            yield offline | {"batch_size": float(size)}
-        if candidate.checkpoint:  # padding is what like lengths spare
-            for size in (SCENARIOS["offline"], SWEEP[-1]):
-                yield offline | {"batch_size": float(size), "repeat_group": BY_LENGTH}
-
-
-def _fit_s(candidate: Candidate, texts: Texts) -> float:
-    """A guess of the seconds of training."""
-    if candidate.features == "zero-shot":
-        return 5.0 + (candidate.n_parameters or 0.0) * 2e-9 / _LOAD_GB_S
-    thousands = len(texts.train) / 1000
-    if candidate.training:
-        rows = (
-            thousands
-            + len(texts.extra.get(candidate.training.extra_split or "", ((), ()))[0]) / 1000
-        )
-        rows = min(rows, thousands + candidate.training.extra_rows / 1000)
-        steps = 1000 * rows * candidate.training.epochs / candidate.training.batch_size
-        rows *= max(1.0, candidate.training.least_steps / max(1.0, steps))
-        size = (candidate.n_parameters or 22.7e6) / 22.7e6
-        return rows * candidate.training.epochs * _TUNE_S * size
-    per_thousand = _FIT_S.get(candidate.head or "", 1.0)
-    if candidate.head == "lightgbm":  # one tree per class and round
-        per_thousand *= max(1.0, (texts.workload.n_classes or 2) / 8)
-    return thousands * (per_thousand + (_EMBED_S if candidate.checkpoint else 0.0))
+def _window_s(profile: Profile, rate: float | None) -> float:
+    """Seconds of warm-up and all windows of one trial."""
+    window = profile.window_s if rate is None else window_s(rate, profile)
+    return profile.warmup_s + profile.repeats * window
 
 
 def _trials(
-    candidate: Candidate,
-    texts: Texts,
-    device: Device,
-    machine: Machine,
-    profile: Profile,
-    meters: Mapping[str, str],
-    stored: Mapping[tuple[Any, ...], list[Measurement]],
+    candidate: Candidate, texts: Texts, device: Device, around: _Surroundings
 ) -> Iterator[Trial]:
     """The trials of one pair."""
-    energy = energy_part(machine, device, candidate, texts.sha256, meters[device.name])
-    windows_s = profile.warmup_s + profile.repeats * profile.window_s
-    for shape in _shapes(candidate, device.kind, profile.sweep):
-        phase = shape.get("phase", "inference")
+    machine, profile = around.machine, around.profile
+    meter = around.meters[device.name]
+    energy = energy_part(machine, device, candidate, texts.sha256, meter)
+    n_devices = _chips(machine, device)
+    watts = power_w(device, machine, n_devices)
+    idle_s = 0.0 if meter in ("none", "codecarbon") else profile.idle_s
+    scoring_s, pending_fit_s, scored = score_s(candidate, texts, device.kind), 0.0, set()
+    for shape in shapes(
+        candidate, device.kind, sweep=profile.sweep, probe=around.probe, rates=around.rates
+    ):
         trial = Trial(
-            **({"phase": phase, "batch_size": None} | shape),
+            **({"phase": "inference", "batch_size": None} | shape),
             candidate=candidate.name,
             workload=texts.workload.name,
             device=device.name,
             host=machine.words(),
-            n_devices=_chips(machine, device),
+            n_devices=n_devices,
             present=False,
-            estimated_s=windows_s if phase == "inference" else _fit_s(candidate, texts),
+            estimated_s=0.0,
             energy=energy,
         )
-        key = trial.key()
-        rows = stored.get(tuple(key.get(name) for name in SETUP), [])
-        if any(holds(row.fingerprint, energy, profile) for row in rows):
-            trial = msgspec.structs.replace(trial, present=True, estimated_s=0.0)
-        yield trial
+        row = row_of(trial, around.stored)
+        present = row is not None and holds(row.fingerprint, energy, profile)
+        if trial.phase == "inference":
+            seconds = _window_s(profile, trial.rate_per_s)
+        else:
+            fit = row.runtime_s if row and row.runtime_s else fit_s(candidate, texts, device.kind)
+            pending_fit_s, seconds = fit + idle_s, 0.0
+        if present:
+            yield msgspec.structs.replace(trial, present=True)
+            continue
+        if trial.phase == "inference" and trial.precision not in scored:
+            scored.add(trial.precision)
+            seconds += scoring_s
+        seconds, pending_fit_s = seconds + pending_fit_s, 0.0
+        joules = None if watts is None else watts * seconds
+        yield msgspec.structs.replace(trial, estimated_s=seconds, estimated_j=joules)
 
 
 def _chips(machine: Machine, device: Device) -> int:
@@ -246,6 +153,50 @@ def _devices(machine: Machine, snapshot: Snapshot) -> dict[str, Device]:
     return {"cpu": cpu_device(machine, snapshot), **({"gpu": gpu} if gpu else {})}
 
 
+def _stated(devices: dict[str, Device], tdp_w: float) -> Device:
+    """The record of the machine's one chip the device table lacks, with the TDP a user states.
+
+    Raises:
+        PlanError: The figure is no TDP, or the table knows the chips of this machine.
+    """
+    low, high = STATED_TDP_W
+    if not low <= tdp_w <= high:
+        raise PlanError(f"tdp_w: {tdp_w:g} is not allowed; allowed: {low:g} to {high:g} watts")
+    unlisted = [device for device in devices.values() if device.status == "probed"]
+    if not unlisted:
+        names = " and ".join(device.name for device in devices.values())
+        raise PlanError(
+            f"tdp_w: {tdp_w:g} is not allowed; the device table has {names}, and a stated figure "
+            "is for chips it lacks"
+        )
+    return msgspec.structs.replace(
+        unlisted[0],
+        tdp_w=tdp_w,
+        source=_STATED,
+    )
+
+
+def _pairs(
+    texts: Iterable[Texts],
+    chosen: Mapping[str, Candidate],
+    devices: Mapping[str, Device],
+    probing: bool,
+    seed: int,
+) -> list[tuple[Texts, Candidate]]:
+    """Workloads and candidates in the order they are to run."""
+    if probing:
+        kinds = {name: _device_of(each, devices).kind for name, each in chosen.items()}
+        return [(each, c) for each in texts for c in probes.choose(chosen, each, kinds)]
+    pairs = [(each, candidate) for each in texts for candidate in chosen.values()]
+    random.Random(seed).shuffle(pairs)  # noqa: S311
+    return pairs
+
+
+def _device_of(candidate: Candidate, devices: Mapping[str, Device]) -> Device:
+    """The chip of the machine that runs a candidate."""
+    return devices.get(runs_on(candidate), devices["cpu"])
+
+
 def plan(
     snapshot: Snapshot,
     *,
@@ -257,13 +208,17 @@ def plan(
     seed: int | None = None,
     machine: Machine | None = None,
     meter: Meter | None = None,
+    probing: bool = False,
+    rates: Sequence[float] = (),
+    tdp_w: float | None = None,
 ) -> Plan:
     """What a calibration of this machine would do; measures nothing.
 
     Args:
         snapshot: The catalog, for its names and for what is measured already.
         workloads: Names, paths or hub ids (see `calibration.workloads.load`). Without any:
-            everything in the data folder, or the synthetic one where there is no folder.
+            everything in the data folder (the first of it for probes), or the synthetic one
+            where there is no folder.
         candidates: Globs over runnable candidates; without any see `choose_candidates`.
         profile: ``quick``, ``standard`` or ``reference``.
         data: Folder of workloads; default ``JOULEWISE_DATA``.
@@ -271,47 +226,57 @@ def plan(
         seed: Of the order of the pairs; drawn and recorded without one.
         machine: The machine, if it is not to be probed.
         meter: The meter, if it is not to be chosen by the machine.
+        probing: Measure three to five candidates (`calibration.probes`), once each.
+        rates: Texts per second of further trials of scenario ``server``.
+        tdp_w: TDP of this machine's chip, watts, where the device table lacks it.
 
     Raises:
         UnknownNameError: A workload, candidate or profile nobody knows.
         WorkloadError: Texts that cannot be used.
+        PlanError: A rate or TDP that cannot be.
     """
     settings = _profile(profile)
-    chosen = choose_candidates(snapshot, candidates, settings.name)
+    for rate in rates:
+        if not RATES[0] <= rate <= RATES[1]:
+            raise PlanError(f"rate: {rate:g} is not allowed; allowed: {RATES[0]:g} to 1e6 per s")
+    models = folder_from_environment("JOULEWISE_MODELS", models)
+    chosen = choose_candidates(snapshot, candidates, "" if probing else settings.name)
+    chosen = probes.pool(chosen, models) if probing and not candidates else chosen
     data = folder_from_environment("JOULEWISE_DATA", data)
-    names = list(workloads) or list(places(data)) or ["synthetic"]
+    names = list(workloads) or list(places(data))[: 1 if probing else None] or ["synthetic"]
     loaded = [load(name, data, snapshot.workloads) for name in names]
     texts = {each.workload.name: each for each in loaded}
     machine = machine or read_machine()
     devices = _devices(machine, snapshot)
+    if tdp_w is not None:
+        stated = _stated(devices, tdp_w)
+        devices[stated.kind] = stated
     seed = random.SystemRandom().randrange(2**31) if seed is None else seed
-    pairs = [(each, candidate) for each in texts.values() for candidate in chosen.values()]
-    random.Random(seed).shuffle(pairs)  # noqa: S311
-    stored = _stored(snapshot)
-    meters = {d.name: meter.name if meter else meter_name(d) for d in devices.values()}
-    trials = [
-        trial
-        for each, candidate in pairs
-        for trial in _trials(
-            candidate,
-            each,
-            devices.get(runs_on(candidate), devices["cpu"]),
-            machine,
-            settings,
-            meters,
-            stored,
-        )
-    ]
+    around = _Surroundings(
+        machine=machine,
+        profile=settings,
+        probe=probing,
+        rates=tuple(dict.fromkeys(rates)),
+        meters={d.name: meter.name if meter else meter_name(d) for d in devices.values()},
+        stored=stored_rows(snapshot),
+    )
     return Plan(
-        trials=tuple(trials),
+        trials=tuple(
+            trial
+            for each, candidate in _pairs(texts.values(), chosen, devices, probing, seed)
+            for trial in _trials(candidate, each, _device_of(candidate, devices), around)
+        ),
         profile=settings,
         seed=seed,
         machine=machine,
-        models=folder_from_environment("JOULEWISE_MODELS", models),
+        models=models,
         candidates=chosen,
         devices={device.name: device for device in devices.values()},
         texts=texts,
         new_devices=frozenset(d.name for d in devices.values() if d.name not in snapshot.devices),
         new_workloads=frozenset(name for name in texts if name not in snapshot.workloads),
+        restated=frozenset(
+            d.name for d in devices.values() if snapshot.devices.get(d.name, d) != d
+        ),
         meter=meter,
     )

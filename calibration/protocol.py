@@ -180,7 +180,7 @@ def _components(windows: Sequence[Window], n_items: int) -> dict[str, tuple[floa
     return found
 
 
-def _energy_spread(windows: Sequence[Window]) -> float:
+def energy_spread(windows: Sequence[Window]) -> float:
     """Spread of measured joules per text; 0 where no counter was read in every window."""
     per_text = [w.reading.measured_j() for w in windows]
     if any(joules is None for joules in per_text):
@@ -207,7 +207,7 @@ def summarise(windows: Sequence[Window]) -> Result:
         latency_p95_ms=1000 * _percentile(calls, 0.95),
         repeats=len(windows),
         cv=cv,
-        unstable=max(cv, _energy_spread(windows)) > UNSTABLE_CV,
+        unstable=max(cv, energy_spread(windows)) > UNSTABLE_CV,
         components=_components(windows, middle.n_items),
         flags=combined_flags(readings),
         context=combined_context(readings, [w.n_items for w in windows], middle.n_items),

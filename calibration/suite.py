@@ -17,11 +17,12 @@ from calibration.candidates import CannotRunError
 from calibration.doctor import Finding, diagnose
 from calibration.lock import BusyError, measuring
 from calibration.meters import counter_readable
-from calibration.planning import Plan, Trial, plan
+from calibration.planning import plan
+from calibration.plans import Plan, PlanError, Trial
 from calibration.probe import this_device
 from calibration.protocol import PROFILES, Profile
 from calibration.tables import WorkloadError
-from calibration.trials import Run, rows
+from calibration.trials import Refused, Run, rows
 from calibration.usage import other_load
 from catalog.energy import energy
 from catalog.records import SETUP, Label, Measurement, RunFile
@@ -33,6 +34,7 @@ __all__ = [
     "Event",
     "Finding",
     "Plan",
+    "PlanError",
     "Profile",
     "Summary",
     "Trial",
@@ -154,6 +156,13 @@ def _figures(plan: Plan, row: Measurement) -> dict[str, float | str | None]:
     }
 
 
+def _broken(error: Exception, *, fitting: bool) -> str:
+    """Why a trial broke; words of a library may quote a text, so its class must do."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return "out of memory"
+    return f"{'fitting' if fitting else 'inference'} failed with {type(error).__name__}"
+
+
 def _measure_pair(run: Run, trials: list[Trial], store: Store, progress: _Progress) -> None:
     """Measures the trials of one pair; each is in the store before the next one starts."""
     steps = rows(run, trials)
@@ -163,12 +172,12 @@ def _measure_pair(run: Run, trials: list[Trial], store: Store, progress: _Progre
             row = next(steps)
         except CannotRunError as error:
             return progress.give_up("skipped", trials[number:], str(error))
-        except MemoryError:
-            return progress.give_up("failed", trials[number:], "out of memory")
-        except Exception as error:  # words of a library may quote a text: the class must do
-            stage = "fitting" if trial.phase == "train" or number == 0 else "inference"
-            reason = f"{stage} failed with {type(error).__name__}"
+        except Exception as error:
+            reason = _broken(error, fitting=number == 0)
             return progress.give_up("failed", trials[number:], reason)
+        if isinstance(row, Refused):
+            progress.give_up("skipped", [trial], row.reason)
+            continue
         store.add(_file(run.plan, row))
         progress.tell("finished", trial, **_figures(run.plan, row))
     return None
@@ -211,6 +220,8 @@ def calibrate(plan: Plan, store: Store, *, on_event: Callable[[Event], None] = _
     progress = _Progress(plan, on_event)
     with measuring():
         store.migrate()
+        for name in plan.restated:
+            store.redescribe(plan.devices[name])
         run = _new_run(plan)
         interrupted = not _measure_all(run, store, progress)
     counts = progress.counts

@@ -10,19 +10,30 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from calibration import candidates, usage
+from calibration.arrivals import SaturatedError, serve
 from calibration.fingerprint import context, dumps
 from calibration.hub import local_checkpoint
 from calibration.meters import meter_for
-from calibration.planning import BY_LENGTH, Plan, Trial
+from calibration.plans import Plan, Trial
 from calibration.protocol import Result, idle_watts, measure
 from calibration.reading import Meter, combined_context
+from calibration.shapes import BY_LENGTH, halved_group
 from calibration.workloads import Texts
 from catalog.records import Device, Label, Measurement
 from catalog.registry import MINILM
 
 OTHER_LOAD_CORES = 0.5
+"""Cores kept busy by others above which a row is flagged."""
 _CHUNK = 1024
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """Why one trial of a pair has no row."""
+
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -121,19 +132,37 @@ def train(unfitted: Any, texts: Texts, meter: Meter) -> Training:
 
 
 def score(predict: Callable[[Sequence[str]], Any], texts: Texts) -> Score:
-    """Accuracy and macro-F1 over every test text, in a pass of its own."""
+    """Accuracy and macro-F1 over every test text, in a pass of its own.
+
+    Raises:
+        MemoryError: Not even one text fits.
+    """
     from sklearn.metrics import accuracy_score, f1_score
 
     answers: list[str] = []
-    for start in range(0, len(texts.test), _CHUNK):
-        answers += list(predict(texts.test[start : start + _CHUNK]))
+    chunk = _CHUNK
+    while len(answers) < len(texts.test):
+        try:
+            answers += list(predict(texts.test[len(answers) : len(answers) + chunk]))
+        except MemoryError:
+            chunk = _half(chunk)
     truth = texts.test_labels
     macro_f1 = f1_score(truth, answers, average="macro", zero_division=0)
     return Score(float(accuracy_score(truth, answers)), float(macro_f1))
 
 
-def rows(run: Run, trials: Sequence[Trial]) -> Iterator[Measurement]:
+def _half(size: int) -> int:
+    """Half of a batch that did not fit; the error itself where it was one text."""
+    if size <= 1:
+        raise MemoryError
+    gc.collect()
+    return size // 2
+
+
+def rows(run: Run, trials: Sequence[Trial]) -> Iterator[Measurement | Refused]:
     """The rows of one pair, each as soon as it is measured; trials of one pair, training first.
+
+    A trial that cannot be measured though others of its pair can is `Refused`.
 
     Raises:
         CannotRunError: The candidate cannot run here.
@@ -155,27 +184,54 @@ def rows(run: Run, trials: Sequence[Trial]) -> Iterator[Measurement]:
     if first_fit:
         n_items = candidates.n_trained(fitted, texts, candidate)
         yield _train_row(run, first, n_items, training, shared)
-    scored: dict[str, Score] = {}
-    for trial in trials:
-        if trial.phase == "inference":
-            candidates.serve(fitted, trial.precision)
-            if trial.precision not in scored:
-                scored[trial.precision] = score(fitted.predict, texts)
-            right = scored[trial.precision]
+    scored: dict[str, Score | Refused] = {}
+    for trial in trials[1:] if first_fit else trials:
+        if trial.precision not in scored:
+            scored[trial.precision] = _served(fitted, trial.precision, texts)
+        right = scored[trial.precision]
+        if isinstance(right, Refused):
+            yield right
+            continue
+        try:
             yield _inference_row(run, trial, texts, fitted, right, flags, shared)
+        except SaturatedError:
+            yield Refused(f"cannot keep up with {trial.rate_per_s:g} texts per second")
+
+
+def _served(fitted: Any, precision: str, texts: Texts) -> Score | Refused:
+    """Loads the weights in a precision and takes its accuracy."""
+    try:
+        candidates.serve(fitted, precision)
+    except candidates.CannotRunError as error:
+        return Refused(str(error))
+    return score(fitted.predict, texts)
 
 
 def _row(
-    run: Run, trial: Trial, flags: tuple[str, ...], seen: Mapping[str, Any], **values: Any
+    run: Run,
+    trial: Trial,
+    flags: tuple[str, ...],
+    seen: Mapping[str, Any],
+    changed: dict[str, Any] | None,
+    **values: Any,
 ) -> Measurement:
-    """A row with what every row of a run carries; `seen` is what its meter saw."""
+    """A row with what every row of a run carries.
+
+    Args:
+        run: The run.
+        trial: What was to be measured.
+        flags: About the window.
+        seen: What its meter saw.
+        changed: Fields in which the row differs from what was planned.
+        values: The figures.
+    """
     device, plan = run.plan.devices[trial.device], run.plan
     if run.other_cores > OTHER_LOAD_CORES:
         flags = (*flags, "other-load")
     load = {"load_1m": run.load_1m, "other_cores": round(run.other_cores, 2)}
     around = context(plan.profile, plan.seed, **load, **seen)
     return Measurement(
-        **trial.key(),
+        **(trial.key() | (changed or {})),
         run_id=run.run_id,
         flags=tuple(sorted(flags)),
         idle_w=run.idle_w(device),
@@ -209,12 +265,53 @@ def _train_row(
         trial,
         (*training.flags, *training.seen),
         training.context,
+        None,
         n_items=n_items,
         runtime_s=training.seconds,
         repeats=training.fits,
         **_energy(training.components),
         **shared,
     )
+
+
+def _measured(run: Run, trial: Trial, texts: Texts, fitted: Any) -> tuple[Result, int]:
+    """Measures one trial; where memory runs out, in half the batch until it fits.
+
+    Returns:
+        What was found, and the texts of one call it was found with. Encoders halve their forward
+        passes by themselves; then the windows are taken again in calls of that size.
+
+    Raises:
+        MemoryError: Not even one text fits.
+        SaturatedError: The candidate cannot keep up with the rate.
+    """
+    meter = run.meter(run.plan.devices[trial.device])
+    size, profile = int(trial.batch_size or 1), run.plan.profile
+    while True:
+        size = min(size, candidates.halved_to(fitted) or size)
+        try:
+            if trial.rate_per_s is not None:
+                found = serve(fitted.predict, texts.test, trial.rate_per_s, size, profile, meter)
+            else:
+                by_length = trial.repeat_group == BY_LENGTH
+                found = measure(
+                    fitted.predict, texts.test, size, profile, meter, by_length=by_length
+                )
+        except MemoryError:
+            size = _half(size)
+            continue
+        if (candidates.halved_to(fitted) or size) >= size:
+            return found, size
+
+
+def _halved(trial: Trial, size: int) -> dict[str, Any]:
+    """What a row says whose batch did not fit; its group keeps it apart from a planned one."""
+    asked = trial.batch_size or 1
+    return {
+        "batch_size": float(size),
+        "repeat_group": halved_group(trial.repeat_group, asked),
+        "notes": f"asked for batches of {asked:g}: out of memory above {size}",
+    }
 
 
 def _inference_row(
@@ -227,24 +324,18 @@ def _inference_row(
     shared: dict[str, float | None],
 ) -> Measurement:
     """The row of one scenario."""
-    meter = run.meter(run.plan.devices[trial.device])
     usage.reset_peak_memory()
-    size = int(trial.batch_size or 1)
-    by_length = trial.repeat_group == BY_LENGTH
-    found: Result = measure(
-        fitted.predict, texts.test, size, run.plan.profile, meter, by_length=by_length
-    )
+    found, size = _measured(run, trial, texts, fitted)
+    halved = size < (trial.batch_size or 1)
     flags += ("unstable",) if found.unstable else ()
-    flags += (BY_LENGTH,) if by_length else ()
-    passes = candidates.halved_to(fitted)
-    halved = passes is not None and passes < size
+    flags += (BY_LENGTH,) if trial.repeat_group == BY_LENGTH else ()
     flags += ("batch-halved",) if halved else ()
     return _row(
         run,
         trial,
         (*flags, *found.flags),
         found.context,
-        notes=f"forward passes of at most {passes}: out of memory above" if halved else None,
+        _halved(trial, size) if halved else None,
         n_items=float(found.n_items),
         runtime_s=found.runtime_s,
         latency_p50_ms=found.latency_p50_ms,

@@ -162,6 +162,13 @@ def _accuracy_problems(frame: pd.DataFrame) -> list[tuple[pd.Series[bool], str, 
     return [(wrong, "accuracy", "only rows with phase=inference carry an accuracy")]
 
 
+def _rate_problems(frame: pd.DataFrame) -> list[tuple[pd.Series[bool], str, str]]:
+    """Request rates of rows that serve no requests."""
+    server = frame["scenario"].eq("server") if "scenario" in frame else False
+    wrong = _there(frame, "rate_per_s") & ~pd.Series(server, frame.index).fillna(False)
+    return [(wrong, "rate_per_s", "only rows with scenario=server carry a rate")]
+
+
 def _order_problems(frame: pd.DataFrame) -> list[tuple[pd.Series[bool], str, str]]:
     """Pairs of numbers that stand the wrong way round."""
     pairs = (("n_active_devices", "n_devices"), ("latency_p50_ms", "latency_p95_ms"))
@@ -199,6 +206,7 @@ def row_problems(frame: pd.DataFrame, devices: Mapping[str, Device]) -> list[tup
         lambda: _energy_problems(frame),
         lambda: _power_problems(frame, devices),
         lambda: _accuracy_problems(frame),
+        lambda: _rate_problems(frame),
         lambda: _order_problems(frame),
         lambda: _text_problems(frame),
     ]

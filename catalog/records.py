@@ -171,7 +171,9 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         source: Who measured: a publication's short name or ``calibration``.
         host: The machine around the device, in words.
         n_devices: Devices whose energy is counted; `n_active_devices` of them did the work.
-        batch_size: Texts per call (a source may print a mean).
+        batch_size: Texts per call (a source may print a mean); of scenario ``server`` the most.
+        rate_per_s: Texts that arrive per second, in scenario ``server``; a row of a stated rate
+            holds the idle time between them in runtime and joules.
         repeat_group: Separates rows of one setup that a source lists more than once.
         n_items: Texts in the window; `runtime_s` its seconds.
         gpu_j: Joules of the GPUs in the window; likewise for the other `COMPONENTS`. Each has
@@ -204,6 +206,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     scenario: Scenario = "unstated"
     precision: str | None = None
     batch_size: float | None = None
+    rate_per_s: float | None = None
     repeat_group: str | None = None
 
     n_items: float
@@ -265,6 +268,7 @@ KEY = (
     "scenario",
     "precision",
     "batch_size",
+    "rate_per_s",
     "repeat_group",
 )
 """What identifies a measurement."""

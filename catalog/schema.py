@@ -41,6 +41,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "macro_f1": (0, 1),
     "cv": (0, 100),
     "batch_size": (1, 1e7),
+    "rate_per_s": (1e-6, 1e9),
     "n_devices": (1, 1e6),
     "n_nodes": (1, 1e6),
     "n_active_devices": (1, 1e6),

@@ -22,7 +22,7 @@ from sqlalchemy import event
 from catalog.errors import CatalogUnreadableError, ConflictError
 from catalog.records import KEY, SETUP, Candidate, Device, Measurement, RunFile, Workload
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration; a database that stands there needs none."""
 _CHUNK = 500
 _KINDS: dict[str, Any] = {"device": Device, "workload": Workload, "candidate": Candidate}
@@ -73,6 +73,9 @@ catalog_version = sa.Table(
 )
 
 _FIELDS = [field.name for field in msgspec.structs.fields(Measurement)]
+_ADDED = ("rate_per_s",)
+"""Fields that came with a later migration: where they are missing they enter no hash, so that the
+hashes of older rows stay what they were."""
 
 
 class Added(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,9 +92,11 @@ def default_url() -> str:
 
 def _hash(row: Measurement, names: Iterable[str]) -> str:
     """SHA-256 of some fields of a row; 32 and 32.0 are the same number."""
-    values = [getattr(row, name) for name in names]
-    plain = [float(value) if isinstance(value, int) else value for value in values]
-    return hashlib.sha256(msgspec.json.encode(plain)).hexdigest()
+    given = {name: getattr(row, name) for name in names}
+    plain = {n: float(v) if isinstance(v, int) else v for n, v in given.items()}
+    values: list[Any] = [value for name, value in plain.items() if name not in _ADDED]
+    values += [[n, v] for n, v in plain.items() if n in _ADDED and v is not None]
+    return hashlib.sha256(msgspec.json.encode(values)).hexdigest()
 
 
 def key_of(row: Measurement) -> str:
@@ -287,6 +292,23 @@ class Store:
                 connection.rollback()
         return Added(inserted=len(new), present=len(run.measurements) - len(new))
 
+    def redescribe(self, device: Device) -> None:
+        """Replaces the record of a device, e.g. by one whose TDP its owner has stated.
+
+        Raises:
+            CatalogUnreadableError: The database cannot be written.
+        """
+        with self._connection(write=True) as connection:
+            connection.execute(
+                catalog_version.update().values(version=catalog_version.c.version + 1)
+            )
+            own = (declaration.c.kind == "device") & (declaration.c.name == device.name)
+            connection.execute(declaration.delete().where(own))
+            record = msgspec.json.encode(device).decode()
+            connection.execute(
+                declaration.insert(), [{"kind": "device", "name": device.name, "record": record}]
+            )
+
     @staticmethod
     def _digests(connection: sa.Connection, keys: Sequence[str]) -> dict[str, str]:
         """Digests of those of `keys` that are stored."""
@@ -325,11 +347,13 @@ class Store:
         return len(new)
 
     def measurements(self) -> list[Measurement]:
-        """Every stored row, oldest first."""
+        """Every stored row, oldest first; a catalog of an older migration is read as it is."""
         if not self.is_there():
             return []
-        query = sa.select(*(measurement.c[name] for name in _FIELDS)).order_by(measurement.c.id)
         with self._connection() as connection:
+            there = {column["name"] for column in sa.inspect(connection).get_columns("measurement")}
+            columns = [measurement.c[name] if name in there else sa.null() for name in _FIELDS]
+            query = sa.select(*columns).order_by(measurement.c.id)
             return [_record(tuple(cells)) for cells in connection.execute(query)]
 
     def declarations(self) -> dict[str, dict[str, Any]]:

@@ -601,3 +601,39 @@ def test_the_json_of_an_answer_is_its_record(
             fresh = recommend(view, ESTIMATOR, asked)
             assert advisor.encode(asked) == msgspec.json.encode(fresh)
             assert advisor.recommend(asked) == fresh
+
+
+def served(candidate: str, joules: float, rate: float | None, **values: Any) -> Measurement:
+    """A row of scenario server."""
+    return row(candidate, joules, scenario="server", rate_per_s=rate, **values)
+
+
+RATES = (served("a", 50.0, 1.0), served("b", 40.0, 1.0), served("a", 9.0, 20.0))
+
+
+def test_one_answer_ranks_rows_of_one_rate() -> None:
+    """The asked one, else the commonest; others stand apart, as their share of idle differs."""
+    view = catalog(*RATES)
+    answer = ask(view, scenario="server")
+    assert answer.group.rate_per_s == 1.0
+    assert [o.candidate for o in (answer.chosen, *answer.alternatives) if o] == ["b", "a"]
+    assert [(o.candidate, o.rate_per_s) for o in answer.other_groups] == [("a", 20.0)]
+    fast = ask(view, scenario="server", rate=20.0)
+    assert fast.chosen is not None
+    assert (fast.chosen.candidate, cost(fast.chosen)) == ("a", 9.0)
+    assert reasons(fast)["b"] == "other-scenario"
+    none = ask(view, scenario="server", rate=7.0)
+    assert none.chosen is None
+    assert none.nearest_miss is not None
+    assert none.nearest_miss.missing is not None
+    assert none.nearest_miss.missing.constraint == "rate"
+
+
+def test_idle_time_of_a_served_row_is_never_charged_again() -> None:
+    """No estimate is made from its runtime, and it is not brought to another device."""
+    blank = {f"{part}_{end}": None for part in PARTS for end in ("j", "label")}
+    answer = ask(catalog(served("a", 1.0, 2.0, **blank)), scenario="server")
+    assert answer.chosen is None
+    assert reasons(answer) == {"a": "energy-absent"}
+    moved = ask(catalog(served("a", 50.0, 2.0)), scenario="server", device="Small")
+    assert moved.chosen is None

@@ -13,6 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import alembic.command
+import alembic.config
 import msgspec
 import pytest
 import sqlalchemy as sa
@@ -106,6 +108,47 @@ def test_migrating_twice_changes_nothing(store: Store) -> None:
     store.migrate()
     assert store.measurements() == [row()]
     assert store.revision() == HEAD
+
+
+def downgraded(store: Store, revision: str) -> None:
+    """Takes a database back to an older migration."""
+    config = alembic.config.Config()
+    config.set_main_option("script_location", str(ROOT / "catalog" / "migrations"))
+    with store.engine.begin() as connection:
+        config.attributes["connection"] = connection
+        alembic.command.downgrade(config, revision)
+
+
+def test_a_catalog_without_request_rates_is_read_and_brought_up_to_date(store: Store) -> None:
+    """Its rows are there before and after the migration, and are not stored twice."""
+    store.add(run(row()))
+    downgraded(store, "0001")
+    assert store.measurements() == [row()]
+    assert store.revision() == "0001"
+    store.migrate()
+    assert store.revision() == HEAD
+    assert store.add(run(row())).present == 1
+    fast = row("r2", scenario="server", rate_per_s=5.0)
+    assert store.add(run(fast)).inserted == 1
+    assert store.measurements() == [row(), fast]
+
+
+def test_hashes_of_rows_without_a_rate_never_change() -> None:
+    """They are those of the first migration; another rate is another setup."""
+    assert key_of(row()).startswith("7643267f016146afc11a")
+    assert setup_of(row()).startswith("855725540c60fba371cf")
+    assert digest_of(row()).startswith("01bd661748708ab02ae5")
+    rates = [row(scenario="server", rate_per_s=rate) for rate in (None, 5, 5.0, 6.0)]
+    assert len({setup_of(each) for each in rates}) == 3
+
+
+def test_a_device_can_be_described_anew(store: Store) -> None:
+    """The record is replaced (or made) and the catalog's version grows, so that readers see it."""
+    before = store.version()
+    for watts in (None, 40.0, 50.0):
+        store.redescribe(Device(name="VM", kind="cpu", tdp_w=watts))
+        assert store.declarations()["device"]["VM"].tdp_w == watts
+    assert store.version() == before + 3
 
 
 def test_a_catalog_that_is_not_there_is_empty_and_stays_absent(url: str) -> None:

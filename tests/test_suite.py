@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -28,7 +29,7 @@ from calibration.protocol import Profile
 from calibration.suite import Event, Plan, calibrate, diagnose, plan
 from catalog import snapshot as snapshots
 from catalog.errors import UnknownNameError
-from catalog.records import KEY, SETUP, Measurement
+from catalog.records import KEY, SETUP, Measurement, RunFile
 from catalog.registry import CANDIDATES, WORKLOADS
 from catalog.runfile import to_frame
 from catalog.schema import Known, validate
@@ -191,6 +192,22 @@ def test_what_is_in_the_catalog_is_not_measured_again(store: Store) -> None:
     moved = {**energy, "libraries": {"scikit-learn": "0.1"}}
     assert not holds(row.fingerprint, moved, TINY)
     assert not holds(None, energy, TINY)
+
+
+def test_a_superseded_row_spares_nothing(store: Store) -> None:
+    """Only the row a question is answered from counts: not an older one that would fit again."""
+    calibrate(tiny(store), store)
+    rows = store.measurements()
+    other = json.loads(rows[-1].fingerprint or "")
+    other["energy"]["governor"] = "performance"
+    newer = msgspec.structs.replace(
+        rows[-1], run_id="later", measured_at="2999-01-01T00:00:00", fingerprint=json.dumps(other)
+    )
+    store.add(RunFile(measurements=(newer,)))
+    assert [trial.scenario for trial in tiny(store).pending] == ["offline"]
+    back = msgspec.structs.replace(rows[-1], run_id="back", measured_at="2999-01-02T00:00:00")
+    store.add(RunFile(measurements=(back,)))
+    assert not tiny(store).pending
 
 
 def test_a_gap_is_filled_without_the_rest(store: Store) -> None:
@@ -494,16 +511,6 @@ def test_zero_shot_models_are_loaded_not_trained() -> None:
     recipes = {t.candidate: t.energy.get("recipe") for t in made.trials}
     assert recipes["bart-large-mnli-zero-shot"]
     assert recipes[NB] is None
-
-
-def test_a_halved_batch_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows whose calls were split for lack of memory say so; smaller calls are unaffected."""
-    monkeypatch.setattr(trials.candidates, "halved_to", lambda _: 16)
-    calibrate(tiny(), store)
-    rows = {row.batch_size: row for row in store.measurements()}
-    assert "batch-halved" in rows[32].flags
-    assert "at most 16" in (rows[32].notes or "")
-    assert "batch-halved" not in rows[1].flags
 
 
 def test_a_trials_key_covers_the_setup() -> None:

@@ -65,6 +65,13 @@ def assert_same(one: Any, two: Any, where: str = "$") -> None:
         assert one == two, where
 
 
+def test_rows_at_a_request_rate_teach_nothing() -> None:
+    """Their runtime holds idle time: power over it is not that of work."""
+    at_work = next(row for row in BUNDLED.current if row.gpu_label and row.runtime_s)
+    served = msgspec.structs.replace(at_work, run_id="x", scenario="server", rate_per_s=2.0)
+    assert len(training_rows(with_rows(served)).models) == len(training_rows(BUNDLED).models)
+
+
 def test_the_bundled_artefact_is_what_training_gives(retrained: Path) -> None:
     """Anybody can rebuild the estimator and its scorecard from the figures in the box."""
     for name in (artefact.ESTIMATOR, artefact.SCORECARD):
