@@ -59,7 +59,7 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
         """Powers of ten, with 2 and 5 between them where there is room."""
         first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
         every = max(1, math.ceil((last - first) / most))
-        between = (1, 2, 5) if (last - first) * 3 <= most else (1,)
+        between = (1, 2, 5) if math.log10(self.high / self.low) * 3 <= most else (1,)
         values = [m * 10.0**e for e in range(first, last + 1, every) for m in between]
         return [value for value in values if self.low <= value * 1.0001 and value <= self.high]
 
@@ -233,30 +233,48 @@ def _meet(first: Box, second: Box) -> bool:
     )
 
 
+class _Place(msgspec.Struct, frozen=True):
+    """Where a label could stand and the box it would fill."""
+
+    anchor: str
+    x: float
+    y: float
+    box: Box
+
+
+def _places(mark: Mark, left: float, right: float, top: float) -> list[_Place]:
+    """Places for a mark's name inside the plot, the best first: above, below, beside."""
+    wide = _CHARACTER * len(mark.option.candidate)
+    found = []
+    for away, y in (
+        (5, mark.y - _REACH),
+        (5, mark.y + 2 * _REACH),
+        (_REACH, mark.y + 4),
+    ):
+        for anchor, x in (("start", mark.x + away), ("end", mark.x - away)):
+            start = x if anchor == "start" else x - wide
+            box = (start, y - _LINE + 4, start + wide, y + 4)
+            if left <= box[0] and box[2] <= right and box[1] >= top - 4:
+                found.append(_Place(anchor, x, y, box))
+    return found
+
+
 def _labelled(
     marks: Sequence[Mark], named: Sequence[Mark], left: float, right: float, top: float
 ) -> list[Mark]:
-    """The marks, those of `named` with their name where it covers nothing; the chosen one first."""
+    """The marks, those of `named` with a name where it covers nothing; the chosen one's anyway."""
     taken: list[Box] = [(m.x - 5, m.y - 5, m.x + 5, m.y + 5) for m in marks]
     placed: dict[object, Mark] = {}
     for mark in sorted(named, key=lambda m: (not m.chosen, m.x)):
-        name = mark.option.candidate
-        wide = _CHARACTER * len(name)
-        for anchor, x, y in (
-            ("start", mark.x + 5, mark.y - _REACH),
-            ("end", mark.x - 5, mark.y - _REACH),
-            ("start", mark.x + 5, mark.y + 2 * _REACH),
-            ("end", mark.x - 5, mark.y + 2 * _REACH),
-            ("end", mark.x - _REACH, mark.y + 4),
-            ("start", mark.x + _REACH, mark.y + 4),
-        ):
-            start = x if anchor == "start" else x - wide
-            box = (start, y - _LINE + 4, start + wide, y + 4)
-            inside = left <= box[0] and box[2] <= right and box[1] >= top - 4
-            if inside and not any(_meet(box, other) for other in taken):
-                taken.append(box)
-                placed[view.key(mark.option)] = msgspec.structs.replace(
-                    mark, label=name, label_x=x, label_y=y, anchor=anchor
-                )
-                break
+        inside = _places(mark, left, right, top)
+        free = [p for p in inside if not any(_meet(p.box, other) for other in taken)]
+        for place in (free or (inside if mark.chosen else []))[:1]:
+            taken.append(place.box)
+            placed[view.key(mark.option)] = msgspec.structs.replace(
+                mark,
+                label=mark.option.candidate,
+                label_x=place.x,
+                label_y=place.y,
+                anchor=place.anchor,
+            )
     return [placed.get(view.key(mark.option), mark) for mark in marks]

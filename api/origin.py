@@ -50,7 +50,8 @@ class Setups(msgspec.Struct, frozen=True, kw_only=True):
         origins: Its rows, the newest first.
         more: How many further rows there are.
         brought: Estimates of setups measured elsewhere, where it was never run on the device.
-        elsewhere: Devices it was run on.
+        elsewhere: Other devices it was run on.
+        workloads: Those it was run on, on any device.
     """
 
     workload: Workload | None
@@ -60,6 +61,7 @@ class Setups(msgspec.Struct, frozen=True, kw_only=True):
     more: int
     brought: list[Option]
     elsewhere: list[str]
+    workloads: list[str]
 
 
 def _components(row: Measurement) -> list[tuple[str, float | None, str]]:
@@ -131,6 +133,7 @@ def setups(
         origins=[_origin(row, newest, counted, snapshot, estimator) for row in rows[:_SHOWN]],
         more=max(0, len(rows) - _SHOWN),
         brought=brought,
+        workloads=sorted({row.workload for row in current if row.phase == "inference"}),
         elsewhere=sorted({row.device for row in current if row.device != there.name}),
     )
 

@@ -100,11 +100,13 @@ def test_a_stored_row_shows_its_fingerprint_and_its_history(
 
 def test_a_setup_nobody_ran_is_shown_as_an_estimate(client: Client) -> None:
     """The page says so, gives the estimate with its interval and where it was run."""
-    asked = "candidate=llama-3.1-8b-zero-shot&device=NVIDIA+A30&workload=rotten-tomatoes"
+    asked = "candidate=llama-3.1-8b-zero-shot&device=NVIDIA+L4&workload=rotten-tomatoes"
     text = client.get(f"/setups?{asked}").text
     assert "Never run on this device" in text
     assert "estimated, runtime too" in text
     assert "NVIDIA H100-SXM5-94GB" in text
+    every = client.get(f"/setups?{asked.partition('&workload')[0]}").text
+    assert f"/setups?{asked}" in links(every, "/setups")
 
 
 def test_every_device_has_a_page(client: Client) -> None:
