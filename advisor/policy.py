@@ -177,6 +177,10 @@ class Advisor:
         """The answer as JSON; raises what `recommend` does."""
         return encode(self._answer(query, Encoded()))
 
+    def pool(self, asked: Asked) -> Pool:
+        """The offers of a group, made once."""
+        return self._pool(asked)
+
     def _make_pool(self, asked: Asked) -> Pool:
         """The offers of a group."""
         return Pool(asked, self._rows(asked.workload), self.snapshot, self.estimator)

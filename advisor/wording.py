@@ -20,18 +20,29 @@ CAUTIONS: dict[WarningCode, str] = {
     "energy-mixed": "part of the energy was measured, part modelled by the source's tool",
     "idle-devices-counted": "the total counts devices that sat idle beside the one at work; read "
     "it as an upper bound",
+    "idle-lower-bound": "the idle watts leave something out (the loaded model, or parts of the "
+    "machine), so the total is a lower bound; state idle_w",
+    "idle-missing": "nobody knows the idle watts of this machine, so the idle part is missing "
+    "and the total a lower bound; state idle_w or calibrate the machine",
     "other-groups": "options of another data set or scenario qualify too; they cannot be compared "
     "and are listed apart",
     "other-load": "other processes kept the machine busy while it was measured",
     "out-of-range": "the setup lies outside the data the estimator learned from",
+    "peak-above-capacity": "the stated machines cannot keep up with the peak rate; texts will wait",
     "scenario-unstated": "the source does not state batch size or request pattern; the row counts "
     "as offline",
     "second-opinion-differs": "the joules a tool modelled lie outside the estimate's interval",
     "spread-unstated": "the source states no spread of repeats; the interval is that of the "
     "printed figure alone",
+    "server-rate-differs": "the setup was measured at another request rate; the waiting between "
+    "requests is held at that rate",
     "splits-differ": "some accuracies were taken on the dev split, others on the test split",
     "startup-in-window": "the measured window holds process start and model load",
     "tie": "the energy intervals overlap",
+    "training-estimated": "the training's joules are estimated from its runtime by an estimator "
+    "that learned from inference",
+    "training-missing": "no training of this candidate on this device is in the catalog, so the "
+    "training part is missing and the total a lower bound; state training_kwh",
     "unstable": "repeats differ by more than 5 %, or meters disagree",
 }
 """Every warning code with what it means."""

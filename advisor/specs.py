@@ -1,0 +1,27 @@
+"""An unlisted device by its data sheet, as people send it."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from catalog.records import Device, Kind
+
+
+class DeviceSpecs(BaseModel):
+    """An unlisted device by its data sheet."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    kind: Kind = Field(description="cpu, gpu, npu or soc")
+    tdp_w: float | None = Field(default=None, gt=0, le=1e9, description="watts above 0")
+    peak_fp32_tflops: float | None = Field(default=None, gt=0, le=1e9, description="above 0")
+    peak_fp16_tflops: float | None = Field(default=None, gt=0, le=1e9, description="above 0")
+    memory_bandwidth_gbs: float | None = Field(default=None, gt=0, le=1e9, description="above 0")
+    memory_gb: float | None = Field(default=None, gt=0, le=1e9, description="above 0")
+
+    def device(self) -> Device:
+        """The record the estimator reads."""
+        given = self.model_dump(exclude_none=True, exclude={"memory_bandwidth_gbs"})
+        return Device(
+            name="as specified", status="asked", bandwidth_gbs=self.memory_bandwidth_gbs, **given
+        )
