@@ -17,6 +17,7 @@ from litestar.types import Message, Scope
 
 from api.errors import to_problem
 from api.pages import pages
+from api.reporting import reports
 from api.routes import api
 from api.served import Served
 from api.settings import Settings
@@ -92,7 +93,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
             yield
 
     return Litestar(
-        route_handlers=[api, pages],
+        route_handlers=[api, reports, pages],
         dependencies={"served": Provide(provide_served, sync_to_thread=False)},
         lifespan=[lifespan],
         exception_handlers={Exception: _trouble},

@@ -10,6 +10,7 @@ import typer
 from advisor.records import AskedScenario, Query
 from api import terminal
 from api.cli_catalog import catalog
+from api.cli_report import report
 from api.opened import opened_snapshot, opened_store, settings
 from api.terminal import Commands
 from catalog.records import Device, Scope
@@ -27,6 +28,7 @@ app = typer.Typer(
 token = typer.Typer(no_args_is_help=True, help="Tokens that may write over HTTP.")
 app.add_typer(catalog, name="catalog")
 app.add_typer(token, name="token")
+app.command()(report)
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Data = Annotated[Path | None, typer.Option(help="Folder of workloads [JOULEWISE_DATA].")]

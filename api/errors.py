@@ -11,6 +11,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException, NotAuthorizedException, ValidationException
 
 from advisor.estimator import StaleEstimatorError
+from advisor.plan import SHOWN_PROBLEMS, PlanError
 from advisor.records import BadQuestionError
 from catalog.errors import (
     BadRunFileError,
@@ -128,6 +129,9 @@ def to_problem(request: Request[Any, Any, Any], error: Exception) -> Response[by
                     for fault in error.problems
                 ],
             )
+        case PlanError():
+            shown = error.problems[:SHOWN_PROBLEMS]
+            return problem(422, said, problems=msgspec.to_builtins(shown))
         case CatalogUnreadableError() | StaleEstimatorError():
             return problem(503, said)
     _log.error("%s %s failed", request.method, request.url.path, exc_info=error)

@@ -7,29 +7,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from advisor.estimator import Estimator, Prediction, Setup
 from advisor.records import Caution, EnergyPer1000, WarningCode
+from advisor.specs import DeviceSpecs
 from advisor.wording import CAUTIONS
-from catalog.records import Device, Kind, Scope
+from catalog.records import Device, Scope
 from catalog.snapshot import Snapshot
-
-
-class DeviceSpecs(BaseModel):
-    """An unlisted device by its data sheet."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-    kind: Kind
-    tdp_w: float | None = Field(default=None, gt=0, le=1e9)
-    peak_fp32_tflops: float | None = Field(default=None, gt=0, le=1e9)
-    peak_fp16_tflops: float | None = Field(default=None, gt=0, le=1e9)
-    memory_bandwidth_gbs: float | None = Field(default=None, gt=0, le=1e9)
-    memory_gb: float | None = Field(default=None, gt=0, le=1e9)
-
-    def device(self) -> Device:
-        """The record the estimator reads."""
-        given = self.model_dump(exclude_none=True, exclude={"memory_bandwidth_gbs"})
-        return Device(
-            name="as specified", status="asked", bandwidth_gbs=self.memory_bandwidth_gbs, **given
-        )
 
 
 class EstimateAsked(BaseModel):

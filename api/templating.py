@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -18,22 +19,28 @@ PLACES = {"/": "Advisor", "/catalog": "Catalog", "/report": "Plan", "/estimator"
 """Path -> name of what the header leads to."""
 
 
-def templates() -> TemplateConfig[JinjaTemplateEngine]:
+@functools.cache
+def environment() -> Environment:
     """Templates that escape everything and know the words of `api.view`."""
-    environment = Environment(
+    made = Environment(
         loader=PackageLoader("api"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {
+    made.globals |= {
         "view": view,
         "charts": charts,
         "scorecard": scorecard,
         "places": PLACES,
     }
-    return TemplateConfig(instance=JinjaTemplateEngine.from_environment(environment))
+    return made
+
+
+def templates() -> TemplateConfig[JinjaTemplateEngine]:
+    """The templates as the service takes them."""
+    return TemplateConfig(instance=JinjaTemplateEngine.from_environment(environment()))
 
 
 def wants_html(request: Request[Any, Any, Any]) -> bool:

@@ -50,6 +50,7 @@ def _code(error: Exception) -> int | None:
     from pydantic import ValidationError
 
     from advisor.artefact import StaleEstimatorError
+    from advisor.plan import PlanError
     from advisor.rowtable import BadTableError
     from advisor.training import TooFewRowsError
 
@@ -57,6 +58,8 @@ def _code(error: Exception) -> int | None:
     bad_data = (BadRunFileError, ConflictError, CatalogUnreadableError, BadTableError)
     if isinstance(error, usage):
         return USAGE
+    if isinstance(error, PlanError):
+        return NOTHING_QUALIFIES if error.nothing_qualifies else BAD_DATA
     return (
         BAD_DATA if isinstance(error, (*bad_data, StaleEstimatorError, TooFewRowsError)) else None
     )
