@@ -37,8 +37,10 @@ from advisor.report_sources import Book
 from advisor.report_terms import Terms, terms
 from advisor.report_wording import METHODS
 from advisor.report_work import Work, work
+from advisor.specs import DeviceSpecs
 from advisor.wording import CAUTIONS, figure
 from catalog.errors import UnknownNameError
+from catalog.records import Device
 
 
 class _NothingQualifiesError(ValueError):
@@ -131,13 +133,12 @@ def _picked(desk: Desk, entry: Deployment, conditions: Terms) -> tuple[Found, Re
     asked = entry.recommend
     if asked is None:
         raise NoSetupError("recommend", None, "required without candidate")
-    specified = not isinstance(entry.device, str) and entry.device is not None
-    device = entry.device.device() if specified else entry.device  # type: ignore[union-attr]
+    device = entry.device.device() if isinstance(entry.device, DeviceSpecs) else entry.device
     answer = desk.recommend(
         Query(
             task=asked.task,
             min_acc=asked.min_acc,
-            device=device,  # type: ignore[arg-type]
+            device=device,
             workload=entry.workload,
             scenario=conditions.scenario,
             scope=conditions.scope,
@@ -153,8 +154,8 @@ def _picked(desk: Desk, entry: Deployment, conditions: Terms) -> tuple[Found, Re
     chosen = answer.chosen
     if chosen is None:
         raise _NothingQualifiesError(_missed(answer))
-    there = device if specified else desk.device(chosen.device)
-    return Found(chosen, desk.row(chosen), there, 1), answer  # type: ignore[arg-type]
+    there = device if isinstance(device, Device) else desk.device(chosen.device)
+    return Found(chosen, desk.row(chosen), there, 1), answer
 
 
 def _missed(answer: Recommendation) -> str:
@@ -204,7 +205,7 @@ def _deployed(desk: Desk, book: Book, plan: Plan, name: str, entry: Deployment) 
         lacks=tuple(part.name for part in own if part.basis == "missing"),
         sci=_sci(conditions, done, kg, hours),
         alternative=rival,
-        break_even=break_even(desk, done, found.device, entry, conditions),
+        break_even=break_even(desk, done, found.device, conditions),
         assumed=tuple(assumed),
         warnings=tuple(sorted(codes)),
     )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from advisor.deployment import J_PER_KWH, break_even_texts, difference, scaled
-from advisor.plan import Deployment
 from advisor.options import rank
+from advisor.plan import Deployment
 from advisor.records import Option, Query
 from advisor.report_parts import planned_setup
 from advisor.report_records import Alternative, Amount, BreakEven, Saving
@@ -88,9 +88,7 @@ def _times(saved: Saving, factor: Amount) -> Saving:
     return Saving(low, saved.value * factor.value, high)
 
 
-def break_even(
-    desk: Desk, done: Work, device: Device, entry: Deployment, conditions: Terms
-) -> BreakEven | None:
+def break_even(desk: Desk, done: Work, device: Device, conditions: Terms) -> BreakEven | None:
     """When one training is paid back against the cheapest zero-shot candidate there.
 
     ``None`` for a zero-shot candidate: there is no training to pay back.

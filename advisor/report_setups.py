@@ -15,7 +15,7 @@ from advisor.offers import measured_or_estimated
 from advisor.options import option as shown
 from advisor.options import ran_there, rank
 from advisor.policy import Advisor
-from advisor.pools import COUNTS_AS, Asked, Pool
+from advisor.pools import Asked, Pool
 from advisor.records import AskedScenario, Option, Query, Recommendation, WarningCode
 from advisor.report_records import Amount, PartBasis
 from catalog.energy import energy
@@ -156,9 +156,7 @@ class Desk:
             if offer.row.candidate == wanted.candidate
         ]
 
-    def _pool(
-        self, workload: str, scenario: AskedScenario, scope: Scope, device: Device
-    ) -> Pool:
+    def _pool(self, workload: str, scenario: AskedScenario, scope: Scope, device: Device) -> Pool:
         """Every offer on a device."""
         return self.advisor.pool(
             Asked(

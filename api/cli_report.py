@@ -42,11 +42,13 @@ def report(
 ) -> None:
     """What planned deployments will need: kWh, kg CO2e and cost, part by part, with sources."""
     from advisor import estimator
+    from advisor.policy import Advisor
     from advisor.report import report as made
     from api.reporting import rendered
 
     wanted = _wanted("json" if as_json else form, output)
-    answer = made(opened_snapshot(), estimator.load(settings().estimator), _read(plan))
+    advisor = Advisor(opened_snapshot(), estimator.load(settings().estimator))
+    answer = made(advisor, _read(plan))
     if wanted is None:
         return say(answer)
     content = rendered(answer, wanted, alone=True)

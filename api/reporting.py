@@ -67,7 +67,7 @@ def made(now: Loaded, plan: Plan) -> Report:
     Raises:
         PlanError: A deployment cannot be computed.
     """
-    return report(now.snapshot, now.estimator, plan)
+    return report(now.advisor, plan)
 
 
 @functools.cache
