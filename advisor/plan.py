@@ -19,7 +19,8 @@ from advisor.specs import DeviceSpecs
 
 MOST_DEPLOYMENTS = 20_000
 SHOWN_PROBLEMS = 50
-_TAGS = {"name", "specs", "number", "interval"}
+_TAGS = {"by-name", "by-specs", "as-number", "as-interval"}
+"""Ours, for the two shapes some fields take; no part of a field's path."""
 
 
 class PlanProblem(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,12 +55,12 @@ class PlanError(ValueError):
 
 def _is_text(value: Any) -> str:
     """Which kind of device came: a name or specs."""
-    return "specs" if isinstance(value, dict | DeviceSpecs) else "name"
+    return "by-specs" if isinstance(value, dict | DeviceSpecs) else "by-name"
 
 
 def _is_number(value: Any) -> str:
     """Which kind of figure came: a number or an interval."""
-    return "interval" if isinstance(value, dict | Interval) else "number"
+    return "as-interval" if isinstance(value, dict | Interval) else "as-number"
 
 
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
@@ -121,8 +122,8 @@ class Conditions(BaseModel):
     )
     grid_kg_per_kwh: (
         Annotated[
-            Annotated[float, Field(ge=0, le=10), Tag("number")]
-            | Annotated[Interval, Tag("interval")],
+            Annotated[float, Field(ge=0, le=10), Tag("as-number")]
+            | Annotated[Interval, Tag("as-interval")],
             Discriminator(_is_number),
         ]
         | None
@@ -158,8 +159,8 @@ class Deployment(Conditions):
     )
     device: (
         Annotated[
-            Annotated[str, Field(max_length=200), Tag("name")]
-            | Annotated[DeviceSpecs, Tag("specs")],
+            Annotated[str, Field(max_length=200), Tag("by-name")]
+            | Annotated[DeviceSpecs, Tag("by-specs")],
             Discriminator(_is_text),
         ]
         | None
@@ -209,9 +210,8 @@ class Plan(Conditions):
         default="EUR", min_length=1, max_length=10, description="a code such as EUR"
     )
     deployments: tuple[Deployment, ...] = Field(
-        min_length=1,
-        max_length=MOST_DEPLOYMENTS,
         description=f"a list of 1 to {MOST_DEPLOYMENTS} tables",
+        json_schema_extra={"minItems": 1, "maxItems": MOST_DEPLOYMENTS},
     )
 
     def named(self) -> Iterator[tuple[str, Deployment]]:
@@ -243,6 +243,10 @@ def checked(found: Any) -> Plan:
     """
     if not isinstance(found, dict):
         raise PlanError([_plan_problem("plan", type(found).__name__, "allowed: a table")])
+    planned = found.get("deployments")
+    if isinstance(planned, list) and not 1 <= len(planned) <= MOST_DEPLOYMENTS:
+        allowed = f"allowed: a list of 1 to {MOST_DEPLOYMENTS} tables"
+        raise PlanError([_plan_problem("deployments", f"{len(planned)} tables", allowed)])
     try:
         plan = Plan.model_validate(found)
     except ValidationError as error:
@@ -287,7 +291,7 @@ def _described(path: Iterable[str]) -> tuple[str, type[BaseModel]]:
 
 def _translated(fault: Mapping[str, Any], found: dict[str, Any]) -> PlanProblem:
     """One of the schema's faults in our words."""
-    path = [part for part in fault["loc"] if part not in _TAGS or part == fault["loc"][-1]]
+    path = [part for part in fault["loc"] if part not in _TAGS]
     deployment = None
     if len(path) > 1 and path[0] == "deployments":
         entry = found["deployments"][path[1]]

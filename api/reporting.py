@@ -32,9 +32,9 @@ from catalog.errors import CatalogUnreadableError
 Form = Literal["json", "html", "csv", "md"]
 MEDIA: dict[Form, str] = {
     "json": "application/json",
-    "html": "text/html; charset=utf-8",
-    "csv": "text/csv; charset=utf-8",
-    "md": "text/markdown; charset=utf-8",
+    "html": "text/html",
+    "csv": "text/csv",
+    "md": "text/markdown",
 }
 READ: dict[str, Literal["json", "toml"]] = {
     "application/json": "json",
@@ -117,7 +117,7 @@ def _accepted(request: Request[Any, Any, Any], asked: Form | None) -> Form:
     """The form an answer takes: the parameter's, else the best the client accepts, else JSON."""
     if asked is not None:
         return asked
-    plain = {media.partition(";")[0]: form for form, media in MEDIA.items()}
+    plain = {media: form for form, media in MEDIA.items()}
     best = request.accept.best_match(list(plain), "application/json")
     return plain[best or "application/json"]
 

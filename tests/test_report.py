@@ -1,0 +1,568 @@
+"""Tests of `advisor.report`: plans recomputed by hand with units, what is said when data lack."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from advisor import estimator
+from advisor.plan import PlanError, checked
+from advisor.policy import Advisor
+from advisor.report import report
+from advisor.report_records import Amount, Deployed, Report, Saving
+from advisor.report_terms import DEFAULT_PUE
+from advisor.report_wording import METHODS
+from catalog import bundled
+from catalog.records import Candidate, Measurement
+from catalog.snapshot import Snapshot
+
+A30, L4, H100 = "NVIDIA A30", "NVIDIA L4", "NVIDIA H100-SXM5-94GB"
+J_PER_KWH = 1000 * 3600
+Z90 = 1.645
+
+
+def row(candidate: str, joules: float, runtime_s: float, **more: Any) -> Measurement:
+    """A thousand texts on an A30: joules split over GPU, CPU and memory, all measured."""
+    given: dict[str, Any] = {
+        "run_id": "lab",
+        "source": "lab",
+        "workload": "sst2",
+        "candidate": candidate,
+        "device": A30,
+        "n_devices": 1,
+        "scenario": "offline",
+        "precision": "fp32",
+        "batch_size": 32,
+        "n_items": 1000,
+        "runtime_s": runtime_s,
+        "gpu_j": joules * 0.6,
+        "gpu_label": "measured",
+        "cpu_j": joules * 0.3,
+        "cpu_label": "measured",
+        "dram_j": joules * 0.1,
+        "dram_label": "measured",
+        "cv": 0.02,
+        "accuracy_split": "test",
+        "n_test": 1821,
+        "measured_at": "2026-06-01",
+        "citation": "the lab",
+    }
+    return Measurement(**(given | more))
+
+
+ROWS = (
+    row("tfidf-word-logistic", 100, 2, accuracy=0.9, idle_resident_w=20.0),
+    row(
+        "tfidf-word-logistic",
+        1600,
+        30,
+        phase="train",
+        n_items=6920,
+        accuracy_split=None,
+        n_test=None,
+        batch_size=None,
+        cv=None,
+    ),
+    row("minilm-l6-finetuned", 900, 5, accuracy=0.92),
+    row("minilm-l6-finetuned", 700, 4, accuracy=0.91, precision="fp16"),
+    row("dear-zero-shot", 50_000, 100, accuracy=0.85, batch_size=8),
+    row("tfidf-word-logistic", 500, 10, accuracy=0.9, scenario="server", batch_size=None),
+    row("tfidf-char-linear-svm", 80, None, accuracy=0.8),  # type: ignore[arg-type]
+    row("bow-complement-nb", 10, 0.5, accuracy=0.7, device=H100, cpu_label="modelled"),
+)
+
+
+@pytest.fixture(scope="module")
+def advisor() -> Advisor:
+    """An advisor over a small laboratory's catalog."""
+    dear = Candidate(name="dear-zero-shot", family="zero-shot-llm", n_parameters=8e9)
+    snapshot = Snapshot(
+        measurements=ROWS,
+        devices=bundled.devices(),
+        workloads=bundled.workloads(),
+        candidates=bundled.candidates() | {dear.name: dear},
+        digest="d" * 64,
+    )
+    return Advisor(snapshot, estimator.load())
+
+
+def made(advisor: Advisor, *deployments: dict[str, Any], **plan: Any) -> Report:
+    """The report of a plan."""
+    return report(advisor, checked({"deployments": list(deployments), **plan}))
+
+
+def one(advisor: Advisor, **deployment: Any) -> Deployed:
+    """The only deployment of a plan."""
+    return made(advisor, deployment).deployments[0]
+
+
+def planned(candidate: str, **more: Any) -> dict[str, Any]:
+    """A deployment on the A30 of the laboratory."""
+    return {
+        "name": candidate,
+        "candidate": candidate,
+        "device": A30,
+        "workload": "sst2",
+        "texts_per_day": 1e6,
+    } | more
+
+
+def amounts(found: Any) -> Iterator[Amount | Saving]:
+    """Every interval anywhere in a record."""
+    if isinstance(found, Amount | Saving):
+        yield found
+    elif isinstance(found, msgspec.Struct):
+        for name in found.__struct_fields__:
+            yield from amounts(getattr(found, name))
+    elif isinstance(found, dict):
+        for value in found.values():
+            yield from amounts(value)
+    elif isinstance(found, tuple | list):
+        for value in found:
+            yield from amounts(value)
+
+
+def in_order(found: Any) -> bool:
+    """Whether every interval in a record holds its value."""
+    for amount in amounts(found):
+        ends = [end for end in (amount.low, amount.value, amount.high) if end is not None]
+        if any(a > b + 1e-9 * (1 + abs(b)) for a, b in itertools.pairwise(ends)):
+            return False
+    return True
+
+
+def adds_up(answer: Report) -> bool:
+    """Whether parts make deployments and deployments make totals, end by end."""
+
+    def summed(parts: list[Amount], whole: Amount) -> bool:
+        for end in ("low", "value", "high"):
+            ends = [getattr(part, end) for part in parts]
+            if end == "high" and None in ends:
+                if whole.high is not None:
+                    return False
+                continue
+            sum_of = math.fsum(value for value in ends if value is not None)
+            if getattr(whole, end) != pytest.approx(sum_of, rel=1e-9):
+                return False
+        return True
+
+    own = all(
+        summed([part.kwh for part in entry.parts], entry.kwh)
+        and summed([part.kwh for part in entry.parts[:3]], entry.it_kwh)
+        and summed([part.kg_co2e for part in entry.parts], entry.kg_co2e)
+        for entry in answer.deployments
+    )
+    sums = answer.totals
+    return (
+        own
+        and summed([entry.kwh for entry in answer.deployments], sums.kwh)
+        and summed([entry.kg_co2e for entry in answer.deployments], sums.kg_co2e)
+        and summed(list(sums.parts_kwh.values()), sums.kwh)
+    )
+
+
+def test_first_plan_net_of_measured_idle(advisor: Advisor) -> None:
+    """Idle watts of the run itself: net joules per text, idle in all hours, four trainings."""
+    answer = made(
+        advisor,
+        planned("tfidf-word-logistic", retrainings=4),
+        pue=1.2,
+        grid_kg_per_kwh=0.4,
+        price_per_kwh=0.25,
+        period_years=1,
+    )
+    (entry,) = answer.deployments
+    texts = 1e6 * 365  # texts/d x d
+    net_j = 100 / 1000 - 20 * (2 / 1000)  # J/text - W x s/text
+    low_j = 0.1 * math.exp(-Z90 * 0.02) - 0.04
+    idle_j = 20 * 24 * 3600 * 365  # W x s
+    training_j = 4 * 1600  # J
+    inference, idle, training, pue = entry.parts
+    assert inference.kwh.value == pytest.approx(texts * net_j / J_PER_KWH)
+    assert inference.kwh.low == pytest.approx(texts * low_j / J_PER_KWH)
+    assert idle.kwh == Amount(*[pytest.approx(idle_j / J_PER_KWH)] * 3)
+    assert training.kwh.value == pytest.approx(training_j / J_PER_KWH)
+    it = (texts * net_j + idle_j + training_j) / J_PER_KWH
+    assert entry.it_kwh.value == pytest.approx(it)
+    assert pue.kwh.value == pytest.approx(0.2 * it)
+    assert entry.kwh.value == pytest.approx(1.2 * it)
+    assert entry.kg_co2e.value == pytest.approx(1.2 * it * 0.4)
+    assert entry.cost is not None
+    assert entry.cost.value == pytest.approx(1.2 * it * 0.25)
+    assert entry.sci.g_co2e_per_text.value == pytest.approx(1000 * 1.2 * it * 0.4 / texts)
+    assert entry.sci.embodied_kg is None
+    assert "not included" in entry.sci.note
+    methods = [part.method for part in entry.parts]
+    assert methods == ["inference-net", "idle-all-hours", "training", "pue"]
+    assert [part.basis for part in entry.parts] == ["measured", "measured", "measured", "stated"]
+    assert entry.machines == 1
+    assert entry.busy_share == pytest.approx(1e6 * 0.002 / 86400)
+    assert adds_up(answer)
+    assert in_order(answer)
+
+
+def test_second_plan_sized_from_the_peak_with_stated_idle(advisor: Advisor) -> None:
+    """Three machines for the peak, ten hours a day for 30 days, the grid as an interval."""
+    answer = made(
+        advisor,
+        planned(
+            "minilm-l6-finetuned",
+            precision="fp32",
+            texts_per_day=2e6,
+            peak_rate=500,
+            hours_per_day=10,
+            idle_w=150,
+        ),
+        period_days=30,
+        pue=1.5,
+        grid_kg_per_kwh={"low": 0.3, "value": 0.4, "high": 0.6},
+    )
+    (entry,) = answer.deployments
+    texts, runtime_s = 2e6 * 30, 5 / 1000
+    machine_s = 3 * 10 * 3600 * 30  # machines x h/d x s/h x d
+    idle_j = 150 * (machine_s - texts * runtime_s)
+    it = (texts * 0.9 + idle_j) / J_PER_KWH
+    assert entry.machines == math.ceil(500 * runtime_s) == 3
+    assert "500 texts per second" in entry.machines_from
+    assert entry.parts[0].kwh.value == pytest.approx(texts * 0.9 / J_PER_KWH)
+    assert entry.parts[1].kwh.value == pytest.approx(idle_j / J_PER_KWH)
+    late = math.exp(Z90 * 0.02)
+    slowest = 150 * (machine_s - texts * runtime_s * late)
+    assert entry.parts[1].kwh.low == pytest.approx(slowest / J_PER_KWH)
+    assert entry.parts[2].kwh == Amount(0.0, 0.0, 0.0)
+    assert entry.parts[2].basis == "none-needed"
+    assert entry.kwh.value == pytest.approx(1.5 * it)
+    assert entry.kg_co2e.value == pytest.approx(1.5 * it * 0.4)
+    assert entry.kg_co2e.low == pytest.approx(entry.kwh.low * 0.3)
+    assert entry.kg_co2e.high == pytest.approx((entry.kwh.high or 0) * 0.6)
+    assert entry.cost is None
+    assert answer.totals.cost is None
+    assert [part.basis for part in entry.parts][:2] == ["measured", "stated"]
+    assert adds_up(answer)
+    assert in_order(answer)
+
+
+def test_third_plan_machines_off_when_idle_with_their_making(advisor: Advisor) -> None:
+    """No idle is charged where machines are off; what making them emitted enters SCI alone."""
+    answer = made(
+        advisor,
+        planned("dear-zero-shot", texts_per_day=5000, off_when_idle=True),
+        planned("minilm-l6-finetuned", texts_per_day=5000, off_when_idle=True, pue=1),
+        region="France",
+        embodied={"kg_per_machine": 800, "lifetime_years": 4},
+    )
+    dear, small = answer.deployments
+    texts, grid = 5000 * 365, 0.04418
+    it = texts * 50 / J_PER_KWH
+    assert dear.it_kwh.value == pytest.approx(it)
+    assert dear.pue == DEFAULT_PUE
+    assert dear.kwh.value == pytest.approx(it * DEFAULT_PUE)
+    assert dear.parts[1].kwh == Amount(0.0, 0.0, 0.0)
+    assert dear.parts[1].method == "idle-off"
+    kg, making = it * DEFAULT_PUE * grid, 800 * 365 / (4 * 365.25)
+    assert dear.grid.code == "FRA"
+    assert dear.kg_co2e.value == pytest.approx(kg)
+    assert dear.sci.embodied_kg == pytest.approx(making)
+    assert dear.sci.g_co2e_per_text.value == pytest.approx(1000 * (kg + making) / texts)
+    assert small.it_kwh.value == pytest.approx(texts * 0.7 / J_PER_KWH)
+    assert small.kwh == small.it_kwh
+    assert answer.totals.kwh.value == pytest.approx(it * DEFAULT_PUE + texts * 0.7 / J_PER_KWH)
+    assert adds_up(answer)
+    assert in_order(answer)
+
+
+@pytest.mark.parametrize("candidate", ["tfidf-word-logistic", "minilm-l6-finetuned"])
+def test_doubling_requests_doubles_inference_exactly(advisor: Advisor, candidate: str) -> None:
+    """Twice the texts a day, to the last bit, on the same machines."""
+    once, twice = (
+        one(advisor, **planned(candidate, texts_per_day=n, machines=4)) for n in (123_457, 246_914)
+    )
+    assert once.parts[0].kwh.value
+    for end in ("low", "value", "high"):
+        assert getattr(twice.parts[0].kwh, end) == 2 * getattr(once.parts[0].kwh, end)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    candidate=st.sampled_from(
+        ["tfidf-word-logistic", "minilm-l6-finetuned", "dear-zero-shot", "mpnet"]
+    ),
+    texts=st.floats(1, 1e7),
+    hours=st.floats(0.5, 24),
+    pue=st.floats(1, 3),
+    idle=st.none() | st.floats(0, 500),
+    grid=st.lists(st.floats(0, 10), min_size=3, max_size=3).map(sorted),
+    off=st.booleans(),
+    device=st.sampled_from([A30, L4, "Tesla V100-SXM2-32GB"]),
+)
+def test_intervals_hold_their_values_whatever_is_planned(
+    advisor: Advisor,
+    candidate: str,
+    texts: float,
+    hours: float,
+    pue: float,
+    idle: float | None,
+    grid: list[float],
+    off: bool,
+    device: str,
+) -> None:
+    """Measured or brought from another device: low <= value <= high, and parts make the sums."""
+    entry = planned(
+        "minilm-l6-finetuned" if candidate == "mpnet" else candidate,
+        device=device if device in advisor.snapshot.devices else A30,
+        texts_per_day=texts,
+        hours_per_day=hours,
+        pue=pue,
+        off_when_idle=off,
+        grid_kg_per_kwh=dict(zip(("low", "value", "high"), grid, strict=True)),
+    )
+    answer = made(advisor, entry if idle is None else entry | {"idle_w": idle}, price_per_kwh=0.2)
+    assert in_order(answer)
+    assert adds_up(answer)
+
+
+def test_card_idle_is_a_lower_bound(advisor: Advisor) -> None:
+    """Without a reading of the run the card's own idle watts count, and the sum stays open."""
+    entry = one(advisor, **planned("minilm-l6-finetuned", device=L4))
+    card = advisor.snapshot.devices[L4].idle_w
+    assert card
+    assert entry.idle_w == Amount(card, card, None)
+    assert entry.parts[1].basis == "data-sheet"
+    assert entry.parts[1].sources == (f"device:{L4}",)
+    assert entry.kwh.high is None
+    assert "idle-lower-bound" in entry.warnings
+
+
+def test_unknown_idle_is_missing_never_nothing(advisor: Advisor) -> None:
+    """A device nobody knows the idle watts of: the part is missing and said to be."""
+    specs = {"kind": "gpu", "tdp_w": 300, "peak_fp16_tflops": 200, "memory_bandwidth_gbs": 900}
+    answer = made(advisor, planned("minilm-l6-finetuned", device=specs))
+    (entry,) = answer.deployments
+    assert entry.parts[1].kwh == Amount(0.0, None, None)
+    assert entry.parts[1].basis == "missing"
+    assert entry.lacks == ("idle",)
+    assert answer.totals.lacking == {"idle": 1}
+    assert entry.kwh.high is None
+    assert "idle-missing" in entry.warnings
+    assert entry.parts[0].basis in ("estimated-runtime", "extrapolated")
+
+
+def test_idle_of_part_of_the_machine_is_a_lower_bound(advisor: Advisor) -> None:
+    """Idle watts read by a GPU counter alone do not stand for the host."""
+    part = row(
+        "tfidf-word-lightgbm", 90, 3, accuracy=0.9, idle_resident_w=25.0, cpu_label="modelled"
+    )
+    snapshot = advisor.snapshot
+    own = Snapshot(
+        measurements=(*ROWS, part),
+        devices=snapshot.devices,
+        workloads=snapshot.workloads,
+        candidates=snapshot.candidates,
+        digest="e" * 64,
+    )
+    found = one(Advisor(own, advisor.estimator), **planned("tfidf-word-lightgbm"))
+    assert found.idle_w == Amount(25.0, 25.0, None)
+    assert found.parts[0].label == "mixed"
+    assert "idle-lower-bound" in found.warnings
+
+
+def test_a_server_measurement_is_not_charged_idle_again(advisor: Advisor) -> None:
+    """Its joules per text hold the waiting; another rate than the measured one is a warning."""
+    rate = 100.0  # 1,000 texts in 10 s
+    entry = one(
+        advisor,
+        **planned("tfidf-word-logistic", scenario="server", texts_per_day=rate * 86400, machines=1),
+    )
+    assert entry.parts[1].method == "idle-in-inference"
+    assert entry.it_kwh.value == pytest.approx(rate * 86400 * 365 * 0.5 / J_PER_KWH)
+    assert "server-rate-differs" not in entry.warnings
+    other = one(
+        advisor, **planned("tfidf-word-logistic", scenario="server", texts_per_day=1e5, machines=1)
+    )
+    assert "server-rate-differs" in other.warnings
+
+
+def fault(advisor: Advisor, **deployment: Any) -> tuple[str, str]:
+    """Field and text of the only problem of a deployment that cannot be computed."""
+    with pytest.raises(PlanError) as caught:
+        one(advisor, **deployment)
+    (problem,) = caught.value.problems
+    return problem.field, str(problem)
+
+
+def test_without_a_runtime_it_is_refused_with_the_remedy(advisor: Advisor) -> None:
+    """Gross joules alone do not tell busy from idle hours; a stated runtime mends it."""
+    entry = planned("tfidf-char-linear-svm")
+    field, said = fault(advisor, **entry)
+    assert field == "runtime_s_per_1000"
+    assert "busy hours are unknown" in said
+    stated = one(advisor, **entry, runtime_s_per_1000=1.5, idle_w=40)
+    busy_s = 1e6 * 365 * 0.0015
+    idle_j = 40 * (86400 * 365 - busy_s)
+    assert stated.parts[1].kwh.value == pytest.approx(idle_j / J_PER_KWH)
+    assert stated.setup.runtime_from == "stated by the plan"
+    unsized = one(advisor, **entry, off_when_idle=True)
+    assert unsized.machines is None
+    assert unsized.busy_share is None
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "said"),
+    [
+        ({"candidate": "tfidf-word-logistics"}, "candidate", "tfidf-word-logistic"),
+        ({"device": "NVIDIA A3O"}, "device", A30),
+        ({"workload": "sst3"}, "workload", "sst2"),
+        ({"region": "Germny"}, "region", "Germany"),
+        ({"precision": "int4"}, "precision", "fp32 at batch size 32"),
+        ({"batch_size": 7}, "batch_size", "fp32 at batch size 32"),
+        ({"scenario": "single"}, "scenario", "offline"),
+        ({"workload": "agnews"}, "workload", "sst2"),
+        ({"candidate": "dear-zero-shot", "retrainings": 1}, "retrainings", "not trained"),
+        ({"texts_per_day": 1e9, "machines": 2}, "machines", "at least 24 machines"),
+    ],
+)
+def test_what_the_catalog_does_not_have_is_said(
+    advisor: Advisor, change: dict[str, Any], field: str, said: str
+) -> None:
+    """Each refusal names its field and what there is instead."""
+    found, text = fault(advisor, **planned("tfidf-word-logistic") | change)
+    assert found == field
+    assert said in text
+
+
+def test_one_bad_deployment_refuses_the_plan(advisor: Advisor) -> None:
+    """A total never silently leaves a deployment out; every bad one is listed."""
+    with pytest.raises(PlanError) as caught:
+        made(
+            advisor,
+            planned("tfidf-word-logistic"),
+            planned("nobody", name="b"),
+            planned("dear-zero-shot", name="c", device="nowhere"),
+        )
+    assert [fault.deployment for fault in caught.value.problems] == ["b", "c"]
+    assert not caught.value.nothing_qualifies
+
+
+def test_the_advisor_picks_for_a_deployment(advisor: Advisor) -> None:
+    """`recommend` takes the least energy that meets the floor, and says that it did."""
+    asked = {"recommend": {"task": "sentiment", "min_acc": 0.89}, "texts_per_day": 1000}
+    entry = one(advisor, **asked)
+    assert entry.chosen_by == "advisor"
+    assert entry.setup.candidate == "tfidf-word-logistic"
+    assert entry.alternative is None
+    with pytest.raises(PlanError, match="closest is") as caught:
+        one(advisor, **asked | {"recommend": {"task": "sentiment", "min_acc": 0.999}})
+    assert caught.value.nothing_qualifies
+
+
+def test_the_alternative_saves_what_the_two_reports_differ_by(advisor: Advisor) -> None:
+    """The advisor's pick at the same accuracy, computed like a plan of its own."""
+    terms = {"idle_w": 0, "pue": 1.3, "machines": 1}
+    entry = one(advisor, **planned("dear-zero-shot", texts_per_day=1e5, **terms))
+    own = one(advisor, **planned("tfidf-word-logistic", texts_per_day=1e5, **terms))
+    other = entry.alternative
+    assert other is not None
+    assert other.setup is not None
+    assert other.setup.candidate == "tfidf-word-logistic"
+    assert other.saved_kwh is not None
+    assert other.kwh == own.kwh
+    assert other.saved_kwh.value == pytest.approx((entry.kwh.value or 0) - (own.kwh.value or 0))
+    assert own.alternative is not None
+    assert own.alternative.setup is None
+
+
+def test_an_alternative_that_lacks_a_part_saves_nothing_known(advisor: Advisor) -> None:
+    """A saving is said only where both sides hold the same parts."""
+    entry = one(
+        advisor, **planned("minilm-l6-finetuned", precision="fp32", retrainings=2, idle_w=50)
+    )
+    assert entry.lacks == ("training",)
+    assert "training-missing" in entry.warnings
+    other = entry.alternative
+    assert other is not None
+    assert other.saved_kwh is None or other.setup is None or "left out" in other.note
+
+
+def test_training_is_paid_back_after_so_many_texts(advisor: Advisor) -> None:
+    """1,600 J of training against 50 - 0.1 J saved per text: after 33 texts."""
+    entry = one(advisor, **planned("tfidf-word-logistic"))
+    even = entry.break_even
+    assert even is not None
+    assert even.against == "dear-zero-shot"
+    assert even.texts is not None
+    assert even.texts.value == pytest.approx(1600 / (50 - 0.1))
+    assert even.within_period
+    stated = one(advisor, **planned("minilm-l6-finetuned", precision="fp32", training_kwh=2))
+    assert stated.break_even is not None
+    assert stated.break_even.texts is not None
+    assert stated.break_even.texts.value == pytest.approx(2 * J_PER_KWH / (50 - 0.9))
+    assert one(advisor, **planned("dear-zero-shot")).break_even is None
+
+
+def test_what_the_plan_leaves_open_is_declared(advisor: Advisor) -> None:
+    """Defaults, and the serving choice taken, stand in the answer with their reason."""
+    entry = one(advisor, **planned("minilm-l6-finetuned"))
+    assumed = {found.field: found.value for found in entry.assumed}
+    assert assumed["pue"] == DEFAULT_PUE
+    assert assumed["region"] == "World"
+    assert assumed["hours_per_day"] == 24
+    assert assumed["scenario"] == "offline"
+    assert "fp16" in str(assumed["serving choice"])
+    full = planned(
+        "minilm-l6-finetuned",
+        precision="fp16",
+        pue=1,
+        region="EU",
+        hours_per_day=24,
+        scenario="offline",
+        scope="host",
+        period_days=1,
+        peak_rate=100,
+    )
+    assert one(advisor, **full).assumed == ()
+
+
+def test_every_number_names_source_and_method(advisor: Advisor) -> None:
+    """Each part that is not missing leads to a source, each method to a formula."""
+    answer = made(
+        advisor,
+        planned("tfidf-word-logistic", retrainings=1),
+        planned("minilm-l6-finetuned"),
+        planned("dear-zero-shot", device=L4),
+    )
+    sources = {source.id for source in answer.sources}
+    methods = {method.id for method in answer.methods}
+    for entry in answer.deployments:
+        assert {entry.grid.source, entry.setup.source} <= sources
+        for part in entry.parts:
+            assert part.method in methods
+            assert set(part.sources) <= sources
+            assert part.sources or part.basis == "missing"
+    lab = next(source for source in answer.sources if source.id == "m1")
+    assert lab.citation == "the lab"
+    assert {source.id for source in answer.sources} >= {"grid", "pue", f"device:{L4}"}
+    assert answer.catalog_digest == "d" * 64
+    assert answer.estimator_version
+    assert methods <= METHODS.keys()
+
+
+def test_wall_scope_is_converted_with_a_wider_interval(advisor: Advisor) -> None:
+    """The plug is not the host: the estimator converts, and says that it estimated."""
+    host, wall = (one(advisor, **planned("dear-zero-shot", scope=s)) for s in ("host", "wall"))
+    assert wall.setup.scope == "wall"
+    assert wall.parts[0].basis != "measured"
+    assert (wall.parts[0].kwh.value or 0) > (host.parts[0].kwh.value or 0)
+
+
+def test_machines_too_few_for_the_peak_are_a_warning(advisor: Advisor) -> None:
+    """They do the day's work, but texts wait at the peak."""
+    entry = one(advisor, **planned("minilm-l6-finetuned", peak_rate=1000, machines=1))
+    assert "peak-above-capacity" in entry.warnings
+    assert entry.machines_from == "stated by the plan"
