@@ -130,8 +130,11 @@ def to_problem(request: Request[Any, Any, Any], error: Exception) -> Response[by
                 ],
             )
         case PlanError():
-            shown = error.problems[:SHOWN_PROBLEMS]
-            return problem(422, said, problems=msgspec.to_builtins(shown))
+            faults = [
+                msgspec.structs.asdict(fault) | {"message": str(fault)}
+                for fault in error.problems[:SHOWN_PROBLEMS]
+            ]
+            return problem(422, said.splitlines()[0], problems=faults)
         case CatalogUnreadableError() | StaleEstimatorError():
             return problem(503, said)
     _log.error("%s %s failed", request.method, request.url.path, exc_info=error)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from advisor.report_wording import METHODS
 from advisor.wording import CAUTIONS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,6 +41,13 @@ def test_the_error_table_is_the_scorecards() -> None:
     """docs/method.md shows exactly the bundled scorecard."""
     command = [sys.executable, str(ROOT / "scripts" / "build_estimator.py"), "--check"]
     assert subprocess.run(command, check=False, cwd=ROOT).returncode == 0
+
+
+def test_methods_of_a_report_are_documented() -> None:
+    """docs/method.md lists how each part of a report is computed."""
+    text = (ROOT / "docs" / "method.md").read_text(encoding="utf-8")
+    for name, formula in METHODS.items():
+        assert f"| `{name}` | {formula} |" in text
 
 
 @pytest.mark.parametrize("block", BLOCKS)

@@ -24,6 +24,7 @@ PAGES = [
     "/setups?candidate=llama-3.1-8b-zero-shot&device=NVIDIA+A30&workload=rotten-tomatoes",
     "/devices/nvidia-a30",
     "/estimator",
+    "/report",
     "/method",
     "/nothing-here",
 ]
@@ -197,4 +198,48 @@ def test_form_works_without_script(browser: Any, server: str) -> None:
     assert page.locator(".plot:visible").count() == 1
     page.goto(f"{server}/?min_acc=abc")
     assert "min_acc" in page.locator(".trouble").inner_text()
+    context.close()
+
+
+def test_a_plan_of_two_deployments_becomes_a_file(page: Any, server: str) -> None:
+    """A newcomer adds a deployment, makes the report and downloads it in every form."""
+    page.goto(f"{server}/report")
+    page.get_by_role("button", name="Add a deployment").click()
+    page.locator("[name='2-name']").fill("Reviews")
+    page.locator("[name='2-workload']").select_option("imdb")
+    page.locator("[name='2-candidate']").select_option("flan-t5-base-zero-shot")
+    page.locator("[name='2-device']").select_option("NVIDIA A100-SXM4-80GB")
+    page.locator("[name='2-scenario']").select_option("single")
+    page.locator("[name='2-texts_per_day']").fill("20000")
+    page.locator("[name='2-idle_w']").fill("900")
+    page.get_by_role("button", name="Make the report").click()
+    told = page.locator("#report").inner_text()
+    for wanted in ("Support tickets", "Reviews", "Inference", "Idle", "kWh", "Sources"):
+        assert wanted in told
+    for name, start in (("CSV", b"deployment,part"), ("JSON", b"{"), ("Markdown", b"# Planned")):
+        with page.expect_download() as waiting:
+            page.get_by_role("button", name=name, exact=True).click()
+        assert Path(waiting.value.path()).read_bytes().startswith(start)
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="HTML", exact=True).click()
+    alone = page.context.browser.new_page()
+    alone.set_content(Path(waiting.value.path()).read_text(encoding="utf-8"))
+    assert alone.locator(".deployment").count() == 2
+    alone.close()
+
+
+def test_a_plan_works_without_script_and_says_what_is_wrong(browser: Any, server: str) -> None:
+    """Rows come and go, faults are told, and the report is made by the server alone."""
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{server}/report")
+    page.get_by_role("button", name="Add a deployment").click()
+    page.get_by_role("button", name="Remove deployment 2").click()
+    assert page.locator("fieldset.row").count() == 2
+    page.locator("[name='1-candidate']").select_option("llama-3.1-8b-zero-shot")
+    page.get_by_role("button", name="Make the report").click()
+    assert "device" in page.locator(".trouble").inner_text()
+    page.locator("[name='1-device']").select_option("NVIDIA H100-SXM5-94GB")
+    page.get_by_role("button", name="Make the report").click()
+    assert page.locator(".deployment").count() == 1
     context.close()
