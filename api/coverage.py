@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
 
 from advisor.records import BadQuestionError
 from api.listing import known
-from catalog.energy import energy
+from catalog.energy import SCOPE_OF_SOURCE, energy
 from catalog.records import SCOPES, Candidate, Device, Measurement
 from catalog.snapshot import Snapshot
 from catalog.staleness import Newest
@@ -97,6 +97,7 @@ class Coverage:
             self.tasks.setdefault(snapshot.workloads[name].task, []).append(name)
         for task, names in snapshot.tasks().items():
             self.tasks[task] = list(names)
+        self._tally = functools.cache(self._tallied)
         self.matrix = functools.lru_cache(64)(self._matrix)
 
     def _workloads(self, asked: Asked) -> list[str]:
@@ -117,22 +118,33 @@ class Coverage:
             return self.tasks[asked.task]
         return [name for names in self.snapshot.tasks().values() for name in names]
 
-    def rows(self, asked: Asked) -> Iterable[Measurement]:
-        """Current inference rows of a part of the catalog."""
+    def _check(self, asked: Asked) -> None:
+        """Checks names that need no workload.
+
+        Raises:
+            UnknownNameError: There is no such family, kind or source.
+        """
         known("family", asked.family, {c.family for c in self.snapshot.candidates.values()})
         known("kind", asked.kind, KINDS)
         known("source", asked.source, self.sources)
-        for workload in self._workloads(asked):
-            for row in self.snapshot.by_workload.get(workload, ()):
-                if row.phase == "inference" and asked.source in (None, row.source):
-                    yield row
+
+    def _tallied(self, workload: str) -> Mapping[tuple[str, str, str], Counter[State]]:
+        """How many setups of each (candidate, device, source) are in each state."""
+        found: defaultdict[tuple[str, str, str], Counter[State]] = defaultdict(Counter)
+        for row in self.snapshot.by_workload.get(workload, ()):
+            state = self.state(row) if row.phase == "inference" else None
+            if state is not None:
+                found[row.candidate, row.device, row.source][state] += 1
+        return found
 
     def state(self, row: Measurement) -> State | None:
         """What is known of a row's energy; ``None`` where it has neither energy nor runtime."""
         kind = self.snapshot.devices[row.device].kind
-        found = (energy(row, kind, scope) for scope in SCOPES)
-        if any(joules is not None and joules.label != "modelled" for joules in found):
-            return "stale" if self.newest.changes(row) else "measured"
+        likely = SCOPE_OF_SOURCE.get(row.total_scope or "", "device")
+        for scope in dict.fromkeys((likely, *SCOPES)):
+            joules = energy(row, kind, scope)
+            if joules is not None and joules.label != "modelled":
+                return "stale" if row.fingerprint and self.newest.changes(row) else "measured"
         return "estimated" if row.runtime_s is not None else None
 
     def measured_on(self, device: str) -> list[Measured]:
@@ -151,21 +163,20 @@ class Coverage:
 
     def _matrix(self, asked: Asked) -> Matrix:
         """Works out one matrix: what has a cell, and declared candidates that could have one."""
-        states: defaultdict[str, defaultdict[str, list[State]]]
-        states = defaultdict(lambda: defaultdict(list))
-        for row in self.rows(asked):
-            candidate = self.snapshot.candidates[row.candidate]
-            device = self.snapshot.devices[row.device]
-            if not _wanted(candidate, device, asked):
-                continue
-            if (state := self.state(row)) is not None:
-                states[row.candidate][row.device].append(state)
+        self._check(asked)
+        tally: defaultdict[str, defaultdict[str, Counter[State]]]
+        tally = defaultdict(lambda: defaultdict(Counter))
+        for workload in self._workloads(asked):
+            for (candidate, device, source), states in self._tally(workload).items():
+                records = self.snapshot.candidates[candidate], self.snapshot.devices[device]
+                if asked.source in (None, source) and _wanted(*records, asked):
+                    tally[candidate][device].update(states)
         cells = {
             name: {
-                device: Cell(min(there, key=_ORDER.index), len(there))
-                for device, there in own.items()
+                device: Cell(min(states, key=_ORDER.index), states.total())
+                for device, states in own.items()
             }
-            for name, own in states.items()
+            for name, own in tally.items()
         }
         found = [cell.state for own in cells.values() for cell in own.values()]
         used = {device for own in cells.values() for device in own}
