@@ -6,23 +6,31 @@ is put together from offers that were encoded once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import OrderedDict
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Protocol, cast
 
 import msgspec
 
+from advisor.constraints import FLOOR
 from advisor.pools import Pool
-from advisor.ranking import FLOOR
-from advisor.records import Missing, Option, Rejected
+from advisor.records import Missing, Option, Query, Recommendation, Rejected
 
 Place = tuple[Pool, int]
 """An offer: its pool and its place there."""
 _ENCODER = msgspec.json.Encoder()
-_FLOOR_JSON = _ENCODER.encode(FLOOR)[1:-1]
+_QUOTED = _ENCODER.encode(FLOOR)
+_FLOOR_JSON = _QUOTED[1:-1]
+QUERY = "\x01"
+_OPEN = b'{"query":'
+_HEAD = _OPEN + _ENCODER.encode(QUERY)
 
 
 class Writer(Protocol):
     """Writes the parts of an answer."""
+
+    def query(self, _query: Query, /) -> Query:
+        """The question."""
 
     def option(self, place: Place, missing: Missing | None = None) -> Option:
         """One offer, in a nearest miss with what it misses."""
@@ -30,26 +38,41 @@ class Writer(Protocol):
     def options(self, places: Iterable[Place]) -> tuple[Option, ...]:
         """A list of offers."""
 
-    def rejected(self, entries: Sequence[Rejected], floor: float) -> tuple[Rejected, ...]:
-        """Entries with the floor filled in."""
+    def rejected(self, entries: Sequence[Rejected]) -> tuple[Rejected, ...]:
+        """Why others lost."""
 
 
 class Records:
-    """Writes records."""
+    """Writes records.
+
+    Args:
+        floor: Of the question.
+    """
+
+    def __init__(self, floor: float) -> None:
+        self._floor = floor
+
+    def query(self, query: Query) -> Query:
+        """See `Writer`."""
+        return query
 
     def option(self, place: Place, missing: Missing | None = None) -> Option:
         """See `Writer`."""
         pool, at = place
         found = pool.option(at)
-        return found if missing is None else msgspec.structs.replace(found, missing=missing)
+        if missing is None:
+            return found
+        if missing.asked == FLOOR:
+            missing = msgspec.structs.replace(missing, asked=self._floor)
+        return msgspec.structs.replace(found, missing=missing)
 
     def options(self, places: Iterable[Place]) -> tuple[Option, ...]:
         """See `Writer`."""
         return tuple(pool.option(at) for pool, at in places)
 
-    def rejected(self, entries: Sequence[Rejected], floor: float) -> tuple[Rejected, ...]:
+    def rejected(self, entries: Sequence[Rejected]) -> tuple[Rejected, ...]:
         """See `Writer`."""
-        shown = f"{floor:g}"
+        shown = f"{self._floor:g}"
         return tuple(
             msgspec.structs.replace(entry, detail=entry.detail.replace(FLOOR, shown))
             if FLOOR in entry.detail
@@ -59,10 +82,18 @@ class Records:
 
 
 class Encoded:
-    """Writes JSON: msgspec copies what is encoded already into the answer."""
+    """Writes JSON: msgspec copies what is encoded already; question and floor are left open.
+
+    Attributes:
+        longest: Entries of the longest list so far.
+    """
 
     def __init__(self) -> None:
-        self._entries: dict[Rejected, bytes] = {}
+        self.longest = 0
+
+    def query(self, _query: Query) -> Query:
+        """See `Writer`."""
+        return cast("Query", QUERY)
 
     def option(self, place: Place, missing: Missing | None = None) -> Option:
         """See `Writer`."""
@@ -73,15 +104,53 @@ class Encoded:
 
     def options(self, places: Iterable[Place]) -> tuple[Option, ...]:
         """See `Writer`."""
-        joined = b",".join([pool.encoded(at) for pool, at in places])
+        parts = [pool.encoded(at) for pool, at in places]
+        self.longest = max(self.longest, len(parts))
+        joined = b",".join(parts)
         return cast("tuple[Option, ...]", msgspec.Raw(b"[" + joined + b"]"))
 
-    def rejected(self, entries: Sequence[Rejected], floor: float) -> tuple[Rejected, ...]:
+    def rejected(self, entries: Sequence[Rejected]) -> tuple[Rejected, ...]:
         """See `Writer`."""
-        joined = _ENCODER.encode(entries).replace(_FLOOR_JSON, f"{floor:g}".encode())
-        return cast("tuple[Rejected, ...]", msgspec.Raw(joined))
+        self.longest = max(self.longest, len(entries))
+        return tuple(entries)
 
 
-def encode(answer: object) -> bytes:
-    """An answer as JSON."""
+def template(answer: Recommendation) -> bytes:
+    """The JSON of an answer written by `Encoded`, question and floor left open."""
     return _ENCODER.encode(answer)
+
+
+def filled(form: bytes, query: Query) -> bytes:
+    """A template as the answer to a question."""
+    floor = _ENCODER.encode(query.min_acc)
+    tail = form[len(_HEAD) :]
+    if _FLOOR_JSON in tail:
+        tail = tail.replace(_QUOTED, floor).replace(_FLOOR_JSON, f"{query.min_acc:g}".encode())
+    return _OPEN + _ENCODER.encode(query) + tail
+
+
+class Templates:
+    """Templates by what they are for, the least recently used forgotten first.
+
+    Args:
+        most: Bytes kept at most.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most, self._held = most, 0
+        self._kept: OrderedDict[Hashable, bytes] = OrderedDict()
+
+    def get(self, key: Hashable) -> bytes | None:
+        """A template that is kept."""
+        found = self._kept.get(key)
+        if found is not None:
+            self._kept.move_to_end(key)
+        return found
+
+    def keep(self, key: Hashable, form: bytes) -> None:
+        """Keeps a template."""
+        self._held += len(form) - len(self._kept.get(key, b""))
+        self._kept[key] = form
+        while self._held > self._most:
+            _, forgotten = self._kept.popitem(last=False)
+            self._held -= len(forgotten)

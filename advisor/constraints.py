@@ -16,13 +16,13 @@ from advisor.features import Array
 from advisor.intervals import wilson_lower_bounds
 from advisor.pools import Pool
 from advisor.records import Missing, Reason
-from advisor.setups import precision_bits
+from advisor.suitability import Verdict
 from advisor.wording import figure
 
+FLOOR = "\x00"
+"""Stands for the floor until the question fills it in."""
 _FAR = 1e6
 """Gap of a constraint that no number measures but that another candidate meets."""
-SPARSE = ("bag-of-words", "tf-idf")
-"""Families whose features are sparse counts; no GPU library runs them."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,14 +32,6 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_latency_ms: float | None = None
     max_memory_gb: float | None = None
     licence: str | None = None
-
-
-class Verdict(msgspec.Struct, frozen=True):
-    """Why an offer does not qualify: the reason, a sentence, and what it misses."""
-
-    reason: Reason
-    detail: str
-    missing: Missing
 
 
 class Constraint(msgspec.Struct, frozen=True):
@@ -78,41 +70,16 @@ def floored(pool: Pool, limits: Limits) -> Array:
 
 
 def _fits(pool: Pool) -> Constraint:
-    """Whether a device that a setup was never run on could run it: kind and memory."""
-    unfit = {
-        place: found
-        for place, ran in enumerate(pool.ran_there)
-        if not ran and (found := _unfit(pool, place)) is not None
-    }
-    gaps = np.zeros(len(pool.offers))
-    gaps[list(unfit)] = np.inf
-    return Constraint(gaps, unfit.__getitem__)
-
-
-def _unfit(pool: Pool, place: int) -> Verdict | None:
-    """Why the device of an offer cannot run it."""
-    offer = pool.offers[place]
-    device, row = offer.device, offer.row
-    if pool.family(place) in SPARSE and device.kind != "cpu":
-        missing = Missing(constraint="device", asked=device.kind, has="cpu")
-        return Verdict("needs-cpu", f"runs on a CPU, not on a {device.kind}", missing)
-    size = pool.parameters(place)
-    if size is None or device.memory_gb is None:
-        return None
-    needed = size * precision_bits(row.precision) / 8 / 1e9
-    if needed <= device.memory_gb * (row.n_devices or 1):
-        return None
-    missing = Missing(constraint="device", asked=figure(device.memory_gb), has=figure(needed))
-    detail = f"weights of {figure(needed)} GB do not fit into {figure(device.memory_gb)} GB"
-    return Verdict("does-not-fit", detail, missing)
+    """Whether the device of an offer could run it."""
+    return Constraint(pool.misfits, pool.unfit.__getitem__)
 
 
 def _known_accuracy(pool: Pool) -> Constraint:
     """An accuracy that nobody knows reaches no floor."""
-    missing = Missing(constraint="min_acc", asked="any", has=None)
+    missing = Missing(constraint="min_acc", asked=FLOOR, has=None)
     detail = "no accuracy known on this workload"
     return Constraint(
-        np.where(np.isnan(pool.accuracy), np.inf, 0.0),
+        pool.unknown,
         lambda _: Verdict("accuracy-unknown", detail, missing),
     )
 
@@ -122,7 +89,7 @@ def _interval(pool: Pool, confidence: float) -> Constraint:
     missing = Missing(constraint="confidence", asked=confidence, has=None)
     detail = "the source states no test size, so there is no confidence bound"
     return Constraint(
-        np.where(np.isnan(pool.n_test), np.inf, 0.0),
+        pool.untested,
         lambda _: Verdict("accuracy-interval-absent", detail, missing),
     )
 

@@ -8,11 +8,14 @@ bound ranks at its high end.
 from __future__ import annotations
 
 import functools
+import sys
+from bisect import bisect_left
 from collections.abc import Sequence
 
 import msgspec
+import numpy as np
 
-from advisor.answers import Encoded, Place, Records, Writer, encode
+from advisor.answers import Encoded, Place, Records, Templates, Writer, filled, template
 from advisor.constraints import Limits
 from advisor.estimator import Estimator
 from advisor.pools import COUNTS_AS, Asked, Pool, arrivals, rate_of, rows_of
@@ -34,6 +37,8 @@ from catalog.snapshot import Snapshot
 
 KEPT_POOLS = 2000
 """Pools kept; the least recently asked go first."""
+KEPT_BYTES = 100_000_000
+"""Answers kept with their floor left open."""
 KEPT_VIEWS = 4000
 """Questions of one kind, whatever their floor, whose rankings are kept."""
 _RANGES: dict[str, tuple[float, float, str]] = {
@@ -107,18 +112,23 @@ class Ranked(msgspec.Struct, frozen=True):
         return (self.inside, *self.apart)
 
 
-class View(msgspec.Struct, frozen=True):
+class View(msgspec.Struct, frozen=True, eq=False):
     """What questions that differ in floor and limit alone have in common.
 
     Attributes:
         default: The preferred workload.
         others: The other workloads of the task, in their own order.
         by_reach: The same, the one with the best accuracy first: an order no floor changes.
+        turns: Floors, ascending, between which an answer is the same but for the floor; worked
+            out only for questions without further limits, which are the many.
+        longest: Place among `turns` -> entries of the longest list there, once known.
     """
 
     default: Ranked
     others: tuple[Ranked, ...]
     by_reach: tuple[Ranked, ...]
+    turns: list[float] | None
+    longest: dict[int, int]
 
     def used(self, floor: float, *, named: bool) -> Ranked:
         """The first workload where something qualifies, else the first with a known accuracy.
@@ -129,7 +139,7 @@ class View(msgspec.Struct, frozen=True):
         own = self.default.inside
         if named or own.best >= floor:
             return self.default
-        calibrated = any(own.pool.ran_there)
+        calibrated = bool(own.pool.ran_there.any())
         for ranked in self.by_reach:
             best = ranked.inside.best_there if calibrated else ranked.inside.best
             if best >= floor:
@@ -163,6 +173,7 @@ class Advisor:
         self._rows = functools.cache(functools.partial(rows_of, snapshot))
         self._pool = functools.lru_cache(KEPT_POOLS)(self._make_pool)
         self._view = functools.lru_cache(KEPT_VIEWS)(self._make_view)
+        self._templates = Templates(KEPT_BYTES)
 
     def recommend(self, query: Query) -> Recommendation:
         """The answer as a record.
@@ -171,11 +182,33 @@ class Advisor:
             UnknownNameError: Task, workload or device is not in the catalog.
             BadQuestionError: A value is out of its range, or a workload belongs to another task.
         """
-        return self._answer(query, Records())
+        check(query)
+        return self._answer(query, self._view_of(query), Records(query.min_acc))
 
     def encode(self, query: Query) -> bytes:
-        """The answer as JSON; raises what `recommend` does."""
-        return encode(self._answer(query, Encoded()))
+        """The answer as JSON; raises what `recommend` does.
+
+        Between two accuracies of the catalog all floors have one answer but for the floor itself,
+        so that it is put together once for each such span.
+        """
+        check(query)
+        view = self._view_of(query)
+        if view.turns is None:
+            return filled(template(self._answer(query, view, Encoded())), query)
+        span = view, bisect_left(view.turns, query.min_acc)
+        most = view.longest.get(span[1], sys.maxsize)
+        form = self._templates.get((span, min(query.limit, most)))
+        if form is None:
+            write = Encoded()
+            form = template(self._answer(query, view, write))
+            if write.longest < query.limit:
+                most = view.longest[span[1]] = write.longest
+            self._templates.keep((span, min(query.limit, most)), form)
+        return filled(form, query)
+
+    def _view_of(self, query: Query) -> View:
+        """What a question has in common with those that differ in floor and limit."""
+        return self._view(msgspec.structs.replace(query, min_acc=0.0, limit=1))
 
     def pool(self, asked: Asked) -> Pool:
         """The offers of a group, made once."""
@@ -196,9 +229,14 @@ class Advisor:
             max_memory_gb=query.max_memory_gb,
             licence=query.licence,
         )
-        default, *others = [self._ranked(query, name, device, limits) for name in names]
+        ranked = tuple(self._ranked(query, name, device, limits) for name in names)
+        default, *others = ranked
         by_reach = sorted(others, key=lambda ranked: -ranked.inside.pool.reach)
-        return View(default, tuple(others), tuple(by_reach))
+        turns = None
+        if limits == Limits():
+            found = [ranking.turns() for each in ranked for ranking in each.lists()]
+            turns = np.unique(np.concatenate(found)).tolist()
+        return View(default, tuple(others), tuple(by_reach), turns, {})
 
     def _ranked(self, query: Query, workload: str, device: Device | None, limits: Limits) -> Ranked:
         """Rankings of one workload."""
@@ -223,11 +261,9 @@ class Advisor:
         ]
         return Ranked(workload, Ranking(self._pool(asked), limits), tuple(apart))
 
-    def _answer(self, query: Query, write: Writer) -> Recommendation:
+    def _answer(self, query: Query, view: View, write: Writer) -> Recommendation:
         """Finds what qualifies and writes it down."""
-        check(query)
         floor, limit = query.min_acc, query.limit
-        view = self._view(msgspec.structs.replace(query, min_acc=0.0, limit=1))
         used = view.used(floor, named=query.workload is not None)
         here, pool = used.inside, used.inside.pool
         apart = view.apart(used, floor, limit)
@@ -235,7 +271,7 @@ class Advisor:
         winners = here.winners(floor)
         entries = [*winners.outbid, *here.lost(floor)][:limit]
         return Recommendation(
-            query=query,
+            query=write.query(query),
             group=Group(
                 workload=used.workload,
                 scenario=query.scenario,
@@ -246,7 +282,7 @@ class Advisor:
             alternatives=write.options((pool, at) for at in places[1:]),
             front=write.options((pool, at) for at in here.front[:limit]),
             other_groups=write.options(apart),
-            rejected=write.rejected(entries, floor),
+            rejected=write.rejected(entries),
             nearest_miss=None if places else _nearest(query, here, apart, write),
             warnings=_cautions(query, view, used, apart),
             catalog_digest=self.snapshot.digest,

@@ -12,6 +12,7 @@ from typing import Literal
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from advisor.estimator import Estimator
 from advisor.features import Array
@@ -25,6 +26,7 @@ from advisor.offers import (
 )
 from advisor.options import option
 from advisor.records import AskedScenario, Option, Reason, Rejected
+from advisor.suitability import Verdict, unfit
 from advisor.wording import figure
 from catalog.energy import energy
 from catalog.records import Device, Measurement, Scope
@@ -143,9 +145,19 @@ class Pool:
         return self._column([offer.row.peak_memory_mb for offer in self.offers]) / 1000
 
     @functools.cached_property
-    def ran_there(self) -> list[bool]:
+    def untested(self) -> Array:
+        """Infinite where the size of the test is unknown, else 0."""
+        return np.where(np.isnan(self.n_test), np.inf, 0.0)
+
+    @functools.cached_property
+    def unknown(self) -> Array:
+        """Infinite where the accuracy is unknown, else 0."""
+        return np.where(np.isnan(self.accuracy), np.inf, 0.0)
+
+    @functools.cached_property
+    def ran_there(self) -> npt.NDArray[np.bool_]:
         """Whether each setup was run on the device it is offered for."""
-        return [offer.ran_there for offer in self.offers]
+        return np.array([offer.ran_there for offer in self.offers], dtype=bool)
 
     @functools.cached_property
     def reach(self) -> float:
@@ -153,21 +165,33 @@ class Pool:
         known = self.accuracy[~np.isnan(self.accuracy)]
         return float(known.max()) if len(known) else -1.0
 
-    def licence(self, code: int) -> str | None:
-        """The licence of the candidate with a code."""
-        candidate = self._snapshot.candidates.get(self.candidates[code])
-        return candidate.licence if candidate else None
+    @functools.cached_property
+    def unfit(self) -> dict[int, Verdict]:
+        """Why offers, by their places, cannot run where they are offered."""
+        found = {}
+        for place, offer in enumerate(self.offers):
+            candidate = self._snapshot.candidates.get(offer.row.candidate)
+            size = (candidate.n_parameters if candidate else None) or offer.row.n_parameters
+            if (verdict := unfit(offer, self.family(place), size)) is not None:
+                found[place] = verdict
+        return found
+
+    @functools.cached_property
+    def misfits(self) -> Array:
+        """Infinite for those, else 0."""
+        gaps = np.zeros(len(self.offers))
+        gaps[list(self.unfit)] = np.inf
+        return gaps
 
     def family(self, place: int) -> str:
         """The family of an offer's candidate."""
         candidate = self._snapshot.candidates.get(self.offers[place].row.candidate)
         return candidate.family if candidate else "other"
 
-    def parameters(self, place: int) -> float | None:
-        """Parameters of the candidate, else of the fitted model."""
-        row = self.offers[place].row
-        candidate = self._snapshot.candidates.get(row.candidate)
-        return (candidate.n_parameters if candidate else None) or row.n_parameters
+    def licence(self, code: int) -> str | None:
+        """The licence of the candidate with a code."""
+        candidate = self._snapshot.candidates.get(self.candidates[code])
+        return candidate.licence if candidate else None
 
     def option(self, place: int) -> Option:
         """An offer as an option."""

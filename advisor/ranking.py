@@ -14,16 +14,15 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from advisor.constraints import Constraint, Limits, Verdict, constraints, floored
+from advisor.constraints import FLOOR, Constraint, Limits, constraints, floored
 from advisor.features import Array
 from advisor.pools import Pool
 from advisor.records import Missing, Rejected
+from advisor.suitability import Verdict
 from advisor.wording import figure
 
 _BLOCK = 512
 """Offers whose best accuracy is looked at before they are."""
-FLOOR = "\x00"
-"""Stands for the floor in an entry until the question fills it in."""
 
 
 class Winners(msgspec.Struct, frozen=True):
@@ -59,20 +58,16 @@ class Ranking:
 
     Attributes:
         best: The highest floor that something reaches; -1 where nothing qualifies at any.
-        best_there: The same among setups that were run on their device.
     """
 
     def __init__(self, pool: Pool, limits: Limits) -> None:
         self.pool, self._limits = pool, limits
         self._constraints = list(constraints(pool, limits))
-        self._gaps = np.max([part.gaps for part in self._constraints], axis=0)
-        values = floored(pool, limits)
+        self._gaps = functools.reduce(np.maximum, [part.gaps for part in self._constraints])
+        self._all_values = floored(pool, limits)
         self._passing = np.flatnonzero(self._gaps == 0.0)
-        self._values = values[self._passing]
-        self._all_values = values
-        ran = np.array(pool.ran_there, dtype=bool)[self._passing]
+        self._values = self._all_values[self._passing]
         self.best = float(self._values.max(initial=-1.0))
-        self.best_there = float(self._values[ran].max(initial=-1.0))
         self._winners: dict[int, Winners] = {}
         self._entries: dict[tuple[int, bool], Rejected] = {}
 
@@ -90,6 +85,11 @@ class Ranking:
         return found
 
     @functools.cached_property
+    def best_there(self) -> float:
+        """`best` among setups that were run on their device."""
+        return float(self._values[self.pool.ran_there[self._passing]].max(initial=-1.0))
+
+    @functools.cached_property
     def _tops(self) -> Array:
         """The best value of each block of offers."""
         starts = range(0, len(self._values), _BLOCK)
@@ -104,6 +104,16 @@ class Ranking:
             if split:
                 found[split] = max(value, found.get(split, -1.0))
         return found
+
+    def turns(self) -> Array:
+        """Floors beyond which something of an answer may change, beside the floor itself.
+
+        These are the values of what qualifies, and the lower ends of the intervals of what may be
+        chosen: it is on the front.
+        """
+        lows = [self.pool.option(place).accuracy for place in self.front]
+        ends = [found.low for found in lows if found and found.low is not None]
+        return np.concatenate([self._values, np.array(ends, dtype=float)])
 
     @functools.cached_property
     def front(self) -> tuple[int, ...]:
@@ -273,7 +283,10 @@ class Ranking:
         return binding.verdict(place)
 
     def nearest(self, floor: float) -> tuple[int, Missing] | None:
-        """The offer that misses by least and what it misses; ``None`` of an empty pool."""
+        """The offer that misses by least and what it misses; ``None`` of an empty pool.
+
+        `FLOOR` stands for the floor.
+        """
         finite = self.closest(floor)
         if finite:
             near = finite[0]
@@ -285,6 +298,4 @@ class Ranking:
             missing = self.verdict(place).missing
         else:
             return None
-        if missing.constraint == "min_acc":
-            missing = msgspec.structs.replace(missing, asked=floor)
         return place, missing

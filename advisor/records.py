@@ -69,7 +69,8 @@ class BadQuestionError(ValueError):
 
     def __init__(self, field: str, came: object, allowed: str) -> None:
         self.field, self.came, self.allowed = field, came, allowed
-        super().__init__(f"{field}: {came!r} is not allowed; {allowed}")
+        said = f"{field}: missing" if came is None else f"{field}: {came!r} is not allowed"
+        super().__init__(f"{said}; {allowed}")
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):

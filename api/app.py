@@ -4,60 +4,31 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import msgspec
 from litestar import Litestar, Request, Response
-from litestar.datastructures import MutableScopeHeaders
+from litestar.config.compression import CompressionConfig
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
-from litestar.types import Message, Scope
+from litestar.openapi.spec import Components, SecurityScheme
+from litestar.stores.memory import MemoryStore
 
+from api import logs
+from api.clients import limiter
 from api.errors import to_problem
+from api.exchange import Exchange
+from api.metrics import Metrics
 from api.pages import pages
 from api.reporting import reports
-from api.routes import api
-from api.served import Served
+from api.routes import api, recommend
+from api.served import Served, code_version
 from api.settings import Settings
 from api.templating import page, templates, wants_html
 
-CONTENT_SECURITY_POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self' data:",
-        "connect-src 'self'",
-        "form-action 'self'",
-        "base-uri 'none'",
-        "frame-ancestors 'none'",
-    )
-)
-HEADERS = {
-    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-}
-
-
-def _version() -> str:
-    """The installed version; a plain checkout has none."""
-    try:
-        return version("joulewise")
-    except PackageNotFoundError:
-        return "0"
-
-
-async def _secure(message: Message, _: Scope) -> None:
-    """Puts the headers on every response, errors included."""
-    if message["type"] == "http.response.start":
-        headers = MutableScopeHeaders.from_message(message)
-        for name, value in HEADERS.items():
-            headers.setdefault(name, value)
+LIMIT_STORE = "rate_limit"
+"""Where the limiter counts."""
 
 
 def _trouble(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
@@ -81,31 +52,51 @@ def create_app(settings: Settings | None = None) -> Litestar:
     Raises:
         CatalogUnreadableError: The database URL is malformed or needs a missing driver.
     """
-    served = Served(settings or Settings())
+    settings = settings or Settings()
+    logs.configure(settings.log_level)
+    served = Served(settings)
+    counts = MemoryStore()
+    metrics = Metrics(served.serving)
 
     def provide_served() -> Served:
         return served
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
-        app.state.served = served
-        async with served.watched():
+        app.state.served, app.state.metrics = served, metrics
+        async with served.watched(counts.delete_expired):
             yield
 
-    return Litestar(
-        route_handlers=[api, reports, pages],
+    limited = settings.rate_limit
+    app = Litestar(
+        route_handlers=[recommend, api, reports, pages],
         dependencies={"served": Provide(provide_served, sync_to_thread=False)},
         lifespan=[lifespan],
         exception_handlers={Exception: _trouble},
-        before_send=[_secure],
-        request_max_body_size=int(served.settings.max_upload_mb * 1e6),
+        middleware=[limiter(limited, settings.trusted_proxies)] if limited else [],
+        stores={LIMIT_STORE: counts},
+        compression_config=CompressionConfig(
+            "brotli",
+            minimum_size=1000,
+            brotli_quality=4,
+            brotli_gzip_fallback=True,
+            gzip_compress_level=5,
+        ),
+        request_max_body_size=int(settings.max_upload_mb * 1e6),
         template_config=templates(),
         logging_config=None,
         openapi_config=OpenAPIConfig(
             title="Joulewise",
-            version=_version(),
+            version=code_version(),
             description="Which text classifier meets my accuracy for the least energy?",
             use_handler_docstrings=True,
+            components=Components(
+                security_schemes={"token": SecurityScheme(type="http", scheme="bearer")}
+            ),
             render_plugins=[JsonRenderPlugin(), YamlRenderPlugin()],
         ),
     )
+    app.asgi_handler = Exchange(
+        app.asgi_handler, served.tag, metrics, logs.access(settings.log_level)
+    )
+    return app

@@ -8,11 +8,17 @@ from typing import Any
 
 import msgspec
 from litestar import Request, Response
-from litestar.exceptions import HTTPException, NotAuthorizedException, ValidationException
+from litestar.exceptions import (
+    HTTPException,
+    NotAuthorizedException,
+    TooManyRequestsException,
+    ValidationException,
+)
 
 from advisor.estimator import StaleEstimatorError
 from advisor.plan import SHOWN_PROBLEMS, PlanError
 from advisor.records import BadQuestionError
+from api.exchange import NO_ROUTE, request_id
 from catalog.errors import (
     BadRunFileError,
     CatalogUnreadableError,
@@ -41,13 +47,16 @@ class UnsupportedTypeError(ValueError):
         super().__init__(f"Content-Type {came or '(none)'} is not read; use {', '.join(allowed)}")
 
 
-def problem(status: int, detail: str, **extra: Any) -> Response[bytes]:
+def problem(
+    request: Request[Any, Any, Any], status: int, detail: str, **extra: Any
+) -> Response[bytes]:
     """A problem details response; `extra` members stand beside the standard ones."""
     body = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
+        "request_id": request_id(request.scope),
         **extra,
     }
     return Response(msgspec.json.encode(body), status_code=status, media_type=MEDIA_TYPE)
@@ -57,6 +66,10 @@ def _invalid(request: Request[Any, Any, Any], error: ValidationException) -> Res
     """A value that litestar refused: names the field, what came and what is allowed."""
     faults = error.extra if isinstance(error.extra, list) else []
     first = faults[0] if faults and isinstance(faults[0], dict) else {}
+    if first.get("key") == "data":
+        return problem(
+            request, 400, "the body is missing; send a JSON object", field="body", came=None
+        )
     field = first.get("key") or _missing(error.detail)
     field, declared = _declared(request, field) if field else (None, None)
     fault = _PLAIN.get(first.get("message", ""))
@@ -67,7 +80,7 @@ def _invalid(request: Request[Any, Any, Any], error: ValidationException) -> Res
     if first.get("source") == "body" or (field and came is None and first):
         said = f"{field}: not allowed"
     detail = f"{said}; {allowed or 'it is required'}" if field else error.detail
-    return problem(400, detail, field=field, came=came, allowed=allowed or "required")
+    return problem(request, 400, detail, field=field, came=came, allowed=allowed or "required")
 
 
 def _missing(detail: str) -> str | None:
@@ -92,7 +105,10 @@ def _of_litestar(request: Request[Any, Any, Any], error: HTTPException) -> Respo
     """One of litestar's own errors."""
     if isinstance(error, ValidationException):
         return _invalid(request, error)
-    answer = problem(error.status_code, error.detail)
+    answer = problem(request, error.status_code, error.detail)
+    if isinstance(error, TooManyRequestsException):
+        told = dict(error.headers or {})
+        answer.headers.update({**told, "Retry-After": str(told.get("RateLimit-Reset", 1))})
     if isinstance(error, NotAuthorizedException):
         answer.headers["WWW-Authenticate"] = 'Bearer realm="joulewise"'
     return answer
@@ -105,10 +121,13 @@ def to_problem(request: Request[Any, Any, Any], error: Exception) -> Response[by
         case HTTPException():
             return _of_litestar(request, error)
         case BadQuestionError():
-            return problem(400, said, field=error.field, came=error.came, allowed=error.allowed)
+            return problem(
+                request, 400, said, field=error.field, came=error.came, allowed=error.allowed
+            )
         case UnknownNameError():
             allowed = error.nearest or error.known[:_SHOWN]
             return problem(
+                request,
                 404,
                 said,
                 field=error.kind,
@@ -117,11 +136,14 @@ def to_problem(request: Request[Any, Any, Any], error: Exception) -> Response[by
                 nearest=error.nearest,
             )
         case ConflictError():
-            return problem(409, said)
+            return problem(request, 409, said)
         case UnsupportedTypeError():
-            return problem(415, said, field="Content-Type", came=error.came, allowed=error.allowed)
+            return problem(
+                request, 415, said, field="Content-Type", came=error.came, allowed=error.allowed
+            )
         case BadRunFileError():
             return problem(
+                request,
                 422,
                 said.splitlines()[0],
                 problems=[
@@ -134,8 +156,10 @@ def to_problem(request: Request[Any, Any, Any], error: Exception) -> Response[by
                 msgspec.structs.asdict(fault) | {"message": str(fault)}
                 for fault in error.problems[:SHOWN_PROBLEMS]
             ]
-            return problem(422, said.splitlines()[0], problems=faults)
+            return problem(request, 422, said.splitlines()[0], problems=faults)
         case CatalogUnreadableError() | StaleEstimatorError():
-            return problem(503, said)
-    _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return problem(500, "an error on our side; it is in the log")
+            return problem(request, 503, said)
+    route = request.scope.get("path_template") or NO_ROUTE
+    fields = {"route": route, "request_id": request_id(request.scope)}
+    _log.error("%s failed", route, exc_info=error, extra={"fields": fields})
+    return problem(request, 500, "an error on our side; it is in the log")

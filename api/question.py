@@ -1,17 +1,23 @@
-"""The question as query parameters: what `/recommend` takes, from flat values to a `Query`."""
+"""The question as query parameters: what `/recommend` takes, from flat values to a `Query`.
+
+`provide_question` declares them; the reader and the OpenAPI document are made from it, so that one
+question costs microseconds and the three cannot differ.
+"""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Iterable
-from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, get_args, get_type_hints
+from dataclasses import dataclass
+from inspect import signature
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from urllib.parse import parse_qsl
 
 import msgspec
 from litestar.connection import ASGIConnection
 from litestar.datastructures import MultiDict
 from litestar.handlers import BaseRouteHandler
-from litestar.openapi.spec import Example
+from litestar.openapi.spec import Example, OpenAPIType, Operation, Parameter, Schema
 from litestar.params import ParameterKwarg, QueryParameter
 
 from advisor.records import AskedScenario, BadQuestionError, Query
@@ -135,34 +141,60 @@ def provide_question(
     )
 
 
+_TYPES = {str: OpenAPIType.STRING, float: OpenAPIType.NUMBER, int: OpenAPIType.INTEGER}
+_BOUNDS = {"gt": "exclusive_minimum", "ge": "minimum", "lt": "exclusive_maximum", "le": "maximum"}
+
+
 @functools.cache
 def _fields() -> dict[str, tuple[str, Any, QueryParameter]]:
     """Name in the URL -> argument of `provide_question`, its type and its declaration."""
     hints = get_type_hints(provide_question, include_extras=True)
-    declared = {
-        name: (hint.__origin__, hint.__metadata__[0])
-        for name, hint in hints.items()
-        if name != "return"
-    }
+    hints.pop("return")
+    declared = {name: (hint.__origin__, hint.__metadata__[0]) for name, hint in hints.items()}
     return {rule.name or name: (name, kind, rule) for name, (kind, rule) in declared.items()}
 
 
-def _read(name: str, text: str) -> tuple[str, Any]:
-    """The argument that a field of a form stands for, and its value.
+@functools.cache
+def _asked() -> type[msgspec.Struct]:
+    """A record of the parameters, by their names in the URL, in the order of the arguments."""
+    given = signature(provide_question).parameters
+    fields: list[Any] = []
+    for name, (argument, kind, rule) in _fields().items():
+        bounds: dict[str, Any] = {end: getattr(rule, end) for end in _BOUNDS}
+        if numbers := {float, int} & {kind, *get_args(kind)}:
+            meta = msgspec.Meta(**bounds)
+            number = Annotated[float, meta] if float in numbers else Annotated[int, meta]
+            kind = number if kind in numbers else number | None
+        default = given[argument].default
+        required = default is given[argument].empty
+        fields.append((name, kind) if required else (name, kind, default))
+    return msgspec.defstruct("Asked", fields, frozen=True)
+
+
+def read(query_string: bytes) -> Query:
+    """The question of a URL's query.
 
     Raises:
-        BadQuestionError: Its value does not fit.
+        BadQuestionError: Names the parameter that is unknown, missing, repeated or does not fit.
     """
-    argument, kind, rule = _fields()[name]
+    pairs = parse_qsl(query_string.decode("latin-1"), keep_blank_values=True)
+    given = dict(pairs)
+    if len(given) < len(pairs) or not given.keys() <= _fields().keys():
+        refuse_undeclared(pairs, _fields())
+    return _question(given)
+
+
+def _question(given: dict[str, str]) -> Query:
+    """The question that parameters ask.
+
+    Raises:
+        BadQuestionError: Names the parameter that is missing or does not fit.
+    """
     try:
-        if isinstance(kind, UnionType):
-            kind = next(member for member in get_args(kind) if member is not NoneType)
-        if kind in (int, float):
-            bounds: dict[str, Any] = {end: getattr(rule, end) for end in ("gt", "ge", "lt", "le")}
-            kind = Annotated[kind, msgspec.Meta(**bounds)]
-        return argument, msgspec.convert(text, kind, strict=False)
+        asked = msgspec.convert(given, _asked(), strict=False)
     except msgspec.ValidationError as error:
-        raise BadQuestionError(name, text, rule.description or str(error)) from error
+        raise _refused(given, str(error)) from error
+    return provide_question(*msgspec.structs.astuple(asked))
 
 
 def filled(given: MultiDict[Any], allowed: Iterable[str]) -> dict[str, str]:
@@ -171,17 +203,9 @@ def filled(given: MultiDict[Any], allowed: Iterable[str]) -> dict[str, str]:
     Raises:
         BadQuestionError: A field is not allowed, or came twice.
     """
-    found = {}
-    for name in given:
-        texts = [text.strip() for text in given.getall(name)]
-        if name not in (known := sorted(allowed)):
-            told = f"no such parameter; allowed are: {', '.join(known)}"
-            raise BadQuestionError(name, texts[0], told)
-        if len(texts) > 1:
-            raise BadQuestionError(name, texts, "give it once")
-        if texts[0]:
-            found[name] = f"0{texts[0]}" if texts[0].startswith(".") else texts[0]
-    return found
+    refuse_undeclared(given.multi_items(), allowed)
+    found = {name: text.strip() for name, text in given.items() if text.strip()}
+    return {name: f"0{text}" if text.startswith(".") else text for name, text in found.items()}
 
 
 def from_form(given: MultiDict[Any], otherwise: dict[str, str]) -> Query:
@@ -194,8 +218,65 @@ def from_form(given: MultiDict[Any], otherwise: dict[str, str]) -> Query:
     Raises:
         BadQuestionError: Names the field that is unknown, repeated or does not fit.
     """
-    asked = otherwise | filled(given, _fields())
-    return provide_question(**dict(_read(name, text) for name, text in asked.items()))
+    return _question(otherwise | filled(given, _fields()))
+
+
+def _refused(given: dict[str, str], said: str) -> BadQuestionError:
+    """The decoder's words about a parameter as ours."""
+    name = said.rpartition("`$.")[2] if "`$." in said else said.partition("field `")[2]
+    name = name.rstrip("`")
+    allowed = _fields()[name][2].description or said
+    if name not in given:
+        return BadQuestionError(name, None, f"it is required: {allowed}")
+    return BadQuestionError(name, given[name], allowed)
+
+
+def refuse_undeclared(pairs: Iterable[tuple[str, str]], declared: Iterable[str]) -> None:
+    """A misspelt or repeated parameter is an error, not something to leave out silently.
+
+    Raises:
+        BadQuestionError: Names the parameter and those that are allowed.
+    """
+    known, seen = set(declared), set()
+    for name, came in pairs:
+        if name not in known:
+            allowed = ", ".join(sorted(known)) or "none"
+            raise BadQuestionError(name, came, f"no such parameter; allowed are: {allowed}")
+        if name in seen:
+            raise BadQuestionError(name, came, "give it once")
+        seen.add(name)
+
+
+@dataclass
+class Asking(Operation):
+    """`/recommend` in the OpenAPI document."""
+
+    def __post_init__(self) -> None:
+        """Adds the parameters that `read` takes."""
+        given = signature(provide_question).parameters
+        self.parameters = [
+            Parameter(
+                name=name,
+                param_in="query",
+                required=given[argument].default is given[argument].empty,
+                description=rule.description,
+                schema=_schema(kind, rule, given[argument].default),
+            )
+            for name, (argument, kind, rule) in _fields().items()
+        ]
+
+
+def _schema(kind: Any, rule: QueryParameter, default: Any) -> Schema:
+    """What OpenAPI says about one parameter."""
+    members = [member for member in get_args(kind) if member is not type(None)]
+    if get_origin(kind) is not Literal and members:
+        (kind,) = members
+    examples = [example.value for example in rule.examples or ()] or None
+    there = None if default is None or not isinstance(default, (str, int, float)) else default
+    if get_origin(kind) is Literal:
+        return Schema(type=OpenAPIType.STRING, enum=list(get_args(kind)), default=there)
+    bounds = {word: getattr(rule, end) for end, word in _BOUNDS.items()}
+    return Schema(type=_TYPES[kind], default=there, examples=examples, **bounds)
 
 
 def _declared(handler: BaseRouteHandler) -> set[str]:
@@ -212,7 +293,7 @@ def _declared(handler: BaseRouteHandler) -> set[str]:
     }
 
 
-def only_declared(
+async def only_declared(
     connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler
 ) -> None:
     """A guard: a misspelt or repeated parameter is an error, not something to leave out silently.
@@ -220,11 +301,4 @@ def only_declared(
     Raises:
         BadQuestionError: Names the parameter and those that are allowed.
     """
-    declared = _declared(handler)
-    for name in connection.query_params:
-        came = connection.query_params.getall(name)
-        if name not in declared:
-            allowed = ", ".join(sorted(declared)) or "none"
-            raise BadQuestionError(name, came[0], f"no such parameter; allowed are: {allowed}")
-        if len(came) > 1:
-            raise BadQuestionError(name, came, "give it once")
+    refuse_undeclared(connection.query_params.multi_items(), _declared(handler))

@@ -5,19 +5,27 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Any, Literal
 
+import msgspec
 from litestar import Request, Response, Router, get, post
 from litestar.di import NamedDependency, Provide
+from litestar.openapi import ResponseSpec
 from litestar.openapi.spec import Example
 from litestar.params import BodyKwarg, FromQuery, QueryParameter, RawBody
+from litestar.response.base import ASGIResponse
+from litestar.types import Receive, Scope, Send
 
-from advisor.records import Query
+from advisor.records import Recommendation
 from api import listing, writing
+from api.clients import UNLIMITED
+from api.documented import READING, UNCHANGED, Listing, Writing, problems
 from api.estimating import EstimateAnswer, EstimateAsked, asked_device, estimate
+from api.exchange import VERSIONED
 from api.listing import Filter, Page, Task
-from api.question import only_declared, provide_question
+from api.metrics import MEDIA_TYPE
+from api.question import Asking, only_declared, read
 from api.served import Loaded, Served
 from api.templating import page, wants_html
-from catalog.records import Candidate, Device, Kind, Phase, Scenario, Workload
+from catalog.records import Candidate, Device, Kind, Measurement, Phase, Scenario, Workload
 
 Limit = Annotated[int, QueryParameter(ge=1, le=1000, description="items per page, 1 to 1000")]
 Setup = Annotated[
@@ -31,24 +39,46 @@ Setup = Annotated[
 Cursor = Annotated[str | None, QueryParameter(description="the value of `next` in the page before")]
 
 
+class Json(ASGIResponse):
+    """Bytes of JSON as an answer, without what a response could be beside."""
+
+    def __init__(self, body: bytes) -> None:
+        self._start: Any = {
+            "type": "http.response.start",
+            "status": 200,
+            "headers": [
+                (b"content-type", b"application/json"),
+                (b"content-length", str(len(body)).encode()),
+            ],
+        }
+        self._body: Any = {"type": "http.response.body", "body": body, "more_body": False}
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        """Sends it."""
+        await send(self._start)
+        await send(self._body)
+
+
 @get(
     "/recommend",
-    dependencies={"question": Provide(provide_question, sync_to_thread=False)},
-    sync_to_thread=False,
+    operation_class=Asking,
+    opt={VERSIONED: True},
+    responses={200: ResponseSpec(Recommendation, description="the answer")} | READING | UNCHANGED,
     summary="The least-energy classifier that meets an accuracy floor",
 )
-def recommend(question: NamedDependency[Query], now: NamedDependency[Loaded]) -> Response[bytes]:
+async def recommend(request: Request[Any, Any, Any]) -> ASGIResponse:
     """Among candidates that reach the floor, the one of least energy, and why others lost."""
-    return Response(now.advisor.encode(question), media_type="application/json")
+    question = read(request.scope["query_string"])
+    return Json(request.app.state.served.now.advisor.encode(question))
 
 
-@get("/tasks", sync_to_thread=False)
+@get("/tasks", sync_to_thread=False, opt={VERSIONED: True}, responses=READING | UNCHANGED)
 def tasks(now: NamedDependency[Loaded], limit: Limit = 100, cursor: Cursor = None) -> Page[Task]:
     """What can be asked for."""
     return listing.page(listing.tasks(now.snapshot), lambda _: True, limit, cursor)
 
 
-@get("/workloads", sync_to_thread=False)
+@get("/workloads", sync_to_thread=False, opt={VERSIONED: True}, responses=READING | UNCHANGED)
 def workloads(
     now: NamedDependency[Loaded],
     task: FromQuery[str | None] = None,
@@ -66,7 +96,7 @@ def workloads(
     )
 
 
-@get("/devices", sync_to_thread=False)
+@get("/devices", sync_to_thread=False, opt={VERSIONED: True}, responses=READING | UNCHANGED)
 def devices(
     now: NamedDependency[Loaded],
     kind: FromQuery[Kind | None] = None,
@@ -78,7 +108,7 @@ def devices(
     return listing.page(rows, lambda row: kind in (None, row.kind), limit, cursor)
 
 
-@get("/candidates", sync_to_thread=False)
+@get("/candidates", sync_to_thread=False, opt={VERSIONED: True}, responses=READING | UNCHANGED)
 def candidates(
     now: NamedDependency[Loaded],
     family: FromQuery[str | None] = None,
@@ -95,6 +125,13 @@ def candidates(
         limit,
         cursor,
     )
+
+
+def as_it_is(
+    content: bytes, media_type: str = "application/json", headers: dict[str, str] | None = None
+) -> Response[Any]:
+    """Bytes that are encoded already."""
+    return Response(content, media_type=media_type, headers=headers)
 
 
 def provide_filter(
@@ -124,7 +161,13 @@ def provide_filter(
     )
 
 
-@get("/measurements", dependencies={"asked": Provide(provide_filter, sync_to_thread=False)})
+@get(
+    "/measurements",
+    dependencies={"asked": Provide(provide_filter, sync_to_thread=False)},
+    operation_class=Listing,
+    opt={VERSIONED: True},
+    responses=READING | UNCHANGED,
+)
 async def measurements(
     now: NamedDependency[Loaded],
     asked: NamedDependency[Filter],
@@ -134,20 +177,27 @@ async def measurements(
     ] = "json",
     limit: Limit = 100,
     cursor: Cursor = None,
-) -> Response[Any]:
+) -> Response[Page[Measurement]]:
     """What was measured: rows with joules per component and the label of each."""
     rows, wanted = now.snapshot.measurements, listing.measurement_filter(now.snapshot, asked)
     if form == "json":
         found = listing.page(rows, wanted, limit, cursor)
-        return Response(Page([listing.shown(row) for row in found.items], found.next))
+        return as_it_is(msgspec.json.encode(Page([*map(listing.shown, found.items)], found.next)))
     kept = [row for row in rows if wanted(row)]
     content = await asyncio.to_thread(writing.as_file, kept, now.snapshot, form)
     media = "text/csv; charset=utf-8" if form == "csv" else "application/vnd.apache.parquet"
     headers = {"Content-Disposition": f'attachment; filename="measurements.{form}"'}
-    return Response(content, media_type=media, headers=headers)
+    return as_it_is(content, media, headers)
 
 
-@post("/measurements", guards=[writing.may_write], status_code=201)
+@post(
+    "/measurements",
+    guards=[writing.may_write],
+    operation_class=Writing,
+    status_code=201,
+    security=[{"token": []}],
+    responses=problems(400, 401, 403, 409, 413, 415, 422, 429, 503),
+)
 async def add_measurements(
     request: Request[Any, Any, Any], body: RawBody, served: NamedDependency[Served]
 ) -> writing.Written:
@@ -156,13 +206,22 @@ async def add_measurements(
     return await asyncio.to_thread(writing.write, served, body, form)
 
 
-@post("/estimate", status_code=200, sync_to_thread=False)
+@post(
+    "/estimate", status_code=200, sync_to_thread=False, responses=problems(400, 404, 413, 429, 503)
+)
 def estimate_energy(data: Setup, now: NamedDependency[Loaded]) -> EstimateAnswer:
     """Joules for a setup nobody measured, with a 90 % interval."""
     return estimate(asked_device(now.snapshot, data), now.estimator, data)
 
 
-@get("/estimator", sync_to_thread=False)
+@get(
+    "/estimator",
+    sync_to_thread=False,
+    opt={VERSIONED: True},
+    responses={200: ResponseSpec(dict[str, Any], description="the scorecard")}
+    | READING
+    | UNCHANGED,
+)
 def scorecard(
     request: Request[Any, Any, Any], served: NamedDependency[Served], now: NamedDependency[Loaded]
 ) -> Response[Any]:
@@ -173,16 +232,29 @@ def scorecard(
     return Response(card, headers=vary)
 
 
-@get("/health/live", sync_to_thread=False)
+@get("/health/live", sync_to_thread=False, opt={UNLIMITED: True}, responses=problems(400))
 def live() -> dict[str, str]:
     """The process answers."""
     return {"status": "live"}
 
 
-@get("/health/ready", sync_to_thread=False)
+@get("/health/ready", sync_to_thread=False, opt={UNLIMITED: True}, responses=problems(400, 503))
 def ready(served: NamedDependency[Served]) -> dict[str, str]:
     """Catalog and estimator are loaded and the catalog can be read."""
     return served.readiness()
+
+
+@get(
+    "/metrics",
+    media_type=MEDIA_TYPE,
+    sync_to_thread=False,
+    opt={UNLIMITED: True},
+    responses=problems(400),
+)
+def metrics(request: Request[Any, Any, Any]) -> bytes:
+    """Requests by route and status, and what is being served, for Prometheus."""
+    found: bytes = request.app.state.metrics.text()
+    return found
 
 
 def provide_now(served: NamedDependency[Served]) -> Loaded:
@@ -193,7 +265,6 @@ def provide_now(served: NamedDependency[Served]) -> Loaded:
 api = Router(
     "/",
     route_handlers=[
-        recommend,
         tasks,
         workloads,
         devices,
@@ -204,6 +275,7 @@ api = Router(
         scorecard,
         live,
         ready,
+        metrics,
     ],
     dependencies={"now": Provide(provide_now, sync_to_thread=False)},
     guards=[only_declared],

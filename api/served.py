@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import gc
+import hashlib
 import logging
 import threading
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
 
 import msgspec
 
 from advisor import estimator
 from advisor.estimator import Estimator
 from advisor.policy import Advisor
+from api.metrics import Serving
 from api.settings import Settings
 from catalog import snapshot
 from catalog.errors import CatalogUnreadableError
@@ -21,20 +27,41 @@ from catalog.store import Store
 
 POLL_S = 1.0
 """Seconds between looks at the catalog's version; what another process wrote shows this late."""
+Chore = Callable[[], Awaitable[None]]
 _log = logging.getLogger("joulewise")
 
 
+@functools.cache
+def code_version() -> str:
+    """The installed version; a plain checkout has none."""
+    try:
+        return version("joulewise")
+    except PackageNotFoundError:
+        return "0"
+
+
 class Loaded(msgspec.Struct, frozen=True):
-    """A snapshot, the estimator that goes with it, and who answers from them."""
+    """A snapshot, the estimator that goes with it, and who answers from them.
+
+    Attributes:
+        tag: Entity tag of every answer made from these by this code; weak, as answers are
+            compressed on the way.
+        loaded_at: Seconds since 1970.
+    """
 
     snapshot: Snapshot
     estimator: Estimator
     advisor: Advisor
+    tag: bytes
+    loaded_at: float
 
     @classmethod
     def of(cls, snapshot: Snapshot, estimator: Estimator) -> Loaded:
         """What is served from a snapshot and an estimator."""
-        return cls(snapshot, estimator, Advisor(snapshot, estimator))
+        parts = (snapshot.digest, estimator.version, code_version())
+        name = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+        advisor = Advisor(snapshot, estimator)
+        return cls(snapshot, estimator, advisor, f'W/"{name}"'.encode(), time.time())
 
 
 class Served:
@@ -65,6 +92,20 @@ class Served:
         if self._loaded is None:
             raise CatalogUnreadableError(self.trouble or "the catalog is being read")
         return self._loaded
+
+    def tag(self) -> bytes:
+        """The entity tag of what is served at this moment; empty before anything is."""
+        return self._loaded.tag if self._loaded else b""
+
+    def serving(self) -> Serving | None:
+        """What the metrics say about it."""
+        if self._loaded is None:
+            return None
+        view = self._loaded.snapshot
+        current = len(view.current)
+        rows = {"current": current, "superseded": len(view.measurements) - current}
+        version = self._loaded.estimator.version
+        return Serving(view.digest, version, rows, self._loaded.loaded_at)
 
     def readiness(self) -> dict[str, str]:
         """What is being served, in versions.
@@ -104,6 +145,11 @@ class Served:
             self._loaded = Loaded.of(snapshot.load(self.store), fitted)
         elif self.store.version() != self._loaded.snapshot.version:
             self._loaded = Loaded.of(snapshot.load(self.store), self._loaded.estimator)
+        else:
+            return
+        gc.unfreeze()
+        gc.collect()
+        gc.freeze()  # a catalog lives long: no collection need look at it again
 
     async def _look(self) -> None:
         """Refreshes off the event loop; trouble is logged once, when it begins."""
@@ -114,17 +160,18 @@ class Served:
             if before is None:
                 _log.error("%s", error)
 
-    async def _watch(self) -> None:
+    async def _watch(self, chore: Chore) -> None:
         """Looks again and again."""
         while True:
             await asyncio.sleep(POLL_S)
             await self._look()
+            await chore()
 
     @asynccontextmanager
-    async def watched(self) -> AsyncIterator[None]:
-        """Loads on entry and follows the catalog until exit."""
+    async def watched(self, chore: Chore) -> AsyncIterator[None]:
+        """Loads on entry and follows the catalog until exit; does `chore` after each look."""
         await self._look()
-        watcher = asyncio.create_task(self._watch())
+        watcher = asyncio.create_task(self._watch(chore))
         try:
             yield
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import subprocess
 import sys
 import time
@@ -51,7 +52,7 @@ def test_recommend_answers_with_energy_basis_and_source(client: Client) -> None:
     assert body["chosen"]["accuracy"]["value"] >= 0.85
     assert body["chosen"]["energy_j_per_1000"]["basis"]
     assert body["chosen"]["provenance"]["source"]
-    assert set(body["group"]) == {"workload", "scenario", "scope"}
+    assert set(body["group"]) == {"workload", "scenario", "scope", "rate_per_s"}
     assert len(body["catalog_digest"]) == 64
     assert body["estimator_version"]
 
@@ -359,20 +360,46 @@ def test_unreadable_catalog_is_a_503_and_the_process_lives(tmp_path: Any) -> Non
     app.state.served.store.engine.dispose()
 
 
-def test_schema_describes_parameters_and_its_examples_work(client: Client) -> None:
-    """OpenAPI lists every parameter of the question; its examples get an answer."""
+def test_schema_describes_parameters(client: Client) -> None:
+    """OpenAPI lists every parameter of the question, its bounds and its choices."""
     schema = client.get("/schema/openapi.json").json()
-    declared = schema["paths"]["/recommend"]["get"]["parameters"]
-    names = {entry["name"] for entry in declared}
-    assert {"task", "min_acc", "scope", "device_kind", "memory_bandwidth_gbs"} <= names
-    given = {
-        entry["name"]: next(iter(entry["examples"].values()))["value"]
-        for entry in declared
-        if entry.get("examples")
-    }
-    assert client.get("/recommend", params=given).status_code == 200
-    (example,) = schema["components"]["schemas"]["EstimateAsked"]["examples"]
-    assert client.post("/estimate", json=example).status_code == 200
+    declared = {p["name"]: p for p in schema["paths"]["/recommend"]["get"]["parameters"]}
+    assert {"task", "min_acc", "scope", "device_kind", "memory_bandwidth_gbs"} <= declared.keys()
+    assert {name for name, p in declared.items() if p["required"]} == {"task", "min_acc"}
+    assert declared["min_acc"]["schema"]["maximum"] == 1
+    assert declared["scope"]["schema"]["enum"] == ["device", "host", "wall"]
+
+
+def test_every_example_of_the_schema_is_answered(client: Client, writer: dict[str, str]) -> None:
+    """What the document shows can be sent as it stands, each parameter alone and all bodies."""
+    schema = client.get("/schema/openapi.json").json()
+    sent = 0
+    for path, operations in schema["paths"].items():
+        for method, operation in operations.items():
+            declared = operation.get("parameters", [])
+            shown = {p["name"]: p["schema"].get("examples", []) for p in declared}
+            base = {p["name"]: shown[p["name"]][0] for p in declared if p["required"]}
+            asks: list[dict[str, Any]] = [base]
+            asks += [base | {name: value} for name, values in shown.items() for value in values]
+            bodies = _bodies(operation) or [({}, {})]
+            for params, (body, headers) in itertools.product(asks, bodies):
+                answer = client.request(
+                    method, path, params=params, headers=writer | headers, **body
+                )
+                assert answer.status_code in (200, 201), (path, params, answer.text)
+                sent += 1
+    assert sent >= 14
+
+
+def _bodies(operation: Any) -> list[tuple[dict[str, Any], dict[str, str]]]:
+    """The bodies an operation shows, as arguments of a request, with their media types."""
+    found: list[tuple[dict[str, Any], dict[str, str]]] = []
+    for media, entry in operation.get("requestBody", {}).get("content", {}).items():
+        for example in [*entry["schema"].get("examples", []), entry.get("example")]:
+            if example is not None:
+                key = "content" if isinstance(example, str) else "json"
+                found.append(({key: example}, {"Content-Type": media}))
+    return found
 
 
 def test_headers_are_on_every_response(client: Client) -> None:

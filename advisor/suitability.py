@@ -1,0 +1,39 @@
+"""Whether a device that a setup was never run on could run it: its kind and its memory."""
+
+from __future__ import annotations
+
+import msgspec
+
+from advisor.offers import Offer
+from advisor.records import Missing, Reason
+from advisor.setups import precision_bits
+from advisor.wording import figure
+
+SPARSE = ("bag-of-words", "tf-idf")
+"""Families whose features are sparse counts; no GPU library runs them."""
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """Why an offer does not qualify: the reason, a sentence, and what it misses."""
+
+    reason: Reason
+    detail: str
+    missing: Missing
+
+
+def unfit(offer: Offer, family: str, n_parameters: float | None) -> Verdict | None:
+    """Why the device of an offer cannot run it, or ``None``."""
+    if offer.ran_there:
+        return None
+    device, row = offer.device, offer.row
+    if family in SPARSE and device.kind != "cpu":
+        missing = Missing(constraint="device", asked=device.kind, has="cpu")
+        return Verdict("needs-cpu", f"runs on a CPU, not on a {device.kind}", missing)
+    if n_parameters is None or device.memory_gb is None:
+        return None
+    needed = n_parameters * precision_bits(row.precision) / 8 / 1e9
+    if needed <= device.memory_gb * (row.n_devices or 1):
+        return None
+    missing = Missing(constraint="device", asked=figure(device.memory_gb), has=figure(needed))
+    detail = f"weights of {figure(needed)} GB do not fit into {figure(device.memory_gb)} GB"
+    return Verdict("does-not-fit", detail, missing)
