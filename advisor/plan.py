@@ -82,7 +82,7 @@ class Embodied(BaseModel):
     model_config = _STRICT
 
     kg_per_machine: float = Field(ge=0, le=1e7, description="kg CO2e, 0 or more")
-    lifetime_years: float = Field(gt=0, le=100, description="years above 0, at most 100")
+    lifetime_years: float = Field(ge=1e-3, le=100, description="years from 0.001 to 100")
 
 
 class Recommend(BaseModel):
@@ -132,10 +132,10 @@ class Conditions(BaseModel):
         description="kg CO2e per kWh, a number from 0 to 10 or a table of low, value and high",
     )
     period_days: float | None = Field(
-        default=None, gt=0, le=36_525, description="days above 0, at most 36525"
+        default=None, ge=1e-3, le=36_525, description="days from 0.001 to 36525"
     )
     period_years: float | None = Field(
-        default=None, gt=0, le=100, description="years of 365 days above 0, at most 100"
+        default=None, ge=1e-5, le=100, description="years of 365 days, from 0.00001 to 100"
     )
     price_per_kwh: float | None = Field(
         default=None, ge=0, le=1e6, description="price of electricity, 0 or more"
@@ -174,14 +174,14 @@ class Deployment(Conditions):
     precision: str | None = Field(default=None, max_length=40, description="such as fp16")
     batch_size: float | None = Field(default=None, ge=1, le=1e6, description="texts per call")
     runtime_s_per_1000: float | None = Field(
-        default=None, gt=0, le=1e9, description="seconds per 1,000 texts, above 0"
+        default=None, ge=1e-9, le=1e9, description="seconds per 1,000 texts, from 1e-9 to 1e9"
     )
-    texts_per_day: float = Field(gt=0, le=1e15, description="a number above 0, at most 1e15")
+    texts_per_day: float = Field(ge=1e-6, le=1e15, description="a number from 1e-6 to 1e15")
     peak_rate: float | None = Field(
-        default=None, gt=0, le=1e12, description="texts per second above 0"
+        default=None, ge=1e-9, le=1e12, description="texts per second from 1e-9 to 1e12"
     )
     hours_per_day: float | None = Field(
-        default=None, gt=0, le=24, description="hours provisioned, above 0, at most 24"
+        default=None, ge=1e-3, le=24, description="hours provisioned, from 0.001 to 24"
     )
     off_when_idle: bool = Field(
         default=False, description="true where machines are switched off or shared when idle"

@@ -56,7 +56,7 @@ UNCHANGED = {304: ResponseSpec(None, description="what `If-None-Match` names is 
 """Of a handler whose answer carries an entity tag."""
 
 
-def _with(operation: Operation, media_types: dict[str, OpenAPIMediaType]) -> None:
+def with_forms(operation: Operation, media_types: dict[str, OpenAPIMediaType]) -> None:
     """Adds forms of the answer of status 200."""
     found = (operation.responses or {}).get("200")
     if isinstance(found, OpenAPIResponse):
@@ -70,7 +70,7 @@ class Listing(Operation):
     def __post_init__(self) -> None:
         """Adds the files."""
         text = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING))
-        _with(self, {"text/csv": text, PARQUET: _FILE})
+        with_forms(self, {"text/csv": text, PARQUET: _FILE})
 
 
 @dataclass

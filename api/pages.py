@@ -104,6 +104,7 @@ def device(
     request: Request[Any, Any, Any], served: NamedDependency[Served], slug: FromPath[str]
 ) -> Template:
     """A device: its specs, what is measured there, what an estimate is worth, how to calibrate."""
+    filled(request.query_params, ())
     now = served.now
     named = {view.slug(name): record for name, record in now.snapshot.devices.items()}
     if slug not in named:
@@ -127,8 +128,9 @@ def device(
 
 
 @get("/method", sync_to_thread=True, include_in_schema=False)
-def method_page(served: NamedDependency[Served]) -> Template:
+def method_page(request: Request[Any, Any, Any], served: NamedDependency[Served]) -> Template:
     """The specification of every number."""
+    filled(request.query_params, ())
     return page("method.html", served, None, method=method())
 
 

@@ -23,6 +23,7 @@ from advisor.records import BadQuestionError
 from advisor.report import report
 from advisor.report_records import Report
 from api import planning, report_view, report_writing, templating
+from api.documented import problems, with_forms
 from api.errors import UnsupportedTypeError
 from api.question import only_declared
 from api.routes import provide_now
@@ -135,6 +136,8 @@ class _PlanOperation(Operation):
             description="a plan as JSON or TOML",
             content={"application/json": media, "application/toml": text},
         )
+        forms = [media for media in MEDIA.values() if media != "application/json"]
+        with_forms(self, dict.fromkeys(forms, text))
 
 
 def _schema() -> dict[str, Any]:
@@ -179,7 +182,8 @@ def _fields(content: bytes) -> dict[str, str]:
     status_code=200,
     operation_class=_PlanOperation,
     summary="kWh, kg CO2e and cost of planned deployments",
-    responses={200: ResponseSpec(Report, description="the report, by Accept or format")},
+    responses={200: ResponseSpec(Report, description="the report, by Accept or format")}
+    | problems(400, 404, 413, 415, 422, 429, 503),
 )
 async def make_report(
     request: Request[Any, Any, Any],

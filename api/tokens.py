@@ -28,7 +28,7 @@ def create(store: Store, scope: str = "write") -> str:
     store.migrate()
     secret = f"jw_{secrets.token_urlsafe(32)}"
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    with store.engine.begin() as connection:
+    with store.connection(write=True) as connection:
         connection.execute(token.insert().values(hash=hash_of(secret), scope=scope, created_at=now))
     return secret
 
@@ -42,7 +42,7 @@ def revoke(store: Store, secret: str) -> bool:
     store.migrate()
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     own = (token.c.hash == hash_of(secret)) & token.c.revoked_at.is_(None)
-    with store.engine.begin() as connection:
+    with store.connection(write=True) as connection:
         return connection.execute(token.update().where(own).values(revoked_at=now)).rowcount > 0
 
 
@@ -53,10 +53,13 @@ def scopes_of(secret: str, store: Store, write_hashes: Iterable[str] = ()) -> se
         secret: The token as it came.
         store: Where tokens are kept.
         write_hashes: Hashes of further tokens that may write.
+
+    Raises:
+        CatalogUnreadableError: The database cannot be read.
     """
     known = [(entry, "write") for entry in write_hashes]
     if store.is_there():
-        with store.engine.connect() as connection:
+        with store.connection() as connection:
             known += [
                 (row.hash, row.scope)
                 for row in connection.execute(token.select())

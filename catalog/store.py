@@ -189,8 +189,12 @@ class Store:
         )
 
     @contextmanager
-    def _connection(self, *, write: bool = False) -> Iterator[sa.Connection]:
-        """A connection whose database errors come with a remedy."""
+    def connection(self, *, write: bool = False) -> Iterator[sa.Connection]:
+        """A connection, with `write` in a transaction; database errors come with a remedy.
+
+        Raises:
+            CatalogUnreadableError: The database cannot be used.
+        """
         try:
             with self.engine.begin() if write else self.engine.connect() as connection:
                 yield connection
@@ -205,14 +209,14 @@ class Store:
         """Whether the database has a catalog; never creates one."""
         if self.file is not None and not self.file.exists():
             return False
-        with self._connection() as connection:
+        with self.connection() as connection:
             return sa.inspect(connection).has_table("alembic_version")
 
     def revision(self) -> str | None:
         """The migration the database stands at."""
         if not self.is_there():
             return None
-        with self._connection() as connection:
+        with self.connection() as connection:
             revision: str | None = connection.scalar(
                 sa.text("SELECT version_num FROM alembic_version")
             )
@@ -245,7 +249,7 @@ class Store:
                 ) from error
         config = alembic.config.Config()
         config.set_main_option("script_location", str(files("catalog") / "migrations"))
-        with self._connection(write=True) as connection:
+        with self.connection(write=True) as connection:
             if connection.dialect.name == "sqlite":
                 connection.exec_driver_sql("BEGIN IMMEDIATE")  # one process migrates at a time
             else:
@@ -257,7 +261,7 @@ class Store:
         """A number that grows with every change; 0 for a database without a catalog."""
         if not self.is_there():
             return 0
-        with self._connection() as connection:
+        with self.connection() as connection:
             return int(connection.scalar(sa.select(catalog_version.c.version)) or 0)
 
     def add(self, run: RunFile) -> Added:
@@ -269,7 +273,7 @@ class Store:
         """
         rows = list({(cells := _cells(row))["digest"]: cells for row in run.measurements}.values())
         keys = {row["key"]: row["digest"] for row in rows}
-        with self._connection(write=True) as connection:
+        with self.connection(write=True) as connection:
             # Writers queue on this row, so that what is checked below stays true.
             connection.execute(
                 catalog_version.update().values(version=catalog_version.c.version + 1)
@@ -298,7 +302,7 @@ class Store:
         Raises:
             CatalogUnreadableError: The database cannot be written.
         """
-        with self._connection(write=True) as connection:
+        with self.connection(write=True) as connection:
             connection.execute(
                 catalog_version.update().values(version=catalog_version.c.version + 1)
             )
@@ -350,7 +354,7 @@ class Store:
         """Every stored row, oldest first; a catalog of an older migration is read as it is."""
         if not self.is_there():
             return []
-        with self._connection() as connection:
+        with self.connection() as connection:
             there = {column["name"] for column in sa.inspect(connection).get_columns("measurement")}
             columns = [measurement.c[name] if name in there else sa.null() for name in _FIELDS]
             query = sa.select(*columns).order_by(measurement.c.id)
@@ -361,7 +365,7 @@ class Store:
         found: dict[str, dict[str, Any]] = {kind: {} for kind in _KINDS}
         if not self.is_there():
             return found
-        with self._connection() as connection:
+        with self.connection() as connection:
             for kind, name, record in connection.execute(
                 sa.select(declaration).order_by(declaration.c.name)
             ):

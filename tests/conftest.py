@@ -13,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -121,12 +122,12 @@ def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     pytest.fail(f"the service did not start:\n{log.read_text()}")
 
 
-@pytest.fixture(scope="session")
-def server(server_catalog: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+@contextmanager
+def _served(catalog: str, log: Path) -> Iterator[str]:
     """Address of a real service: `joulewise serve` as a process of its own."""
-    url, log = f"http://127.0.0.1:{(port := _free_port())}", tmp_path_factory.mktemp("log") / "log"
+    url = f"http://127.0.0.1:{(port := _free_port())}"
     environment = {k: v for k, v in os.environ.items() if not k.startswith("JOULEWISE_")}
-    environment |= {"JOULEWISE_CATALOG": server_catalog, "PYTHONPATH": str(ROOT)}
+    environment |= {"JOULEWISE_CATALOG": catalog, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", "from api.cli import app; app()", "serve", "--port", str(port)]
     with log.open("wb") as out:
         process: Any = subprocess.Popen(command, env=environment, stdout=out, stderr=out)
@@ -136,6 +137,19 @@ def server(server_catalog: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
         finally:
             process.terminate()
             process.wait(20)
+
+
+@pytest.fixture(scope="session")
+def server(server_catalog: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a real service that all tests share."""
+    with _served(server_catalog, tmp_path_factory.mktemp("log") / "log") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def serving() -> Callable[[str, Path], AbstractContextManager[str]]:
+    """Starts a real service on a catalog, with a file for its log."""
+    return _served
 
 
 @pytest.fixture(scope="session")

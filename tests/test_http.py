@@ -19,6 +19,7 @@ from advisor.records import Reason
 from api import tokens, view
 from api.app import create_app
 from api.settings import Settings
+from catalog.errors import CatalogUnreadableError
 from catalog.records import Basis, Label, Scenario, Scope
 from catalog.store import Store, token
 
@@ -499,3 +500,24 @@ def test_a_revoked_token_is_good_for_nothing(store: Store) -> None:
     assert tokens.revoke(store, secret)
     assert not tokens.revoke(store, secret)
     assert tokens.scopes_of(secret, store) == set()
+
+
+def test_token_commands_tell_what_is_wrong_with_the_database(store: Store) -> None:
+    """A database without the table of tokens is named with a remedy, not with a traceback."""
+    secret = tokens.create(store)
+    token.drop(store.engine)
+    for use in (
+        tokens.create,
+        lambda s: tokens.revoke(s, secret),
+        lambda s: tokens.scopes_of(secret, s),
+    ):
+        with pytest.raises(CatalogUnreadableError, match=r"catalog\.sqlite .* check the disk"):
+            use(store)
+
+
+@pytest.mark.parametrize("path", ["/", "/catalog", "/report", "/method", "/devices/nvidia-a30"])
+def test_a_page_refuses_parameters_it_does_not_know(client: Client, path: str) -> None:
+    """A misspelt parameter is never left out silently, on pages either."""
+    answer = client.get(path, params={"min_accuracy": "0.9"})
+    assert answer.status_code == 400
+    assert "min_accuracy" in answer.text
