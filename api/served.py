@@ -144,7 +144,8 @@ class Served:
             fitted = estimator.load(self.settings.estimator)
             self._loaded = Loaded.of(snapshot.load(self.store), fitted)
         elif self.store.version() != self._loaded.snapshot.version:
-            self._loaded = Loaded.of(snapshot.load(self.store), self._loaded.estimator)
+            view = snapshot.load(self.store, self._loaded.snapshot)
+            self._loaded = Loaded.of(view, self._loaded.estimator)
         else:
             return
         gc.unfreeze()

@@ -161,7 +161,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     notes: str | None = None
 
 
-class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One observation of one candidate on one workload and device, in one phase.
 
     The fields of `KEY` identify it; two rows with equal keys and unequal content conflict.

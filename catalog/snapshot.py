@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
+import operator
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -17,7 +18,8 @@ from catalog import bundled
 from catalog.errors import UnknownNameError
 from catalog.records import SETUP, Candidate, Device, Measurement, Workload
 from catalog.registry import DEFAULT_WORKLOAD, WORKLOADS
-from catalog.store import Store, digest_of
+from catalog.store import Store
+from catalog.stored import Stored, collected_later
 
 
 @functools.cache
@@ -29,13 +31,16 @@ def moment(text: str | None) -> float:
     return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
 
 
+_setup = operator.attrgetter(*SETUP)
+
+
 def _newest(rows: Sequence[Measurement]) -> tuple[Measurement, ...]:
     """Of the rows of each setup the newest; a later row wins a tie."""
     newest: dict[tuple[object, ...], Measurement] = {}
     for row in rows:
-        setup = tuple(getattr(row, name) for name in SETUP)
-        before = newest.get(setup)
-        if before is None or moment(row.measured_at) >= moment(before.measured_at):
+        setup = _setup(row)
+        before = newest.setdefault(setup, row)
+        if before is not row and moment(row.measured_at) >= moment(before.measured_at):
             newest[setup] = row
     return tuple(newest.values())
 
@@ -48,6 +53,7 @@ class Snapshot:
         devices: Records by name, likewise `workloads` and `candidates`.
         digest: SHA-256 of the content.
         version: The store's version it was read at.
+        own: Which of the rows are the store's, as it gave them.
 
     Attributes:
         current: Of each setup the newest row; the others are superseded.
@@ -62,13 +68,16 @@ class Snapshot:
         candidates: Mapping[str, Candidate],
         digest: str,
         version: int = 0,
+        own: Stored | None = None,
     ) -> None:
         self.measurements = tuple(measurements)
+        self.own = own or Stored([], 0)
         self.devices = MappingProxyType(dict(devices))
         self.workloads = MappingProxyType(dict(workloads))
         self.candidates = MappingProxyType(dict(candidates))
         self.digest, self.version = digest, version
-        self.current = _newest(self.measurements)
+        with collected_later():
+            self.current = _newest(self.measurements)
 
     @functools.cached_property
     def by_workload(self) -> Mapping[str, tuple[Measurement, ...]]:
@@ -128,26 +137,41 @@ class Snapshot:
         }
 
 
-def load(store: Store | None = None) -> Snapshot:
+def _read(store: Store, before: Snapshot | None) -> Stored:
+    """The rows of a store; only those that are new are read where `before` has the others."""
+    known = before.own if before else Stored([], 0)
+    if not known.rows or not store.holds(known.last, known.rows[-1]):
+        return store.read()
+    added = store.read(known.last)
+    return Stored([*known.rows, *added.rows], added.last or known.last)
+
+
+def load(store: Store | None = None, before: Snapshot | None = None) -> Snapshot:
     """Reads bundled figures and `store` (nothing of a store that is not there).
+
+    Args:
+        store: What users measured.
+        before: An earlier snapshot of it, so that only what was added since is read.
 
     Raises:
         CatalogUnreadableError: The store cannot be read.
     """
     version = store.version() if store else 0
-    own = store.measurements() if store else []
+    own = _read(store, before) if store else Stored([], 0)
     declared = store.declarations() if store else {"device": {}, "workload": {}, "candidate": {}}
     total = hashlib.sha256(bundled.digest().encode())
-    for digest in sorted(digest_of(row) for row in own):
-        total.update(digest.encode())
+    if store and own.rows:
+        for digest in store.digests(own.last):
+            total.update(digest.encode())
     for kind, records in sorted(declared.items()):
         for name, record in sorted(records.items()):
             total.update(f"{kind}\0{name}\0{record!r}\0".encode())
     return Snapshot(
-        measurements=(*bundled.measurements(), *own),
+        measurements=(*bundled.measurements(), *own.rows),
         devices=declared["device"] | bundled.devices(),
         workloads=declared["workload"] | bundled.workloads(),
         candidates=declared["candidate"] | bundled.candidates(),
         digest=total.hexdigest(),
         version=version,
+        own=own,
     )

@@ -21,6 +21,7 @@ from sqlalchemy import event
 
 from catalog.errors import CatalogUnreadableError, ConflictError
 from catalog.records import KEY, SETUP, Candidate, Device, Measurement, RunFile, Workload
+from catalog.stored import Stored, read_rows
 
 HEAD = "0002"
 """The newest migration; a database that stands there needs none."""
@@ -119,13 +120,6 @@ def _cells(row: Measurement) -> dict[str, Any]:
     cells = {name: getattr(row, name) for name in _FIELDS}
     cells["flags"] = ";".join(row.flags) or None
     return cells | {"key": key_of(row), "setup": setup_of(row), "digest": digest_of(row)}
-
-
-def _record(cells: Sequence[Any]) -> Measurement:
-    """A table row (in the order of `_FIELDS`) as its record."""
-    given = dict(zip(_FIELDS, cells, strict=True))
-    given["flags"] = tuple(given["flags"].split(";")) if given["flags"] else ()
-    return Measurement(**given)
 
 
 def _chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
@@ -350,15 +344,40 @@ class Store:
             connection.execute(declaration.insert(), new)
         return len(new)
 
-    def measurements(self) -> list[Measurement]:
-        """Every stored row, oldest first; a catalog of an older migration is read as it is."""
+    def read(self, after: int = 0) -> Stored:
+        """Stored rows, oldest first; a catalog of an older migration is read as it is.
+
+        Args:
+            after: `Stored.last` of an earlier reading, to read only what was added since.
+        """
         if not self.is_there():
-            return []
+            return Stored([], after)
         with self.connection() as connection:
             there = {column["name"] for column in sa.inspect(connection).get_columns("measurement")}
-            columns = [measurement.c[name] if name in there else sa.null() for name in _FIELDS]
-            query = sa.select(*columns).order_by(measurement.c.id)
-            return [_record(tuple(cells)) for cells in connection.execute(query)]
+            names = [name for name in _FIELDS if name in there]
+            columns = [measurement.c[name] for name in ("id", *names)]
+            query = sa.select(*columns).where(measurement.c.id > after).order_by(measurement.c.id)
+            return read_rows(
+                connection.execution_options(stream_results=True).execute(query), names
+            )
+
+    def measurements(self) -> list[Measurement]:
+        """Every stored row, oldest first."""
+        return self.read().rows
+
+    def holds(self, id_: int, row: Measurement) -> bool:
+        """Whether the row of an id is this one."""
+        query = sa.select(measurement.c.digest).where(measurement.c.id == id_)
+        with self.connection() as connection:
+            return connection.scalar(query) == digest_of(row)
+
+    def digests(self, last: int) -> Iterator[str]:
+        """Digests of the rows up to an id, in their own order."""
+        query = sa.select(measurement.c.digest).where(measurement.c.id <= last)
+        with self.connection() as connection:
+            streamed = connection.execution_options(stream_results=True)
+            for chunk in streamed.scalars(query.order_by(measurement.c.digest)).partitions(10_000):
+                yield from chunk
 
     def declarations(self) -> dict[str, dict[str, Any]]:
         """Stored records by kind (``device``, ``workload``, ``candidate``) and name."""

@@ -122,3 +122,50 @@ def test_a_snapshot_cannot_be_changed() -> None:
     """Answers from one snapshot agree because nothing in it moves."""
     with pytest.raises(TypeError):
         snapshot.load().devices["X"] = Device(name="X", kind="cpu")  # type: ignore[index]
+
+
+def test_a_later_snapshot_reads_what_was_added_and_is_the_same_as_a_whole_reading(
+    tmp_path: Path,
+) -> None:
+    """Rows that were read stay the same objects; content and digest are as if read afresh."""
+    store = Store(f"sqlite:///{tmp_path / 'catalog'}")
+    store.migrate()
+    empty = snapshot.load(store)
+    store.add(RunFile(measurements=(row("r1", flags=("llm", "unstable")), row("r2", cv=0.1))))
+    first = snapshot.load(store, empty)
+    store.add(RunFile(measurements=(row("r3", n_items=2.0),)))
+    second, whole = snapshot.load(store, first), snapshot.load(store)
+    assert second.measurements == whole.measurements
+    assert second.digest == whole.digest != first.digest != empty.digest
+    assert [kept is now for kept, now in zip(first.own.rows, second.own.rows, strict=False)] == [
+        True,
+        True,
+    ]
+    assert second.own.rows[0].flags == ("llm", "unstable")
+    store.engine.dispose()
+
+
+def test_a_database_put_in_place_of_another_is_read_whole(tmp_path: Path) -> None:
+    """What was kept of one database is not mixed with the rows of another."""
+    stores = [Store(f"sqlite:///{tmp_path / name}") for name in ("one", "two")]
+    for store, run_id in zip(stores, ("r1", "other"), strict=True):
+        store.migrate()
+        store.add(RunFile(measurements=(row(run_id),)))
+    before = snapshot.load(stores[0])
+    found = snapshot.load(stores[1], before)
+    assert [kept.run_id for kept in found.own.rows] == ["other"]
+    assert found.digest == snapshot.load(stores[1]).digest
+    for store in stores:
+        store.engine.dispose()
+
+
+def test_the_digest_is_that_of_what_the_rows_say(tmp_path: Path) -> None:
+    """Hashes taken when rows were stored are those of the rows that are read."""
+    from catalog.store import digest_of
+
+    store = Store(f"sqlite:///{tmp_path / 'catalog'}")
+    store.migrate()
+    store.add(RunFile(measurements=tuple(row(f"r{n}", cv=n / 7) for n in range(30))))
+    read = store.read()
+    assert list(store.digests(read.last)) == sorted(map(digest_of, read.rows))
+    store.engine.dispose()
