@@ -36,19 +36,21 @@ Models = Annotated[Path | None, typer.Option(help="Folder of checkpoints [JOULEW
 
 
 def _asked_device(name: str | None, snapshot: Snapshot) -> str | Device | None:
-    """A device by name; ``this`` is the machine the command runs on."""
-    if name != "this":
+    """A device by name; ``this`` is the machine the command runs on, or one of its chips."""
+    if name not in ("this", "this-cpu", "this-gpu"):
         return name
     from api import machine
 
-    return machine.this_device(snapshot)
+    return machine.this_device(snapshot, name)
 
 
 @app.command()
 def recommend(
     task: Annotated[str, typer.Option(help="What is decided, e.g. sentiment.")],
     min_acc: Annotated[float, typer.Option(min=0, max=1, help="Least accuracy.")],
-    device: Annotated[str | None, typer.Option(help="Name, alias, or `this`.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Name, alias, `this`, `this-cpu`, `this-gpu`.")
+    ] = None,
     workload: Annotated[str | None, typer.Option(help="One data set of the task.")] = None,
     scenario: Annotated[AskedScenario, typer.Option(help="How texts arrive.")] = "offline",
     scope: Annotated[Scope, typer.Option(help="Whose joules count.")] = "host",
@@ -97,7 +99,7 @@ def recommend(
 
 @app.command()
 def estimate(
-    device: Annotated[str, typer.Option(help="Name, alias, or `this`.")],
+    device: Annotated[str, typer.Option(help="Name, alias, `this`, `this-cpu`, `this-gpu`.")],
     params: Annotated[float | None, typer.Option(help="Parameters of the model.")] = None,
     runtime_s_per_1000: Annotated[
         float | None, typer.Option(help="Measured there, seconds per 1,000 texts.")

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from rich.console import Console
@@ -19,10 +19,13 @@ from catalog.records import Device
 from catalog.snapshot import Snapshot
 from catalog.store import Store
 
+THIS: dict[str, Literal["cpu", "gpu"] | None] = {"this": None, "this-cpu": "cpu", "this-gpu": "gpu"}
+"""Names of this machine in a question -> the chip that is meant; its GPU, else its CPU."""
 
-def this_device(snapshot: Snapshot) -> str | Device:
+
+def this_device(snapshot: Snapshot, name: str = "this") -> str | Device:
     """This machine's device: by name where the catalog has it, else its record."""
-    device = suite.this_device(snapshot)
+    device = suite.this_device(snapshot, THIS[name])
     return device.name if device.name in snapshot.devices else device
 
 

@@ -17,6 +17,7 @@ import platformdirs
 
 from calibration.hub import HubError, checkpoint_folder, folder_from_environment
 from calibration.usage import free_memory_gb
+from catalog.architectures import ARCHITECTURES
 from catalog.records import Candidate, Kind, Phase
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ _LIBRARIES: dict[str, tuple[str, ...]] = {
     "frozen": ("torch", "transformers"),
     "finetuned": ("torch", "transformers"),
     "zero-shot": ("torch", "transformers"),
+    "architecture": ("torch", "transformers"),
 }
 _GB_PER_PARAMETER = {"fp32": 4e-9, "int8": 4e-9, "bf16": 2e-9, "fp16": 2e-9}
 """Memory of the weights; int8 is made from fp32."""
@@ -50,26 +52,34 @@ def libraries(candidate: Candidate) -> tuple[str, ...]:
     return tuple(sorted(needed))
 
 
+def neural(candidate: Candidate) -> bool:
+    """Whether a candidate is a network whose forward passes are what costs."""
+    return candidate.checkpoint is not None or candidate.features == "architecture"
+
+
 def precisions(candidate: Candidate, kind: Kind) -> tuple[str, ...]:
     """The number formats a candidate can serve in on a kind of device, its usual one first.
 
     Sparse models run in double precision. Language models are published in bf16; fp32 would
     only double their memory.
     """
-    if not candidate.checkpoint:
+    if not neural(candidate):
         return ("fp64",)
     small = ("fp16",) if kind == "gpu" else ("int8",)
-    return ("bf16", *small) if candidate.family == "zero-shot-llm" else ("fp32", "bf16", *small)
+    language_model = candidate.family == "zero-shot-llm" or (
+        candidate.features == "architecture" and ARCHITECTURES[candidate.head or ""].causal
+    )
+    return ("bf16", *small) if language_model else ("fp32", "bf16", *small)
 
 
 def preparation(candidate: Candidate) -> Phase:
-    """What happens before a candidate can answer: zero-shot models are only loaded."""
-    return "load" if candidate.features == "zero-shot" else "train"
+    """What happens before a candidate can answer: some are only loaded."""
+    return "load" if candidate.features in ("zero-shot", "architecture") else "train"
 
 
 def runs_on(candidate: Candidate) -> Kind:
     """Kind of the chip that does the work where both are there: encoders take the GPU."""
-    return "gpu" if candidate.checkpoint else "cpu"
+    return "gpu" if neural(candidate) else "cpu"
 
 
 def _bow(vocabulary: int | None) -> Any:
@@ -180,6 +190,12 @@ def build(
     _require_memory(candidate, kind)
     if candidate.features == "finetuned":
         return Pipeline([("head", _fine_tuned(candidate, kind, models, texts, reuse))])
+    if candidate.features == "architecture":
+        from calibration.untrained import RandomWeights
+
+        usual = precisions(candidate, kind)[0]
+        shapes = ARCHITECTURES[candidate.head or ""]
+        return Pipeline([("head", RandomWeights(shapes, _chip(kind), usual))])
     if candidate.features == "zero-shot":
         return Pipeline([("head", _zero_shot(candidate, kind, models, texts))])
     head = _HEADS.get(candidate.head or "")
@@ -202,7 +218,7 @@ def _require(candidate: Candidate) -> None:
 
 def _require_memory(candidate: Candidate, kind: Kind) -> None:
     """Refuses a candidate whose weights cannot fit into the free memory."""
-    if not candidate.checkpoint or not candidate.n_parameters:
+    if not neural(candidate) or not candidate.n_parameters:
         return
     needed = candidate.n_parameters * _GB_PER_PARAMETER[precisions(candidate, kind)[0]]
     needed *= _TRAINING_COPIES if candidate.features == "finetuned" else 1

@@ -17,6 +17,7 @@ import msgspec
 from calibration.candidates import libraries
 from calibration.probe import Machine
 from calibration.protocol import VERSION, Profile
+from catalog.architectures import ARCHITECTURES
 from catalog.records import Candidate, Device
 
 
@@ -68,6 +69,9 @@ def energy_part(
 def _recipe(candidate: Candidate) -> str | None:
     """A short hash of how a model is trained or asked; ``None`` where that is all in its name."""
     training = msgspec.structs.asdict(candidate.training) if candidate.training else None
+    if candidate.features == "architecture":
+        shapes = ARCHITECTURES[candidate.head or ""]
+        return hashlib.sha256(msgspec.json.encode(shapes)).hexdigest()[:16]
     told = (training, candidate.prompt, candidate.head if candidate.prompt else None)
     if not any(told):
         return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 NAME = "joulewise-measuring.lock"
@@ -23,9 +23,24 @@ def _open(path: Path) -> int:
     """The lock file, made if need be; another user's is opened for reading."""
     flags = getattr(os, "O_NOFOLLOW", 0)
     try:
+        return os.open(path, os.O_RDWR | flags)
+    except PermissionError:
         return os.open(path, os.O_RDONLY | flags)
     except FileNotFoundError:
-        return os.open(path, os.O_RDONLY | os.O_CREAT | flags, 0o644)
+        return os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o644)
+
+
+def _sign(descriptor: int) -> None:
+    """Writes this process's number into the file, where it may be written."""
+    with suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+
+
+def _holder(descriptor: int) -> str:
+    """Who holds the lock, as far as the file tells: another user's file cannot be signed."""
+    said = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
+    return f"process {said} holds" if said.isdecimal() else "it holds"
 
 
 @contextmanager
@@ -48,12 +63,16 @@ def measuring(path: Path | None = None) -> Iterator[None]:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
+        holder = _holder(descriptor)
         os.close(descriptor)
         raise BusyError(
-            f"another calibration is measuring on this machine (it holds {path}); wait for it, "
+            f"another calibration is measuring on this machine ({holder} {path}); wait for it, "
             "as two at once would spoil each other's figures"
         ) from None
+    _sign(descriptor)
     try:
         yield
     finally:
+        with suppress(OSError):
+            os.ftruncate(descriptor, 0)
         os.close(descriptor)

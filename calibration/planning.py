@@ -24,6 +24,7 @@ from calibration.probe import Machine, cpu_device, gpu_device, read_machine
 from calibration.protocol import PROFILES, Profile
 from calibration.reading import Meter
 from calibration.shapes import shapes
+from calibration.synthetic import TOKENS
 from calibration.workloads import Texts, load, places
 from catalog.errors import UnknownNameError
 from catalog.records import Candidate, Device, Measurement
@@ -46,13 +47,16 @@ def choose_candidates(
 ) -> dict[str, Candidate]:
     """Runnable candidates that match any glob; without one all, in quick those of `QUICK_FAMILIES`.
 
+    Random weights only run where they are named.
+
     Raises:
         UnknownNameError: A glob matches none.
     """
     runnable = {name: c for name, c in snapshot.candidates.items() if c.runnable}
     if not globs:
         cheap = {name: c for name, c in runnable.items() if c.family in QUICK_FAMILIES}
-        return cheap if profile == "quick" else runnable
+        real = {name: c for name, c in runnable.items() if c.features != "architecture"}
+        return cheap if profile == "quick" else real
     chosen: dict[str, Candidate] = {}
     for glob in globs:
         names = fnmatch.filter(runnable, glob)
@@ -101,7 +105,12 @@ def _trials(
     idle_s = 0.0 if meter in ("none", "codecarbon") else profile.idle_s
     scoring_s, pending_fit_s, scored = score_s(candidate, texts, device.kind), 0.0, set()
     for shape in shapes(
-        candidate, device.kind, sweep=profile.sweep, probe=around.probe, rates=around.rates
+        candidate,
+        device.kind,
+        sweep=profile.sweep,
+        probe=around.probe,
+        rates=around.rates,
+        equal_lengths=texts.workload.name.startswith(TOKENS),
     ):
         trial = Trial(
             **({"phase": "inference", "batch_size": None} | shape),

@@ -11,7 +11,7 @@ import platform
 import re
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -245,12 +245,22 @@ def gpu_device(machine: Machine, snapshot: Snapshot) -> Device | None:
     )
 
 
-def this_device(snapshot: Snapshot) -> Device:
+def this_device(snapshot: Snapshot, kind: Literal["cpu", "gpu"] | None = None) -> Device:
     """What "this machine" means in a question: its first GPU, else its CPU.
+
+    Args:
+        snapshot: The catalog, for its device table.
+        kind: The chip that is meant, where it is said.
+
+    Raises:
+        UnknownNameError: A GPU is meant and there is none.
 
     Returns:
         The catalog's record where the name or an alias matches, else a probed record whose
         name is the same at every call.
     """
     machine = read_machine()
-    return gpu_device(machine, snapshot) or cpu_device(machine, snapshot)
+    gpu = None if kind == "cpu" else gpu_device(machine, snapshot)
+    if kind == "gpu" and gpu is None:
+        raise UnknownNameError("device", "this-gpu", ["this", "this-cpu"])
+    return gpu or cpu_device(machine, snapshot)

@@ -31,6 +31,7 @@ def pool(candidates: Mapping[str, Candidate], models: Path | None) -> dict[str, 
         for name, candidate in candidates.items()
         if candidate.training is None
         and candidate.features != "finetuned"
+        and candidate.features != "architecture"
         and (candidate.checkpoint is None or local_checkpoint(candidate.checkpoint, models))
     }
 

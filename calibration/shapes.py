@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from calibration.candidates import precisions, preparation
+from calibration.candidates import neural, precisions, preparation
 from catalog.records import Candidate, Kind, Scenario
 
 SCENARIOS: dict[Scenario, int] = {"single": 1, "offline": 32}
@@ -19,7 +19,13 @@ BY_LENGTH = "length-sorted"
 
 
 def shapes(
-    candidate: Candidate, kind: Kind, *, sweep: bool, probe: bool, rates: Sequence[float]
+    candidate: Candidate,
+    kind: Kind,
+    *,
+    sweep: bool,
+    probe: bool,
+    rates: Sequence[float],
+    equal_lengths: bool = False,
 ) -> Iterator[dict[str, Any]]:
     """Fields of `calibration.planning.Trial`; trials of one precision follow each other.
 
@@ -28,6 +34,7 @@ def shapes(
         kind: Kind of the device it runs on.
         sweep: Whether further batches, orders and precisions are measured.
         probe: Whether one row of scenario ``offline`` is enough.
+        equal_lengths: Whether all texts are of one length, so that no order spares padding.
         rates: Texts per second of scenario ``server``, one trial each.
     """
     usual, *others = precisions(candidate, kind)
@@ -43,7 +50,7 @@ def shapes(
     offline = {"scenario": "offline", "precision": usual}
     for size in SWEEP:
         yield offline | {"batch_size": float(size)}
-    if candidate.checkpoint:  # padding is what like lengths spare
+    if neural(candidate) and not equal_lengths:  # padding is what like lengths spare
         for size in (SCENARIOS["offline"], SWEEP[-1]):
             yield offline | {"batch_size": float(size), "repeat_group": BY_LENGTH}
     for precision in others:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
+TOKENS = "tokens-"
+"""Beginning of the names of workloads whose texts all have as many words as the name says."""
 REVISION = "1"
 """Grows with every change of the texts."""
 _TOPICS = ("amber", "birch", "coral", "dune")
@@ -48,4 +50,17 @@ def rows() -> pd.DataFrame:
             text = _sentence(rng, own[topic], shared)
             label = rng.choice(_TOPICS) if rng.random() < _WRONG_LABEL_SHARE else topic
             table.append((text, label, split))
+    return pd.DataFrame(table, columns=["text", "label", "split"])
+
+
+def equal_rows(words: int) -> pd.DataFrame:
+    """Texts of exactly `words` words with labels that mean nothing; the same at every call."""
+    import pandas as pd
+
+    rng = random.Random(f"joulewise-tokens-{REVISION}-{words}")  # noqa: S311
+    table = [
+        (" ".join(f"w{rng.randrange(10_000)}" for _ in range(words)), rng.choice("ab"), split)
+        for split, count in (("train", 16), ("test", 512))
+        for _ in range(count)
+    ]
     return pd.DataFrame(table, columns=["text", "label", "split"])

@@ -22,7 +22,8 @@ from calibration.protocol import Result, idle_watts, measure
 from calibration.reading import Meter, combined_context
 from calibration.shapes import BY_LENGTH, halved_group
 from calibration.workloads import Texts
-from catalog.records import Device, Label, Measurement
+from catalog.architectures import ARCHITECTURES
+from catalog.records import Candidate, Device, Label, Measurement
 from catalog.registry import MINILM
 
 OTHER_LOAD_CORES = 0.5
@@ -40,8 +41,11 @@ class Refused(msgspec.Struct, frozen=True):
 class Score:
     """Accuracy and macro-F1 of the full test set."""
 
-    accuracy: float
-    macro_f1: float
+    accuracy: float | None
+    macro_f1: float | None
+
+
+UNSCORED = Score(None, None)
 
 
 @dataclass
@@ -69,8 +73,15 @@ class Run:
         self.meter(device)
         return self._idle_w[device.name]
 
-    def tokens_mean(self, texts: Texts) -> float | None:
-        """Mean MiniLM word pieces of a test text; missing where that checkpoint is not local."""
+    def tokens_mean(self, texts: Texts, candidate: Candidate) -> float | None:
+        """Mean MiniLM word pieces of a test text; missing where that checkpoint is not local.
+
+        Of random weights, which have no tokenizer, the words they read.
+        """
+        if candidate.features == "architecture":
+            from calibration.untrained import mean_words
+
+            return mean_words(texts.test, ARCHITECTURES[candidate.head or ""])
         name = texts.workload.name
         if name not in self._tokens:
             folder = local_checkpoint(MINILM, self.plan.models)
@@ -187,7 +198,7 @@ def rows(run: Run, trials: Sequence[Trial]) -> Iterator[Measurement | Refused]:
     scored: dict[str, Score | Refused] = {}
     for trial in trials[1:] if first_fit else trials:
         if trial.precision not in scored:
-            scored[trial.precision] = _served(fitted, trial.precision, texts)
+            scored[trial.precision] = _served(fitted, trial.precision, texts, candidate)
         right = scored[trial.precision]
         if isinstance(right, Refused):
             yield right
@@ -198,13 +209,13 @@ def rows(run: Run, trials: Sequence[Trial]) -> Iterator[Measurement | Refused]:
             yield Refused(f"cannot keep up with {trial.rate_per_s:g} texts per second")
 
 
-def _served(fitted: Any, precision: str, texts: Texts) -> Score | Refused:
-    """Loads the weights in a precision and takes its accuracy."""
+def _served(fitted: Any, precision: str, texts: Texts, candidate: Candidate) -> Score | Refused:
+    """Loads the weights in a precision and takes its accuracy; random weights have none."""
     try:
         candidates.serve(fitted, precision)
     except candidates.CannotRunError as error:
         return Refused(str(error))
-    return score(fitted.predict, texts)
+    return UNSCORED if candidate.features == "architecture" else score(fitted.predict, texts)
 
 
 def _row(
@@ -327,6 +338,7 @@ def _inference_row(
     usage.reset_peak_memory()
     found, size = _measured(run, trial, texts, fitted)
     halved = size < (trial.batch_size or 1)
+    flags += () if scored.accuracy is not None else ("random-weights",)
     flags += ("unstable",) if found.unstable else ()
     flags += (BY_LENGTH,) if trial.repeat_group == BY_LENGTH else ()
     flags += ("batch-halved",) if halved else ()
@@ -343,10 +355,10 @@ def _inference_row(
         repeats=found.repeats,
         cv=found.cv,
         accuracy=scored.accuracy,
-        accuracy_split="test",
+        accuracy_split=None if scored.accuracy is None else "test",
         macro_f1=scored.macro_f1,
-        n_test=len(texts.test),
-        tokens_mean=run.tokens_mean(texts),
+        n_test=None if scored.accuracy is None else len(texts.test),
+        tokens_mean=run.tokens_mean(texts, run.plan.candidates[trial.candidate]),
         peak_memory_mb=usage.peak_memory_mb(),
         **_energy(found.components),
         **shared,

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 DATA_FILE = "data.csv.gz"
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")
+_TOKENS = re.compile(synthetic.TOKENS + r"([1-9]\d{0,3})")
 _OWN_SPLIT = (
     "no split column in the file: 20 % of each class, chosen by the SHA-256 of the text, are the "
     "test set"
@@ -85,7 +86,8 @@ def load(name: str, data: Path | None, known: Mapping[str, Workload]) -> Texts:
 
     Args:
         name: A workload below `data`, a path to a table or workload folder, a name of the
-            registry, ``org/dataset@commit`` on the hub, or ``synthetic``.
+            registry, ``org/dataset@commit`` on the hub, ``synthetic``, or ``tokens-128`` (any
+            number of words) for texts of one length with labels that mean nothing.
         data: Folder of workloads; it wins over the hub.
         known: Workloads of the catalog. Where one of that name has other content, ours gets a
             name of its own, so that accuracies of different data are never compared.
@@ -99,6 +101,8 @@ def load(name: str, data: Path | None, known: Mapping[str, Workload]) -> Texts:
         return _settled(_from_path(found[name]), known)
     if name == "synthetic":
         return _settled(_synthetic(), known)
+    if tokens := _TOKENS.fullmatch(name):
+        return _settled(_equal(int(tokens[1])), known)
     if _is_workload(Path(name)):
         return _settled(_from_path(Path(name)), known)
     declared = {workload.name: workload for workload in WORKLOADS}
@@ -234,6 +238,21 @@ def _synthetic() -> Texts:
         dataset=declared.dataset,
         revision=synthetic.REVISION,
         language=declared.language,
+    )
+
+
+def _equal(words: int) -> Texts:
+    """The workload of texts of one length."""
+    name = f"{synthetic.TOKENS}{words}"
+    return _texts(
+        synthetic.equal_rows(words),
+        name,
+        hashlib.sha256(f"{name} {synthetic.REVISION}".encode()).hexdigest(),
+        name=name,
+        task="synthetic",
+        dataset="written by joulewise from a seed; its labels mean nothing",
+        revision=synthetic.REVISION,
+        language="en",
     )
 
 

@@ -7,6 +7,7 @@ One entry each, pinned by revision; adding one is a line here and at most one br
 
 from __future__ import annotations
 
+from catalog.architectures import untrained
 from catalog.records import Candidate, Training, Workload
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
@@ -195,6 +196,7 @@ _PHI = {
     "licence": "MIT",
 }
 
+# Every `n_parameters` follows from the shapes in the checkpoint's config.json; the tests recompute it.
 CANDIDATES: tuple[Candidate, ...] = (
     *_linear_and_trees("bow", "bag-of-words"),
     *_linear_and_trees("tfidf-word", "tf-idf"),
@@ -279,5 +281,6 @@ CANDIDATES: tuple[Candidate, ...] = (
         licence="Jamba Open Model License",
         notes="state-space layers between attention; mixture of experts",
     ),
+    *untrained(),
 )
 """Every candidate the suite can run, in a stable order."""

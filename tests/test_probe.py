@@ -10,6 +10,7 @@ import pytest
 
 from calibration import probe
 from calibration.probe import Gpu, Machine, cpu_device, gpu_device, read_machine, this_device
+from catalog.errors import UnknownNameError
 from catalog.records import Device
 from catalog.snapshot import Snapshot
 
@@ -119,6 +120,19 @@ def test_the_gpu_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     with_gpu = Machine(cpu="x", sockets=1, cores=1, threads=1, memory_gib=1, gpus=(gpu,))
     monkeypatch.setattr(probe, "read_machine", lambda: with_gpu)
     assert this_device(snapshot()) is A30
+
+
+def test_both_chips_of_a_machine_can_be_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its CPU beside a GPU; a GPU that is not there is an unknown name."""
+    gpu = Gpu(name="NVIDIA A30", memory_gb=24, driver="570.1")
+    both = Machine(cpu="AMD EPYC 7763", sockets=1, cores=64, threads=64, memory_gib=1, gpus=(gpu,))
+    monkeypatch.setattr(probe, "read_machine", lambda: both)
+    assert this_device(snapshot(), "cpu") is EPYC
+    assert this_device(snapshot(), "gpu") is A30
+    bare = Machine(cpu="AMD EPYC 7763", sockets=1, cores=64, threads=64, memory_gib=1)
+    monkeypatch.setattr(probe, "read_machine", lambda: bare)
+    with pytest.raises(UnknownNameError, match="this-cpu"):
+        this_device(snapshot(), "gpu")
 
 
 def test_this_machine_has_the_same_name_at_every_call() -> None:
