@@ -196,7 +196,7 @@ _PHI = {
     "licence": "MIT",
 }
 
-# Every `n_parameters` follows from the shapes in the checkpoint's config.json; the tests recompute it.
+# Every `n_parameters` follows from the shapes in a checkpoint's config.json; tests recompute it.
 CANDIDATES: tuple[Candidate, ...] = (
     *_linear_and_trees("bow", "bag-of-words"),
     *_linear_and_trees("tfidf-word", "tf-idf"),
