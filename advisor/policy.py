@@ -16,13 +16,16 @@ import msgspec
 import numpy as np
 
 from advisor.answers import Encoded, Place, Records, Templates, Writer, filled, template
+from advisor.cascades import Pair, cascades, pairs
 from advisor.constraints import Limits
 from advisor.estimator import Estimator
+from advisor.paired import comparisons
 from advisor.pools import COUNTS_AS, Asked, Pool, arrivals, rate_of, rows_of
 from advisor.ranking import Ranking
 from advisor.records import (
     BadQuestionError,
     Caution,
+    Comparison,
     Group,
     Missing,
     Option,
@@ -174,6 +177,7 @@ class Advisor:
         self._pool = functools.lru_cache(KEPT_POOLS)(self._make_pool)
         self._view = functools.lru_cache(KEPT_VIEWS)(self._make_view)
         self._templates = Templates(KEPT_BYTES)
+        self._pairs = functools.lru_cache(KEPT_VIEWS)(self._make_pairs)
 
     def recommend(self, query: Query) -> Recommendation:
         """The answer as a record.
@@ -233,7 +237,8 @@ class Advisor:
         default, *others = ranked
         by_reach = sorted(others, key=lambda ranked: -ranked.inside.pool.reach)
         turns = None
-        if limits == Limits():
+        told = any(workload in names for workload, _ in self.snapshot.predicted)
+        if limits == Limits() and not told:  # where a cascade starts to win is no turn of theirs
             found = [ranking.turns() for each in ranked for ranking in each.lists()]
             turns = np.unique(np.concatenate(found)).tolist()
         return View(default, tuple(others), tuple(by_reach), turns, {})
@@ -261,6 +266,26 @@ class Advisor:
         ]
         return Ranked(workload, Ranking(self._pool(asked), limits), tuple(apart))
 
+    def _make_pairs(self, ranking: Ranking) -> tuple[Pair, ...]:
+        """What can be put into cascades under some limits."""
+        pool, predicted = ranking.pool, self.snapshot.predicted
+        names = [(pool.asked.workload, name) in predicted for name in pool.candidates]
+        members = [place for place in ranking.passing if names[pool.candidate[place]]]
+        return pairs(self.snapshot, map(pool.option, members))
+
+    def _compared(
+        self, here: Ranking, floor: float
+    ) -> tuple[Option | None, tuple[Comparison, ...], tuple[str, ...]]:
+        """The chosen option, and what answers to the same test items say about the others."""
+        first, *others = here.winners(floor).places or (None,)
+        if first is None:
+            return None, (), ()
+        chosen = here.pool.option(first)
+        if not self.snapshot.predictions:
+            return chosen, (), ()
+        options = map(here.pool.option, dict.fromkeys([*others, *here.front]))
+        return chosen, *comparisons(self.snapshot, chosen, options)
+
     def _answer(self, query: Query, view: View, write: Writer) -> Recommendation:
         """Finds what qualifies and writes it down."""
         floor, limit = query.min_acc, query.limit
@@ -270,6 +295,7 @@ class Advisor:
         places = here.qualifying(floor, limit + 1)
         winners = here.winners(floor)
         entries = [*winners.outbid, *here.lost(floor)][:limit]
+        chosen, compared, unlike = self._compared(here, floor)
         return Recommendation(
             query=write.query(query),
             group=Group(
@@ -284,9 +310,11 @@ class Advisor:
             other_groups=write.options(apart),
             rejected=write.rejected(entries),
             nearest_miss=None if places else _nearest(query, here, apart, write),
-            warnings=_cautions(query, view, used, apart),
+            warnings=_cautions(query, view, used, apart, unlike),
             catalog_digest=self.snapshot.digest,
             estimator_version=self.estimator.version,
+            comparisons=compared[:limit],
+            cascades=cascades(self._pairs(here), query, chosen),
         )
 
 
@@ -308,7 +336,7 @@ def _nearest(query: Query, here: Ranking, apart: Sequence[Place], write: Writer)
 
 
 def _cautions(
-    query: Query, view: View, used: Ranked, apart: Sequence[Place]
+    query: Query, view: View, used: Ranked, apart: Sequence[Place], unlike: Sequence[str]
 ) -> tuple[Caution, ...]:
     """What a reader must know before trusting the answer, by code."""
     codes: dict[WarningCode, str] = {}
@@ -321,6 +349,8 @@ def _cautions(
         )
     if apart:
         codes["other-groups"] = f"{CAUTIONS['other-groups']}: {_least(apart[0])}"
+    if unlike:
+        codes["test-sets-differ"] = f"{CAUTIONS['test-sets-differ']}: {', '.join(unlike[:5])}"
     if winners.places:
         chosen = here.pool.option(winners.places[0])
         codes |= {code: CAUTIONS[code] for code in chosen.warnings}

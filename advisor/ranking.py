@@ -84,6 +84,11 @@ class Ranking:
                 return found[:most]
         return found
 
+    @property
+    def passing(self) -> list[int]:
+        """Places of all offers that some floor admits, cheapest first."""
+        return [int(place) for place in self._passing]
+
     @functools.cached_property
     def best_there(self) -> float:
         """`best` among setups that were run on their device."""

@@ -51,6 +51,7 @@ WarningCode = Literal[
     "splits-differ",
     "spread-unstated",
     "startup-in-window",
+    "test-sets-differ",
     "tie",
     "training-estimated",
     "training-missing",
@@ -203,6 +204,70 @@ class Rejected(msgspec.Struct, frozen=True, kw_only=True):
     setups: int
 
 
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """Another option against the chosen one, item by item on the same test set.
+
+    Attributes:
+        difference: Accuracy of the other less that of the chosen one, with its 95 % interval
+            (Newcombe 1998, paired) from `low` to `high`.
+        detectable: Whether that interval leaves 0 out.
+        only_other_right: Items that only the other got right; likewise `only_chosen_right`.
+        p_value: Of the exact McNemar test, two-sided.
+        energy_share: Energy of the chosen option as a share of the other's.
+        energy_measured: Whether both energies were measured.
+    """
+
+    candidate: str
+    device: str
+    precision: str | None
+    batch_size: float | None
+    n_test: int
+    difference: float
+    low: float
+    high: float
+    detectable: bool
+    only_other_right: int
+    only_chosen_right: int
+    p_value: float
+    energy_share: float | None
+    energy_measured: bool
+    message: str
+
+
+class CascadeStep(msgspec.Struct, frozen=True, kw_only=True):
+    """A member of a cascade: a candidate and its serving choice."""
+
+    candidate: str
+    precision: str | None
+    batch_size: float | None
+    variant: str | None
+
+
+class Cascade(msgspec.Struct, frozen=True, kw_only=True):
+    """A cheap candidate that hands on what it is unsure of; worked out, never run.
+
+    Attributes:
+        first: Answers every text; `second` those that score under `threshold` in the first.
+        deferred: Share of texts handed on, with its 90 % interval.
+        accuracy: Cross-fitted: each half of the items by the threshold chosen on the other one.
+        energy_j_per_1000: First on every text plus second on the share handed on.
+        saves: Share of the chosen option's energy it would save; ``None`` without a chosen one.
+    """
+
+    first: CascadeStep
+    second: CascadeStep
+    device: str
+    threshold: float
+    deferred: float
+    deferred_low: float
+    deferred_high: float
+    accuracy: Accuracy
+    energy_j_per_1000: EnergyPer1000
+    energy_from: str
+    saves: float | None = None
+    warnings: tuple[WarningCode, ...] = ()
+
+
 class Caution(msgspec.Struct, frozen=True, kw_only=True):
     """A documented code with a sentence for this answer."""
 
@@ -231,6 +296,9 @@ class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
             energy, cheapest first.
         other_groups: Qualifying options that cannot be compared with the chosen one.
         nearest_miss: Where nothing qualifies, the option closest to it.
+        comparisons: The chosen option against others on the same test items, where the answers
+            of both are in the catalog.
+        cascades: Pairs that would meet the floor with less energy than the chosen option.
     """
 
     query: Query
@@ -244,3 +312,5 @@ class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[Caution, ...]
     catalog_digest: str
     estimator_version: str
+    comparisons: tuple[Comparison, ...] = ()
+    cascades: tuple[Cascade, ...] = ()

@@ -38,6 +38,8 @@ CAUTIONS: dict[WarningCode, str] = {
     "requests is held at that rate",
     "splits-differ": "some accuracies were taken on the dev split, others on the test split",
     "startup-in-window": "the measured window holds process start and model load",
+    "test-sets-differ": "some candidates were judged on other test items and are not compared "
+    "item by item",
     "tie": "the energy intervals overlap",
     "training-estimated": "the training's joules are estimated from its runtime by an estimator "
     "that learned from inference",

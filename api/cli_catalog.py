@@ -11,6 +11,7 @@ from api import terminal, view
 from api.opened import opened_snapshot, opened_store
 
 if TYPE_CHECKING:
+    from api.listing import Filter
     from catalog.records import Measurement
     from catalog.snapshot import Snapshot
 
@@ -36,17 +37,36 @@ def init(as_json: Json = False) -> None:
 @catalog.command("import")
 def import_file(
     file: Annotated[Path, typer.Argument(help="Run file, .csv or .parquet.")],
+    predictions: Annotated[bool, typer.Option("--predictions", help="It holds answers.")] = False,
     as_json: Json = False,
 ) -> None:
     """Stores a run file, all of it or nothing; doing it again changes nothing."""
     from api import writing
     from catalog import runfile
 
+    if predictions:
+        return _import_predictions(file, as_json=as_json)
     run = runfile.read(file, writing.known(opened_snapshot()))
     written = writing.add(opened_store(), run)
     if as_json:
         return terminal.say_json(written)
     typer.echo(f"{written.inserted} row(s) stored, {written.present} were there")
+    return None
+
+
+def _import_predictions(file: Path, *, as_json: bool) -> None:
+    """Stores the answers in a file of `catalog export --predictions`."""
+    from api import writing
+    from catalog import predictionfile
+    from catalog.records import RunFile
+
+    snapshot, store = opened_snapshot(), opened_store()
+    sets = predictionfile.read(file, writing.known(snapshot), snapshot.predictions)
+    store.migrate()
+    added = store.add(RunFile(measurements=(), predictions=sets)).predictions
+    if as_json:
+        return terminal.say_json({"inserted": added, "present": len(sets) - added})
+    typer.echo(f"{added} set(s) of predictions stored, {len(sets) - added} were there")
     return None
 
 
@@ -61,6 +81,9 @@ def export_file(
     device: Name = None,
     source: Name = None,
     own: Annotated[bool, typer.Option(help="Leave the bundled figures out.")] = False,
+    predictions: Annotated[
+        bool, typer.Option("--predictions", help="The answers per test item, not the rows.")
+    ] = False,
 ) -> None:
     """Writes rows as a run file that another catalog can read, or as BoAmps reports."""
     from api import listing, writing
@@ -72,6 +95,8 @@ def export_file(
     snapshot = opened_snapshot()
     asked = listing.Filter(task=task, device=device, source=source)
     wanted = listing.measurement_filter(snapshot, asked)
+    if predictions:
+        return _export_predictions(file, snapshot, asked)
     rows = [
         row
         for row in (opened_store().measurements() if own else snapshot.measurements)
@@ -84,6 +109,25 @@ def export_file(
     file.write_bytes(writing.as_file(rows, snapshot, form))
     typer.echo(f"{len(rows)} row(s) written to {file}")
     return None
+
+
+def _export_predictions(file: Path, snapshot: Snapshot, asked: Filter) -> None:
+    """Writes the answers per test item as a table another catalog can read."""
+    from catalog import predictionfile, runfile
+
+    names = snapshot.tasks()[asked.task] if asked.task else snapshot.workloads
+    device = snapshot.device(asked.device).name if asked.device else None
+    sets = [
+        each
+        for each in snapshot.predictions
+        if each.workload in names
+        and device in (None, each.device)
+        and asked.source in (None, each.source)
+    ]
+    if not sets:
+        terminal.fail("no predictions match, nothing written", terminal.NOTHING_QUALIFIES)
+    file.write_bytes(predictionfile.write(sets, runfile.format_of(file.name)))
+    typer.echo(f"{len(sets)} set(s) of predictions written to {file}")
 
 
 def _write_boamps(file: Path, rows: list[Measurement], snapshot: Snapshot) -> None:

@@ -166,6 +166,7 @@ def say_answer(answer: Recommendation) -> None:
         )
     for caution in answer.warnings:
         console.print(f"[yellow]note[/] {escape(caution.message)} [dim]({caution.code})[/]")
+    _say_paired(answer, console)
     if answer.rejected:
         lost = [
             (entry.candidate, view.reason(entry.reason), entry.detail, str(entry.setups))
@@ -177,6 +178,14 @@ def say_answer(answer: Recommendation) -> None:
             console.print(f"[dim]... and {more} more; --json has all[/]")
     if answer.other_groups:
         console.print(f"[dim]{len(answer.other_groups)} not comparable option(s); see --json[/]")
+
+
+def _say_paired(answer: Recommendation, console: Console) -> None:
+    """What the answers to the same test items say: comparisons, and cascades that would win."""
+    for each in answer.comparisons[:3]:
+        console.print(f"[green]item by item[/] {escape(each.candidate)}: {escape(each.message)}")
+    for cascade in answer.cascades[:3]:
+        console.print(f"[green]cascade[/] {escape(view.cascade(cascade))}")
 
 
 def _error_cells(name: str, error: dict[str, Any]) -> tuple[str, ...]:

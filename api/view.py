@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from markupsafe import Markup
 
-from advisor.records import EnergyPer1000, Missing, Option, Rejected
+from advisor.records import Cascade, EnergyPer1000, Missing, Option, Rejected
 
 BASIS = {
     "measured": "energy was measured on that device",
@@ -130,6 +130,19 @@ def accuracy(value: float | None) -> str:
 def percent(value: float | None) -> str:
     """A percentage; a dash for a missing one."""
     return "–" if value is None else f"{number(round(value, 1))}\u202f%"
+
+
+def cascade(found: Cascade) -> str:
+    """A cascade in one sentence, with what it would save."""
+    energy, right = found.energy_j_per_1000, found.accuracy
+    saved = "" if found.saves is None else f", {found.saves:.0%} less than the chosen option"
+    tied = " (the intervals overlap)" if "tie" in found.warnings else ""
+    return (
+        f"{found.first.candidate}, handing on to {found.second.candidate} what it scores under "
+        f"{found.threshold:.3f} ({found.deferred:.0%} of texts): accuracy {accuracy(right.value)} "
+        f"({accuracy(right.low)} – {accuracy(right.high)}), {joules(energy)} J per 1,000 texts"
+        f"{saved}{tied}; worked out from {energy.basis} figures, never run"
+    )
 
 
 def parameters(count: float | None) -> str:

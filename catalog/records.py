@@ -12,6 +12,8 @@ from typing import Literal
 
 import msgspec
 
+from catalog.predictions import Predictions
+
 Kind = Literal["cpu", "gpu", "npu", "soc"]
 Label = Literal["measured", "modelled", "mixed"]
 Scope = Literal["device", "host", "wall"]
@@ -288,9 +290,13 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunFile(msgspec.Struct, frozen=True, kw_only=True):
-    """Rows that belong together and the records that came with them, as one unit of writing."""
+    """Rows that belong together and the records that came with them, as one unit of writing.
+
+    `predictions` are the answers behind the rows' accuracies, where they were kept.
+    """
 
     measurements: tuple[Measurement, ...]
     devices: tuple[Device, ...] = ()
     workloads: tuple[Workload, ...] = ()
     candidates: tuple[Candidate, ...] = ()
+    predictions: tuple[Predictions, ...] = ()

@@ -112,12 +112,20 @@ def parse(content: bytes, form: Format, known: Known, name: str = "run file") ->
     Raises:
         BadRunFileError: Unreadable, or off the schema; names every row and column.
     """
+    return validate(table(content, form, name), known, name)
+
+
+def table(content: bytes, form: Format, name: str) -> pd.DataFrame:
+    """The cells of a file, unchecked but for its size.
+
+    Raises:
+        BadRunFileError: Unreadable.
+    """
     try:
-        frame = _csv(content) if form == "csv" else _parquet(content)
+        return _csv(content) if form == "csv" else _parquet(content)
     except (ValueError, OSError, ArithmeticError, pa.ArrowException) as error:
         message = f"cannot be read as {form}: {f'{error}'.partition(chr(10))[0]}"
         raise BadRunFileError(name, [Problem(None, None, message)]) from error
-    return validate(frame, known, name)
 
 
 def read(path: Path, known: Known) -> RunFile:

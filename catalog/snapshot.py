@@ -16,6 +16,7 @@ from types import MappingProxyType
 
 from catalog import bundled
 from catalog.errors import UnknownNameError
+from catalog.predictions import Predictions
 from catalog.records import SETUP, Candidate, Device, Measurement, Workload
 from catalog.registry import DEFAULT_WORKLOAD, WORKLOADS
 from catalog.store import Store
@@ -54,6 +55,7 @@ class Snapshot:
         digest: SHA-256 of the content.
         version: The store's version it was read at.
         own: Which of the rows are the store's, as it gave them.
+        predictions: All sets, history included.
 
     Attributes:
         current: Of each setup the newest row; the others are superseded.
@@ -69,6 +71,7 @@ class Snapshot:
         digest: str,
         version: int = 0,
         own: Stored | None = None,
+        predictions: Sequence[Predictions] = (),
     ) -> None:
         self.measurements = tuple(measurements)
         self.own = own or Stored([], 0)
@@ -78,6 +81,7 @@ class Snapshot:
         self.digest, self.version = digest, version
         with collected_later():
             self.current = _newest(self.measurements)
+        self.predictions = tuple(predictions)
 
     @functools.cached_property
     def by_workload(self) -> Mapping[str, tuple[Measurement, ...]]:
@@ -86,6 +90,14 @@ class Snapshot:
         for row in self.current:
             found[row.workload].append(row)
         return MappingProxyType({name: tuple(rows) for name, rows in found.items()})
+
+    @functools.cached_property
+    def predicted(self) -> Mapping[tuple[str, str], tuple[Predictions, ...]]:
+        """Sets of predictions by (workload, candidate), the newest first."""
+        found: defaultdict[tuple[str, str], list[Predictions]] = defaultdict(list)
+        for each in sorted(self.predictions, key=lambda e: moment(e.measured_at), reverse=True):
+            found[each.workload, each.candidate].append(each)
+        return MappingProxyType({key: tuple(sets) for key, sets in found.items()})
 
     @functools.cached_property
     def _aliases(self) -> Mapping[str, str]:
@@ -163,6 +175,9 @@ def load(store: Store | None = None, before: Snapshot | None = None) -> Snapshot
     if store and own.rows:
         for digest in store.digests(own.last):
             total.update(digest.encode())
+    predictions = store.predictions() if store else []
+    for digest in sorted(each.digest() for each in predictions):
+        total.update(digest.encode())
     for kind, records in sorted(declared.items()):
         for name, record in sorted(records.items()):
             total.update(f"{kind}\0{name}\0{record!r}\0".encode())
@@ -174,4 +189,5 @@ def load(store: Store | None = None, before: Snapshot | None = None) -> Snapshot
         digest=total.hexdigest(),
         version=version,
         own=own,
+        predictions=predictions,
     )

@@ -19,7 +19,9 @@ import platformdirs
 import sqlalchemy as sa
 from sqlalchemy import event
 
+from catalog import predictiontable
 from catalog.errors import CatalogUnreadableError, ConflictError
+from catalog.predictions import Predictions
 from catalog.records import KEY, SETUP, Candidate, Device, Measurement, RunFile, Workload
 from catalog.stored import Stored, read_rows
 
@@ -72,6 +74,7 @@ catalog_version = sa.Table(
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("version", sa.BigInteger, nullable=False),
 )
+prediction = predictiontable.table(metadata)
 
 _FIELDS = [field.name for field in msgspec.structs.fields(Measurement)]
 _ADDED = ("rate_per_s",)
@@ -80,10 +83,14 @@ hashes of older rows stay what they were."""
 
 
 class Added(msgspec.Struct, frozen=True, kw_only=True):
-    """What one write did: rows stored now and rows that were there already."""
+    """What one write did: rows stored now and rows that were there already.
+
+    `predictions` counts sets of predictions stored now.
+    """
 
     inserted: int
     present: int
+    predictions: int = 0
 
 
 def default_url() -> str:
@@ -286,9 +293,12 @@ class Store:
             declared = self._declare(connection, run)
             for chunk in _chunks(new):
                 connection.execute(measurement.insert(), list(chunk))
-            if not new and not declared:
+            answered = predictiontable.insert(connection, prediction, run.predictions)
+            if not new and not declared and not answered:
                 connection.rollback()
-        return Added(inserted=len(new), present=len(run.measurements) - len(new))
+        return Added(
+            inserted=len(new), present=len(run.measurements) - len(new), predictions=answered
+        )
 
     def redescribe(self, device: Device) -> None:
         """Replaces the record of a device, e.g. by one whose TDP its owner has stated.
@@ -378,6 +388,14 @@ class Store:
             streamed = connection.execution_options(stream_results=True)
             for chunk in streamed.scalars(query.order_by(measurement.c.digest)).partitions(10_000):
                 yield from chunk
+
+    def predictions(self) -> list[Predictions]:
+        """Every stored set, oldest first; none where an older version made the catalog."""
+        if not self.is_there():
+            return []
+        with self._connection() as connection:
+            there = sa.inspect(connection).has_table(prediction.name)
+            return predictiontable.read(connection, prediction) if there else []
 
     def declarations(self) -> dict[str, dict[str, Any]]:
         """Stored records by kind (``device``, ``workload``, ``candidate``) and name."""
