@@ -76,10 +76,12 @@ class Line(msgspec.Struct, kw_only=True):
     @property
     def state(self) -> Kind:
         """Where the line as a whole stands."""
-        if self.reason is not None:
-            return "failed" if self.failed else "skipped"
         if self.running is not None:
             return "started"
+        if self.failed:
+            return "failed"
+        if self.reason is not None and self.shown is None:
+            return "skipped"
         return "finished" if self.done == self.total else "waiting"
 
 

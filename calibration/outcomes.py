@@ -145,7 +145,7 @@ def measured(run: Run, trials: Sequence[Trial]) -> Iterator[Told]:
 
 
 def _file(run: Run, row: Measurement) -> RunFile:
-    """A row with the records the catalog lacks, to be written in one piece."""
+    """A row with its answers and the records the catalog lacks, to be written in one piece."""
     plan = run.plan
     return RunFile(
         measurements=(row,),
@@ -153,6 +153,7 @@ def _file(run: Run, row: Measurement) -> RunFile:
         workloads=(plan.texts[row.workload].workload,)
         if row.workload in plan.new_workloads
         else (),
+        predictions=run.predictions(row),
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from calibration import candidates, usage
+from calibration.answers import Recorder
 from calibration.arrivals import SaturatedError, serve
 from calibration.fingerprint import context, dumps
 from calibration.hub import local_checkpoint
@@ -23,6 +24,7 @@ from calibration.reading import Meter, combined_context
 from calibration.shapes import BY_LENGTH, halved_group
 from calibration.workloads import Texts
 from catalog.architectures import ARCHITECTURES
+from catalog.predictions import Predictions, hash_of_items
 from catalog.records import Candidate, Device, Label, Measurement
 from catalog.registry import MINILM
 
@@ -59,6 +61,8 @@ class Run:
     _meters: dict[str, Meter] = field(default_factory=dict)
     _idle_w: dict[str, float | None] = field(default_factory=dict)
     _tokens: dict[str, float | None] = field(default_factory=dict)
+    _answers: dict[tuple[str, str, str | None], bytes] = field(default_factory=dict)
+    _items: dict[str, str] = field(default_factory=dict)
 
     def meter(self, device: Device) -> Meter:
         """The meter of a device; its idle power is read when it is first asked for."""
@@ -72,6 +76,36 @@ class Run:
         """Idle watts before any model was loaded."""
         self.meter(device)
         return self._idle_w[device.name]
+
+    def score(self, fitted: Any, trial: Trial, texts: Texts) -> Score:
+        """Accuracy of a classifier; its answers wait for the first row they belong to."""
+        recorder = Recorder(fitted)
+        found = score(recorder.predict, texts)
+        key = (trial.workload, trial.candidate, trial.precision)
+        self._answers[key] = recorder.packed(texts.test_labels)
+        return found
+
+    def predictions(self, row: Measurement) -> tuple[Predictions, ...]:
+        """The answers behind a row's accuracy, told once."""
+        content = self._answers.pop((row.workload, row.candidate, row.precision), None)
+        if content is None or row.accuracy is None:
+            return ()
+        texts = self.plan.texts[row.workload]
+        if row.workload not in self._items:
+            self._items[row.workload] = hash_of_items(texts.test, texts.test_labels)
+        told = Predictions(
+            run_id=row.run_id,
+            source=row.source,
+            workload=row.workload,
+            candidate=row.candidate,
+            device=row.device,
+            precision=row.precision or "",
+            workload_revision=texts.workload.revision,
+            test_sha256=self._items[row.workload],
+            measured_at=row.measured_at or "",
+            content=content,
+        )
+        return (told,)
 
     def tokens_mean(self, texts: Texts, candidate: Candidate) -> float | None:
         """Mean MiniLM word pieces of a test text; missing where that checkpoint is not local.
@@ -198,7 +232,7 @@ def rows(run: Run, trials: Sequence[Trial]) -> Iterator[Measurement | Refused]:
     scored: dict[str, Score | Refused] = {}
     for trial in trials[1:] if first_fit else trials:
         if trial.precision not in scored:
-            scored[trial.precision] = _served(fitted, trial.precision, texts, candidate)
+            scored[trial.precision] = _served(run, fitted, trial, texts, candidate)
         right = scored[trial.precision]
         if isinstance(right, Refused):
             yield right
@@ -209,13 +243,15 @@ def rows(run: Run, trials: Sequence[Trial]) -> Iterator[Measurement | Refused]:
             yield Refused(f"cannot keep up with {trial.rate_per_s:g} texts per second")
 
 
-def _served(fitted: Any, precision: str, texts: Texts, candidate: Candidate) -> Score | Refused:
-    """Loads the weights in a precision and takes its accuracy; random weights have none."""
+def _served(
+    run: Run, fitted: Any, trial: Trial, texts: Texts, candidate: Candidate
+) -> Score | Refused:
+    """Loads the weights in a trial's precision and takes its accuracy; random weights have none."""
     try:
-        candidates.serve(fitted, precision)
+        candidates.serve(fitted, trial.precision)
     except candidates.CannotRunError as error:
         return Refused(str(error))
-    return UNSCORED if candidate.features == "architecture" else score(fitted.predict, texts)
+    return UNSCORED if candidate.features == "architecture" else run.score(fitted, trial, texts)
 
 
 def _row(

@@ -25,7 +25,7 @@ from catalog.predictions import Predictions
 from catalog.records import KEY, SETUP, Candidate, Device, Measurement, RunFile, Workload
 from catalog.stored import Stored, read_rows
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration; a database that stands there needs none."""
 _CHUNK = 500
 _KINDS: dict[str, Any] = {"device": Device, "workload": Workload, "candidate": Candidate}

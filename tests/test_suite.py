@@ -574,3 +574,25 @@ def test_a_quick_run_trains_no_encoder_unless_it_is_named() -> None:
     assert {candidate.family for candidate in quick.values()} == set(QUICK_FAMILIES)
     assert "minilm-l6-finetuned" in choose_candidates(known, (), "standard")
     assert "minilm-l6-finetuned" in choose_candidates(known, ("*",), "quick")
+
+
+def test_answers_are_kept_per_item_and_hold_no_text(store: Store, tmp_path: Path) -> None:
+    """One set for each precision, true to the row's accuracy, with scores; no word of a text."""
+    data = team_file(tmp_path / "data", secret="Geheimwort")
+    made = tiny(None, NB, "bow-linear-svm", "bow-logistic", data=data)
+    calibrate(made, store)
+    sets = {each.candidate: each for each in store.predictions()}
+    assert set(sets) == {NB, "bow-linear-svm", "bow-logistic"}
+    texts = made.texts["tickets"]
+    for row in store.measurements():
+        each = sets[row.candidate]
+        answers = each.answers()
+        assert [answers.classes[n] for n in answers.truth] == list(texts.test_labels)
+        assert row.accuracy in (None, pytest.approx(answers.accuracy))
+        assert answers.score is not None
+        assert 0.5 <= answers.score.min() <= answers.score.max() <= 1
+        assert (each.run_id, each.workload_revision) == (row.run_id, texts.workload.revision)
+        assert b"eheim" not in each.content
+    assert len({each.test_sha256 for each in sets.values()}) == 1
+    calibrate(tiny(store, data=data), store)  # nothing is left to do
+    assert len(store.predictions()) == 3
