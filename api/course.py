@@ -22,7 +22,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     Attributes:
         variant: What else tells trials apart, e.g. ``length-sorted``.
         done: Trials settled so far, of `total`.
-        estimated_s: Seconds the trial was planned to take.
+        estimated_s: Seconds the trial was planned to take; `estimated_j` joules of its chip, at
+            most.
         joules_per_1000: Gross joules per 1,000 texts; `label` says how they were obtained.
         left_s: Seconds the rest will take, about.
     """
@@ -35,10 +36,12 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     scenario: Scenario
     precision: str
     batch_size: float | None = None
+    rate_per_s: float | None = None
     variant: str | None = None
     done: int = 0
     total: int = 0
     estimated_s: float = 0.0
+    estimated_j: float | None = None
     accuracy: float | None = None
     joules_per_1000: float | None = None
     label: Label | None = None
@@ -52,7 +55,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         if self.phase != "inference":
             return self.phase
         batch = "" if self.scenario == "single" else f"{self.batch_size or 0:g}"
-        words = (self.scenario, batch, self.precision, self.variant or "")
+        rate = "" if self.rate_per_s is None else f"at {self.rate_per_s:g}/s"
+        words = (self.scenario, batch, rate, self.precision, self.variant or "")
         return " ".join(word for word in words if word)
 
 

@@ -64,6 +64,7 @@ def say_plan(plan: suite.Plan, *, as_json: bool) -> None:
         body = {
             "profile": plan.profile.name,
             "estimated_s": plan.estimated_s,
+            "estimated_j": plan.estimated_j,
             "pending": len(plan.pending),
             "trials": plan.trials,
         }
@@ -84,8 +85,10 @@ def _step(trial: suite.Trial, kind: Kind, **more: Any) -> Step:
         scenario=trial.scenario,
         precision=trial.precision,
         batch_size=trial.batch_size,
+        rate_per_s=trial.rate_per_s,
         variant=trial.repeat_group,
         estimated_s=trial.estimated_s,
+        estimated_j=trial.estimated_j,
         **more,
     )
 

@@ -10,16 +10,17 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from api import view
 from api.course import Step
 from api.progress import duration
 
-_COLUMNS = ("candidate", "precision", "batches", "sorted", "trials", "about")
+_COLUMNS = ("candidate", "precision", "batches", "sorted", "trials", "about", "at most")
 _WIDE = 100
 """Least columns where no terminal says how many there are."""
 
 
 def say(steps: Sequence[Step], profile: str) -> None:
-    """One row for each candidate: over all its workloads what runs and how long.
+    """One row for each candidate: over all its workloads what runs, how long, with which joules.
 
     Args:
         steps: Every planned trial, ``present`` or ``waiting``.
@@ -28,7 +29,7 @@ def say(steps: Sequence[Step], profile: str) -> None:
     pending = [step for step in steps if step.kind == "waiting"]
     seconds = sum(step.estimated_s for step in pending)
     said = "nothing to measure, all is in the catalog" if not pending else "to measure, about"
-    about = f" {duration(seconds)}" if pending else ""
+    about = f" {duration(seconds)}{_least(joules(pending), ', ')}" if pending else ""
     by_name = attrgetter("candidate")
     groups = [list(group) for _, group in groupby(sorted(steps, key=by_name), key=by_name)]
     console = Console()
@@ -43,6 +44,8 @@ def say(steps: Sequence[Step], profile: str) -> None:
     for kind, name in (("workloads", "workload"), ("on", "device")):
         each = ", ".join(dict.fromkeys(getattr(step, name) for step in steps))
         console.print(f"[dim]{kind}: {escape(each)}[/]", soft_wrap=True)
+    if pending and joules(pending) is None:
+        console.print("[dim]joules: the chip's power is not known; state it with --tdp-w[/]")
     console.print("[dim]each candidate on each workload; --json lists every trial[/]")
 
 
@@ -60,7 +63,29 @@ def _cells(steps: Sequence[Step]) -> tuple[str, ...]:
         _sizes(varied) or "–",
         trials,
         duration(sum(step.estimated_s for step in pending)) if pending else "present",
+        _said(joules(pending)) if pending else "",
     )
+
+
+def joules(steps: Sequence[Step]) -> float | None:
+    """Estimated joules of some trials together; ``None`` where one of them has none."""
+    known = [step.estimated_j for step in steps if step.estimated_j is not None]
+    return sum(known) if len(known) == len(steps) else None
+
+
+def _said(joules: float | None) -> str:
+    """Joules in the unit people read them in; a dash where nobody knows the chip's power."""
+    if joules is None:
+        return "–"
+    for size, unit in ((3.6e6, "kWh"), (1e3, "kJ")):
+        if joules >= size:
+            return f"{view.number(joules / size)} {unit}"
+    return f"{view.number(joules)} J"
+
+
+def _least(joules: float | None, before: str) -> str:
+    """An upper figure with what it is about, or nothing."""
+    return "" if joules is None else f"{before}at most {_said(joules)} of the chip"
 
 
 def _sizes(sizes: Sequence[float | None]) -> str:

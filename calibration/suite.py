@@ -15,13 +15,13 @@ from calibration.lock import BusyError, measuring
 from calibration.meters import counter_readable
 from calibration.outcomes import Event, Progress, Summary, figures, measured
 from calibration.planning import plan
-from calibration.plans import Plan, PlanError, Trial
+from calibration.plans import Plan, PlanError, Trial, row_of, stored_rows
 from calibration.probe import this_device
 from calibration.protocol import PROFILES, Profile
 from calibration.tables import WorkloadError
 from calibration.trials import Run
 from calibration.usage import other_load
-from catalog.records import SETUP
+from catalog import snapshot
 from catalog.store import Store
 
 __all__ = [
@@ -73,15 +73,11 @@ def _measure_pair(run: Run, trials: list[Trial], store: Store, progress: Progres
 
 
 def _tell_present(plan: Plan, store: Store, progress: Progress) -> None:
-    """Tells what is in the catalog already, with the figures of the newest row."""
-    rows = {
-        tuple(getattr(row, name) for name in SETUP): row
-        for row in sorted(store.measurements(), key=lambda row: row.measured_at or "")
-    }
+    """Tells what is in the catalog already, with the figures of the current row."""
+    stored = stored_rows(snapshot.load(store))
     for trial in plan.trials:
         if trial.present:
-            key = trial.key()
-            row = rows.get(tuple(key.get(name) for name in SETUP))
+            row = row_of(trial, stored)
             progress.tell("present", trial, **(figures(plan.devices, row) if row else {}))
 
 

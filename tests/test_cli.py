@@ -205,3 +205,29 @@ def test_cold_recommend_is_quick_and_light(joulewise: Run) -> None:
         joulewise(*ASK, "--json")
         took.append(time.perf_counter() - begun)
     assert min(took) < 2.5  # 1 s on an idle core; other tests may run beside this one
+
+
+def test_answers_per_item_go_out_and_in(joulewise: Run, tmp_path: Path) -> None:
+    """They are stored once, exported again as they were, and refused with a named fault."""
+    lines = ["run_id,source,workload,workload_revision,candidate,device,precision,split"]
+    lines[0] += ",test_sha256,measured_at,item,label,predicted,score"
+    from catalog.snapshot import load
+
+    revision = load().workloads["synthetic"].revision
+    n_test = load().workloads["synthetic"].n_test or 0
+    start = f"r,calibration,synthetic,{revision},bow-logistic,NVIDIA A30,fp64,test,{'ab' * 32}"
+    for item in range(n_test):
+        lines.append(
+            f"{start},2026-11-20T10:00:00+00:00,{item},yes,{'no' * (item % 2) or 'yes'},0.5"
+        )
+    (tmp_path / "answers.csv").write_text("\n".join(lines) + "\n")
+    words = ("catalog", "import", "answers.csv", "--predictions", "--json")
+    assert body(joulewise(*words)) == {"inserted": 1, "present": 0}
+    assert body(joulewise(*words)) == {"inserted": 0, "present": 1}
+    done = joulewise("catalog", "export", "again.csv", "--predictions")
+    assert done.returncode == 0, done.stderr
+    assert len((tmp_path / "again.csv").read_text().splitlines()) == n_test + 1
+    (tmp_path / "bad.csv").write_text("\n".join(lines[:-1]) + "\n")
+    bad = joulewise("catalog", "import", "bad.csv", "--predictions")
+    assert bad.returncode == 4
+    assert f"the test set has {n_test}" in bad.stderr

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from api import planned
 from api.course import Course, Line, Step, window
 from api.progress import LiveTable, LogFile, PlainLines, duration, sentence
 
@@ -162,3 +163,38 @@ def test_the_log_has_a_time_on_each_line_and_grows(tmp_path: Path) -> None:
 def test_durations_are_said_as_people_say_them(seconds: float, said: str) -> None:
     """Seconds, minutes, hours."""
     assert duration(seconds) == said
+
+
+def test_what_was_measured_in_part_is_not_called_skipped() -> None:
+    """A trial that was refused leaves the others of its line standing, and its reason."""
+    course = Course([step(), step(scenario="server", rate_per_s=500.0)])
+    course.take(step("finished", accuracy=0.8), 0)
+    course.take(step("skipped", scenario="server", rate_per_s=500.0, reason="too fast"), 0)
+    (line,) = course.lines.values()
+    assert (line.state, line.reason) == ("finished", "too fast")
+    assert "server 32 at 500/s fp64" in sentence(step(scenario="server", rate_per_s=500.0))
+
+
+def test_a_plan_is_one_row_per_candidate_with_time_and_joules(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Workloads, precisions, batches and orders are gathered; joules are an upper figure."""
+    steps = [
+        step(workload=workload, precision=precision, batch_size=batch, variant=variant, **more)
+        for workload in ("sst2", "agnews")
+        for precision, batch, variant, more in (
+            ("fp32", 1.0, None, {"scenario": "single", "estimated_j": 4000.0}),
+            ("fp32", 32.0, "length-sorted", {"estimated_j": 1000.0}),
+            ("int8", 8.0, None, {"estimated_j": 1000.0}),
+        )
+    ]
+    planned.say([*steps, step(**OTHER), step("present", **OTHER)], "standard")
+    out = capsys.readouterr().out
+    lines = {cells[0]: cells for line in out.splitlines() if (cells := line.split("  "))}
+    shown = [cell.strip() for cell in lines["bow-logistic"] if cell.strip()]
+    assert shown == ["bow-logistic", "fp32 int8", "1 8", "32", "6", "60 s", "12.0 kJ"]
+    assert "1 of 2" in out
+    assert "7 of 8 trials to measure, about 70 s" in out
+    assert "workloads: sst2, agnews" in out
+    assert planned.joules(steps) == 12_000
+    assert planned.joules([*steps, step()]) is None
