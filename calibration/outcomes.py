@@ -13,7 +13,8 @@ import msgspec
 
 from calibration.candidates import CannotRunError
 from calibration.plans import Trial
-from calibration.trials import Refused, Run, rows
+from calibration.run import Run
+from calibration.trials import Refused, rows
 from catalog.energy import energy
 from catalog.records import Device, Label, Measurement, RunFile
 

@@ -18,8 +18,8 @@ from calibration.planning import plan
 from calibration.plans import Plan, PlanError, Trial, row_of, stored_rows
 from calibration.probe import this_device
 from calibration.protocol import PROFILES, Profile
+from calibration.run import Run
 from calibration.tables import WorkloadError
-from calibration.trials import Run
 from calibration.usage import other_load
 from catalog import snapshot
 from catalog.store import Store

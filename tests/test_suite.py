@@ -27,6 +27,7 @@ from calibration.meters import NullMeter, Reading, ReplayMeter
 from calibration.planning import QUICK_FAMILIES, choose_candidates
 from calibration.probe import Gpu, Machine
 from calibration.protocol import Profile
+from calibration.run import score
 from calibration.suite import Event, Plan, calibrate, diagnose, plan
 from catalog import snapshot as snapshots
 from catalog.errors import UnknownNameError
@@ -527,7 +528,7 @@ def test_accuracy_is_taken_over_the_whole_test_set() -> None:
     """Accuracy and macro-F1 equal numpy's over every text, in more than one chunk."""
     texts = tiny().texts["synthetic"]
     answers = dict(zip(texts.test, np.roll(texts.test_labels, 1), strict=True))
-    found = trials.score(lambda given: [answers[text] for text in given], texts)
+    found = score(lambda given: [answers[text] for text in given], texts)
     truth, said = np.array(texts.test_labels), np.array([answers[t] for t in texts.test])
     assert found.accuracy == pytest.approx((truth == said).mean())
     f1 = [

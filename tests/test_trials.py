@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
+from sklearn.base import BaseEstimator, ClassifierMixin
 from test_suite import NB, SWEEP, TINY, _own_surroundings, tiny  # noqa: F401
 
 from calibration import candidates, trials
@@ -83,7 +85,7 @@ def test_an_encoder_that_halves_its_passes_is_measured_in_that_size(
     class Encoder(ClassifierMixin, BaseEstimator):
         """A model of one step whose passes hold at most ten texts."""
 
-        def fit(self, X: Any, y: Any) -> Encoder:
+        def fit(self, X: Any, y: Any) -> Encoder:  # noqa: ARG002
             """Learns nothing."""
             self.classes_, self.passes_ = sorted(set(y)), passes
             return self

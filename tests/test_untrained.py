@@ -16,7 +16,7 @@ import transformers
 from scripted_nvml import Board, Library
 from test_suite import VM, _own_surroundings  # noqa: F401
 
-from calibration import candidates, meters, planning, trials
+from calibration import candidates, meters, planning, run
 from calibration.probe import Gpu
 from calibration.protocol import Profile
 from calibration.replay import ReplayMeter, load_windows
@@ -148,7 +148,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[Board]:
     monkeypatch.setattr(planning, "read_machine", lambda: type(machine)(**fields))
     monkeypatch.setattr(planning, "_torch_reaches_gpu", lambda: True)
     lib = functools.partial(Library, board)
-    for module, name in ((trials, "meter_for"), (planning, "meter_name")):
+    for module, name in ((run, "meter_for"), (planning, "meter_name")):
         known = functools.partial(getattr(meters, name), library=lib)
         monkeypatch.setattr(module, name, known)
     monkeypatch.setattr(meters, "_codecarbon", lambda _: None)
