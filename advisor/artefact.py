@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import msgspec
+import numpy as np
 
 from advisor.features import FEATURES, Imputation
-from advisor.ridge import Ridge
+from advisor.fitting import Fits, Memory
 
 ESTIMATOR, SCORECARD = "estimator.json", "scorecard.json"
 
@@ -23,22 +24,48 @@ class StaleEstimatorError(RuntimeError):
     """An artefact that cannot be used with this version; retraining mends it."""
 
 
+REGIMES = ("source", "device", "1", "3", "5", "model")
+"""What may be known of a machine, from nothing to much."""
+MANY_ROWS = 10
+"""Rows of a machine from which on it counts as well known."""
+Reach = dict[str, dict[str, float]]
+
+
+def reach_of(reach: Reach, k: int, *, given: bool, source_known: bool) -> float:
+    """How many spreads reach to the end of the 90 % interval.
+
+    Args:
+        reach: `Artefact.quantiles`.
+        k: Rows known of the machine.
+        given: Whether the runtime is known.
+        source_known: Whether other machines of the same source are.
+    """
+    regime = "device" if source_known else "source"
+    if k:
+        regime = "model" if k >= MANY_ROWS else next(str(n) for n in (5, 3, 1) if k >= n)
+    return reach[regime]["known_runtime" if given else "unknown_runtime"]
+
+
 class Artefact(msgspec.Struct, frozen=True, kw_only=True):
     """Everything an estimate needs.
 
     Attributes:
-        power: Predicts log(mean power / nominal power); `time` log(runtime / roofline time).
-        half_widths: Half of the 90 % interval in log space, by what was held out (``model``:
-            the device is known; ``device``: it is not; ``source``: nor is the software around
-            it) and by ``known_runtime`` or ``unknown_runtime``.
+        fits: The regressions.
+        memory: What the machines of the training rows did beside them.
+        quantiles: How many spreads reach to the end of the 90 % interval, by what is known of
+            the machine (``source``: nothing; ``device``: others of the same source; ``1``, ``3``,
+            ``5``: so many rows; ``model``: many rows of other candidates) and by
+            ``known_runtime`` or ``unknown_runtime``.
+        runs: Run ids whose rows are in the training data; others inform the machines they ran on.
     """
 
     catalog_digest: str
     features: list[str]
     stand_in: Imputation
-    power: Ridge
-    time: Ridge
-    half_widths: dict[str, dict[str, float]]
+    fits: Fits
+    memory: Memory
+    quantiles: Reach
+    runs: list[str]
     n_rows: int
     n_devices: int
     sources: list[str]
@@ -56,9 +83,23 @@ def _rounded(value: Any) -> Any:
     return value
 
 
+def _plain(value: Any) -> Any:
+    """What msgspec cannot write by itself."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    raise NotImplementedError
+
+
+def _read(kind: type, value: Any) -> Any:
+    """What msgspec cannot read by itself."""
+    if kind is np.ndarray or get_origin(kind) is np.ndarray:
+        return np.asarray(value, dtype=float)
+    raise NotImplementedError
+
+
 def _text(value: Any) -> bytes:
     """Canonical JSON of a record."""
-    plain = _rounded(msgspec.to_builtins(value, str_keys=True))
+    plain = _rounded(msgspec.to_builtins(value, str_keys=True, enc_hook=_plain))
     return msgspec.json.format(msgspec.json.encode(plain, order="sorted"), indent=1) + b"\n"
 
 
@@ -69,7 +110,7 @@ def version_of(content: bytes) -> str:
 
 def save(folder: Path, artefact: Artefact, scorecard: dict[str, Any]) -> dict[str, Any]:
     """Writes both files, each through a temporary one; returns the scorecard with its version."""
-    libraries = {name: importlib.metadata.version(name) for name in ("numpy",)}
+    libraries = {name: importlib.metadata.version(name) for name in ("lightgbm", "numpy")}
     content = _text(msgspec.structs.replace(artefact, libraries=libraries))
     card = {"version": version_of(content), "catalog_digest": artefact.catalog_digest} | scorecard
     folder.mkdir(parents=True, exist_ok=True)
@@ -82,16 +123,15 @@ def save(folder: Path, artefact: Artefact, scorecard: dict[str, Any]) -> dict[st
 
 def _fits(artefact: Artefact) -> bool:
     """Whether the numbers belong to the features of this version and none is missing."""
-    lists = [
-        values
-        for model in (artefact.power, artefact.time)
-        for values in (model.mean, model.scale, model.slopes, model.low, model.high)
-    ]
-    regimes = [artefact.half_widths.get(name, {}).keys() for name in ("model", "device", "source")]
+    n = len(FEATURES)
+    kinds = {"known_runtime", "unknown_runtime"}
+    regressions = (artefact.fits.power, artefact.fits.time)
     return (
         artefact.features == list(FEATURES)
-        and all(len(values) == len(FEATURES) for values in lists)
-        and all(names >= {"known_runtime", "unknown_runtime"} for names in regimes)
+        and all(len(own.low) == len(own.high) == n for own in regressions)
+        and all(len(own.slopes) == len(own.columns) == len(own.centre) for own in regressions)
+        and all(own.trees.sound(n) for own in regressions)
+        and all(artefact.quantiles.get(name, {}).keys() >= kinds for name in REGIMES)
     )
 
 
@@ -103,7 +143,7 @@ def read(folder: Any) -> tuple[Artefact, dict[str, Any], str]:
     """
     try:
         content = (folder / ESTIMATOR).read_bytes()
-        artefact = msgspec.json.decode(content, type=Artefact)
+        artefact = msgspec.json.decode(content, type=Artefact, dec_hook=_read)
         scorecard = msgspec.json.decode((folder / SCORECARD).read_bytes(), type=dict[str, Any])
     except (OSError, msgspec.MsgspecError) as error:
         raise StaleEstimatorError(

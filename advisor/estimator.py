@@ -1,9 +1,9 @@
 """Joules per text of a setup, with an interval that was checked on held-out machines.
 
 Joules = nominal power x runtime x a learned factor; where the runtime is unknown it is the
-roofline time x another learned factor, and both errors go into the interval. The interval is
-the empirical 90 % quantile of held-out errors: of other candidates where the device is in the
-training data, of other devices where only the source is, of other sources where neither is.
+roofline time x another learned factor, and both errors go into the interval. Rows measured on the
+machine correct both factors there. The interval is the empirical 90 % quantile of held-out errors
+for machines of which as much was known.
 """
 
 from __future__ import annotations
@@ -17,16 +17,18 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from advisor.artefact import Artefact, StaleEstimatorError, read
+from advisor.artefact import Artefact, StaleEstimatorError, reach_of, read
 from advisor.features import FEATURES, Array, design, numbers, part_class, tdp_is_assumed
-from advisor.ridge import offsets
+from advisor.fitting import Deviations, Predicted, asked, machine, predict, remembered
+from advisor.rows import probe_rows
 from advisor.setups import Setup
-from catalog.records import SCOPES, Basis, Estimate
+from catalog.records import Basis, Estimate
+from catalog.snapshot import Snapshot
 
 __all__ = ["Estimator", "Prediction", "Setup", "StaleEstimatorError", "load"]
 
 _Z90 = 1.645
-_OPTIONAL = {"log_batch", "log_tokens", "bits", "log_flops_per_joule"}
+_OPTIONAL = {"log_batch", "log_tokens", "bits", "log_flops_per_joule", "log_ideal_s"}
 """Features whose range says little about whether the data reach that far."""
 
 
@@ -64,10 +66,29 @@ class Estimator:
         scorecard: Its error figures, as written by `advisor.training`.
     """
 
-    def __init__(self, artefact: Artefact, scorecard: dict[str, Any], version: str) -> None:
+    def __init__(
+        self,
+        artefact: Artefact,
+        scorecard: dict[str, Any],
+        version: str,
+        deviations: Deviations | None = None,
+    ) -> None:
         self.artefact, self.scorecard, self.version = artefact, scorecard, version
-        self._units = {tuple(unit.split("|")) for unit in artefact.power.offsets[0]}
-        self._known = {(device, scope) for _, device, scope in self._units}
+        self._deviations = deviations or Deviations(artefact.memory)
+
+    def informed(self, snapshot: Snapshot) -> Estimator:
+        """This estimator with what the catalog's further runs tell about the machines they ran on.
+
+        Nothing is fitted again: rows of runs that were not in the training data correct the
+        estimates for their device.
+        """
+        rows = probe_rows(snapshot, frozenset(self.artefact.runs))
+        if not rows.setups:
+            return Estimator(self.artefact, self.scorecard, self.version)
+        fits = self.artefact.fits
+        own = asked(fits, rows.setups, numbers(rows.setups, self.artefact.stand_in))
+        memory = self.artefact.memory.joined(remembered(fits, own, rows.log_joules))
+        return Estimator(self.artefact, self.scorecard, self.version, Deviations(memory))
 
     def estimate(self, setup: Setup) -> Estimate:
         """Joules per text of one setup with its 90 % interval."""
@@ -77,51 +98,44 @@ class Estimator:
         """Joules and seconds per text of each setup."""
         if not setups:
             return []
-        part = self.artefact
-        raw = numbers(setups, part.stand_in)
-        groupings = self._groupings(setups)
-        asked = design(raw)
-        given = np.array([setup.runtime_s is not None for setup in setups])
-        guessed = part.time.predict(asked.X) + asked.log_roofline_s
-        guessed = guessed + offsets(part.time, groupings)
-        log_time = np.where(given, asked.log_runtime_s, guessed)
-        final = design(raw, log_time)
-        log_energy = part.power.predict(final.X) + log_time + final.log_nominal_w
-        log_energy = log_energy + offsets(part.power, groupings)
-        outside = part.power.outside(final.X)
+        found, outside = self.vectorised(setups)
         return [
-            self._prediction(setup, float(log_energy[i]), float(log_time[i]), outside[i])
+            self._prediction(
+                setup,
+                float(found.log_joules[i]),
+                float(found.spread[i]),
+                float(found.log_seconds[i]),
+                float(found.time_spread[i]),
+                outside[i],
+            )
             for i, setup in enumerate(setups)
         ]
 
-    def _unit(self, setup: Setup) -> str:
-        """The unit whose intercept applies: in the asked scope, else in the nearest one.
+    def vectorised(self, setups: Sequence[Setup]) -> tuple[Predicted, Array]:
+        """Predictions of n setups as columns; the features that lie outside the data (n x p)."""
+        part = self.artefact
+        rows = asked(part.fits, setups, numbers(setups, part.stand_in))
+        given = np.array([setup.runtime_s is not None for setup in setups])
+        found = predict(part.fits, rows, self._deviations, given)
+        final = design(rows.raw, found.log_seconds)
+        return found, part.fits.power.outside(final.X)
 
-        What a source's machine draws beside the data sheet shows in every scope; taking it from
-        one that was measured keeps the wall above the host and the host above the device.
-        """
-        own = SCOPES.index(setup.scope)
-        scopes = sorted(SCOPES, key=lambda scope: abs(SCOPES.index(scope) - own))
-        named = [f"{setup.source}|{setup.device.name}|{scope}" for scope in scopes]
-        return next((unit for unit in named if unit in self.artefact.power.offsets[0]), named[0])
-
-    def _groupings(self, setups: Sequence[Setup]) -> list[list[str]]:
-        """Unit, device and source of setups, as training names them."""
-        return [
-            [self._unit(setup) for setup in setups],
-            [setup.device.name for setup in setups],
-            [setup.source or "" for setup in setups],
-        ]
-
-    def _regime(self, setup: Setup, beyond: bool) -> str:
-        """What the setup is like: a held-out model, device or source."""
-        if beyond or setup.source not in self.artefact.sources:
-            return "source"
-        unit = (setup.source, setup.device.name, setup.scope)
-        return "model" if unit in self._units else "device"
+    def _reach(self, setup: Setup, beyond: bool) -> float:
+        """How many spreads the setup's interval reaches."""
+        memory, given = self._deviations.memory, setup.runtime_s is not None
+        rows = memory.power.get(machine(setup)) if given else memory.time.get(setup.device.name)
+        k = 0 if rows is None or beyond else rows.count(setup.source or "")
+        known = not beyond and setup.source in self.artefact.sources
+        return reach_of(self.artefact.quantiles, k, given=given, source_known=known)
 
     def _prediction(
-        self, setup: Setup, log_energy: float, log_time: float, outside: Array
+        self,
+        setup: Setup,
+        log_energy: float,
+        spread: float,
+        log_time: float,
+        time_spread: float,
+        outside: Array,
     ) -> Prediction:
         """One estimate with basis and interval."""
         beyond = tuple(
@@ -131,21 +145,22 @@ class Estimator:
         )
         assumed = tdp_is_assumed(setup.device)
         runtime_known = setup.runtime_s is not None
-        regime = self.artefact.half_widths[self._regime(setup, bool(beyond))]
-        half = regime["known_runtime" if runtime_known else "unknown_runtime"]
+        reach = self._reach(setup, bool(beyond))
+        half = reach * spread
         if assumed:
-            spread = _Z90 * self.artefact.stand_in.spread[part_class(setup.device)]
-            half = math.hypot(half, spread)
+            half = math.hypot(half, _Z90 * self.artefact.stand_in.spread[part_class(setup.device)])
         basis: Basis = "estimated" if runtime_known else "estimated-runtime"
         if beyond or assumed:
             basis = "extrapolated"
-        time_half = 0.0 if runtime_known else half
+        power = self._deviations.memory.power.get(machine(setup))
         return Prediction(
             energy_j=_estimate(log_energy, half, basis),
-            runtime_s=_estimate(log_time, time_half, "measured" if runtime_known else basis),
+            runtime_s=_estimate(
+                log_time, reach * time_spread, "measured" if runtime_known else basis
+            ),
             outside=beyond,
             assumed_power=assumed,
-            known_device=(setup.device.name, setup.scope) in self._known,
+            known_device=power is not None,
         )
 
 

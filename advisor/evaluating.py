@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from advisor import evaluation, rowtable
-from advisor.evaluation import Split
-from advisor.features import imputation
+from advisor import rowtable
+from advisor.artefact import Reach, reach_of
+from advisor.evaluation import (
+    Fold,
+    Prepared,
+    Scored,
+    Split,
+    encoders,
+    held_out,
+    learned,
+    prepare,
+    probed,
+    scored,
+)
+from advisor.features import Array, Imputation, Positions, imputation
+from advisor.rows import Rows
 from advisor.rowtable import BadTableError
-from advisor.training import Rows
+from advisor.scorecard import cross_validate, report
+from advisor.training import filled, known_machine, quantiles
 from catalog import bundled
 from catalog.records import Device
+
+FEWEST = 30
+"""Rows a table must have to be learned from."""
 
 
 def _notes(table: pd.DataFrame, devices: dict[str, Device], name: str) -> list[str]:
@@ -31,15 +50,89 @@ def _notes(table: pd.DataFrame, devices: dict[str, Device], name: str) -> list[s
     return notes
 
 
-def _scored(
-    train: Rows, path: Path, devices: dict[str, Device], stand_in: Any, probes: Sequence[int]
-) -> tuple[pd.DataFrame, Rows, evaluation.Tested]:
-    """The raw test table, its rows and the predictions for them."""
-    table = rowtable.usable(rowtable.read(path))
-    if not len(table):
-        raise BadTableError(f"{path}: no row has a runtime")
-    rows = rowtable.rows(table, devices)
-    return table, rows, evaluation.test_on(train, rows, stand_in, probes)
+class Tested(msgspec.Struct, frozen=True):
+    """Rows of another table with everything they are predicted from.
+
+    Attributes:
+        rows: The test rows.
+        fold: What was learned from the training rows.
+        reach: The training rows' intervals; see `advisor.artefact.Artefact.quantiles`.
+    """
+
+    rows: Rows
+    fold: Fold
+    reach: Reach
+
+    def quantiles(self, found: Scored, k: int, given: bool) -> Array:
+        """How many spreads each prediction's interval reaches."""
+        memory = self.fold.memory.power if given else self.fold.memory.time
+        machines = self.fold.asked.machines if given else self.fold.asked.devices
+
+        def reach(i: int) -> float:
+            source = self.rows.sources[i]
+            known = memory.get(machines[i])
+            rows = k + (0 if known is None else known.count(source))
+            of_source = source in self.fold.sources
+            return reach_of(self.reach, rows, given=given, source_known=of_source)
+
+        each = np.array([reach(i) for i in range(len(self.rows.models))])
+        return np.asarray(each[found.index])
+
+
+def _tested(train: Prepared, reach: Reach, test: Rows, stand_in: Imputation) -> Tested:
+    """Fits on one table and prepares the prediction of another."""
+    asked = prepare(test, stand_in)
+    return Tested(test, learned(train, asked, np.arange(len(test.models))), reach)
+
+
+def _reach(train: Prepared) -> Reach:
+    """Intervals that come from the training rows alone."""
+    rows = train.rows
+    if len(set(rows.devices)) < 2:
+        raise ValueError("only one device in the rows, so no interval can be checked")
+    device = held_out(train, "device")
+    source = held_out(train, "source") if len(set(rows.sources)) > 2 else device
+    reach = quantiles(rows, device, source)
+    if len(set(rows.models)) > 1:
+        reach["model"] = known_machine(rows, held_out(train, "model"))
+    return filled(reach)
+
+
+def _predictions(tested: Tested, probes: Sequence[int]) -> Iterator[dict[str, float]]:
+    """One line for each test row and k: joules per inference with its interval.
+
+    For k > 0 the median over the draws in which the row was not a probe; a row whose unit has too
+    few models keeps k = 0 alone.
+    """
+    rows = tested.rows
+    measured = np.flatnonzero(np.isfinite(rows.log_joules))
+    for k in probes:
+        found = scored([tested.fold], True)
+        if k:
+            found = _after_probes(tested, measured, k)
+        half = tested.quantiles(found, k, True) * found.spread
+        for row in np.unique(found.index):
+            own = found.index == row
+            value, reach = np.median(found.log_predicted[own]), np.median(half[own])
+            low, high = math.exp(value - reach), math.exp(value + reach)
+            yield {"row": row, "k": k, "energy_j": math.exp(value), "low": low, "high": high}
+
+
+def _after_probes(tested: Tested, measured: Positions, k: int) -> Scored:
+    """Predictions with k probe rows, drawn among the rows that were measured."""
+    part = tested.rows.take(np.isin(np.arange(len(tested.rows.models)), measured))
+    fold = tested.fold
+    inside = Fold(
+        np.arange(len(measured)),
+        fold.fits,
+        fold.asked.take(measured),
+        fold.memory,
+        fold.sources,
+        {},
+        fold.energy[measured],
+    )
+    found = probed(part, [inside], k)
+    return Scored(measured[found.index], found.log_predicted, found.spread)
 
 
 def evaluate(
@@ -68,40 +161,68 @@ def evaluate(
     """
     table, specs = rowtable.read(rows), rowtable.read_devices(devices)
     train = rowtable.rows(rowtable.averaged(table), specs)
-    if len(train.models) < evaluation.FEWEST:
-        raise BadTableError(f"{rows}: fewer than {evaluation.FEWEST} rows with runtime and energy")
+    if len(train.models) < FEWEST:
+        raise BadTableError(f"{rows}: fewer than {FEWEST} rows with runtime and energy")
     stand_in = imputation([*(bundled.devices() | specs).values()])
     notes = _notes(table, specs, rows.name)
     with threadpool_limits(1):
-        if test is None:
-            try:
-                report = evaluation.cross_validate(train, stand_in, split, probes, subset)
-            except ValueError as error:
-                raise BadTableError(f"{rows}: {error}") from error
-            return {**report, "notes": notes}
-        whole = rowtable.read(test)
-        raw, asked, tested = _scored(train, test, specs, stand_in, probes)
-        notes += _notes(whole, specs, test.name)
-        if predictions is not None:
-            lines = list(evaluation.predictions(asked, tested, probes))
-            frame = pd.DataFrame(lines).assign(row=lambda f: raw.index.to_numpy()[f["row"]])
-            frame.to_csv(predictions, index=False, float_format="%.10g")
-        measured = np.isfinite(asked.log_joules)
-        if not measured.any():
-            return _unscored(split, train, asked, [*notes, f"{test.name}: nothing is measured"])
-        averaged = rowtable.rows(rowtable.averaged(whole), specs)
-        kept = evaluation.encoders(averaged) if subset == "encoders" else None
-        scored = averaged if kept is None else averaged.take(kept)
-        again = evaluation.test_on(train, scored, stand_in, probes)
-        return {**evaluation.score(train, scored, again, split, probes), "notes": notes}
+        prepared = prepare(train, stand_in)
+        try:
+            if test is None:
+                return {**cross_validate(prepared, split, probes, subset)[0], "notes": notes}
+            reach = _reach(prepared)
+        except ValueError as error:
+            raise BadTableError(f"{rows}: {error}") from error
+        return _on_another(prepared, reach, test, specs, split, subset, probes, predictions, notes)
 
 
-def _unscored(split: Split, train: Rows, test: Rows, notes: list[str]) -> dict[str, Any]:
-    """The report for a test table without any measured energy."""
+def _on_another(
+    train: Prepared,
+    reach: Reach,
+    path: Path,
+    specs: dict[str, Device],
+    split: Split,
+    subset: str,
+    probes: Sequence[int],
+    predictions: Path | None,
+    notes: list[str],
+) -> dict[str, Any]:
+    """The error on another table; writes its predictions if asked."""
+    stand_in = imputation([*(bundled.devices() | specs).values()])
+    whole = rowtable.read(path)
+    notes = [*notes, *_notes(whole, specs, path.name)]
+    raw = rowtable.usable(whole)
+    if not len(raw):
+        raise BadTableError(f"{path}: no row has a runtime")
+    if predictions is not None:
+        lines = list(
+            _predictions(_tested(train, reach, rowtable.rows(raw, specs), stand_in), probes)
+        )
+        frame = pd.DataFrame(lines).assign(row=lambda f: raw.index.to_numpy()[f["row"]])
+        frame.to_csv(predictions, index=False, float_format="%.10g")
+    averaged = rowtable.averaged(whole)
+    if not len(averaged):
+        notes.append(f"{path.name}: nothing is measured")
+        return _unscored(split, len(train.rows.models), len(raw), notes)
+    asked = rowtable.rows(averaged, specs)
+    if subset == "encoders":
+        asked = asked.take(encoders(asked))
+    if not asked.models:
+        notes.append(f"{path.name}: no encoders")
+        return _unscored(split, len(train.rows.models), 0, notes)
+    tested = _tested(train, reach, asked, stand_in)
+    everything = np.ones(len(asked.models), dtype=bool)
+    table = report(asked, [tested.fold], everything, probes, tested.quantiles)
+    counts = {"split": split, "n_train": len(train.rows.models), "n_test": len(asked.models)}
+    return counts | table | {"notes": notes}
+
+
+def _unscored(split: Split, n_train: int, n_test: int, notes: list[str]) -> dict[str, Any]:
+    """The report for a test table without anything to score."""
     return {
         "split": split,
-        "n_train": len(train.models),
-        "n_test": len(test.models),
+        "n_train": n_train,
+        "n_test": n_test,
         "known_runtime": {"estimator": {}, "baselines": {}},
         "unknown_runtime": {"estimator": {}},
         "probes": {},

@@ -17,6 +17,8 @@ from advisor.setups import Setup, host_class, precision_bits
 from catalog.records import Device, Scope
 
 Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+Positions = NDArray[np.intp]
 
 IDLE_SHARE = 0.15
 """Power of an idle device over its TDP (A100: 52-63 W of 400 W; V100: 26-40 W of 300 W,
@@ -159,8 +161,16 @@ FEATURES = (
     "desktop",
     "llm",
     "startup",
+    "on_soc",
+    "startup_gpu",
+    "startup_soc",
+    "log_ideal_s",
 )
 """Names of the columns of the design matrix."""
+RUNTIME_COLUMNS = tuple(
+    FEATURES.index(name) for name in ("log_runtime", "compute_share", "bandwidth_share")
+)
+"""Columns that read the runtime; all others are known before anything runs."""
 SCOPE_COLUMNS = tuple(FEATURES.index(name) for name in ("beyond_device", "at_the_wall"))
 """Columns that tell the scope: power must not fall with them, time does not know them."""
 
@@ -180,8 +190,8 @@ class Design(msgspec.Struct, frozen=True):
     log_roofline_s: Array
     log_runtime_s: Array
 
-    def take(self, mask: Array) -> Design:
-        """The setups where `mask` holds."""
+    def take(self, mask: Mask | Positions) -> Design:
+        """The setups where `mask` holds, or at some positions."""
         return Design(*(getattr(self, name)[mask] for name in self.__struct_fields__))
 
 
@@ -205,6 +215,7 @@ def _numbers(setup: Setup, stand_in: Imputation) -> tuple[float, ...]:
     flops = setup.flops or 2 * parameters * tokens
     weights = parameters * bits / 8 * (tokens if setup.llm else 1.0) / batch
     kind, scope, host = setup.device.kind, setup.scope, host_class(setup.device)
+    on_soc = kind == "soc" or (host == "edge" and kind in ("cpu", "gpu"))
     roofline = (
         flops / (COMPUTE_SHARE * peak * active)
         + weights / (BANDWIDTH_SHARE * bandwidth * active)
@@ -236,6 +247,10 @@ def _numbers(setup: Setup, stand_in: Imputation) -> tuple[float, ...]:
         host == "desktop",
         setup.llm,
         setup.startup,
+        on_soc,
+        setup.startup and kind == "gpu",
+        setup.startup and on_soc,
+        flops / (peak * active),
     )
 
 
@@ -259,7 +274,7 @@ def design(raw: Array, log_runtime_s: Array | None = None) -> Design:
     """
     (parameters, no_parameters, given, batch, no_batch, tokens, no_tokens, *rest) = raw
     (flops, weights, peak, bandwidth, tdp, total, active, bits, *rest) = rest
-    (nominal, roofline, *flags) = rest
+    (nominal, roofline, *flags, ideal) = rest
     runtime = given if log_runtime_s is None else np.exp(log_runtime_s)
     compute = np.log(flops / (runtime * peak * active) + _SMALL)
     memory = np.log(weights / (runtime * bandwidth * active) + _SMALL)
@@ -279,5 +294,6 @@ def design(raw: Array, log_runtime_s: Array | None = None) -> Design:
         np.log(total / active),
         np.log2(bits / 16),
         *flags,
+        np.log(ideal + _SMALL),
     ]
     return Design(np.column_stack(columns), np.log(nominal), np.log(roofline), np.log(runtime))

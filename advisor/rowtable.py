@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from advisor.rows import Rows
 from advisor.setups import Setup
-from advisor.training import Rows
 from catalog.energy import SCOPE_OF_SOURCE
 from catalog.records import Device, Kind, Scope
 
@@ -125,12 +125,6 @@ _SPECS = (
 def source_of(name: str) -> str:
     """The measuring team behind a source: rounds and versions of one are not independent."""
     return re.sub(r"[\s(-]*(\(.*|v\d.*)$", "", name).strip() or name
-
-
-def family_of(model: str) -> str:
-    """A model's family: the first word of its name, without the organisation."""
-    word = re.match(r"[a-z]+", model.split("/")[-1].lower())
-    return word.group(0) if word else model
 
 
 def _kind(text: object) -> Kind:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
-from advisor.features import Array
+from advisor.features import Array, Mask
 
 
 class Errors(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,6 +22,8 @@ class Errors(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         mdape_macro_device: Median absolute percentage error of each device, averaged.
+        mdape_macro_low: Low end of its 90 % bootstrap interval over devices; `mdape_macro_high`
+            the high one.
         within25: Share of rows within 25 %, in percent; `within2x` within a factor of two.
         coverage90: Share of rows inside the 90 % interval, each device weighing 1, percent.
         width90: Median of the interval's high end over its low end.
@@ -32,6 +34,8 @@ class Errors(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     mdape_macro_device: float
+    mdape_macro_low: float
+    mdape_macro_high: float
     mdape: float
     mape: float
     within25: float
@@ -59,10 +63,21 @@ def ranking(log_predicted: Array, log_measured: Array, units: Sequence[str]) -> 
     return (float(np.mean(taus)), float(np.mean(regrets))) if taus else (math.nan, math.nan)
 
 
-def macro(values: Array, devices: Sequence[str], reduce: Callable[[Array], float]) -> float:
-    """A statistic of each device's rows, averaged over devices."""
-    names = np.asarray(devices, dtype=str)
-    return float(np.mean([reduce(values[names == name]) for name in sorted(set(devices))]))
+def by_group(values: Array, groups: Sequence[str], reduce: Callable[[Array], float]) -> Array:
+    """A statistic of each group's values, groups in sorted order."""
+    names = np.asarray(groups, dtype=str)
+    return np.array([reduce(values[names == name]) for name in sorted(set(groups))])
+
+
+_RESAMPLES, _SEED = 2000, 20250819
+
+
+def bootstrap(values: Array) -> tuple[float, float]:
+    """90 % percentile interval of a mean, resampling its terms (Efron 1979)."""
+    generator = np.random.default_rng(_SEED)
+    means = values[generator.integers(0, len(values), (_RESAMPLES, len(values)))].mean(axis=1)
+    low, high = np.quantile(means, (0.05, 0.95))
+    return float(low), float(high)
 
 
 def errors(
@@ -83,8 +98,12 @@ def errors(
     """
     difference = log_predicted - log_measured
     relative = 100 * np.abs(np.expm1(difference))
+    medians = by_group(relative, devices, lambda v: float(np.median(v)))
+    low, high = bootstrap(medians)
     found: dict[str, float] = {
-        "mdape_macro_device": macro(relative, devices, lambda v: float(np.median(v))),
+        "mdape_macro_device": float(np.mean(medians)),
+        "mdape_macro_low": low,
+        "mdape_macro_high": high,
         "mdape": float(np.median(relative)),
         "mape": float(np.mean(relative)),
         "within25": 100 * float(np.mean(relative <= 25)),
@@ -92,14 +111,14 @@ def errors(
     }
     if half_width is not None:
         inside = (np.abs(difference) <= half_width).astype(float)
-        found["coverage90"] = 100 * macro(inside, devices, lambda v: float(np.mean(v)))
+        found["coverage90"] = 100 * float(np.mean(by_group(inside, devices, np.mean)))
         found["width90"] = float(np.exp(2 * np.median(half_width)))
     if units is not None:
         found["kendall_tau"], found["regret"] = ranking(log_predicted, log_measured, units)
     return Errors(**{name: round(value, 3) for name, value in found.items() if value == value})
 
 
-def folds(groups: Sequence[str]) -> Iterator[tuple[str, Array, Array]]:
+def folds(groups: Sequence[str]) -> Iterator[tuple[str, Mask, Mask]]:
     """(group, training mask, test mask) for every group held out in turn."""
     names = np.asarray(groups, dtype=str)
     for name in np.unique(names):
@@ -107,7 +126,7 @@ def folds(groups: Sequence[str]) -> Iterator[tuple[str, Array, Array]]:
         yield str(name), ~held_out, held_out
 
 
-def many_folds(groups: Sequence[str], most: int = 20) -> Iterator[tuple[str, Array, Array]]:
+def many_folds(groups: Sequence[str], most: int = 20) -> Iterator[tuple[str, Mask, Mask]]:
     """Like `folds`, with groups dealt into at most `most` folds in sorted order."""
     names, codes = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
     del names
@@ -128,52 +147,16 @@ def grouped_quantile(absolute: Array, groups: Sequence[str], share: float = 0.9)
     return float(absolute[order][position])
 
 
-def held_out_half_widths(absolute: Array, groups: Sequence[str]) -> Array:
-    """Half-widths for each row from the residuals of all other groups."""
-    widths = np.empty(len(absolute))
-    names = np.asarray(groups, dtype=str)
+def held_out_quantiles(scores: Array, groups: Sequence[str], share: float = 0.9) -> Array:
+    """For each row the `share` quantile of the scores of all other groups.
+
+    Args:
+        scores: Absolute log errors over the spread that was claimed, n.
+        groups: Group of each row; each group weighs 1.
+        share: Of 0 to 1.
+    """
+    found, names = np.empty(len(scores)), np.asarray(groups, dtype=str)
     for _, others, held_out in folds(groups):
         rest = others if others.any() else held_out
-        widths[held_out] = grouped_quantile(absolute[rest], list(names[rest]))
-    return widths
-
-
-Baseline = Callable[[Array, Array, Array, Array], Callable[[Array, Array, Array], Array]]
-
-
-def tdp_time(_t: Array, _p: Array, _w: Array, _e: Array) -> Callable[[Array, Array, Array], Array]:
-    """Energy = nominal power x time; nothing is fitted."""
-    return lambda log_time, _, log_nominal: log_nominal + log_time
-
-
-def const_power(t: Array, _p: Array, _w: Array, e: Array) -> Callable[[Array, Array, Array], Array]:
-    """Energy = one wattage for every machine x time."""
-    watts = float(np.median(e - t))
-    return lambda log_time, _, __: log_time + watts
-
-
-def ols_time(t: Array, _p: Array, _w: Array, e: Array) -> Callable[[Array, Array, Array], Array]:
-    """Log energy on log time, ordinary least squares."""
-    slope, intercept = np.polyfit(t, e, 1)
-    return lambda log_time, _, __: slope * log_time + intercept
-
-
-def ols_time_tdp_params(
-    t: Array, p: Array, w: Array, e: Array
-) -> Callable[[Array, Array, Array], Array]:
-    """Log energy on log time, log parameters and log nominal power, least squares."""
-    design = np.column_stack([np.ones_like(t), t, p, w])
-    solution = np.linalg.lstsq(design, e, rcond=None)[0]
-    return lambda log_time, log_params, log_nominal: (
-        np.column_stack([np.ones_like(log_time), log_time, log_params, log_nominal]) @ solution
-    )
-
-
-BASELINES: dict[str, Baseline] = {
-    "tdp_time": tdp_time,
-    "const_power": const_power,
-    "ols_time": ols_time,
-    "ols_time_tdp_params": ols_time_tdp_params,
-}
-"""Methods every error table shows beside ours, on the same rows; each is given training logs
-of time, parameters, nominal power and energy, and returns a predictor of log energy."""
+        found[held_out] = grouped_quantile(scores[rest], list(names[rest]), share)
+    return found

@@ -51,8 +51,8 @@ def _code(error: Exception) -> int | None:
 
     from advisor.artefact import StaleEstimatorError
     from advisor.plan import PlanError
+    from advisor.rows import TooFewRowsError
     from advisor.rowtable import BadTableError
-    from advisor.training import TooFewRowsError
 
     usage = (BadQuestionError, UnknownNameError, ValidationError)
     bad_data = (BadRunFileError, ConflictError, CatalogUnreadableError, BadTableError)

@@ -1,0 +1,233 @@
+"""The two regressions, the memory of machines beside them, and what both predict together.
+
+Log joules per text = log nominal power + log seconds + power regression + the machine's own
+deviation. Where the runtime is unknown, log seconds = log roofline seconds + time regression + the
+machine's own deviation in time. Logarithms are natural throughout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import numpy as np
+
+from advisor import regression
+from advisor.deviation import POWER, TIME, Deviation, Known, Spread, by_machine, place
+from advisor.features import ROOFLINE, Array, Design, Positions, design
+from advisor.regression import Regression
+from advisor.setups import Setup
+from catalog.records import SCOPES
+
+Groupings = Sequence[Sequence[str]]
+
+
+class Fits(msgspec.Struct, frozen=True):
+    """Power over nominal power, and time over roofline time."""
+
+    power: Regression
+    time: Regression
+
+
+def designs(raw: Array) -> tuple[Design, Design]:
+    """Features with the measured runtimes, and with the roofline time in their place."""
+    return design(raw), design(raw, np.log(raw[ROOFLINE]))
+
+
+def fit(known: Design, unknown: Design, log_joules: Array, groupings: Groupings) -> Fits:
+    """Fits both regressions.
+
+    Args:
+        known: Features with the measured runtimes.
+        unknown: The same with the roofline time in their place.
+        log_joules: Log of measured joules per text.
+        groupings: Unit, device and source of each row.
+    """
+    power = log_joules - known.log_runtime_s - known.log_nominal_w
+    time = known.log_runtime_s - unknown.log_roofline_s
+    return Fits(
+        regression.fit_power(known.X, power, groupings),
+        regression.fit_time(unknown.X, time, groupings[0]),
+    )
+
+
+class Memory(msgspec.Struct, frozen=True):
+    """Rows known of each machine.
+
+    Attributes:
+        power: By ``device|scope``: residuals of the power regression.
+        time: By device: residuals of the time regression.
+    """
+
+    power: Mapping[str, Known] = {}
+    time: Mapping[str, Known] = {}
+
+    def joined(self, other: Memory) -> Memory:
+        """Both memories in one."""
+
+        def both(one: Mapping[str, Known], two: Mapping[str, Known]) -> dict[str, Known]:
+            shared = {name: one[name].joined(two[name]) for name in one.keys() & two.keys()}
+            return {**one, **two, **shared}
+
+        return Memory(both(self.power, other.power), both(self.time, other.time))
+
+
+def machine(setup: Setup) -> str:
+    """A device in one scope."""
+    return f"{setup.device.name}|{setup.scope}"
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """Setups with everything that the machines' own rows do not change.
+
+    Attributes:
+        raw: Their raw numbers.
+        known: Features with their runtimes (of the roofline where they have none).
+        unknown: Features with the roofline time.
+        trees: The power regression's trees; `linear` is added for the runtime in use.
+        log_seconds: Log seconds per text without the machine's deviation.
+        machines: Device in one scope; `devices` without the scope.
+        sources: Who measures.
+    """
+
+    raw: Array
+    known: Design
+    unknown: Design
+    trees: Array
+    log_seconds: Array
+    machines: list[str]
+    devices: list[str]
+    sources: list[str]
+
+    def take(self, chosen: Positions) -> Asked:
+        """Some of the setups, by position."""
+        lists = (self.machines, self.devices, self.sources)
+        return Asked(
+            self.raw[:, chosen],
+            self.known.take(chosen),
+            self.unknown.take(chosen),
+            self.trees[chosen],
+            self.log_seconds[chosen],
+            *([values[i] for i in chosen] for values in lists),
+        )
+
+
+def asked(fits: Fits, setups: Sequence[Setup], raw: Array) -> Asked:
+    """Evaluates what is static about setups; `raw` are their numbers."""
+    known, unknown = designs(raw)
+    return Asked(
+        raw,
+        known,
+        unknown,
+        fits.power.trees.predict(known.X),
+        fits.time.predict(unknown.X) + unknown.log_roofline_s,
+        [machine(setup) for setup in setups],
+        [setup.device.name for setup in setups],
+        [setup.source or "" for setup in setups],
+    )
+
+
+def remembered(fits: Fits, rows: Asked, log_joules: Array) -> Memory:
+    """What measured rows tell about their machines; rows without joules (NaN) tell the time."""
+    power = log_joules - _log_joules(fits, rows, rows.known)
+    has_energy = np.flatnonzero(np.isfinite(power))
+    part = rows.take(has_energy)
+    return Memory(
+        by_machine(part.machines, part.sources, place(part.known), power[has_energy]),
+        by_machine(
+            rows.devices,
+            rows.sources,
+            place(rows.unknown),
+            rows.known.log_runtime_s - rows.log_seconds,
+        ),
+    )
+
+
+class Predicted(msgspec.Struct, frozen=True):
+    """Predictions of n setups in natural logs.
+
+    Attributes:
+        log_joules: Joules per text; `spread` its standard deviation as the process sees it.
+        log_seconds: Seconds per text; `time_spread` likewise, 0 where it was given.
+    """
+
+    log_joules: Array
+    spread: Array
+    log_seconds: Array
+    time_spread: Array
+
+
+def _log_joules(fits: Fits, rows: Asked, features: Design) -> Array:
+    """Log joules per text without the machines' deviations."""
+    power = fits.power.linear(features.X) + rows.trees
+    return np.asarray(power + features.log_runtime_s + features.log_nominal_w)
+
+
+def _nearest(memory: Mapping[str, Known], name: str) -> str | None:
+    """The machine in its scope, else in the nearest scope that was measured.
+
+    What a machine draws beside its data sheet shows in every scope; taking it from one that was
+    measured keeps the wall above the host and the host above the device.
+    """
+    device, _, scope = name.rpartition("|")
+    own = SCOPES.index(scope)
+    near = sorted(SCOPES, key=lambda other: abs(SCOPES.index(other) - own))
+    return next((found for s in near if (found := f"{device}|{s}") in memory), None)
+
+
+class Deviations:
+    """The memory's processes, each made when first asked for; safe to share between threads."""
+
+    def __init__(self, memory: Memory) -> None:
+        self.memory = memory
+        self._made: dict[tuple[str, str], Deviation] = {}
+
+    def _process(self, kind: str, name: str, known: Known, spread: Spread) -> Deviation:
+        """The process of one machine."""
+        if (kind, name) not in self._made:
+            self._made[kind, name] = Deviation(known, spread)
+        return self._made[kind, name]
+
+    def power(self, machines: Sequence[str], sources: Sequence[str], places: Array) -> Array:
+        """Mean and standard deviation (2 x n) of each setup's log power deviation."""
+        memory, found = self.memory.power, np.zeros((2, len(sources)))
+        found[1] = POWER.total
+        for (name, own), rows in _grouped(machines, sources):
+            nearest = _nearest(memory, name)
+            if nearest is not None:
+                process = self._process("power", nearest, memory[nearest], POWER)
+                found[:, rows] = process.at(own, places[rows])
+        return found
+
+    def time(self, devices: Sequence[str], sources: Sequence[str], places: Array) -> Array:
+        """Mean and standard deviation (2 x n) of each setup's log time deviation."""
+        memory, found = self.memory.time, np.zeros((2, len(sources)))
+        found[1] = TIME.total
+        for (name, own), rows in _grouped(devices, sources):
+            if name in memory:
+                process = self._process("time", name, memory[name], TIME)
+                found[:, rows] = process.at(own, places[rows])
+        return found
+
+
+def _grouped(one: Sequence[str], two: Sequence[str]) -> list[tuple[tuple[str, str], list[int]]]:
+    """Positions by pairs of names."""
+    found: dict[tuple[str, str], list[int]] = {}
+    for i, pair in enumerate(zip(one, two, strict=True)):
+        found.setdefault(pair, []).append(i)
+    return list(found.items())
+
+
+def predict(fits: Fits, rows: Asked, deviations: Deviations, given: Array) -> Predicted:
+    """Predicts setups; where `given` holds with their runtime, else with a predicted one."""
+    time, time_spread = deviations.time(rows.devices, rows.sources, place(rows.unknown))
+    log_seconds = np.where(given, rows.known.log_runtime_s, rows.log_seconds + time)
+    time_spread = np.where(given, 0.0, time_spread)
+    features = design(rows.raw, log_seconds)
+    own, spread = deviations.power(rows.machines, rows.sources, place(features))
+    return Predicted(
+        _log_joules(fits, rows, features) + own,
+        np.hypot(spread, time_spread),
+        log_seconds,
+        time_spread,
+    )

@@ -1,0 +1,119 @@
+"""A straight line where it must reach beyond the data, trees where they know better.
+
+What depends on the runtime enters linearly, with slopes learned inside units, so that energy
+rises with time and can be extrapolated; boosted trees learn the rest, from what is known before
+anything runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from advisor import ridge, trees
+from advisor.features import FEATURES, RUNTIME_COLUMNS, SCOPE_COLUMNS, Array
+from advisor.trees import Trees
+
+IDEAL = FEATURES.index("log_ideal_s")
+"""The runtime times the share of peak that is reached; collinear with both, so for trees alone."""
+STRAIGHT = 0.3
+"""Share of straight lines in the average. From 0 over .3, .5 and .7 to 1, errors on the development
+rows rise, those on unseen sources of the bundled figures fall; .3 loses little of either."""
+PENALTY = 30.0
+"""Ridge penalty on standardised slopes."""
+
+
+class Regression(msgspec.Struct, frozen=True):
+    """y = slopes . (columns clipped to what was seen - their centre) + trees.
+
+    Attributes:
+        columns: Columns of the linear part; `slopes` and `centre` are theirs.
+        low: Least value of each feature in training; `high` the largest.
+    """
+
+    columns: list[int]
+    slopes: list[float]
+    centre: list[float]
+    level: float
+    low: list[float]
+    high: list[float]
+    trees: Trees
+
+    def linear(self, X: Array) -> Array:
+        """The linear part for rows of X (n x features)."""
+        columns = self.columns
+        clipped = np.clip(X[:, columns], *(np.asarray(v)[columns] for v in (self.low, self.high)))
+        return np.asarray(
+            (clipped - np.asarray(self.centre)) @ np.asarray(self.slopes) + self.level
+        )
+
+    def predict(self, X: Array) -> Array:
+        """Predictions for rows of X (n x features)."""
+        return self.linear(X) + self.trees.predict(X)
+
+    def outside(self, X: Array, slack: float = 0.1) -> Array:
+        """For each row and feature whether it lies outside the range seen in training."""
+        low, high = np.asarray(self.low), np.asarray(self.high)
+        margin = slack * (high - low) + 1e-9
+        return np.asarray((low - margin > X) | (high + margin < X))
+
+
+def _scaled(forest: Trees, share: float) -> Trees:
+    """Trees that add only a share of what they did."""
+    return msgspec.structs.replace(forest, value=[share * value for value in forest.value])
+
+
+def fit_power(X: Array, y: Array, groupings: Sequence[Sequence[str]]) -> Regression:
+    """Mean power over nominal power, in logs: linear in what reads the runtime.
+
+    Of the rest, trees and straight lines are averaged. Power does not fall with the share of peak
+    compute or bandwidth that is reached, nor with the scope.
+
+    Args:
+        X: Features with the runtime, n x len(FEATURES).
+        y: Log of mean power over nominal power.
+        groupings: Unit, device and source of each row.
+    """
+    used = [column for column in range(X.shape[1]) if column != IDEAL]
+    rising = [used.index(column) for column in (*RUNTIME_COLUMNS[1:], *SCOPE_COLUMNS)]
+    slopes = ridge.slopes(X[:, used], y, groupings, PENALTY, rising=rising)
+    centre = X[:, used].mean(axis=0)
+    runtime = np.isin(used, RUNTIME_COLUMNS)
+    weights = ridge.unit_weights(groupings[0])
+    rest = y - (X[:, used] - centre)[:, runtime] @ slopes[runtime]
+    static = [column for column in range(X.shape[1]) if column not in RUNTIME_COLUMNS]
+    forest = trees.fit(X, rest, weights, static, SCOPE_COLUMNS)
+    level = float(
+        np.average(rest - (X[:, used] - centre)[:, ~runtime] @ slopes[~runtime], weights=weights)
+    )
+    return Regression(
+        columns=used,
+        slopes=np.where(runtime, slopes, STRAIGHT * slopes).tolist(),
+        centre=centre.tolist(),
+        level=STRAIGHT * level,
+        low=X.min(axis=0).tolist(),
+        high=X.max(axis=0).tolist(),
+        trees=_scaled(forest, 1 - STRAIGHT),
+    )
+
+
+def fit_time(X: Array, y: Array, units: Sequence[str]) -> Regression:
+    """Runtime over roofline time, in logs: trees alone; time does not know the scope.
+
+    Args:
+        X: Features with the roofline time in place of the runtime, n x len(FEATURES).
+        y: Log of runtime over roofline time.
+        units: Unit of each row.
+    """
+    columns = [column for column in range(X.shape[1]) if column not in SCOPE_COLUMNS]
+    return Regression(
+        columns=[],
+        slopes=[],
+        centre=[],
+        level=0.0,
+        low=X.min(axis=0).tolist(),
+        high=X.max(axis=0).tolist(),
+        trees=trees.fit(X, y, ridge.unit_weights(units), columns),
+    )

@@ -1,0 +1,119 @@
+"""Rows to learn from: every measured energy with a runtime, once per scope it is known in.
+
+Only energies with a measured part train (``measured`` and ``mixed``); all-modelled ones would
+teach the estimator its own assumptions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import msgspec
+import numpy as np
+
+from advisor.features import Array, Mask
+from advisor.setups import Setup, from_measurement
+from catalog.energy import energy
+from catalog.records import SCOPES, Device, Measurement, Scope
+from catalog.snapshot import Snapshot
+
+MIN_ROWS, MIN_DEVICES = 30, 3
+
+
+class TooFewRowsError(ValueError):
+    """The catalog holds too few measured energies to learn from."""
+
+
+class Rows(msgspec.Struct, frozen=True):
+    """n training rows.
+
+    Attributes:
+        log_joules: Natural log of measured joules per text.
+        models: Candidate of each row; `devices`, `sources` and `units` likewise.
+    """
+
+    setups: list[Setup]
+    log_joules: Array
+    models: list[str]
+    devices: list[str]
+    sources: list[str]
+    units: list[str]
+
+    def take(self, mask: Mask) -> Rows:
+        """The rows where `mask` holds."""
+        chosen = np.flatnonzero(mask)
+        lists = (self.models, self.devices, self.sources, self.units)
+        return Rows(
+            [self.setups[i] for i in chosen],
+            self.log_joules[chosen],
+            *([values[i] for i in chosen] for values in lists),
+        )
+
+    def groupings(self, mask: Mask | None = None) -> list[list[str]]:
+        """Unit, device and source of the rows where `mask` holds (all without one)."""
+        wanted = np.ones(len(self.models), dtype=bool) if mask is None else mask
+        return [
+            np.asarray(values, dtype=str)[wanted].tolist()
+            for values in (self.units, self.devices, self.sources)
+        ]
+
+
+def _measured(row: Measurement, device: Device) -> list[tuple[Scope, float]]:
+    """Log joules per text in each scope that was measured, at least in part."""
+    found = []
+    for scope in SCOPES:
+        joules = energy(row, device.kind, scope)
+        if joules is not None and joules.value_j is not None and joules.label != "modelled":
+            found.append((scope, float(np.log(joules.value_j / row.n_items))))
+    return found
+
+
+def _gathered(
+    measurements: Iterable[Measurement], snapshot: Snapshot, *, runtime_will_do: bool
+) -> Rows:
+    """Inference rows with a runtime, once per measured scope.
+
+    Args:
+        measurements: Rows of the snapshot.
+        snapshot: Knows devices and candidates.
+        runtime_will_do: Whether rows without a measured energy count, once, joules NaN.
+    """
+    setups, logs, models = [], [], []
+    for row in measurements:
+        if row.phase != "inference" or row.runtime_s is None:
+            continue
+        if row.scenario == "server" or row.rate_per_s is not None:
+            continue  # at a rate the runtime holds idle time: its power is not that of work
+        device, candidate = snapshot.devices[row.device], snapshot.candidates.get(row.candidate)
+        scopes = _measured(row, device)
+        if not scopes and runtime_will_do:
+            scopes = [("device", math.nan)]
+        for scope, log_joules in scopes:
+            setups.append(from_measurement(row, device, candidate, scope))
+            logs.append(log_joules)
+            models.append(row.candidate)
+    devices, sources = [s.device.name for s in setups], [s.source or "" for s in setups]
+    units = [f"{s.source}|{s.device.name}|{s.scope}" for s in setups]
+    return Rows(setups, np.array(logs), models, devices, sources, units)
+
+
+def training_rows(snapshot: Snapshot) -> Rows:
+    """Every current inference row with a runtime and a measured energy, once per scope.
+
+    Raises:
+        TooFewRowsError: Under `MIN_ROWS` rows or `MIN_DEVICES` devices.
+    """
+    found = _gathered(snapshot.current, snapshot, runtime_will_do=False)
+    if len(found.models) < MIN_ROWS or len(set(found.devices)) < MIN_DEVICES:
+        raise TooFewRowsError(
+            f"{len(found.models)} rows with a measured energy and a runtime; at least {MIN_ROWS} "
+            f"rows on {MIN_DEVICES} devices are needed"
+        )
+    return found
+
+
+def probe_rows(snapshot: Snapshot, trained: frozenset[str]) -> Rows:
+    """Current inference rows with a runtime of runs that nobody trained on."""
+    new = (row for row in snapshot.current if row.run_id not in trained)
+    return _gathered(new, snapshot, runtime_will_do=True)

@@ -1,0 +1,174 @@
+"""Error tables: what held-out predictions come to, for the estimator and every baseline.
+
+The same table is printed by `joulewise evaluate` and stands in the scorecard of an artefact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from advisor.baselines import BASELINES
+from advisor.evaluation import (
+    Fold,
+    Prepared,
+    Scored,
+    Split,
+    encoders,
+    groups_of,
+    held_out,
+    known_devices,
+    probed,
+    probed_baseline,
+    scored,
+    scored_baseline,
+)
+from advisor.features import Array, Mask
+from advisor.rows import Rows
+from advisor.validation import errors, held_out_quantiles
+
+METHODS = (*BASELINES, "lightgbm_power")
+PROBED = ("ols_time_tdp_params", "tdp_time")
+"""Baselines that are shown with probe rows too."""
+PROBES = (0, 1, 3, 5)
+POINTS_PER_DEVICE = 20
+"""Rows of each device that a scorecard keeps for a plot."""
+
+Quantiles = Callable[[Scored, int, bool], Array]
+"""Predictions, number of probes and whether the runtime was known -> how many spreads reach to
+the end of the 90 % interval, for each prediction."""
+
+
+def from_others(rows: Rows, groups: Sequence[str]) -> Quantiles:
+    """Intervals of each group of rows from the errors of all other groups."""
+
+    def quantiles(found: Scored, _k: int, _given: bool) -> Array:
+        error = np.abs(found.log_predicted - rows.log_joules[found.index])
+        return held_out_quantiles(error / found.spread, [groups[i] for i in found.index])
+
+    return quantiles
+
+
+def _figures(rows: Rows, found: Scored, quantiles: Array | None = None) -> dict[str, Any]:
+    """Error figures of predictions; intervals where `quantiles` are given."""
+    if not len(found.index):
+        return {}
+    half = None if quantiles is None else quantiles * found.spread
+    devices = [rows.devices[i] for i in found.index]
+    units = [rows.units[i] for i in found.index]
+    measured = rows.log_joules[found.index]
+    plain: dict[str, Any] = msgspec.to_builtins(
+        errors(found.log_predicted, measured, devices, half, units)
+    )
+    return plain
+
+
+def report(
+    rows: Rows, held: Sequence[Fold], kept: Mask, probes: Sequence[int], quantiles: Quantiles
+) -> dict[str, Any]:
+    """The error table of held-out predictions in the shape `evaluate --json` prints.
+
+    Args:
+        rows: All rows.
+        held: Their folds.
+        kept: Rows that are scored.
+        probes: Numbers of probe rows.
+        quantiles: Gives the intervals.
+    """
+
+    def wanted(found: Scored) -> Scored:
+        return found.take(kept[found.index])
+
+    def ours(k: int, given: bool) -> dict[str, Any]:
+        found = wanted(probed(rows, held, k, given=given) if k else scored(held, given))
+        return _figures(rows, found, quantiles(found, k, given)) if len(found.index) else {}
+
+    def baseline(name: str, k: int) -> dict[str, Any]:
+        found = probed_baseline(rows, held, name, k) if k else scored_baseline(held, name)
+        return _figures(rows, wanted(found))
+
+    known = {k: ours(k, True) for k in (0, *probes)}
+    unknown = {k: ours(k, False) for k in (0, *probes)}
+    return {
+        "known_runtime": {
+            "estimator": known[0],
+            "baselines": {name: baseline(name, 0) for name in METHODS},
+        },
+        "unknown_runtime": {"estimator": unknown[0]},
+        "probes": {str(k): known[k] for k in probes},
+        "probes_unknown_runtime": {str(k): unknown[k] for k in probes},
+        "probes_baselines": {str(k): {name: baseline(name, k) for name in PROBED} for k in probes},
+    }
+
+
+def by_device(rows: Rows, found: Scored, quantiles: Array) -> list[dict[str, Any]]:
+    """Errors of each held-out device, for a plot.
+
+    Returns:
+        For each device ``device n mdape bias coverage90``: rows, median absolute percentage
+        error, median predicted over measured, rows inside the 90 % interval in percent.
+    """
+    names = np.asarray(rows.devices, dtype=str)[found.index]
+    difference = found.log_predicted - rows.log_joules[found.index]
+    inside = np.abs(difference) <= quantiles * found.spread
+    table = []
+    for name in sorted(set(names)):
+        own = names == name
+        table.append(
+            {
+                "device": str(name),
+                "n": int(own.sum()),
+                "mdape": round(100 * float(np.median(np.abs(np.expm1(difference[own])))), 1),
+                "bias": round(float(np.exp(np.median(difference[own]))), 3),
+                "coverage90": round(100 * float(inside[own].mean()), 1),
+            }
+        )
+    return table
+
+
+def points(rows: Rows, found: Scored, quantiles: Array) -> list[list[Any]]:
+    """Some held-out predictions of each device, evenly over its range.
+
+    Returns:
+        [device, measured, predicted, low, high] in joules per text.
+    """
+    names = np.asarray(rows.devices, dtype=str)[found.index]
+    table: list[list[Any]] = []
+    for name in sorted(set(names)):
+        own = np.flatnonzero(names == name)
+        order = own[np.argsort(rows.log_joules[found.index[own]], kind="stable")]
+        few = min(len(order), POINTS_PER_DEVICE)
+        for i in order[np.linspace(0, len(order) - 1, few).round().astype(int)]:
+            half = quantiles[i] * found.spread[i]
+            log = found.log_predicted[i]
+            values = np.exp([rows.log_joules[found.index[i]], log, log - half, log + half])
+            table.append([str(name), *(float(f"{value:.4g}") for value in values)])
+    return table
+
+
+def cross_validate(
+    prepared: Prepared, split: Split, probes: Sequence[int], subset: str = "all"
+) -> tuple[dict[str, Any], list[Fold]]:
+    """Errors on held-out groups of one table, and the folds behind them.
+
+    With held-out models or families only rows count whose device other rows know.
+
+    Raises:
+        ValueError: Fewer than two groups, so nothing can be held out.
+    """
+    rows = prepared.rows
+    groups = groups_of(rows, split)
+    if len(set(groups)) < 2:
+        raise ValueError(f"only one {split} in the rows, so none can be held out")
+    held = held_out(prepared, split)
+    kept = encoders(rows) if subset == "encoders" else np.ones(len(groups), dtype=bool)
+    if split in ("model", "family"):
+        kept &= known_devices(rows, held)
+        probes = ()
+    interval_groups = groups if split == "source" else rows.devices
+    table = report(rows, held, kept, probes, from_others(rows, interval_groups))
+    counts = {"split": split, "n_train": len(rows.models), "n_test": int(kept.sum())}
+    return counts | table, held
