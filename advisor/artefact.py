@@ -14,7 +14,7 @@ from typing import Any, get_origin
 import msgspec
 import numpy as np
 
-from advisor.features import FEATURES, Imputation
+from advisor.features import FEATURES, Imputation, LeakError, checked
 from advisor.fitting import Fits, Memory
 
 ESTIMATOR, SCORECARD = "estimator.json", "scorecard.json"
@@ -149,6 +149,10 @@ def read(folder: Any) -> tuple[Artefact, dict[str, Any], str]:
         raise StaleEstimatorError(
             f"no usable estimator in {folder}: {error}; write one with: joulewise train --out DIR"
         ) from error
+    try:
+        checked(artefact.features)
+    except LeakError as error:
+        raise StaleEstimatorError(f"the estimator in {folder}: {error}") from error
     if not _fits(artefact):
         raise StaleEstimatorError(
             f"the estimator in {folder} was trained by another version; write a new one with: "

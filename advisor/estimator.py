@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 
 from advisor.artefact import Artefact, StaleEstimatorError, reach_of, read
+from advisor.deviation import POWER, TIME
 from advisor.features import FEATURES, Array, design, numbers, part_class, tdp_is_assumed
 from advisor.fitting import Deviations, Predicted, asked, machine, predict, remembered
 from advisor.rows import probe_rows
@@ -28,7 +29,7 @@ from catalog.snapshot import Snapshot
 __all__ = ["Estimator", "Prediction", "Setup", "StaleEstimatorError", "load"]
 
 _Z90 = 1.645
-_OPTIONAL = {"log_batch", "log_tokens", "bits", "log_flops_per_joule", "log_ideal_s"}
+_OPTIONAL = {"log_batch", "log_tokens", "bits", "log_peak_per_tdp", "log_ideal_s"}
 """Features whose range says little about whether the data reach that far."""
 
 
@@ -146,6 +147,9 @@ class Estimator:
         assumed = tdp_is_assumed(setup.device)
         runtime_known = setup.runtime_s is not None
         reach = self._reach(setup, bool(beyond))
+        if beyond:  # rows of the machine say nothing about what lies beyond all rows
+            time_spread = 0.0 if runtime_known else max(time_spread, TIME.total)
+            spread = max(spread, math.hypot(POWER.total, time_spread))
         half = reach * spread
         if assumed:
             half = math.hypot(half, _Z90 * self.artefact.stand_in.spread[part_class(setup.device)])

@@ -148,7 +148,7 @@ FEATURES = (
     "tokens_missing",
     "compute_share",
     "bandwidth_share",
-    "log_flops_per_joule",
+    "log_peak_per_tdp",
     "log_tdp",
     "log_devices",
     "log_idle_devices",
@@ -167,6 +167,44 @@ FEATURES = (
     "log_ideal_s",
 )
 """Names of the columns of the design matrix."""
+READ_IN_THE_WINDOW = (
+    "joule",
+    "energy",
+    "power",
+    "watt",
+    "latency",
+    "utilisation",
+    "utilization",
+    "temperature",
+    "clock",
+    "throttle",
+    "memory_mb",
+    "accuracy",
+    "_j",
+)
+"""Parts of the names of what is read inside a measured window or after it; the runtime is the only
+such quantity that a feature may use."""
+
+
+class LeakError(ValueError):
+    """A feature that would not be known before the energy is."""
+
+
+def checked(names: Sequence[str]) -> Sequence[str]:
+    """The names of features, none of which is read inside the measured window.
+
+    Raises:
+        LeakError: One is; the text names it.
+    """
+    for name in names:
+        if any(part in name.lower() for part in READ_IN_THE_WINDOW) or name.lower().endswith("_w"):
+            raise LeakError(
+                f"feature {name!r} is read inside the measured window; of what is read there only "
+                "the runtime may be a feature"
+            )
+    return names
+
+
 RUNTIME_COLUMNS = tuple(
     FEATURES.index(name) for name in ("log_runtime", "compute_share", "bandwidth_share")
 )

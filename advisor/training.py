@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from advisor.artefact import REGIMES, Artefact, save
+from advisor.artefact import REGIMES, Artefact, StaleEstimatorError, read, save
 from advisor.evaluation import (
     Fold,
     Prepared,
@@ -141,11 +141,38 @@ def learn(snapshot: Snapshot) -> tuple[Artefact, dict[str, Any]]:
     }
 
 
-def train(snapshot: Snapshot, out: Path) -> dict[str, Any]:
+class WorseEstimatorError(RuntimeError):
+    """The folder holds an estimator with a smaller error on unseen devices."""
+
+
+def error_of(scorecard: dict[str, Any]) -> float:
+    """Macro error on unseen devices, percent; what two estimators are compared by."""
+    return float(scorecard["splits"]["device"]["known_runtime"]["estimator"]["mdape_macro_device"])
+
+
+def _refuse_worse(folder: Path, scorecard: dict[str, Any]) -> None:
+    """Raises where `folder` holds a usable estimator that errs less."""
+    try:
+        before = read(folder)[1]
+    except StaleEstimatorError:
+        return
+    old, new = error_of(before), error_of(scorecard)
+    if new > old:
+        raise WorseEstimatorError(
+            f"{folder} holds estimator {before['version']}, whose error on unseen devices is "
+            f"{old:.1f} %; the new one's is {new:.1f} %. Write it elsewhere, or force it"
+        )
+
+
+def train(snapshot: Snapshot, out: Path, *, force: bool = False) -> dict[str, Any]:
     """Fits, validates and writes the artefact and its scorecard to the folder `out`.
 
     Raises:
         TooFewRowsError: Too little to learn from.
+        WorseEstimatorError: `out` holds a better one, and `force` is not given.
     """
     with threadpool_limits(1):  # one thread: same sums in the same order, and faster at this size
-        return save(out, *learn(snapshot))
+        artefact, scorecard = learn(snapshot)
+    if not force:
+        _refuse_worse(out, scorecard)
+    return save(out, artefact, scorecard)

@@ -157,6 +157,7 @@ def fit(
     import lightgbm
 
     constraints = [int(column in rising) for column in columns]
-    data = lightgbm.Dataset(X[:, list(columns)], y, weight=weights)
+    order = np.lexsort((y, *X.T))  # bagging draws by position: the order of rows must not matter
+    data = lightgbm.Dataset(X[order][:, list(columns)], y[order], weight=weights[order])
     booster = lightgbm.train({**_SETTINGS, "monotone_constraints": constraints}, data, ROUNDS)
     return packed(booster.dump_model(), columns)

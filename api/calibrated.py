@@ -14,7 +14,7 @@ from rich.table import Table
 
 from advisor.records import Option
 from api import view
-from api.opened import opened_snapshot, settings
+from api.opened import opened_estimator, opened_snapshot
 from api.results import Result, results
 from catalog.store import Store
 
@@ -64,17 +64,15 @@ def found(
     workloads: Sequence[str], devices: Sequence[str], candidates: Sequence[str]
 ) -> tuple[Result, ...]:
     """What the catalog knows now; nothing where no estimator fits this version."""
-    from advisor import estimator
     from advisor.artefact import StaleEstimatorError
 
+    known = opened_snapshot()
     try:
-        fitted = estimator.load(settings().estimator)
+        fitted = opened_estimator(known)
     except StaleEstimatorError:
         return ()
     return tuple(
-        results(
-            opened_snapshot(), fitted, workloads=workloads, devices=devices, candidates=candidates
-        )
+        results(known, fitted, workloads=workloads, devices=devices, candidates=candidates)
     )
 
 

@@ -11,7 +11,7 @@ from advisor.records import AskedScenario, Query
 from api import terminal
 from api.cli_catalog import catalog
 from api.cli_report import report
-from api.opened import opened_snapshot, opened_store, settings
+from api.opened import opened_estimator, opened_snapshot, opened_store, settings
 from api.terminal import Commands
 from catalog.records import Device, Scope
 
@@ -68,7 +68,7 @@ def recommend(
     as_json: Json = False,
 ) -> None:
     """The least-energy classifier that meets the floor; exit code 3 if there is none."""
-    from advisor import estimator, policy
+    from advisor import policy
 
     snapshot = opened_snapshot()
     query = Query(
@@ -88,7 +88,7 @@ def recommend(
         confidence=confidence,
         limit=limit,
     )
-    answer = policy.recommend(snapshot, estimator.load(settings().estimator), query)
+    answer = policy.recommend(snapshot, opened_estimator(snapshot), query)
     if as_json:
         terminal.say_json(answer)
     else:
@@ -112,7 +112,6 @@ def estimate(
     as_json: Json = False,
 ) -> None:
     """Joules for a setup nobody measured, with a 90 % interval."""
-    from advisor import estimator
     from api import view
     from api.estimating import EstimateAsked
     from api.estimating import estimate as estimated
@@ -130,7 +129,7 @@ def estimate(
         scope=scope,
         n_devices=n_devices,
     )
-    answer = estimated(known, estimator.load(settings().estimator), asked)
+    answer = estimated(known, opened_estimator(snapshot), asked)
     if as_json:
         return terminal.say_json(answer)
     joules = answer.energy_j_per_1000
@@ -149,12 +148,15 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder for artefact and scorecard.")] = Path(
         "estimator"
     ),
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace an estimator that errs less, too.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Fits the estimator from the catalog; serve it with JOULEWISE_ESTIMATOR."""
     from advisor import training
 
-    scorecard = training.train(opened_snapshot(), out)
+    scorecard = training.train(opened_snapshot(), out, force=force)
     if as_json:
         return terminal.say_json(scorecard)
     typer.echo(f"wrote {out}; use it with JOULEWISE_ESTIMATOR={out.resolve()}")

@@ -6,6 +6,7 @@ import functools
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from advisor.estimator import Estimator
     from api.settings import Settings
     from catalog.snapshot import Snapshot
     from catalog.store import Store
@@ -31,3 +32,14 @@ def opened_snapshot() -> Snapshot:
     from catalog import snapshot
 
     return snapshot.load(opened_store())
+
+
+def opened_estimator(snapshot: Snapshot) -> Estimator:
+    """The estimator, informed by the catalog's own runs.
+
+    Raises:
+        StaleEstimatorError: There is none, or it fits another version.
+    """
+    from advisor import estimator
+
+    return estimator.load(settings().estimator).informed(snapshot)

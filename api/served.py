@@ -141,13 +141,13 @@ class Served:
         """Reads what is not loaded or no longer current."""
         if self._loaded is None:
             self.store.migrate()
-            fitted = estimator.load(self.settings.estimator)
-            self._loaded = Loaded.of(snapshot.load(self.store), fitted)
+            fitted, before = estimator.load(self.settings.estimator), None
         elif self.store.version() != self._loaded.snapshot.version:
-            view = snapshot.load(self.store, self._loaded.snapshot)
-            self._loaded = Loaded.of(view, self._loaded.estimator)
+            fitted, before = self._loaded.estimator, self._loaded.snapshot
         else:
             return
+        now = snapshot.load(self.store, before)
+        self._loaded = Loaded.of(now, fitted.informed(now))
         gc.unfreeze()
         gc.collect()
         gc.freeze()  # a catalog lives long: no collection need look at it again

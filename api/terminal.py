@@ -53,6 +53,7 @@ def _code(error: Exception) -> int | None:
     from advisor.plan import PlanError
     from advisor.rows import TooFewRowsError
     from advisor.rowtable import BadTableError
+    from advisor.training import WorseEstimatorError
 
     usage = (BadQuestionError, UnknownNameError, ValidationError)
     bad_data = (BadRunFileError, ConflictError, CatalogUnreadableError, BadTableError)
@@ -60,9 +61,8 @@ def _code(error: Exception) -> int | None:
         return USAGE
     if isinstance(error, PlanError):
         return NOTHING_QUALIFIES if error.nothing_qualifies else BAD_DATA
-    return (
-        BAD_DATA if isinstance(error, (*bad_data, StaleEstimatorError, TooFewRowsError)) else None
-    )
+    ours = (StaleEstimatorError, TooFewRowsError, WorseEstimatorError)
+    return BAD_DATA if isinstance(error, (*bad_data, *ours)) else None
 
 
 def _said(error: Exception) -> str:

@@ -30,6 +30,7 @@ METHODS = {
     "const_power": "constant watts x time",
     "ols_time": "OLS: log time",
     "ols_time_tdp_params": "OLS: log time, TDP, parameters",
+    "lightgbm_power": "LightGBM on log power",
 }
 
 
@@ -40,6 +41,7 @@ def _line(split: str, method: str, error: dict[str, Any]) -> str:
         split,
         method,
         f"{error['mdape_macro_device']:.0f} %",
+        f"{error['mdape_macro_low']:.0f} - {error['mdape_macro_high']:.0f}",
         f"{error['within25']:.0f} %",
         f"{error['within2x']:.0f} %",
         "" if coverage is None else f"{coverage:.0f} %",
@@ -54,9 +56,9 @@ def table(card: dict[str, Any]) -> str:
         f"Estimator {card['version']}, {card['n_rows']} rows on {card['n_devices']} devices of "
         f"{len(card['sources'])} sources; written by `make estimator`.",
         "",
-        "| held out | method | MdAPE, macro over devices | within 25 % | within 2 x "
-        "| 90 % interval covers | high / low |",
-        "|---|---|---|---|---|---|---|",
+        "| held out | method | MdAPE, macro over devices | 90 % bootstrap | within 25 % "
+        "| within 2 x | 90 % interval covers | high / low |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for name, title in SPLITS.items():
         split = card["splits"][name]
@@ -65,6 +67,12 @@ def table(card: dict[str, Any]) -> str:
         lines += [_line(title, METHODS[method], error) for method, error in known.items()]
         unknown = split["unknown_runtime"]["estimator"]
         lines.append(_line(title, "**Joulewise**, runtime unknown", unknown))
+        for runtime, key in (("", "probes"), (", runtime unknown", "probes_unknown_runtime")):
+            lines += [
+                _line(title, f"**Joulewise**{runtime}, {k} probe row{'s' * (k != '1')}", error)
+                for k, error in split[key].items()
+                if k != "0" and error
+            ]
     return "\n".join(lines)
 
 
@@ -81,7 +89,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true")
     check = parser.parse_args().check
     if not check:
-        train(load(), ARTEFACT)
+        train(load(), ARTEFACT, force=True)
     card = json.loads((ARTEFACT / SCORECARD).read_bytes())
     text = METHOD.read_text(encoding="utf-8")
     wanted = with_table(text, card)

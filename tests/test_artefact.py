@@ -11,6 +11,7 @@ import pytest
 
 from advisor.artefact import ESTIMATOR, SCORECARD, StaleEstimatorError, read, save
 from advisor.estimator import load
+from advisor.features import FEATURES, checked
 from advisor.setups import Setup
 from catalog import bundled, snapshot
 
@@ -34,8 +35,10 @@ def test_writing_and_reading_keeps_every_number(folder: Path, tmp_path: Path) ->
     artefact, card, version = read(folder)
     saved = save(tmp_path / "again", artefact, {"n_rows": card["n_rows"]})
     again, _, version_again = read(tmp_path / "again")
-    assert again.power == artefact.power
-    assert again.half_widths == artefact.half_widths
+    assert again.fits == artefact.fits
+    assert again.quantiles == artefact.quantiles
+    for name, known in artefact.memory.power.items():
+        assert (again.memory.power[name].residual == known.residual).all()
     assert saved["version"] == version_again
     if again.libraries == artefact.libraries:
         assert version_again == version
@@ -56,30 +59,45 @@ def test_a_missing_or_damaged_file_is_stale(folder: Path, name: str, content: by
         load(folder)
 
 
-@pytest.mark.parametrize("fault", ["features", "slopes", "half_widths"])
+@pytest.mark.parametrize("fault", ["features", "slopes", "trees", "quantiles"])
 def test_numbers_that_do_not_fit_are_stale(folder: Path, fault: str) -> None:
     """Other features, a slope too few or a missing interval are found on loading, not on asking."""
     plain = msgspec.json.decode((folder / ESTIMATOR).read_bytes())
     if fault == "features":
         plain["features"][0] = "log_moon"
     elif fault == "slopes":
-        plain["power"]["slopes"].pop()
+        plain["fits"]["power"]["slopes"].pop()
+    elif fault == "trees":
+        plain["fits"]["time"]["trees"]["left"][0] = 10**9
     else:
-        del plain["half_widths"]["device"]
+        del plain["quantiles"]["device"]
     (folder / ESTIMATOR).write_bytes(msgspec.json.encode(plain))
     with pytest.raises(StaleEstimatorError, match="joulewise train"):
         load(folder)
 
 
+def test_a_feature_from_inside_the_window_is_rejected_by_name(folder: Path) -> None:
+    """Mean power, energy, latency, temperature: none may be a feature; the runtime may."""
+    plain = msgspec.json.decode((folder / ESTIMATOR).read_bytes())
+    for name in ("log_mean_power", "gpu_j", "idle_w", "latency_p95_ms", "gpu_temperature_c"):
+        plain["features"][-1] = name
+        (folder / ESTIMATOR).write_bytes(msgspec.json.encode(plain))
+        with pytest.raises(StaleEstimatorError, match=f"'{name}' is read inside"):
+            load(folder)
+    assert list(checked(FEATURES)) == list(FEATURES)
+
+
 def test_the_version_follows_the_content(folder: Path) -> None:
     """One changed number is another version, and another estimate."""
     before = load(folder)
-    text = (folder / ESTIMATOR).read_text()
-    value = before.artefact.power.intercept
-    (folder / ESTIMATOR).write_text(text.replace(f"{value!r}", f"{value + 1!r}"))
+    plain = msgspec.json.decode((folder / ESTIMATOR).read_bytes())
+    plain["fits"]["power"]["level"] += 1
+    for known in plain["memory"]["power"].values():
+        known["residual"] = [0.0] * len(known["residual"])
+    (folder / ESTIMATOR).write_bytes(msgspec.json.encode(plain))
     after = load(folder)
     assert after.version != before.version
-    setup = Setup(device=bundled.devices()["NVIDIA A30"], runtime_s=0.01)
+    setup = Setup(device=bundled.devices()["NVIDIA T4"], runtime_s=0.01)
     low, high = before.estimate(setup).value, after.estimate(setup).value
     assert low is not None
     assert high == pytest.approx(low * 2.718281828)

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from advisor.estimator import Estimator, load
 from advisor.setups import Setup
-from catalog import bundled
-from catalog.records import Device, Estimate
+from catalog import bundled, snapshot
+from catalog.records import Device, Estimate, Measurement
+from catalog.snapshot import Snapshot
 
 ESTIMATOR: Estimator = load()
 DEVICES = sorted(bundled.devices().values(), key=lambda device: device.name)
@@ -128,6 +129,78 @@ def test_a_device_of_the_data_is_surer_than_a_new_one() -> None:
     assert spread(own.energy_j) < spread(other.energy_j) < spread(foreign.energy_j)
     assert own.known_device
     assert not other.known_device
+
+
+def measured(joules: float | None, seconds: float, number: int) -> Measurement:
+    """A row of a run nobody trained on, 1,000 texts on an A30."""
+    own = {"gpu_j": joules, "gpu_label": "measured"} if joules else {}
+    return Measurement(
+        run_id=f"new-{number}",
+        source="calibration",
+        workload="w",
+        candidate=f"c{number}",
+        device="NVIDIA A30",
+        scenario="offline",
+        n_items=1000.0,
+        batch_size=32.0,
+        runtime_s=seconds,
+        n_parameters=6.6e7 * (number + 1),
+        **own,
+    )
+
+
+def catalog(*rows: Measurement) -> Snapshot:
+    """A catalog of these rows alone."""
+    devices = {"NVIDIA A30": bundled.devices()["NVIDIA A30"]}
+    return Snapshot(measurements=rows, devices=devices, workloads={}, candidates={}, digest="d")
+
+
+def test_new_rows_correct_the_estimates_of_their_machine() -> None:
+    """Further runs pull estimates there, narrow them, and move no other machine."""
+    setup = Setup(
+        device=bundled.devices()["NVIDIA A30"],
+        n_parameters=1e8,
+        runtime_s=0.02,
+        batch_size=32.0,
+        scope="device",
+        source="calibration",
+    )
+    before = ESTIMATOR.estimate(setup)
+    assert before.value is not None
+    truth = 1.8 * before.value / 0.02
+    rows = [measured(truth * seconds, seconds, i) for i, seconds in enumerate((10, 20, 40))]
+    informed = ESTIMATOR.informed(catalog(*rows))
+    after = informed.estimate(setup)
+    assert after.value == pytest.approx(1.8 * before.value, rel=0.35)
+    assert abs(after.value - truth * 0.02) < abs(before.value - truth * 0.02)
+    assert spread(after) < spread(before)
+    elsewhere = changed(setup, device=bundled.devices()["NVIDIA L4"])
+    assert informed.estimate(elsewhere) == ESTIMATOR.estimate(elsewhere)
+    assert informed.version == ESTIMATOR.version
+
+
+def test_runtimes_alone_correct_the_estimated_time() -> None:
+    """On a machine without counters, measured runtimes correct the times of what never ran."""
+    setup = Setup(
+        device=bundled.devices()["NVIDIA A30"],
+        n_parameters=1e8,
+        batch_size=32.0,
+        source="calibration",
+    )
+    before = ESTIMATOR.predict([setup])[0].runtime_s
+    assert before.value is not None
+    rows = [measured(None, 5000 * before.value, number) for number in range(3)]
+    after = ESTIMATOR.informed(catalog(*rows)).predict([setup])[0].runtime_s
+    assert after.value is not None
+    assert 2 < after.value / before.value < 6
+    assert spread(after) < spread(before)
+
+
+def test_what_was_trained_on_informs_nothing_twice() -> None:
+    """Rows of the training data leave the estimator as it is."""
+    known = snapshot.load()
+    setup = Setup(device=bundled.devices()["NVIDIA B200"], n_parameters=1e9, runtime_s=0.1)
+    assert ESTIMATOR.informed(known).estimate(setup) == ESTIMATOR.estimate(setup)
 
 
 def test_no_setups_give_no_predictions() -> None:

@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 from advisor import evaluation, rowtable
 from advisor.evaluating import evaluate
 from advisor.features import imputation
+from advisor.rows import Rows
 from advisor.rowtable import BadTableError
-from advisor.training import Rows
 from api.cli import app
 from catalog import bundled
 
@@ -103,10 +103,18 @@ def test_energies_of_test_rows_move_no_prediction(table: Path, devices: Path) ->
     own = np.array([name == "card-c" for name in rows.devices])
     other[own] = np.random.default_rng(1).permutation(other[own]) + 1.0
     scrambled = Rows(rows.setups, other, rows.models, rows.devices, rows.sources, rows.units)
-    for name in ("estimator", "unknown_runtime", "lightgbm_power", "ols_time_tdp_params"):
-        first = evaluation.held_out(evaluation.prepare(rows, stand_in), "device").log[name]
-        second = evaluation.held_out(evaluation.prepare(scrambled, stand_in), "device").log[name]
-        assert np.array_equal(first[own], second[own])
+    for before, after in zip(
+        evaluation.held_out(evaluation.prepare(rows, stand_in), "device"),
+        evaluation.held_out(evaluation.prepare(scrambled, stand_in), "device"),
+        strict=True,
+    ):
+        if not own[before.index].all():
+            continue
+        for given in (True, False):
+            first, second = before.predicted(given), after.predicted(given)
+            assert np.array_equal(first.log_joules, second.log_joules)
+        for name, values in before.baselines.items():
+            assert np.array_equal(values, after.baselines[name]), name
 
 
 def test_probe_rows_are_of_other_models_and_never_scored(table: Path, devices: Path) -> None:
@@ -199,12 +207,17 @@ def test_the_command_prints_the_agreed_shape(table: Path, devices: Path) -> None
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the published rows are not on this machine")
 def test_published_rows_beat_every_baseline_on_unseen_devices() -> None:
-    """On real rows of 27 devices the estimator's macro error is the least of all methods."""
+    """On real rows of 27 devices the estimator's macro error is the least of all methods.
+
+    It is not above that of the recipe the project started from: 27.8 % without a row of the
+    device, 13.9 % with three.
+    """
     report = evaluate(
         SHARED / "measured_energy.csv.gz", SHARED / "devices.csv", None, "device", "all", [0, 3]
     )
     ours = report["known_runtime"]["estimator"]
     for figures in report["known_runtime"]["baselines"].values():
         assert ours["mdape_macro_device"] < figures["mdape_macro_device"]
-    assert ours["coverage90"] >= 85
-    assert report["probes"]["3"]["mdape_macro_device"] < ours["mdape_macro_device"]
+    assert ours["coverage90"] >= 88
+    assert ours["mdape_macro_device"] <= 27.8
+    assert report["probes"]["3"]["mdape_macro_device"] <= 13.9

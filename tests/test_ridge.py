@@ -24,16 +24,11 @@ def simulated(seed: int, outliers: int = 0) -> tuple[Array, Array, list[list[str
     return X, y, [names, [f"d{unit % 6}" for unit in units]]
 
 
-def slopes(model: ridge.Ridge) -> Array:
-    """Slopes in the units of the features."""
-    return np.asarray(model.slopes) / np.asarray(model.scale)
-
-
 @pytest.mark.parametrize("seed", range(3))
 def test_slopes_come_from_within_units(seed: int) -> None:
     """Offsets that go against the slope between units do not bend it."""
     X, y, groups = simulated(seed)
-    assert slopes(ridge.fit(X, y, groups, 0.01, 0.01)) == pytest.approx(SLOPES, abs=0.02)
+    assert ridge.slopes(X, y, groups, 0.01, 0.01) == pytest.approx(SLOPES, abs=0.02)
     pooled = np.linalg.lstsq(np.column_stack([np.ones(len(y)), X]), y, rcond=None)[0]
     assert abs(pooled[1] - SLOPES[0]) > 0.5
 
@@ -41,35 +36,23 @@ def test_slopes_come_from_within_units(seed: int) -> None:
 def test_outliers_hardly_move_the_slopes() -> None:
     """Thirty wild rows of 720 move the slopes by a tenth of what least squares moves."""
     X, y, groups = simulated(7, outliers=30)
-    robust = slopes(ridge.fit(X, y, groups, 0.01, 0.01))
-    assert robust == pytest.approx(SLOPES, abs=0.05)
-
-
-def test_offsets_explain_known_units_and_leave_new_ones_alone() -> None:
-    """A seen unit gets its intercept back; a unit never seen adds nothing."""
-    X, y, groups = simulated(1)
-    model = ridge.fit(X, y, groups, 0.01, 0.01)
-    fitted = model.predict(X) + ridge.offsets(model, groups)
-    assert np.median(np.abs(fitted - y)) < 0.06
-    assert ridge.offsets(model, [["new"], ["new"]]) == pytest.approx([0.0])
+    assert ridge.slopes(X, y, groups, 0.01, 0.01) == pytest.approx(SLOPES, abs=0.05)
 
 
 def test_a_larger_penalty_shrinks_the_slopes() -> None:
     """With an overwhelming penalty nothing is left of the slopes."""
     X, y, groups = simulated(2)
-    sizes = [np.abs(slopes(ridge.fit(X, y, groups, p))).sum() for p in (1.0, 100.0, 1e7)]
+    sizes = [np.abs(ridge.slopes(X, y, groups, p)).sum() for p in (1.0, 100.0, 1e7)]
     assert sizes[0] > sizes[1] > sizes[2]
     assert sizes[2] < 0.01
 
 
-def test_predictions_do_not_run_away_beyond_the_data() -> None:
-    """Beyond the training range a prediction stays at the edge, and `outside` says so."""
-    X, y, groups = simulated(3)
-    model = ridge.fit(X, y, groups, 1.0)
-    edge, far = X.max(axis=0, keepdims=True), X.max(axis=0, keepdims=True) + 100
-    assert model.predict(far) == pytest.approx(model.predict(edge))
-    assert model.outside(far).all()
-    assert not model.outside(X).any()
+def test_a_slope_that_must_not_fall_is_zero_where_the_data_let_it_fall() -> None:
+    """The constrained column loses its slope and the others keep theirs."""
+    X, y, groups = simulated(4)
+    found = ridge.slopes(X, y, groups, 0.01, 0.01, rising=[0, 1])
+    assert found[1] == 0
+    assert found[[0, 2]] == pytest.approx(SLOPES[[0, 2]], abs=0.1)
 
 
 def test_large_units_do_not_drown_small_ones() -> None:

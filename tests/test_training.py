@@ -11,17 +11,11 @@ import pandas as pd
 import pytest
 
 from advisor import artefact
-from advisor.features import imputation
-from advisor.training import (
-    Rows,
-    TooFewRowsError,
-    cross_validate,
-    designs,
-    fit,
-    numbers,
-    train,
-    training_rows,
-)
+from advisor.evaluation import held_out, prepare
+from advisor.features import imputation, numbers
+from advisor.fitting import designs, fit
+from advisor.rows import Rows, TooFewRowsError, training_rows
+from advisor.training import WorseEstimatorError, train
 from catalog import snapshot
 from catalog.records import Measurement
 from catalog.snapshot import Snapshot
@@ -126,7 +120,7 @@ def test_the_tdp_baseline_of_the_scorecard_can_be_recomputed(retrained: Path) ->
     assert figures["mdape_macro_device"] == pytest.approx(by_device.mean(), abs=0.01)
     assert figures["mape"] == pytest.approx(table.ape.mean(), abs=0.01)
     assert figures["within25"] == pytest.approx(100 * (table.ape <= 25).mean(), abs=0.01)
-    assert card["splits"]["device"]["n_groups"] == len(by_device)
+    assert len(card["splits"]["device"]["by_device"]) == len(by_device)
 
 
 def test_modelled_energy_never_trains() -> None:
@@ -162,17 +156,19 @@ def test_a_held_out_device_never_sees_its_own_energies() -> None:
     own = np.array([name == device for name in rows.devices])
     scrambled = rows.log_joules.copy()
     scrambled[own] = np.random.default_rng(0).permutation(scrambled[own]) + 3
+    other = Rows(rows.setups, scrambled, rows.models, rows.devices, rows.sources, rows.units)
 
-    def only(groups: Any) -> Any:
-        yield device, ~own, own
+    def fold(these: Rows) -> Any:
+        found = held_out(prepare(these, stand_in), "device")
+        return next(each for each in found if own[each.index].all())
 
-    def held_out(log_joules: Any) -> Any:
-        changed = Rows(rows.setups, log_joules, rows.models, rows.devices, rows.sources, rows.units)
-        return cross_validate(changed, stand_in, rows.devices, only)
-
-    before, after = held_out(rows.log_joules), held_out(scrambled)
-    for name, predicted in before.items():
-        assert (predicted[own] == after[name][own]).all(), name
+    before, after = fold(rows), fold(other)
+    for given in (True, False):
+        first, second = before.predicted(given), after.predicted(given)
+        assert (first.log_joules == second.log_joules).all()
+        assert (first.spread == second.spread).all()
+    for name, values in before.baselines.items():
+        assert (values == after.baselines[name]).all(), name
 
 
 def test_shuffled_rows_teach_the_same() -> None:
@@ -189,7 +185,20 @@ def test_shuffled_rows_teach_the_same() -> None:
         [[names[i] for i in order] for names in groups],
     )
     assert two.power.slopes == pytest.approx(one.power.slopes, rel=1e-6, abs=1e-9)
-    assert two.time.intercept == pytest.approx(one.time.intercept)
+    own = designs(raw)[0].X
+    assert two.power.predict(own) == pytest.approx(one.power.predict(own), abs=1e-6)
+    assert two.time.trees == one.time.trees
+
+
+def test_a_better_estimator_is_not_replaced_silently(retrained: Path) -> None:
+    """An estimator that errs less on unseen devices stays, unless the new one is forced."""
+    few = tuple(row for row in BUNDLED.measurements if row.source == "protran-2022")
+    more = tuple(row for row in BUNDLED.measurements if row.source == "zschache-hartwig-2025")
+    view = with_rows(measurements=few[:60] + more)
+    before = (retrained / artefact.ESTIMATOR).read_bytes()
+    with pytest.raises(WorseEstimatorError, match="unseen devices"):
+        train(view, retrained)
+    assert (retrained / artefact.ESTIMATOR).read_bytes() == before
 
 
 def test_too_little_is_refused() -> None:
