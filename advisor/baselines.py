@@ -8,6 +8,7 @@ import numpy as np
 
 from advisor import ridge
 from advisor.features import Array
+from advisor.trees import DECIMALS
 
 Baseline = Callable[[Array, Array, Array, Array], Callable[[Array, Array, Array], Array]]
 
@@ -66,6 +67,8 @@ def lightgbm_power(X: Array, log_power: Array, units: Sequence[str]) -> Callable
     """Gradient boosting on log power from all features: what trees alone can do."""
     import lightgbm
 
-    data = lightgbm.Dataset(X, log_power, weight=ridge.unit_weights(units))
+    rounded = (values.round(DECIMALS) for values in (X, log_power, ridge.unit_weights(units)))
+    X, log_power, weights = rounded
+    data = lightgbm.Dataset(X, log_power, weight=weights)
     booster = lightgbm.train(_TREES, data, 200)
     return lambda test: np.asarray(booster.predict(test))

@@ -14,7 +14,7 @@ import numpy as np
 
 from advisor import ridge, trees
 from advisor.features import FEATURES, RUNTIME_COLUMNS, SCOPE_COLUMNS, Array
-from advisor.trees import Trees
+from advisor.trees import DECIMALS, Trees
 
 IDEAL = FEATURES.index("log_ideal_s")
 """The runtime times the share of peak that is reached; collinear with both, so for trees alone."""
@@ -78,8 +78,8 @@ def fit_power(X: Array, y: Array, groupings: Sequence[Sequence[str]]) -> Regress
     """
     used = [column for column in range(X.shape[1]) if column != IDEAL]
     rising = [used.index(column) for column in (*RUNTIME_COLUMNS[1:], *SCOPE_COLUMNS)]
-    slopes = ridge.slopes(X[:, used], y, groupings, PENALTY, rising=rising)
-    centre = X[:, used].mean(axis=0)
+    slopes = ridge.slopes(X[:, used], y, groupings, PENALTY, rising=rising).round(DECIMALS)
+    centre = X[:, used].mean(axis=0).round(DECIMALS)
     runtime = np.isin(used, RUNTIME_COLUMNS)
     weights = ridge.unit_weights(groupings[0])
     rest = y - (X[:, used] - centre)[:, runtime] @ slopes[runtime]

@@ -37,7 +37,7 @@ def _quantile(rows: Rows, found: Scored, groups: Sequence[str]) -> float:
     error = np.abs(found.log_predicted - rows.log_joules[found.index]) / found.spread
     if not len(error):
         return math.nan
-    return grouped_quantile(error, [groups[i] for i in found.index])
+    return round(grouped_quantile(error, [groups[i] for i in found.index]), 6)
 
 
 def quantiles(rows: Rows, device: Sequence[Fold], source: Sequence[Fold]) -> dict[str, Any]:

@@ -19,6 +19,9 @@ from advisor.features import Array
 
 ROUNDS, LEARNING_RATE, LEAVES = 150, 0.1, 4
 """Shallow trees: at most three splits each, so at most three features interact."""
+DECIMALS = 9
+"""What is learned from is rounded, so that the last bits of a sum, which change with where an array
+lies in memory, change no tree."""
 _FEW = 16
 """Up to so many rows all trees are walked at once; beyond, all rows of one tree."""
 _SETTINGS = {
@@ -156,6 +159,7 @@ def fit(
     """
     import lightgbm
 
+    X, y, weights = X.round(DECIMALS), y.round(DECIMALS), weights.round(DECIMALS)
     constraints = [int(column in rising) for column in columns]
     order = np.lexsort((y, *X.T))  # bagging draws by position: the order of rows must not matter
     data = lightgbm.Dataset(X[order][:, list(columns)], y[order], weight=weights[order])
