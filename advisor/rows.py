@@ -7,6 +7,7 @@ teach the estimator its own assumptions.
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable
 
 import msgspec
@@ -18,7 +19,7 @@ from catalog.energy import energy
 from catalog.records import SCOPES, Device, Measurement, Scope
 from catalog.snapshot import Snapshot
 
-MIN_ROWS, MIN_DEVICES = 30, 3
+MIN_ROWS, MIN_DEVICES, MOST_PROBES = 30, 3, 300
 
 
 class TooFewRowsError(ValueError):
@@ -114,6 +115,18 @@ def training_rows(snapshot: Snapshot) -> Rows:
 
 
 def probe_rows(snapshot: Snapshot, trained: frozenset[str]) -> Rows:
-    """Current inference rows with a runtime of runs that nobody trained on."""
-    new = (row for row in snapshot.current if row.run_id not in trained)
-    return _gathered(new, snapshot, runtime_will_do=True)
+    """Current inference rows with a runtime of runs that nobody trained on.
+
+    Of a source's rows on one device at most `MOST_PROBES` count, spread evenly over the catalog: a
+    machine is known long before its hundredth row.
+    """
+    found: defaultdict[tuple[str, str], list[Measurement]] = defaultdict(list)
+    for row in snapshot.current:
+        if row.run_id not in trained and row.phase == "inference" and row.runtime_s is not None:
+            found[row.device, row.source].append(row)
+    spread = (
+        rows[i]
+        for rows in found.values()
+        for i in sorted({round(x) for x in np.linspace(0, len(rows) - 1, MOST_PROBES)})
+    )
+    return _gathered(spread, snapshot, runtime_will_do=True)

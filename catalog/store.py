@@ -393,7 +393,7 @@ class Store:
         """Every stored set, oldest first; none where an older version made the catalog."""
         if not self.is_there():
             return []
-        with self._connection() as connection:
+        with self.connection() as connection:
             there = sa.inspect(connection).has_table(prediction.name)
             return predictiontable.read(connection, prediction) if there else []
 
