@@ -43,6 +43,9 @@ RUN /opt/joulewise/bin/pip install --no-cache-dir \
 
 # Needs the machine's counters: see docs/containers.md.
 FROM base AS calibration
+USER root
+RUN install --directory /data /models
+USER 10001:10001
 COPY --from=calibration-install /opt/joulewise /opt/joulewise
 ENV JOULEWISE_DATA=/data JOULEWISE_MODELS=/models JOULEWISE_CACHE=/var/lib/joulewise/cache
 ENTRYPOINT ["joulewise"]

@@ -147,6 +147,13 @@ class Coverage:
                 return "stale" if row.fingerprint and self.newest.changes(row) else "measured"
         return "estimated" if row.runtime_s is not None else None
 
+    def devices(self, kind: str | None = None) -> dict[str, list[tuple[Device, int]]]:
+        """Devices of each kind, or of one, with their setups: most measured first, then by name."""
+        known = [(d, self.setups.get(d.name, 0)) for d in self.snapshot.devices.values()]
+        known.sort(key=lambda entry: (-entry[1], entry[0].name))
+        sorted_in = {name: [e for e in known if e[0].kind == name] for name in KINDS}
+        return {name: e for name, e in sorted_in.items() if e and kind in (None, name)}
+
     def measured_on(self, device: str) -> list[Measured]:
         """What was measured on a device, the workload with most setups first."""
         found = []

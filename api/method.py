@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from latex2mathml.converter import convert
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -40,9 +41,16 @@ def _anchored(tokens: list[Token]) -> list[Token]:
     return tokens
 
 
+class Method(msgspec.Struct, frozen=True):
+    """The document as HTML, and the address and name of each of its sections."""
+
+    body: Markup
+    contents: list[tuple[str, str]]
+
+
 @functools.cache
-def method() -> Markup:
-    """The document as HTML. Its own markup is escaped, links lead out of the repository's tree.
+def method() -> Method:
+    """The document. Its own markup is escaped, links lead out of the repository's tree.
 
     Raises:
         FileNotFoundError: The distribution lacks it.
@@ -58,4 +66,10 @@ def method() -> Markup:
     )
     reader.add_render_rule("table_close", lambda *_: "</table></div>\n")
     tokens = _anchored(reader.parse(path.read_text(encoding="utf-8")))
-    return Markup(reader.renderer.render(tokens, reader.options, {}))  # noqa: S704  # html is off
+    contents = [
+        (str(token.attrGet("id")), following.content)
+        for token, following in pairwise(tokens)
+        if token.type == "heading_open" and token.tag == "h2"
+    ]
+    body = Markup(reader.renderer.render(tokens, reader.options, {}))  # noqa: S704  # html is off
+    return Method(body, contents)

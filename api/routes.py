@@ -17,6 +17,7 @@ from litestar.types import Receive, Scope, Send
 from advisor.records import Recommendation
 from api import listing, writing
 from api.clients import UNLIMITED
+from api.coverage import coverage
 from api.documented import READING, UNCHANGED, Listing, Writing, problems
 from api.estimating import EstimateAnswer, EstimateAsked, asked_device, estimate
 from api.exchange import VERSIONED
@@ -96,16 +97,27 @@ def workloads(
     )
 
 
-@get("/devices", sync_to_thread=False, opt={VERSIONED: True}, responses=READING | UNCHANGED)
+@get(
+    "/devices",
+    sync_to_thread=True,
+    opt={VERSIONED: True},
+    responses={200: ResponseSpec(Page[Device], description="devices")} | READING | UNCHANGED,
+)
 def devices(
+    request: Request[Any, Any, Any],
+    served: NamedDependency[Served],
     now: NamedDependency[Loaded],
     kind: FromQuery[Kind | None] = None,
     limit: Limit = 100,
     cursor: Cursor = None,
-) -> Page[Device]:
-    """Devices with the figures of their data sheets."""
-    rows = tuple(now.snapshot.devices.values())
-    return listing.page(rows, lambda row: kind in (None, row.kind), limit, cursor)
+) -> Response[Any]:
+    """Devices with the figures of their data sheets; a page of all of them for browsers."""
+    rows, vary = tuple(now.snapshot.devices.values()), {"Vary": "Accept"}
+    if wants_html(request):
+        found = coverage(now.snapshot).devices(kind)
+        return page("devices.html", served, "/catalog", headers=vary, kinds=found, kind=kind)
+    wanted = listing.page(rows, lambda row: kind in (None, row.kind), limit, cursor)
+    return Response(wanted, headers=vary)
 
 
 @get("/candidates", sync_to_thread=False, opt={VERSIONED: True}, responses=READING | UNCHANGED)

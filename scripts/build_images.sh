@@ -110,9 +110,8 @@ for target in "${targets[@]}"; do
     images build --quiet --format docker --pull-never --layers "${mounts[@]}" \
         --target "$target" --tag "$image" . > "$scratch/build.log" 2>&1 \
         || { tail -40 "$scratch/build.log" >&2; exit 1; }
-    size=$(images inspect --type image --format '{{.FromImageID}}' "$image" > /dev/null; \
-        images images --format '{{.Size}}' "$image")
-    echo "built   $image, $size with a base of $(images images --format '{{.Size}}' "$from")"
+    echo "built   $image, $(images images --format '{{.Size}}' "$image")," \
+        "of which the base has $(images images --format '{{.Size}}' "$from")"
     inside "$image" <<'COMMANDS'
 [ "$(id -u)" != 0 ] && echo "user    $(id -u), not root"
 [ -z "$(ls -A)" ] && echo "folder  $(pwd), empty"
@@ -120,7 +119,7 @@ for place in / "$(pwd)" /opt/joulewise /usr; do
     if touch "$place/x" 2> /dev/null; then echo "$place can be written" >&2; exit 1; fi
 done
 echo "root    read-only"
-python -c "import api; print('wheel  ', api.__file__)"
+python -c "import api, psycopg; print('wheel  ', api.__file__)"
 COMMANDS
 done
 
@@ -128,8 +127,9 @@ if [[ " ${targets[*]} " == *" calibration "* ]]; then
     echo "asked   joulewise doctor; joulewise calibrate, one candidate"
     inside joulewise:calibration <<'COMMANDS'
 python -c "import torch; print('torch  ', torch.__version__)"
-joulewise doctor | head -5
-joulewise calibrate --profile quick --candidate bow-complement-nb | tail -12
+joulewise doctor > /tmp/doctor
+joulewise calibrate --profile quick --candidate bow-complement-nb > /tmp/calibration
+tail -8 /tmp/calibration
 COMMANDS
 fi
 

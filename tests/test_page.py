@@ -22,6 +22,7 @@ PAGES = [
     "/catalog?workload=mlperf-squad",
     SETUP,
     "/setups?candidate=llama-3.1-8b-zero-shot&device=NVIDIA+A30&workload=rotten-tomatoes",
+    "/devices",
     "/devices/nvidia-a30",
     "/estimator",
     "/report",

@@ -121,6 +121,24 @@ def test_every_device_has_a_page(client: Client) -> None:
     assert client.get("/devices/no-such-device").status_code == 404
 
 
+def test_the_devices_are_a_page_for_browsers_and_json_for_others(client: Client) -> None:
+    """Every device of the kind leads to its own page, the most measured first; caches are told."""
+    page = client.get("/devices?kind=gpu", headers=BROWSER)
+    assert page.headers["content-type"].startswith("text/html")
+    assert "Accept" in page.headers["vary"]
+    gpus = {view.slug(d.name) for d in WHOLE.devices.values() if d.kind == "gpu"}
+    shown = links(page.text, "/devices/")
+    assert {address.rsplit("/", 1)[1] for address in shown} == gpus
+    setups = [int(n.replace(",", "")) for n in re.findall(r"<b>([\d,]+)</b></td></tr>", page.text)]
+    assert setups == sorted(setups, reverse=True)
+    assert sum(setups) > 0
+    whole = client.get("/devices", headers=BROWSER).text
+    assert len(links(whole, "/devices/")) == len(WHOLE.devices)
+    plain = client.get("/devices?kind=gpu&limit=3")
+    assert len(plain.json()["items"]) == 3
+    assert client.get("/devices?kind=fpga", headers=BROWSER).status_code == 400
+
+
 def test_specs_carry_their_own_source() -> None:
     """What a record's source says of one spec stands beside that spec, and only there."""
     device = Device(
@@ -160,6 +178,9 @@ def test_the_method_is_the_documents(client: Client) -> None:
     """Its headings can be linked to, its formulas are MathML, no markup is left over."""
     text = client.get("/method").text
     assert 'id="warning-codes"' in text
+    for section in ("labels-measured-modelled-estimated", "the-decision"):
+        assert f'href="#{section}"' in text
+        assert f'id="{section}"' in text
     assert "<math" in text
     assert "$$" not in text
     assert "|---|" not in text
@@ -182,7 +203,7 @@ def test_errors_are_pages_for_browsers_only(client: Client) -> None:
 
 def test_pages_need_nothing_from_elsewhere(client: Client) -> None:
     """No address of another host is loaded, no script or style stands inline."""
-    for path in ("/", "/catalog", "/estimator", "/method", "/devices/nvidia-a30"):
+    for path in ("/", "/catalog", "/estimator", "/method", "/devices", "/devices/nvidia-a30"):
         text = client.get(path, headers=BROWSER).text
         loaded: list[Any] = re.findall(r'(?:src|srcset|data)="([^"]+)"', text)
         loaded += re.findall(r'<link[^>]* href="([^"]+)"', text)
