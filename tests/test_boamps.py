@@ -277,9 +277,9 @@ def test_codecarbons_reader_takes_them_without_loss() -> None:
 
 
 @pytest.fixture
-def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+def command(any_url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Runs the command line in this process on an own catalog."""
-    monkeypatch.setenv("JOULEWISE_CATALOG", f"sqlite:///{tmp_path / 'catalog.sqlite'}")
+    monkeypatch.setenv("JOULEWISE_CATALOG", any_url)
     settings.cache_clear()
     yield lambda *words: CliRunner().invoke(app, list(words))
     settings.cache_clear()

@@ -23,11 +23,11 @@ ASK = ("recommend", "--task", "sentiment", "--min-acc", "0.85")
 
 
 @pytest.fixture
-def joulewise(tmp_path: Path) -> Run:
+def joulewise(tmp_path: Path, url: str) -> Run:
     """Runs the command with an own catalog, in an own folder."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("JOULEWISE_")}
     environment |= {
-        "JOULEWISE_CATALOG": f"sqlite:///{tmp_path / 'catalog.sqlite'}",
+        "JOULEWISE_CATALOG": url,
         "PYTHONPATH": str(ROOT),
         "COLUMNS": "160",
     }
@@ -108,8 +108,8 @@ def test_bad_environment_is_exit_2(joulewise: Run) -> None:
 
 def test_unreadable_catalog_is_exit_4(joulewise: Run, tmp_path: Path) -> None:
     """A file that is no catalog ends with a remedy."""
-    (tmp_path / "catalog.sqlite").write_bytes(b"this is no database, and it is long enough")
-    done = joulewise(*ASK)
+    (tmp_path / "bad.sqlite").write_bytes(b"this is no database, and it is long enough")
+    done = joulewise(*ASK, JOULEWISE_CATALOG="sqlite:///bad.sqlite")
     assert done.returncode == 4
     assert "catalog" in done.stderr
     assert "Traceback" not in done.stderr
@@ -142,14 +142,16 @@ def test_bad_run_file_is_exit_4_and_stores_nothing(
     assert body(joulewise("catalog", "verify", "--json"))["own_rows"] == 0
 
 
-def test_token_is_printed_once_and_works(joulewise: Run, tmp_path: Path) -> None:
+def test_token_is_printed_once_and_works(joulewise: Run, url: str) -> None:
     """The printed token may write; the catalog does not hold it."""
     done = joulewise("token", "create", "--scope", "write")
     secret = done.stdout.strip()
-    store = Store(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
+    store = Store(url)
     assert tokens.scopes_of(secret, store) == {"write"}
+    with store.engine.connect() as connection:
+        assert secret not in repr(connection.execute(tokens.token.select()).all())
     store.engine.dispose()
-    assert secret.encode() not in (tmp_path / "catalog.sqlite").read_bytes()
+    assert store.file is None or secret.encode() not in store.file.read_bytes()
 
 
 def test_estimate_has_an_interval(joulewise: Run) -> None:

@@ -33,9 +33,9 @@ run = CliRunner().invoke
 
 
 @pytest.fixture(autouse=True)
-def own_catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def own_catalog(any_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every command answers from an empty catalog of its own."""
-    monkeypatch.setenv("JOULEWISE_CATALOG", f"sqlite:///{tmp_path / 'catalog.sqlite'}")
+    monkeypatch.setenv("JOULEWISE_CATALOG", any_url)
     opened.settings.cache_clear()
 
 

@@ -51,14 +51,14 @@ def test_methods_of_a_report_are_documented() -> None:
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_fenced_commands_run(block: str, server: str, tmp_path: Path) -> None:
+def test_fenced_commands_run(block: str, server: str, any_url: str, tmp_path: Path) -> None:
     """Every `sh` block runs as printed, against a real service and an own catalog."""
     if "curl" in block and shutil.which("curl") is None:
         pytest.skip("curl is not installed")
     (tmp_path / ".curlrc").write_text("fail\nsilent\nshow-error\n", encoding="utf-8")
     commands = block.replace("http://127.0.0.1:8000", server)
     environment = os.environ | {
-        "JOULEWISE_CATALOG": f"sqlite:///{tmp_path / 'catalog.sqlite'}",
+        "JOULEWISE_CATALOG": any_url,
         "CURL_HOME": str(tmp_path),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }

@@ -135,7 +135,7 @@ def test_equal_seeds_give_equal_weights_and_test_labels_none(
 
 
 def test_a_resumed_suite_trains_no_second_time(
-    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cache: Path, any_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the row of training in the catalog, the kept checkpoint answers in every precision."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -144,7 +144,7 @@ def test_a_resumed_suite_trains_no_second_time(
     config = BertConfig(vocab_size=len(fast), num_hidden_layers=1, pad_token_id=0, **size)
     BertModel(config).save_pretrained(folder)
     fast.save_pretrained(folder)
-    store = Store(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
+    store = Store(any_url)
     store.migrate()
     small = _with(training=Training(epochs=1, least_steps=1), n_parameters=None)
 

@@ -192,14 +192,14 @@ def test_measurements_carry_their_key_and_labels(client: Client) -> None:
 
 @pytest.mark.parametrize("form", ["csv", "parquet"])
 def test_export_goes_into_another_catalog(
-    client: Client, store: Store, writer: dict[str, str], run_csv: Csv, form: str, tmp_path: Any
+    client: Client, new_url: Callable[[], str], writer: dict[str, str], run_csv: Csv, form: str
 ) -> None:
     """An exported run file, unknown device included, is read by a catalog that never saw it."""
     row = {"device": "Lab GPU", "device_kind": "gpu", "device_tdp_w": "200"}
     assert client.post("/measurements", content=run_csv(row), headers=writer).status_code == 201
     exported = client.get("/measurements", params={"source": "lab", "format": form})
     assert exported.status_code == 200
-    other = Store(f"sqlite:///{tmp_path / 'other.sqlite'}")
+    other = Store(new_url())
     types = {"csv": "text/csv", "parquet": "application/vnd.apache.parquet"}
     with TestClient(create_app(Settings(catalog=other.url))) as second:
         headers = {"Authorization": f"Bearer {tokens.create(other)}", "Content-Type": types[form]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,9 @@ def view(*rows: Measurement, devices: tuple[Device, ...] = ()) -> Snapshot:
     )
 
 
-def stored(path: Path, *runs: RunFile) -> Snapshot:
+def stored(url: str, *runs: RunFile) -> Snapshot:
     """The snapshot of a store that was given some runs."""
-    store = Store(f"sqlite:///{path}")
+    store = Store(url)
     store.migrate()
     for run in runs:
         store.add(run)
@@ -48,25 +49,25 @@ def stored(path: Path, *runs: RunFile) -> Snapshot:
     return found
 
 
-def test_the_digest_follows_content_and_not_order(tmp_path: Path) -> None:
+def test_the_digest_follows_content_and_not_order(new_url: Callable[[], str]) -> None:
     """The same rows in another order are the same catalog; one more row or record is another."""
     rows = [row(f"r{i}", device="NVIDIA A30") for i in range(5)]
     shuffled = [rows[i] for i in (3, 0, 4, 1, 2)]
     device = Device(name="Mine", kind="cpu")
-    one = stored(tmp_path / "a", *(RunFile(measurements=(r,)) for r in rows))
-    two = stored(tmp_path / "b", *(RunFile(measurements=(r,)) for r in shuffled))
-    fewer = stored(tmp_path / "c", RunFile(measurements=tuple(rows[:4])))
-    told = stored(tmp_path / "d", RunFile(measurements=tuple(rows), devices=(device,)))
+    one = stored(new_url(), *(RunFile(measurements=(r,)) for r in rows))
+    two = stored(new_url(), *(RunFile(measurements=(r,)) for r in shuffled))
+    fewer = stored(new_url(), RunFile(measurements=tuple(rows[:4])))
+    told = stored(new_url(), RunFile(measurements=tuple(rows), devices=(device,)))
     assert one.digest == two.digest
     digests = {one.digest, fewer.digest, told.digest, snapshot.load().digest}
     assert len(digests) == 4
 
 
-def test_the_store_joins_the_bundled_figures(tmp_path: Path) -> None:
+def test_the_store_joins_the_bundled_figures(new_url: Callable[[], str]) -> None:
     """A user's rows stand beside the bundled ones, and a bundled device keeps its figures."""
     alone = snapshot.load()
     false = Device(name="NVIDIA A30", kind="cpu")
-    both = stored(tmp_path / "a", RunFile(measurements=(row("x"),), devices=(false,)))
+    both = stored(new_url(), RunFile(measurements=(row("x"),), devices=(false,)))
     assert both.measurements == (*alone.measurements, row("x"))
     assert both.devices["NVIDIA A30"] == alone.devices["NVIDIA A30"]
     assert (alone.version, both.version) == (0, 1)

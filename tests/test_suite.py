@@ -36,7 +36,7 @@ from catalog.registry import CANDIDATES, WORKLOADS
 from catalog.runfile import to_frame
 from catalog.schema import Known, validate
 from catalog.snapshot import Snapshot
-from catalog.store import Store
+from catalog.store import Store, metadata
 
 TINY = Profile(name="tiny", window_s=0.02, repeats=3, warmup_s=0.02, idle_s=0.01, gate_s=0.01)
 VM = Machine(cpu="AMD EPYC", sockets=1, cores=2, threads=2, memory_gib=23, hypervisor="KVM")
@@ -50,14 +50,6 @@ def _own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.delenv("JOULEWISE_DATA", raising=False)
     monkeypatch.delenv("JOULEWISE_MODELS", raising=False)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    """An empty catalog."""
-    made = Store(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
-    made.migrate()
-    return made
 
 
 def snapshot(store: Store | None = None) -> Snapshot:
@@ -311,9 +303,12 @@ def test_texts_enter_no_row(store: Store, tmp_path: Path) -> None:
     made = tiny(data=data)
     assert "Geheimwort" not in repr(made)
     assert calibrate(made, store).done == 3
-    content = b"".join(path.read_bytes() for path in tmp_path.glob("catalog.sqlite*"))
-    assert b"tickets" in content
-    assert b"geheimwort" not in content.lower()
+    with store.engine.connect() as connection:
+        cells = repr([connection.execute(t.select()).all() for t in metadata.sorted_tables])
+    assert "tickets" in cells
+    assert "geheimwort" not in cells.lower()
+    for path in store.file.parent.iterdir() if store.file else ():
+        assert b"geheimwort" not in path.read_bytes().lower()
 
 
 def test_an_own_workload_is_declared_once(store: Store, tmp_path: Path) -> None:
@@ -337,7 +332,7 @@ import tempfile
 tempfile.tempdir = {folder!r}
 import test_suite as cases
 from calibration import candidates, suite
-from catalog.store import Store
+from catalog.store import Store, metadata
 
 real = candidates.build
 def slow(candidate, *rest):
@@ -370,9 +365,10 @@ def test_a_killed_run_loses_at_most_the_trial_in_hand(store: Store, tmp_path: Pa
         run.wait()
     assert run.returncode == -signal.SIGKILL
     assert len(store.measurements()) == 3
-    with sqlite3.connect(store.file or "") as database:
-        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    database.close()
+    if store.file is not None:
+        with sqlite3.connect(store.file) as database:
+            assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        database.close()
     again = subprocess.run(command, capture_output=True, text=True, cwd=root, check=False)
     assert again.returncode == 0, again.stderr
     rows = store.measurements()
