@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 import msgspec
 import platformdirs
 import sqlalchemy as sa
-from sqlalchemy import event
 
 from catalog import bulk, predictiontable
+from catalog.engine import engine_of
 from catalog.errors import CatalogUnreadableError, ConflictError
 from catalog.predictions import Predictions
 from catalog.records import KEY, SETUP, Candidate, Device, Measurement, RunFile, Workload
@@ -151,30 +151,6 @@ _COLUMNS = ("key", "setup", "digest", *_FIELDS)
 _values = operator.attrgetter(*_FIELDS)
 
 
-def _engine(url: str) -> sa.Engine:
-    """An engine for a database URL; PostgreSQL through psycopg 3, SQLite in WAL mode."""
-    try:
-        parsed = sa.make_url(url)
-        parsed.get_dialect()
-    except (sa.exc.ArgumentError, ValueError) as error:
-        raise CatalogUnreadableError(
-            "JOULEWISE_CATALOG is no database URL; use e.g. sqlite:////var/lib/joulewise.sqlite "
-            "or postgresql://user@host/name"
-        ) from error
-    if parsed.drivername == "postgresql":
-        parsed = parsed.set(drivername="postgresql+psycopg")
-    if parsed.get_backend_name() != "sqlite":
-        return sa.create_engine(parsed, pool_pre_ping=True)
-    engine = sa.create_engine(parsed, connect_args={"timeout": 60})
-
-    @event.listens_for(engine, "connect")
-    def _pragmas(connection: Any, _: Any) -> None:
-        for pragma in ("journal_mode=WAL", "synchronous=FULL"):
-            connection.execute(f"PRAGMA {pragma}")
-
-    return engine
-
-
 class Store:
     """A catalog's database.
 
@@ -188,7 +164,7 @@ class Store:
     def __init__(self, url: str | None = None) -> None:
         self.url = url or default_url()
         try:
-            self.engine = _engine(self.url)
+            self.engine = engine_of(self.url)
         except ImportError as error:
             raise CatalogUnreadableError(
                 f"the driver {error.name} is missing; install joulewise[postgres]"
