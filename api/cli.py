@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, NoReturn
 
 import typer
 
@@ -262,6 +262,37 @@ def doctor(
         raise typer.Exit(terminal.NOT_MEASURABLE)
 
 
+class _Fleet(NamedTuple):
+    """The options of a calibration that are about a fleet."""
+
+    scheduler: str
+    machines: int
+    per_hardware: int
+    patience: float
+
+    def calibrate(
+        self, asked: dict[str, Any], plan: bool, log: Path | None, as_json: bool
+    ) -> NoReturn:
+        """Plans or measures on every machine and ends the command."""
+        from api import machine
+
+        snapshot, store = opened_snapshot(), opened_store()
+        given = (self.scheduler, machine.fleet_request(snapshot, **asked), snapshot, store)
+        each, least = self.per_hardware, self.machines
+        if plan:
+            machine.say_fleet_plan(*given, machines=least, per_hardware=each, as_json=as_json)
+            raise typer.Exit
+        code = machine.calibrate_fleet(
+            *given,
+            machines=least,
+            per_hardware=each,
+            factor=self.patience,
+            log=log,
+            as_json=as_json,
+        )
+        raise typer.Exit(code)
+
+
 @app.command()
 def calibrate(
     profile: Annotated[str, typer.Option(help="quick, standard or reference.")] = "quick",
@@ -281,6 +312,19 @@ def calibrate(
     strict: Annotated[bool, typer.Option(help="Exit 5 without a readable counter.")] = False,
     data: Data = None,
     models: Models = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Calibrate the workers of a Dask scheduler, tcp://host:port.")
+    ] = None,
+    machines: Annotated[
+        int, typer.Option(min=1, help="With --scheduler: machines to wait for before it may end.")
+    ] = 1,
+    per_hardware: Annotated[
+        int, typer.Option(min=1, max=100, help="With --scheduler: times to measure each hardware.")
+    ] = 1,
+    patience: Annotated[
+        float,
+        typer.Option(min=1, help="With --scheduler: times its forecast a trial may take."),
+    ] = 10,
     log: Annotated[
         Path | None, typer.Option(help="Log file; default: a new one beside the catalog.")
     ] = None,
@@ -291,6 +335,19 @@ def calibrate(
     """Measures this machine and appends to the catalog; a second run does what is missing."""
     from api import machine
 
+    asked = {
+        "workloads": workload or (),
+        "candidates": candidate or (),
+        "profile": profile,
+        "probing": probes,
+        "rates": rate or (),
+    }
+    if scheduler is not None:
+        if strict or tdp_w is not None:
+            name = "--strict" if strict else "--tdp-w"
+            terminal.fail(f"{name} is about one machine; not with --scheduler", terminal.USAGE)
+        fleet = _Fleet(scheduler, machines, per_hardware, patience)
+        fleet.calibrate(asked | {"data": data, "models": models}, plan, log, as_json)
     if strict and not machine.counter_readable():
         terminal.fail(
             "no energy counter can be read; see `joulewise doctor`", terminal.NOT_MEASURABLE
@@ -298,13 +355,9 @@ def calibrate(
     known = settings()
     made = machine.make_plan(
         opened_snapshot(),
-        workloads=workload or (),
-        candidates=candidate or (),
-        profile=profile,
+        **asked,
         data=data or known.data,
         models=models or known.models,
-        probing=probes,
-        rates=rate or (),
         tdp_w=tdp_w,
     )
     if plan:

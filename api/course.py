@@ -26,6 +26,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             most.
         joules_per_1000: Gross joules per 1,000 texts; `label` says how they were obtained.
         left_s: Seconds the rest will take, about.
+        place: The hardware, in a fleet; `node` the machine of it that is at work.
     """
 
     kind: Kind
@@ -48,6 +49,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     seconds_per_1000: float | None = None
     reason: str | None = None
     left_s: float | None = None
+    place: str | None = None
+    node: str | None = None
 
     @property
     def choice(self) -> str:

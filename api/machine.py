@@ -13,7 +13,9 @@ from rich.console import Console
 
 from api import calibrated, planned, terminal
 from api.course import Course, Kind, Step
+from api.fleet import FleetCourse, FleetTable
 from api.progress import JsonLines, Listener, LiveTable, LogFile, PlainLines
+from api.results import Result
 from calibration import suite
 from catalog.records import Device
 from catalog.snapshot import Snapshot
@@ -103,16 +105,13 @@ def _shown(plan: suite.Plan, course: Course, as_json: bool) -> Listener:
     return PlainLines(console)
 
 
-def _log(file: Path, plan: suite.Plan) -> LogFile:
+def _log(file: Path, heading: str) -> LogFile:
     """The log file with its heading; ends the command where it cannot be written."""
     try:
         log = LogFile(file)
     except OSError as error:
         terminal.fail(f"the log {file} cannot be written: {error.strerror}", terminal.USAGE)
-    log.write(
-        f"profile {plan.profile.name}, {len(plan.pending)} of {len(plan.trials)} trials to "
-        f"measure, seed {plan.seed}, on {', '.join(plan.devices)}"
-    )
+    log.write(heading)
     return log
 
 
@@ -152,14 +151,32 @@ def calibrate(plan: suite.Plan, store: Store, *, log: Path | None, as_json: bool
         as_json: JSON lines on stdout, one for each step, the summary last.
     """
     file = log or calibrated.new_log(store)
-    book, course = _log(file, plan), Course([_step(trial, "waiting") for trial in plan.trials])
+    heading = (
+        f"profile {plan.profile.name}, {len(plan.pending)} of {len(plan.trials)} trials to "
+        f"measure, seed {plan.seed}, on {', '.join(plan.devices)}"
+    )
+    book, course = _log(file, heading), Course([_step(trial, "waiting") for trial in plan.trials])
     try:
         summary = _measure(plan, store, course, [book, _shown(plan, course, as_json)])
     except suite.BusyError as error:
         terminal.fail(str(error), terminal.NOT_MEASURABLE)
     except KeyboardInterrupt:
         terminal.fail("interrupted before anything was measured", terminal.INTERRUPTED)
-    ended = _ended(plan, summary, file)
+    found = calibrated.found(list(plan.texts), list(plan.devices), list(plan.candidates))
+    return _end(summary, found, book, file, as_json=as_json)
+
+
+def _end(
+    summary: suite.Summary, found: Sequence[Result], book: LogFile, log: Path, *, as_json: bool
+) -> int:
+    """Tells what came of a calibration, with the plot beside the log; returns the exit code."""
+    lost = tuple(
+        calibrated.Lost(candidate=candidate, workload=workload, reason=reason)
+        for (candidate, workload), reason in summary.reasons.items()
+    )
+    counts = msgspec.structs.asdict(summary) | {"reasons": lost}
+    plot = calibrated.draw(found, summary.run_id, log.parent)
+    ended = calibrated.Ended(**counts, results=tuple(found), log=str(log), plot=plot)
     book.write(calibrated.sentence(ended))
     if as_json:
         terminal.say_json(ended)
@@ -170,16 +187,138 @@ def calibrate(plan: suite.Plan, store: Store, *, log: Path | None, as_json: bool
     return terminal.SKIPPED if summary.skipped or summary.failed else 0
 
 
-def _ended(plan: suite.Plan, summary: suite.Summary, log: Path) -> calibrated.Ended:
-    """A summary with the fronts of what was measured, the plot drawn beside the log."""
-    lost = tuple(
-        calibrated.Lost(candidate=candidate, workload=workload, reason=reason)
-        for (candidate, workload), reason in summary.reasons.items()
-    )
-    found = calibrated.found(list(plan.texts), list(plan.devices), list(plan.candidates))
-    counts = msgspec.structs.asdict(summary) | {"reasons": lost}
-    plot = calibrated.draw(found, summary.run_id, log.parent)
-    return calibrated.Ended(**counts, results=found, log=str(log), plot=plot)
+def fleet_request(snapshot: Snapshot, **asked: Any) -> suite.fleet.Request:
+    """What every machine of a fleet is asked; options that cannot be used end the command."""
+    try:
+        return suite.fleet.request(snapshot, **asked)
+    except suite.PlanError as error:
+        terminal.fail(str(error), terminal.USAGE)
+
+
+class _Ear:
+    """Hears a fleet and tells it on to listeners, after the course has counted it."""
+
+    def __init__(self, course: FleetCourse, listeners: Sequence[Listener]) -> None:
+        self._course, self._listeners = course, listeners
+        self.joined: list[suite.fleet.Joined] = []
+
+    def hear(self, heard: suite.fleet.Heard) -> None:
+        """Takes whatever the fleet tells."""
+        if isinstance(heard, suite.Event):
+            self._step(heard)
+        elif isinstance(heard, suite.fleet.Joined):
+            self.joined.append(heard)
+            waiting = [_step(trial, "waiting", place=heard.place) for trial in heard.trials]
+            self._course.join(heard.place, waiting)
+        else:
+            for listener in self._listeners:
+                listener.note(heard.said)
+
+    def _step(self, event: suite.Event) -> None:
+        """A step of a trial."""
+        now_s = time.monotonic()
+        told = {name: getattr(event, name) for name in (*_TOLD, "place", "node")}
+        step = _step(event.trial, event.kind, **told)
+        self._course.take(step, now_s)
+        step = msgspec.structs.replace(step, left_s=round(self._course.left_s(now_s), 1))
+        for listener in self._listeners:
+            listener.take(step)
+
+    def names(self, field: str) -> list[str]:
+        """Devices or workloads of all hardware that has joined."""
+        return list(dict.fromkeys(name for each in self.joined for name in getattr(each, field)))
+
+
+def _fleet_shown(course: FleetCourse, as_json: bool) -> Listener:
+    """What the person or the program that asked for a fleet is shown."""
+    console = Console(stderr=True)
+    if as_json:
+        return JsonLines()
+    return FleetTable(console, course) if console.is_terminal else PlainLines(console)
+
+
+def calibrate_fleet(
+    address: str,
+    asked: suite.fleet.Request,
+    snapshot: Snapshot,
+    store: Store,
+    *,
+    log: Path | None,
+    as_json: bool,
+    factor: float,
+    machines: int,
+    per_hardware: int,
+) -> int:
+    """Measures on every machine of a scheduler and returns the exit code.
+
+    Args:
+        address: Of the Dask scheduler.
+        asked: What is measured on each hardware.
+        snapshot: The catalog as it is.
+        store: Where rows go.
+        log: See `calibrate`; likewise `as_json`.
+        as_json: JSON lines on stdout.
+        factor: Times its forecast that a trial may take.
+        machines: How many must have joined before it may end.
+        per_hardware: How often each hardware is measured.
+    """
+    file, course = log or calibrated.new_log(store), FleetCourse()
+    book = _log(file, f"profile {asked.profile.name}, seed {asked.seed}, fleet at {address}")
+    listeners = [book, _fleet_shown(course, as_json)]
+    ear, patience = _Ear(course, listeners), suite.fleet.Patience(factor=factor)
+    try:
+        with ExitStack() as stack:
+            for listener in listeners:
+                stack.enter_context(listener)
+            summary = suite.fleet.calibrate(
+                address,
+                asked,
+                snapshot,
+                store,
+                machines=machines,
+                per_hardware=per_hardware,
+                patience=patience,
+                hear=ear.hear,
+            )
+    except (suite.BusyError, suite.fleet.FleetError) as error:
+        terminal.fail(str(error), terminal.NOT_MEASURABLE)
+    except KeyboardInterrupt:
+        terminal.fail("interrupted before anything was measured", terminal.INTERRUPTED)
+    measured = list(dict.fromkeys(t.candidate for each in ear.joined for t in each.trials))
+    found = calibrated.found(ear.names("workloads"), ear.names("devices"), measured)
+    return _end(summary, found, book, file, as_json=as_json)
+
+
+def say_fleet_plan(
+    address: str,
+    asked: suite.fleet.Request,
+    snapshot: Snapshot,
+    store: Store,
+    *,
+    as_json: bool,
+    machines: int,
+    per_hardware: int,
+) -> None:
+    """What would be measured on each hardware; see `calibrate_fleet`."""
+    ear = _Ear(FleetCourse(), [] if as_json else [PlainLines(Console(stderr=True))])
+    try:
+        suite.fleet.calibrate(
+            address,
+            asked,
+            snapshot,
+            store,
+            measuring=False,
+            machines=machines,
+            per_hardware=per_hardware,
+            hear=ear.hear,
+        )
+    except (suite.BusyError, suite.fleet.FleetError) as error:
+        terminal.fail(str(error), terminal.NOT_MEASURABLE)
+    if as_json:
+        terminal.say_json(msgspec.to_builtins({"hardware": ear.joined}))
+    for joined in [] if as_json else ear.joined:
+        waiting = [_step(t, "present" if t.present else "waiting") for t in joined.trials]
+        planned.say(waiting, f"{joined.place}, {asked.profile.name}")
 
 
 def counter_readable() -> bool:

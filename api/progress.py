@@ -52,7 +52,8 @@ def figures(step: Step) -> str:
 
 def sentence(step: Step) -> str:
     """A step as one plain line."""
-    said = f"{step.candidate} on {step.workload}, {step.choice}: {step.kind}"
+    where = f"{step.place}: " if step.place else ""
+    said = f"{where}{step.candidate} on {step.workload}, {step.choice}: {step.kind}"
     told = step.reason or figures(step)
     return f"{said}, {told}" if told else said
 
@@ -75,6 +76,9 @@ class Listener:
     def take(self, step: Step) -> None:
         """Hears of a step that the course has counted."""
 
+    def note(self, said: str) -> None:
+        """Hears something about a machine of a fleet."""
+
 
 class PlainLines(Listener):
     """One line for each settled trial, for logs of other programs and pipes."""
@@ -90,13 +94,26 @@ class PlainLines(Listener):
         line = f"{step.done}/{step.total} {sentence(step)}{left}"
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
+    def note(self, said: str) -> None:
+        """Prints it."""
+        self._console.print(said, markup=False, highlight=False, soft_wrap=True)
+
 
 class JsonLines(Listener):
     """One JSON object per step on stdout."""
 
     def take(self, step: Step) -> None:
         """Writes the step."""
-        sys.stdout.write(msgspec.json.encode(step).decode() + "\n")
+        self._write(step)
+
+    def note(self, said: str) -> None:
+        """Writes it as an object of kind ``notice``."""
+        self._write({"kind": "notice", "said": said})
+
+    @staticmethod
+    def _write(what: Step | dict[str, str]) -> None:
+        """One line."""
+        sys.stdout.write(msgspec.json.encode(what).decode() + "\n")
         sys.stdout.flush()
 
 
@@ -121,6 +138,10 @@ class LogFile(Listener):
     def take(self, step: Step) -> None:
         """Appends the step."""
         self.write(f"{step.done}/{step.total} {sentence(step)}")
+
+    def note(self, said: str) -> None:
+        """Appends it."""
+        self.write(said)
 
 
 class LiveTable(Listener):

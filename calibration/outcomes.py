@@ -6,6 +6,8 @@ a terminal is known here.
 
 from __future__ import annotations
 
+import datetime
+import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal
 
@@ -66,6 +68,12 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     failed: int
     reasons: dict[tuple[str, str], str]
     interrupted: bool = False
+
+
+def new_run_id() -> str:
+    """A name for a run: when it began, and a random part."""
+    now = datetime.datetime.now(datetime.UTC)
+    return f"calibration-{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
 
 
 class Progress:

@@ -66,13 +66,28 @@ def choose_candidates(
     return chosen
 
 
-def _profile(profile: str | Profile) -> Profile:
-    """A profile by name."""
+def profile_of(profile: str | Profile) -> Profile:
+    """A profile by name.
+
+    Raises:
+        UnknownNameError: There is none of that name.
+    """
     if isinstance(profile, Profile):
         return profile
     if profile not in PROFILES:
         raise UnknownNameError("profile", profile, PROFILES)
     return PROFILES[profile]
+
+
+def check_rates(rates: Sequence[float]) -> None:
+    """Refuses rates that scenario ``server`` does not take.
+
+    Raises:
+        PlanError: One of them is out of `RATES`.
+    """
+    for rate in rates:
+        if not RATES[0] <= rate <= RATES[1]:
+            raise PlanError(f"rate: {rate:g} is not allowed; allowed: {RATES[0]:g} to 1e6 per s")
 
 
 @dataclass(frozen=True)
@@ -206,6 +221,16 @@ def _device_of(candidate: Candidate, devices: Mapping[str, Device]) -> Device:
     return devices.get(runs_on(candidate), devices["cpu"])
 
 
+def _loaded(
+    snapshot: Snapshot, workloads: Sequence[str], data: Path | None, probing: bool
+) -> dict[str, Texts]:
+    """The texts of the workloads that are named, or of those there are."""
+    data = folder_from_environment("JOULEWISE_DATA", data)
+    names = list(workloads) or list(places(data))[: 1 if probing else None] or ["synthetic"]
+    loaded = [load(name, data, snapshot.workloads) for name in names]
+    return {each.workload.name: each for each in loaded}
+
+
 def plan(
     snapshot: Snapshot,
     *,
@@ -220,6 +245,7 @@ def plan(
     probing: bool = False,
     rates: Sequence[float] = (),
     tdp_w: float | None = None,
+    texts: Mapping[str, Texts] | None = None,
 ) -> Plan:
     """What a calibration of this machine would do; measures nothing.
 
@@ -238,23 +264,20 @@ def plan(
         probing: Measure three to five candidates (`calibration.probes`), once each.
         rates: Texts per second of further trials of scenario ``server``.
         tdp_w: TDP of this machine's chip, watts, where the device table lacks it.
+        texts: Workloads that are loaded already, by name; then nothing is loaded.
 
     Raises:
         UnknownNameError: A workload, candidate or profile nobody knows.
         WorkloadError: Texts that cannot be used.
         PlanError: A rate or TDP that cannot be.
     """
-    settings = _profile(profile)
-    for rate in rates:
-        if not RATES[0] <= rate <= RATES[1]:
-            raise PlanError(f"rate: {rate:g} is not allowed; allowed: {RATES[0]:g} to 1e6 per s")
+    settings = profile_of(profile)
+    check_rates(rates)
     models = folder_from_environment("JOULEWISE_MODELS", models)
     chosen = choose_candidates(snapshot, candidates, "" if probing else settings.name)
     chosen = probes.pool(chosen, models) if probing and not candidates else chosen
-    data = folder_from_environment("JOULEWISE_DATA", data)
-    names = list(workloads) or list(places(data))[: 1 if probing else None] or ["synthetic"]
-    loaded = [load(name, data, snapshot.workloads) for name in names]
-    texts = {each.workload.name: each for each in loaded}
+    if texts is None:
+        texts = _loaded(snapshot, workloads, data, probing)
     machine = machine or read_machine()
     devices = _devices(machine, snapshot)
     if tdp_w is not None:

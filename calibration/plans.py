@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from calibration.shapes import halved_group
 from calibration.workloads import Texts
 from catalog.records import SETUP, Candidate, Device, Measurement, Phase, Scenario
 from catalog.snapshot import Snapshot, moment
+from catalog.staleness import fingerprint
 
 SOURCE = "calibration"
 
@@ -127,6 +129,22 @@ def stored_rows(snapshot: Snapshot) -> dict[tuple[Any, ...], Measurement]:
                 fields["batch_size"] = None
             found[_setup(fields)] = row
     return found
+
+
+def measured_often(rows: Sequence[Measurement], times: int) -> list[Measurement]:
+    """Rows of setups that have at least `times` rows alike in all that moves energy.
+
+    Those of the newest row count: what was measured before a change of the machine is history.
+    """
+    by_setup: defaultdict[tuple[Any, ...], list[Measurement]] = defaultdict(list)
+    for row in sorted(rows, key=lambda row: moment(row.measured_at)):
+        by_setup[tuple(getattr(row, name) for name in SETUP)].append(row)
+    kept = []
+    for same in by_setup.values():
+        newest = fingerprint(same[-1]).get("energy")
+        if sum(fingerprint(row).get("energy") == newest for row in same) >= times:
+            kept += same
+    return kept
 
 
 def row_of(trial: Trial, stored: Mapping[tuple[Any, ...], Measurement]) -> Measurement | None:

@@ -5,22 +5,20 @@ Importing it is cheap and needs no benchmark library; those are imported by what
 
 from __future__ import annotations
 
-import datetime
-import os
-import secrets
 from collections.abc import Callable
 
+from calibration import fleet
 from calibration.doctor import Finding, diagnose
 from calibration.lock import BusyError, measuring
 from calibration.meters import counter_readable
-from calibration.outcomes import Event, Progress, Summary, figures, measured
+from calibration.outcomes import Event, Progress, Summary, figures, measured, new_run_id
 from calibration.planning import plan
 from calibration.plans import Plan, PlanError, Trial, row_of, stored_rows
 from calibration.probe import this_device
 from calibration.protocol import PROFILES, Profile
 from calibration.run import Run
 from calibration.tables import WorkloadError
-from calibration.usage import other_load
+from calibration.usage import load_1m, other_load
 from catalog import snapshot
 from catalog.store import Store
 
@@ -38,6 +36,7 @@ __all__ = [
     "calibrate",
     "counter_readable",
     "diagnose",
+    "fleet",
     "plan",
     "this_device",
 ]
@@ -49,11 +48,10 @@ def _ignore(_: Event) -> None:
 
 def _new_run(plan: Plan) -> Run:
     """A run with a name of its own, and what the machine was doing before it."""
-    now = datetime.datetime.now(datetime.UTC)
     return Run(
         plan=plan,
-        run_id=f"calibration-{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}",
-        load_1m=round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        run_id=new_run_id(),
+        load_1m=load_1m(),
         other_cores=other_load(plan.profile.gate_s),
     )
 

@@ -36,6 +36,11 @@ def other_load(seconds: float) -> float:
     return max(0.0, after - before) / (time.perf_counter() - start)
 
 
+def load_1m() -> float | None:
+    """The load average of the last minute; ``None`` on Windows."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+
+
 def free_memory_gb(kind: str) -> float | None:
     """Memory that is free for a model, 1e9 bytes; ``None`` where nobody says.
 

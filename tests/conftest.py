@@ -176,7 +176,7 @@ def server_catalog(
         yield made
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A port nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -201,7 +201,7 @@ def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
 @contextmanager
 def _served(catalog: str, log: Path) -> Iterator[str]:
     """Address of a real service: `joulewise serve` as a process of its own."""
-    url = f"http://127.0.0.1:{(port := _free_port())}"
+    url = f"http://127.0.0.1:{(port := free_port())}"
     environment = {k: v for k, v in os.environ.items() if not k.startswith("JOULEWISE_")}
     environment |= {"JOULEWISE_CATALOG": catalog, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", "from api.cli import app; app()", "serve", "--port", str(port)]

@@ -1,0 +1,78 @@
+"""Preload of a Dask worker that lets it pose as another machine: `dask worker --preload`.
+
+``POSE`` is JSON: ``node``, ``cpu``, ``threads``, ``folder`` (of locks and marks), and by name of a
+candidate what happens when it is first fitted there: ``kill`` or ``hang``; ``slow_s`` are seconds
+that each fit takes. Nothing of it is in the product: functions of this process are replaced.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import tempfile
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import lightgbm  # noqa: F401  (imported before anything has a deadline)
+import sklearn.feature_extraction.text
+import sklearn.linear_model
+import sklearn.metrics
+import sklearn.naive_bayes
+import sklearn.pipeline
+import sklearn.preprocessing
+import sklearn.svm  # noqa: F401
+
+from calibration import candidates, node, planning, trials
+from calibration.meters import NullMeter
+from calibration.probe import Machine
+
+POSE = json.loads(os.environ["POSE"])
+MACHINE = Machine(
+    cpu=POSE["cpu"], sockets=1, cores=POSE["threads"], threads=POSE["threads"], memory_gib=8
+)
+_build = candidates.build
+
+
+def _first_time(name: str) -> bool:
+    """Whether this candidate was never tried on this node; marks that it was."""
+    try:
+        (Path(POSE["folder"]) / f"{POSE['node']}-{name}").touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _sabotaged(candidate: Any, *rest: Any) -> Any:
+    """A candidate whose fit does what `POSE` says."""
+    made = _build(candidate, *rest)
+    fit, deed = made.fit, POSE.get("deeds", {}).get(candidate.name)
+
+    def act(*given: Any) -> Any:
+        begun = time.time()
+        time.sleep(POSE.get("slow_s", 0.0))
+        if deed is not None and _first_time(candidate.name):
+            if deed == "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            time.sleep(3600)
+        fitted = fit(*given)
+        with (Path(POSE["folder"]) / f"{POSE['node']}.spans").open("a") as spans:
+            spans.write(f"{begun} {time.time()}\n")
+        return fitted
+
+    object.__setattr__(made, "fit", act)
+    return made
+
+
+def dask_setup(worker: Any) -> None:
+    """Poses."""
+    tempfile.tempdir = str(Path(POSE["folder"]) / POSE["node"])
+    Path(tempfile.tempdir).mkdir(exist_ok=True)
+    node.node_id = lambda: POSE["node"]
+    node.read_machine = planning.read_machine = lambda: MACHINE
+    node.platform = SimpleNamespace(node=lambda: POSE["node"])
+    planning.meter_name = lambda _: "none"
+    trials.meter_for = lambda _: NullMeter()
+    candidates.build = _sabotaged

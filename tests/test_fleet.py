@@ -1,0 +1,216 @@
+"""A fleet on a real scheduler and real worker processes that pose as different machines.
+
+What a worker pretends to be, and what goes wrong on it, is the preload `posing`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from conftest import free_port
+
+from calibration import fleet
+from calibration.account import Heard, Joined, Notice
+from calibration.dispatch import FleetError
+from calibration.lock import NAME, BusyError, measuring
+from calibration.outcomes import Event
+from calibration.passes import Patience
+from calibration.protocol import Profile
+from catalog import snapshot
+from catalog.records import SETUP, Measurement
+from catalog.store import Store
+
+pytest.importorskip("distributed")
+
+ROOT = Path(__file__).resolve().parent.parent
+TINY = Profile(name="tiny", window_s=0.02, repeats=3, warmup_s=0.02, idle_s=0.01, gate_s=0.01)
+PATIENCE = Patience(factor=1, least_s=15, grace_s=60, again_s=0.5)
+BOW = ("bow-complement-nb", "bow-linear-svm", "bow-logistic", "bow-lightgbm")
+
+
+class Cluster:
+    """A scheduler and workers as processes; `folder` holds their locks, logs and texts."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self._processes = folder, list[subprocess.Popen[bytes]]()
+        data = folder / "data"
+        data.mkdir()
+        rows = [(f"{'good' if n % 2 else 'bad'} {n} Geheimwort", n % 2) for n in range(60)]
+        pd.DataFrame(rows, columns=["text", "label"]).to_csv(data / "tickets.csv", index=False)
+        port = free_port()
+        self.address = f"tcp://127.0.0.1:{port}"
+        self._start("scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard")
+
+    def _start(self, kind: str, *arguments: str, **environment: str) -> None:
+        """One process, its words in a file."""
+        known = {k: v for k, v in os.environ.items() if not k.startswith("JOULEWISE_")}
+        known |= {
+            "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}",
+            "JOULEWISE_DATA": str(self.folder / "data"),
+            "OMP_NUM_THREADS": "1",
+        }
+        command = [sys.executable, "-m", f"distributed.cli.dask_{kind}", *arguments]
+        with (self.folder / f"{kind}-{len(self._processes)}.log").open("wb") as log:
+            process = subprocess.Popen(
+                command, env=known | environment, stdout=log, stderr=log, start_new_session=True
+            )
+        self._processes.append(process)
+
+    def worker(self, node: str, cpu: str, *, nanny: bool = False, **deeds: str) -> None:
+        """A worker that poses as the machine `node`, on which candidates do `deeds` once."""
+        named = {name.replace("_", "-"): deed for name, deed in deeds.items()}
+        pose = {"node": node, "cpu": cpu, "threads": 4, "folder": str(self.folder), "deeds": named}
+        self._start(
+            "worker", self.address, "--nthreads", "2", "--no-dashboard", "--preload", "posing",
+            "--nanny" if nanny else "--no-nanny", "--local-directory", str(self.folder / "scratch"),
+            POSE=json.dumps(pose),
+        )  # fmt: skip
+
+    def logs(self) -> str:
+        """All that scheduler and workers wrote."""
+        return "\n".join(path.read_text() for path in self.folder.glob("*.log"))
+
+    def stop(self) -> None:
+        """Ends every process that was started here, nannies with their workers."""
+        for process in self._processes:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """A scheduler without workers."""
+    made = Cluster(tmp_path)
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+def calibrate(
+    cluster: Cluster, store: Store, *names: str, hear: Callable[[Heard], None], **more: Any
+) -> Any:
+    """Calibrates the fleet with very short windows."""
+    known = snapshot.load(store)
+    asked = fleet.request(known, candidates=names, profile=TINY, seed=1)
+    given = {"patience": PATIENCE, **more}
+    return fleet.calibrate(cluster.address, asked, known, store, hear=hear, **given)
+
+
+def setup(row: Measurement) -> tuple[Any, ...]:
+    """What identifies a row's setup."""
+    return tuple(getattr(row, name) for name in SETUP)
+
+
+def test_each_trial_once_though_workers_die_hang_and_come_late(
+    cluster: Cluster, store: Store
+) -> None:
+    """Four workers, three machines and a duplicate: the catalog ends equal to the plan."""
+    cluster.worker("a", "AMD EPYC 1", nanny=True, bow_linear_svm="hang")
+    cluster.worker("b", "Intel Xeon 2", nanny=True, bow_logistic="kill")
+    cluster.worker("c", "AMD Ryzen 3")
+    heard: list[Heard] = []
+
+    def hear(said: Heard) -> None:
+        if isinstance(said, Event) and not any(isinstance(each, Event) for each in heard):
+            cluster.worker("d", "AMD EPYC 1")
+        heard.append(said)
+
+    summary = calibrate(cluster, store, *BOW, hear=hear, machines=3)
+    assert (summary.done, summary.failed, summary.skipped) == (36, 0, 0), (summary, heard)
+    rows = store.measurements()
+    assert len(rows) == 36
+    joined = [each for each in heard if isinstance(each, Joined)]
+    planned = Counter(
+        tuple(trial.key().get(name) for name in SETUP) for each in joined for trial in each.trials
+    )
+    assert planned == Counter(map(setup, rows))
+    assert set(planned.values()) == {1}
+    assert sorted(each.place for each in joined) == ["AMD EPYC 1", "AMD Ryzen 3", "Intel Xeon 2"]
+    assert len({row.run_id for row in rows}) == 3
+    said = "\n".join(each.said for each in heard if isinstance(each, Notice))
+    assert "b, bow-logistic on tickets: its worker died" in said
+    assert "a, bow-linear-svm on tickets: no answer in time" in said
+    assert "d joins AMD EPYC 1" in said
+    events = [each for each in heard if isinstance(each, Event)]
+    hung = [each for each in events if each.trial.candidate == "bow-linear-svm"]
+    at_work = {(e.place, e.node) for e in hung if e.kind == "finished"}
+    assert at_work == {("AMD EPYC 1", "d"), ("Intel Xeon 2", "b"), ("AMD Ryzen 3", "c")}
+    one_at_a_time(cluster)
+    assert "Geheimwort" not in cluster.logs() + repr(heard)
+    content = b"".join(path.read_bytes() for path in cluster.folder.glob("catalog.sqlite*"))
+    assert b"geheimwort" not in content.lower()
+
+
+def one_at_a_time(cluster: Cluster) -> None:
+    """On no node two candidates were fitted at once."""
+    spans: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
+    for file in cluster.folder.glob("*.spans"):
+        for line in file.read_text().splitlines():
+            begun, ended = map(float, line.split())
+            spans[file.stem].append((begun, ended))
+    assert spans
+    for each in spans.values():
+        each.sort()
+        assert all(before[1] <= after[0] for before, after in pairwise(each))
+
+
+def test_a_busy_machine_is_waited_for_and_hardware_measured_twice(
+    cluster: Cluster, store: Store
+) -> None:
+    """Nothing runs beside another calibration; two passes make two runs; a third finds all there.
+
+    Two workers on one machine still measure one thing at a time.
+    """
+    folder = cluster.folder / "e"
+    folder.mkdir()
+    cluster.worker("e", "AMD EPYC 1")
+    cluster.worker("e", "AMD EPYC 1")
+    heard: list[Heard] = []
+    lock = measuring(folder / NAME)
+    lock.__enter__()
+
+    def hear(said: Heard) -> None:
+        heard.append(said)
+        if isinstance(said, Notice) and "waits" in said.said:
+            assert store.measurements() == []
+            with pytest.raises(BusyError, match="another calibration runs on the scheduler"):
+                calibrate(cluster, store, BOW[0], hear=heard.append)
+            lock.__exit__(None, None, None)
+
+    first = calibrate(cluster, store, *BOW[:2], hear=hear, per_hardware=2)
+    waited = [each.said for each in heard if isinstance(each, Notice) and "waits" in each.said]
+    assert waited
+    assert "another calibration is measuring on this machine" in waited[0]
+    assert (first.done, first.present) == (12, 0)
+    rows = store.measurements()
+    assert set(Counter(map(setup, rows)).values()) == {2}
+    assert len({(setup(row), row.run_id) for row in rows}) == 12
+    again = calibrate(cluster, store, *BOW[:2], hear=heard.append, per_hardware=2)
+    assert (again.done, again.present) == (0, 12)
+    third = calibrate(cluster, store, *BOW[:2], hear=heard.append, per_hardware=3)
+    assert (third.done, third.present) == (6, 12)
+    one_at_a_time(cluster)
+
+
+def test_without_scheduler_or_texts_it_says_so(cluster: Cluster, store: Store) -> None:
+    """Nobody there to answer, or nothing any machine can measure, is an error with the reason."""
+    known = snapshot.load(store)
+    asked = fleet.request(known, candidates=[BOW[0]], profile=TINY, workloads=["sst2"])
+    nowhere = f"tcp://127.0.0.1:{free_port()}"
+    with pytest.raises(FleetError, match=nowhere):
+        fleet.calibrate(nowhere, asked, known, store, hear=lambda _: None)
+    cluster.worker("f", "AMD EPYC 1")
+    with pytest.raises(FleetError, match=r"f: .*sst2"):
+        fleet.calibrate(cluster.address, asked, known, store, hear=lambda _: None)
