@@ -31,8 +31,8 @@ from calibration.outcomes import measured
 from calibration.planning import plan
 from calibration.plans import Plan, PlanError, Trial, measured_often
 from calibration.probe import read_machine, read_small
-from calibration.tables import WorkloadError
 from calibration.run import Run
+from calibration.tables import WorkloadError
 from calibration.usage import load_1m, other_load
 from calibration.workloads import Texts
 from catalog.errors import UnknownNameError

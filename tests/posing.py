@@ -25,7 +25,7 @@ import sklearn.pipeline
 import sklearn.preprocessing
 import sklearn.svm  # noqa: F401
 
-from calibration import candidates, node, planning, trials
+from calibration import candidates, node, planning, run
 from calibration.meters import NullMeter
 from calibration.probe import Machine
 
@@ -74,5 +74,5 @@ def dask_setup(worker: Any) -> None:
     node.read_machine = planning.read_machine = lambda: MACHINE
     node.platform = SimpleNamespace(node=lambda: POSE["node"])
     planning.meter_name = lambda _: "none"
-    trials.meter_for = lambda _: NullMeter()
+    run.meter_for = lambda _: NullMeter()
     candidates.build = _sabotaged

@@ -192,7 +192,7 @@ def test_a_busy_machine_is_waited_for_and_hardware_measured_twice(
     first = calibrate(cluster, store, *BOW[:2], hear=hear, per_hardware=2)
     waited = [each.said for each in heard if isinstance(each, Notice) and "waits" in each.said]
     assert waited
-    assert "another calibration is measuring on this machine" in waited[0]
+    assert f"process {os.getpid()} holds" in waited[0]
     assert (first.done, first.present) == (12, 0)
     rows = store.measurements()
     assert set(Counter(map(setup, rows)).values()) == {2}
@@ -214,3 +214,49 @@ def test_without_scheduler_or_texts_it_says_so(cluster: Cluster, store: Store) -
     cluster.worker("f", "AMD EPYC 1")
     with pytest.raises(FleetError, match=r"f: .*sst2"):
         fleet.calibrate(cluster.address, asked, known, store, hear=lambda _: None)
+
+
+COMMAND = """
+import sys
+from api import machine
+from api.cli import app
+from api.opened import opened_snapshot, opened_store
+from calibration import fleet
+from test_fleet import TINY
+
+address = sys.argv[1]
+app(["calibrate", "--scheduler", address, "--candidate", "bow-linear-svm", "--plan", "--json"],
+    standalone_mode=False)
+known = opened_snapshot()
+asked = fleet.request(known, candidates=["bow-linear-svm"], profile=TINY)
+print(machine.calibrate_fleet(
+    address, asked, known, opened_store(), log=None, as_json=True, factor=10, machines=1,
+    per_hardware=1))
+"""
+
+
+def test_the_command_plans_and_tells_a_fleet(
+    cluster: Cluster, store: Store, tmp_path: Path
+) -> None:
+    """`--plan` measures nothing; a run tells notices and steps by hardware, and the fronts last."""
+    cluster.worker("g", "AMD EPYC 1")
+    known = {k: v for k, v in os.environ.items() if not k.startswith("JOULEWISE_")}
+    known |= {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "JOULEWISE_CATALOG": store.url}
+    done = subprocess.run(
+        [sys.executable, "-c", COMMAND, cluster.address],
+        env=known, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=200,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    *lines, code = [json.loads(line) for line in done.stdout.splitlines()]
+    (hardware,) = lines[0]["hardware"]
+    assert hardware["place"] == "AMD EPYC 1"
+    assert [t["phase"] for t in hardware["trials"]] == ["train", "inference", "inference"]
+    assert {"kind": "notice", "said": "g joins as AMD EPYC 1"} in lines
+    steps = [line for line in lines if line.get("place") and "kind" in line]
+    assert [step["kind"] for step in steps] == ["started", "finished"] * 3
+    assert {(step["place"], step["node"]) for step in steps} == {("AMD EPYC 1", "g")}
+    ended = lines[-1]
+    assert (ended["done"], code) == (3, 0)
+    assert [each["workload"] for each in ended["results"]] == ["tickets"]
+    assert len(store.measurements()) == 3
+    assert Path(ended["log"]).read_text().count("AMD EPYC 1: bow-linear-svm on tickets") == 6
