@@ -11,7 +11,7 @@ from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.response import Template
 from litestar.template import TemplateConfig
 
-from api import charts, scorecard, view
+from api import charts, held_out, scorecard, view
 from api.served import Served
 from catalog.errors import CatalogUnreadableError
 
@@ -33,6 +33,7 @@ def environment() -> Environment:
         "view": view,
         "charts": charts,
         "scorecard": scorecard,
+        "held_out": held_out,
         "places": PLACES,
     }
     return made
