@@ -115,18 +115,41 @@ class Encoded:
         return tuple(entries)
 
 
-def template(answer: Recommendation) -> bytes:
+class Template(msgspec.Struct, frozen=True, gc=False):
+    """An answer whose question and floor are left open.
+
+    Attributes:
+        parts: JSON after the question; between any two stands the floor, as a number in its own
+            right where `numbers` says so, else as `:g` inside a sentence.
+        size: Bytes of the parts.
+    """
+
+    parts: tuple[bytes, ...]
+    numbers: tuple[bool, ...]
+    size: int
+
+
+def template(answer: Recommendation) -> Template:
     """The JSON of an answer written by `Encoded`, question and floor left open."""
-    return _ENCODER.encode(answer)
+    tail = _ENCODER.encode(answer)[len(_HEAD) :]
+    parts: list[bytes] = []
+    numbers: list[bool] = []
+    for at, stretch in enumerate(tail.split(_QUOTED)):
+        pieces = stretch.split(_FLOOR_JSON)
+        numbers += [True] * (at > 0) + [False] * (len(pieces) - 1)
+        parts += pieces
+    return Template(tuple(parts), tuple(numbers), len(tail))
 
 
-def filled(form: bytes, query: Query) -> bytes:
+def filled(form: Template, query: Query) -> bytes:
     """A template as the answer to a question."""
-    floor = _ENCODER.encode(query.min_acc)
-    tail = form[len(_HEAD) :]
-    if _FLOOR_JSON in tail:
-        tail = tail.replace(_QUOTED, floor).replace(_FLOOR_JSON, f"{query.min_acc:g}".encode())
-    return _OPEN + _ENCODER.encode(query) + tail
+    pieces = [_OPEN, _ENCODER.encode(query), form.parts[0]]
+    if form.numbers:
+        number, plain = _ENCODER.encode(query.min_acc), f"{query.min_acc:g}".encode()
+        for part, is_number in zip(form.parts[1:], form.numbers, strict=True):
+            pieces.append(number if is_number else plain)
+            pieces.append(part)
+    return b"".join(pieces)
 
 
 class Templates:
@@ -138,19 +161,20 @@ class Templates:
 
     def __init__(self, most: int) -> None:
         self._most, self._held = most, 0
-        self._kept: OrderedDict[Hashable, bytes] = OrderedDict()
+        self._kept: OrderedDict[Hashable, Template] = OrderedDict()
 
-    def get(self, key: Hashable) -> bytes | None:
+    def get(self, key: Hashable) -> Template | None:
         """A template that is kept."""
         found = self._kept.get(key)
         if found is not None:
             self._kept.move_to_end(key)
         return found
 
-    def keep(self, key: Hashable, form: bytes) -> None:
+    def keep(self, key: Hashable, form: Template) -> None:
         """Keeps a template."""
-        self._held += len(form) - len(self._kept.get(key, b""))
+        before = self._kept.get(key)
+        self._held += form.size - (before.size if before else 0)
         self._kept[key] = form
         while self._held > self._most:
             _, forgotten = self._kept.popitem(last=False)
-            self._held -= len(forgotten)
+            self._held -= forgotten.size

@@ -293,8 +293,9 @@ class Advisor:
         here, pool = used.inside, used.inside.pool
         apart = view.apart(used, floor, limit)
         places = here.qualifying(floor, limit + 1)
-        winners = here.winners(floor)
-        entries = [*winners.outbid, *here.lost(floor)][:limit]
+        entries = here.outbid(floor, limit)
+        if len(entries) < limit:
+            entries = [*entries, *here.lost(floor)][:limit]
         chosen, compared, unlike = self._compared(here, floor)
         return Recommendation(
             query=write.query(query),
@@ -360,7 +361,7 @@ def _cautions(
         if sum(best >= query.min_acc for best in here.splits.values()) > 1:
             codes["splits-differ"] = CAUTIONS["splits-differ"]
         if winners.tied:
-            named = ", ".join(winners.tied[:5])
+            named = ", ".join(winners.tied)
             codes["tie"] = f"the energy intervals of the chosen option and of {named} overlap"
     return tuple(Caution(code=code, message=text) for code, text in sorted(codes.items()))
 

@@ -118,6 +118,7 @@ class Pool:
             self.setups[code] += 1
         self._shown: dict[int, Option] = {}
         self._encoded: dict[int, bytes] = {}
+        self._figures: dict[int, str] = {}
         self.absent = _absent(asked, snapshot, rows, set(codes))
 
     def _column(self, values: Sequence[float | None]) -> Array:
@@ -192,6 +193,13 @@ class Pool:
         """The licence of the candidate with a code."""
         candidate = self._snapshot.candidates.get(self.candidates[code])
         return candidate.licence if candidate else None
+
+    def figure(self, place: int) -> str:
+        """What an offer ranks by, in words."""
+        found = self._figures.get(place)
+        if found is None:
+            found = self._figures[place] = figure(self.offers[place].joules)
+        return found
 
     def option(self, place: int) -> Option:
         """An offer as an option."""

@@ -7,6 +7,7 @@ closest are found by bisection over accuracies, not by judging every offer again
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
@@ -19,8 +20,9 @@ from advisor.features import Array
 from advisor.pools import Pool
 from advisor.records import Missing, Rejected
 from advisor.suitability import Verdict
-from advisor.wording import figure
 
+_TIED = 5
+"""Candidates of a tie that are named."""
 _BLOCK = 512
 """Offers whose best accuracy is looked at before they are."""
 
@@ -30,12 +32,10 @@ class Winners(msgspec.Struct, frozen=True):
 
     Attributes:
         places: In the pool; the first is the chosen offer.
-        outbid: Why the others lost.
-        tied: Candidates whose energy interval overlaps the chosen one's.
+        tied: Candidates whose energy interval overlaps the chosen one's, the first few.
     """
 
     places: tuple[int, ...]
-    outbid: tuple[Rejected, ...]
     tied: tuple[str, ...]
 
 
@@ -159,7 +159,7 @@ class Ranking:
     def _won(self, floors: Sequence[float]) -> Winners:
         """The winners at the first of `floors`."""
         if not floors:
-            return Winners((), (), ())
+            return Winners((), ())
         cheapest = []
         for values, places in self._steps:
             step = bisect_left(values, floors[0])
@@ -167,16 +167,17 @@ class Ranking:
                 cheapest.append(places[step])
         chosen, *others = cheapest = sorted(cheapest)
         most = self.pool.offers[chosen].energy.high
-        tied = [
+        tied = (
             self.pool.offers[place].row.candidate
             for place in others
             if most is None or (self.pool.offers[place].energy.low or 0.0) <= most
-        ]
-        return Winners(
-            places=tuple(cheapest),
-            outbid=tuple(self._dearer(place, chosen) for place in others),
-            tied=tuple(tied),
         )
+        return Winners(places=tuple(cheapest), tied=tuple(itertools.islice(tied, _TIED)))
+
+    def outbid(self, floor: float, most: int) -> list[Rejected]:
+        """Why the first `most` of the winners that were not chosen lost."""
+        chosen, *others = self.winners(floor).places[: most + 1] or (0,)
+        return [self._dearer(place, chosen) for place in others]
 
     def _dearer(self, place: int, chosen: int) -> Rejected:
         """The entry of a candidate that qualifies and was not chosen."""
@@ -187,9 +188,9 @@ class Ranking:
             candidate=offers[place].row.candidate,
             device=offers[place].device.name,
             reason="more-energy" if more else "not-more-accurate",
-            detail=f"{figure(own)} J per 1,000 texts against {figure(least)}"
+            detail=f"{self.pool.figure(place)} J per 1,000 texts against {self.pool.figure(chosen)}"
             if more
-            else f"the same {figure(own)} J per 1,000 texts, and not more accurate",
+            else f"the same {self.pool.figure(place)} J per 1,000 texts, and not more accurate",
             setups=self.pool.setups[self.pool.candidate[place]],
         )
 

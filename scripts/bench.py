@@ -1,7 +1,8 @@
 """Side-by-side times on this machine, as ratios within one run.
 
     python scripts/bench.py
-    python scripts/bench.py meters   # only what metering costs
+    python scripts/bench.py meters          # only what metering costs
+    python scripts/bench.py service 100000  # only the service under load, with that many rows
 
 Each line repeats two things in turn and prints the median of both and of their ratio: machines
 are noisy, ratios of neighbours less so.
@@ -21,6 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
+from bench_service import service
 from threadpoolctl import threadpool_limits
 
 from advisor.estimator import Setup, load
@@ -143,6 +145,8 @@ def main() -> None:
     """Prints the tables."""
     if sys.argv[1:] == ["meters"]:
         return metering()
+    if sys.argv[1:2] == ["service"]:
+        return service(*map(int, sys.argv[2:3]))
     snapshot, estimator = load_catalog(), load()
     setup = Setup(device=snapshot.devices["NVIDIA L4"], n_parameters=66e6, runtime_s=5e-3)
     questions = iter(_questions(snapshot) * 10)
@@ -173,6 +177,7 @@ def main() -> None:
             load_catalog,
             3,
         )
+    service()
     return metering()
 
 

@@ -1,0 +1,238 @@
+"""Load on the service and on a bare handler that sends the same bytes, in turn on this machine.
+
+    python scripts/bench.py service             # bundled catalog, then one with 1,000,000 rows
+    python scripts/bench.py service 100000
+
+Both run on granian with one worker and are driven by wrk in turn. No question comes twice: floors
+walk through [0, 1] in steps of the golden ratio. The bare handler parses nothing and decides
+nothing; it sends answers that the service gave, one after another.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import random
+import resource
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+
+from catalog.snapshot import Snapshot, load
+from catalog.store import Store, catalog_version, measurement
+
+CONNECTIONS, SECONDS, ROUNDS = 16, 5, 5
+PREFIXES, SAMPLES = 200, 100
+_DRIVE = """
+local prefixes, at = {}, tonumber(os.getenv("BENCH_START"))
+for line in io.lines(os.getenv("BENCH_PREFIXES")) do prefixes[#prefixes + 1] = line end
+function request()
+  at = at + 1
+  local floor = (at * 0.6180339887498949) % 1
+  return wrk.format("GET", prefixes[at % #prefixes + 1] .. string.format("%.9f", floor))
+end
+function done(summary, latency)
+  local bad = summary.errors
+  io.stderr:write(string.format(
+    '{"requests": %d, "us": %d, "p50": %d, "p99": %d, "bytes": %d, "errors": %d}\\n',
+    summary.requests, summary.duration, latency:percentile(50), latency:percentile(99),
+    summary.bytes, bad.status + bad.read + bad.write + bad.timeout + bad.connect))
+end
+"""
+
+
+def bare() -> Any:
+    """An application that sends the answers in the file `BENCH_ANSWERS`, in turn."""
+    from litestar import Litestar, get
+
+    answers = msgspec.msgpack.decode(Path(os.environ["BENCH_ANSWERS"]).read_bytes())
+    following = itertools.cycle(answers)
+
+    @get("/recommend", media_type="application/json")
+    async def recommend() -> bytes:
+        found: bytes = next(following)
+        return found
+
+    return Litestar([recommend], openapi_config=None, logging_config=None)
+
+
+def serve_bare(port: int) -> None:
+    """Serves it as `joulewise serve` does the service."""
+    from granian import Granian
+    from granian.constants import Interfaces
+
+    Granian(
+        "bench_service:bare",
+        factory=True,
+        interface=Interfaces.ASGI,
+        address="127.0.0.1",
+        port=port,
+        workers=1,
+        websockets=False,
+    ).serve()
+
+
+def prefixes(snapshot: Snapshot) -> list[str]:
+    """Questions that lack their floor: every task, many devices, scopes, scenarios, limits."""
+    rng = random.Random(5)  # noqa: S311
+    devices = sorted({row.device for row in snapshot.current})
+    more: list[dict[str, object]] = [{}, {"scenario": "single"}, {"scope": "device"}]
+    more += [{"confidence": 0.95}, {"max_memory_gb": 8}, {"basis": "measured"}]
+    found = []
+    for _ in range(PREFIXES):
+        asked = {"task": rng.choice(list(snapshot.tasks()))} | rng.choice(more)
+        asked |= {"device": rng.choice(devices)} if rng.random() < 0.5 else {}
+        found.append(f"/recommend?{urlencode(asked)}&min_acc=")
+    return found
+
+
+def fill(store: Store, count: int) -> None:
+    """Writes rows as if every bundled setup had been measured again and again.
+
+    So the answers stay as long as they are, and what differs is the rows there are. Keys and
+    digests are no hashes here, only different from each other: making a million takes minutes.
+    """
+    store.migrate()
+    if not count:
+        return
+    bundled = [msgspec.structs.asdict(row) for row in load().current]
+    for cells in bundled:
+        cells |= {"flags": ";".join(cells["flags"]) or None, "measured_at": "2026-06-01"}
+    with store.connection(write=True) as connection:
+        for start in range(0, count, 20_000):
+            rows = [
+                bundled[number % len(bundled)]
+                | {"run_id": f"again-{number // len(bundled)}"}
+                | dict.fromkeys(("key", "setup", "digest"), f"{number:064x}")
+                for number in range(start, min(start + 20_000, count))
+            ]
+            connection.execute(measurement.insert(), rows)
+        connection.execute(catalog_version.update().values(version=1))
+
+
+def _port() -> int:
+    """One that is free."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def _running(
+    command: list[str], environment: dict[str, str], path: str
+) -> Iterator[tuple[str, float]]:
+    """A server's address and the seconds until it answered."""
+    port, begun = _port(), time.perf_counter()
+    process = subprocess.Popen(  # noqa: S603
+        [*command, str(port)],
+        env=os.environ | environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        while True:
+            try:
+                urllib.request.urlopen(url + path, timeout=60).close()  # noqa: S310
+                break
+            except (urllib.error.URLError, ConnectionError):
+                if process.poll() is not None:
+                    raise
+                time.sleep(0.02)
+        yield url, time.perf_counter() - begun
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _drive(url: str, folder: Path, start: int, seconds: int = SECONDS) -> dict[str, int]:
+    """One run of wrk, questions counted from `start`."""
+    wanted = {"BENCH_PREFIXES": str(folder / "prefixes"), "BENCH_START": str(start)}
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", str(folder / "drive.lua")]
+    done = subprocess.run(  # noqa: S603
+        [*command, url], env=os.environ | wanted, check=True, capture_output=True, text=True
+    )
+    found: dict[str, int] = json.loads(done.stderr.splitlines()[-1])
+    if found["errors"]:
+        raise SystemExit(f"{url}: {found['errors']} requests failed")
+    return found
+
+
+def _compared(catalog: Store, folder: Path) -> tuple[float, str]:
+    """Requests per second of the service on a catalog, and the cells of its line."""
+    snapshot = load(catalog)
+    (folder / "prefixes").write_text("\n".join(prefixes(snapshot)) + "\n")
+    (folder / "drive.lua").write_text(_DRIVE)
+    answers, script = folder / "answers", str(Path(__file__))
+    environment = {"JOULEWISE_CATALOG": catalog.url}
+    ours = [str(Path(sys.executable).with_name("joulewise")), "serve", "--port"]
+    with _running(ours, environment, "/health/ready") as (url, ready_s):
+        _drive(url, folder, 0, 2 * SECONDS)  # every kind of question once before it counts
+        asked = (folder / "prefixes").read_text().split()
+        floors = [f"{(n + 1) * 0.6180339887498949 % 1:.9f}" for n in range(SAMPLES)]
+        sampled = [
+            urllib.request.urlopen(f"{url}{asked[n]}{floor}").read()  # noqa: S310
+            for n, floor in enumerate(floors)
+        ]
+        answers.write_bytes(msgspec.msgpack.encode(sampled))
+        bare_env = {"BENCH_ANSWERS": str(answers), "PYTHONPATH": str(Path(__file__).parent)}
+        with _running([sys.executable, script], bare_env, "/recommend") as (other, _):
+            _drive(other, folder, 0, 2)
+            runs = [
+                (_drive(url, folder, 10_000_000 * n), _drive(other, folder, 0))
+                for n in range(1, ROUNDS + 1)
+            ]
+    rates = [tuple(run["requests"] / run["us"] * 1e6 for run in pair) for pair in runs]
+    kilobytes = statistics.median(run["bytes"] / run["requests"] / 1e3 for run, _ in runs)
+    ours_rate, bare_rate = (statistics.median(rate[i] for rate in rates) for i in (0, 1))
+    p99 = [statistics.median(pair[i]["p99"] / 1e3 for pair in runs) for i in (0, 1)]
+    ratio = statistics.median(a / b for a, b in rates)
+    slower = statistics.median(a["p99"] / b["p99"] for a, b in runs)
+    cells = (
+        f"{len(snapshot.measurements):,} | {kilobytes:.1f} | {ours_rate:,.0f} | {bare_rate:,.0f} | "
+        f"**{ratio:.2f}** | {p99[0]:.1f} | {p99[1]:.1f} | **{slower:.2f}** | {ready_s:.2f}"
+    )
+    return ours_rate, cells
+
+
+def service(rows: int = 1_000_000) -> None:
+    """Prints the table."""
+    if shutil.which("wrk") is None:
+        print("\nwrk is not installed, so the service was not driven")
+        return
+    print(f"\nDistinct /recommend questions, {CONNECTIONS} connections, {ROUNDS} runs of")
+    print(f"{SECONDS} s in turn, one worker each; medians, ratios of neighbouring runs:\n")
+    head = "rows | kB | requests/s | bare handler | ratio | p99 ms | bare | ratio | ready s"
+    print(f"| {head} |\n|{'---|' * 9}")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder, reached = Path(temporary), []
+        for count in (0, rows):
+            store = Store(f"sqlite:///{folder / f'{count}.sqlite'}")
+            fill(store, count)
+            rate, cells = _compared(store, folder)
+            reached.append(rate)
+            print(f"| {cells} |", flush=True)
+            store.engine.dispose()
+        print(f"\nRequests per second lost with them: {1 - reached[1] / reached[0]:.0%}")
+        begun = time.perf_counter()
+        kept = load(Store(f"sqlite:///{folder / f'{rows}.sqlite'}"))
+        took, peak = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        print(f"Reading {len(kept.measurements):,} rows: {took:.1f} s, peak {peak / 1e3:.0f} MB")
+
+
+if __name__ == "__main__":
+    serve_bare(int(sys.argv[1]))
