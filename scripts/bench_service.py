@@ -162,7 +162,16 @@ def _running(
 def _drive(url: str, folder: Path, start: int, seconds: int = SECONDS) -> dict[str, int]:
     """One run of wrk, questions counted from `start`."""
     wanted = {"BENCH_PREFIXES": str(folder / "prefixes"), "BENCH_START": str(start)}
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", str(folder / "drive.lua")]
+    command = [
+        "wrk",
+        "-t1",
+        f"-c{CONNECTIONS}",
+        f"-d{seconds}s",
+        "--timeout",
+        "60s",
+        "-s",
+        str(folder / "drive.lua"),
+    ]
     done = subprocess.run(  # noqa: S603
         [*command, url], env=os.environ | wanted, check=True, capture_output=True, text=True
     )
