@@ -91,6 +91,7 @@ inside() {
             mount -o remount,ro,bind "$ROOT"
             mount -t proc proc "$ROOT/proc"
             mount --rbind /dev "$ROOT/dev"
+            mount --rbind /sys "$ROOT/sys"
             mount -t tmpfs tmpfs "$ROOT/tmp"
             mount -t tmpfs -o uid=${AS%:*},gid=${AS#*:},mode=0750 tmpfs "$ROOT/var/lib/joulewise"
             python3 -c "
