@@ -13,6 +13,8 @@ from typing import Literal
 
 import msgspec
 import numpy as np
+from joblib import Parallel, delayed
+from threadpoolctl import threadpool_limits
 
 from advisor.baselines import BASELINES, lightgbm_power
 from advisor.features import FEATURES, Array, Design, Imputation, Mask, Positions, numbers
@@ -160,14 +162,24 @@ def _baselines(train: Prepared, test: Prepared) -> dict[str, Array]:
     return found
 
 
+def _fold(training: Prepared, test: Prepared, index: Positions) -> Fold:
+    """`learned` on one thread, wherever it runs: more would add up in another order."""
+    with threadpool_limits(1):
+        return learned(training, test, index)
+
+
 def held_out(prepared: Prepared, split: Split) -> list[Fold]:
-    """Every row's fold, fitted without its group."""
+    """Every row's fold, fitted without its group.
+
+    One after another, unless `joblib.parallel_config` names a backend and its jobs.
+    """
     groups = groups_of(prepared.rows, split)
     parts = folds(groups) if split in ("device", "source") else many_folds(groups, MODEL_FOLDS)
-    return [
-        learned(prepared.take(training), prepared.take(test), np.flatnonzero(test))
+    found: list[Fold] = Parallel()(
+        delayed(_fold)(prepared.take(training), prepared.take(test), np.flatnonzero(test))
         for _, training, test in parts
-    ]
+    )
+    return found
 
 
 def draws(rows: Rows, k: int) -> Iterator[tuple[Positions, Positions]]:

@@ -34,6 +34,10 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.
 Data = Annotated[Path | None, typer.Option(help="Folder of workloads [JOULEWISE_DATA].")]
 Models = Annotated[Path | None, typer.Option(help="Folder of checkpoints [JOULEWISE_MODELS].")]
 
+Scheduler = Annotated[
+    str | None, typer.Option(help="Fit folds on the workers of a Dask scheduler, tcp://host:port.")
+]
+
 
 def _asked_device(name: str | None, snapshot: Snapshot) -> str | Device | None:
     """A device by name; ``this`` is the machine the command runs on, or one of its chips."""
@@ -151,12 +155,15 @@ def train(
     force: Annotated[
         bool, typer.Option("--force", help="Replace an estimator that errs less, too.")
     ] = False,
+    scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
     """Fits the estimator from the catalog; serve it with JOULEWISE_ESTIMATOR."""
     from advisor import training
+    from api import cluster
 
-    scorecard = training.train(opened_snapshot(), out, force=force)
+    with cluster.folds_on(scheduler):
+        scorecard = training.train(opened_snapshot(), out, force=force)
     if as_json:
         return terminal.say_json(scorecard)
     typer.echo(f"wrote {out}; use it with JOULEWISE_ESTIMATOR={out.resolve()}")
@@ -174,18 +181,21 @@ def evaluate(
     subset: Annotated[Literal["all", "encoders"], typer.Option()] = "all",
     probes: Annotated[str, typer.Option(help="Measured rows on the held-out device.")] = "0,1,3,5",
     predictions: Annotated[Path | None, typer.Option(help="Predictions of --test, CSV.")] = None,
+    scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
     """Errors of the estimator and of every baseline on rows it did not see."""
     from advisor import evaluating
     from advisor.records import BadQuestionError
+    from api import cluster
 
     counts = [int(part) for part in probes.split(",") if part.strip().isdigit()]
     if not counts or len(counts) != len(probes.split(",")):
         raise BadQuestionError("probes", probes, "allowed: whole numbers such as 0,1,3,5")
     if predictions is not None and test is None:
         raise BadQuestionError("predictions", str(predictions), "needs --test")
-    report = evaluating.evaluate(rows, devices, test, split, subset, counts, predictions)
+    with cluster.folds_on(scheduler):
+        report = evaluating.evaluate(rows, devices, test, split, subset, counts, predictions)
     if as_json:
         return terminal.say_json(report)
     terminal.say_evaluation(report)

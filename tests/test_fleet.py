@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections import Counter, defaultdict
@@ -16,10 +15,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
+import typer
 from conftest import free_port
+from posed import ROOT, Cluster
+from test_evaluation import WATTS, lines, write
 
+from advisor import evaluating, evaluation
+from api.cluster import folds_on
 from calibration import fleet
 from calibration.account import Heard, Joined, Notice
 from calibration.dispatch import FleetError
@@ -31,61 +34,11 @@ from catalog import snapshot
 from catalog.records import SETUP, Measurement
 from catalog.store import Store
 
-pytest.importorskip("distributed")
+distributed: Any = pytest.importorskip("distributed")
 
-ROOT = Path(__file__).resolve().parent.parent
 TINY = Profile(name="tiny", window_s=0.02, repeats=3, warmup_s=0.02, idle_s=0.01, gate_s=0.01)
 PATIENCE = Patience(factor=1, least_s=15, grace_s=60, again_s=0.5)
 BOW = ("bow-complement-nb", "bow-linear-svm", "bow-logistic", "bow-lightgbm")
-
-
-class Cluster:
-    """A scheduler and workers as processes; `folder` holds their locks, logs and texts."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self._processes = folder, list[subprocess.Popen[bytes]]()
-        data = folder / "data"
-        data.mkdir()
-        rows = [(f"{'good' if n % 2 else 'bad'} {n} Geheimwort", n % 2) for n in range(60)]
-        pd.DataFrame(rows, columns=["text", "label"]).to_csv(data / "tickets.csv", index=False)
-        port = free_port()
-        self.address = f"tcp://127.0.0.1:{port}"
-        self._start("scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard")
-
-    def _start(self, kind: str, *arguments: str, **environment: str) -> None:
-        """One process, its words in a file."""
-        known = {k: v for k, v in os.environ.items() if not k.startswith("JOULEWISE_")}
-        known |= {
-            "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}",
-            "JOULEWISE_DATA": str(self.folder / "data"),
-            "OMP_NUM_THREADS": "1",
-        }
-        command = [sys.executable, "-m", f"distributed.cli.dask_{kind}", *arguments]
-        with (self.folder / f"{kind}-{len(self._processes)}.log").open("wb") as log:
-            process = subprocess.Popen(
-                command, env=known | environment, stdout=log, stderr=log, start_new_session=True
-            )
-        self._processes.append(process)
-
-    def worker(self, node: str, cpu: str, *, nanny: bool = False, **deeds: str) -> None:
-        """A worker that poses as the machine `node`, on which candidates do `deeds` once."""
-        named = {name.replace("_", "-"): deed for name, deed in deeds.items()}
-        pose = {"node": node, "cpu": cpu, "threads": 4, "folder": str(self.folder), "deeds": named}
-        self._start(
-            "worker", self.address, "--nthreads", "2", "--no-dashboard", "--preload", "posing",
-            "--nanny" if nanny else "--no-nanny", "--local-directory", str(self.folder / "scratch"),
-            POSE=json.dumps(pose),
-        )  # fmt: skip
-
-    def logs(self) -> str:
-        """All that scheduler and workers wrote."""
-        return "\n".join(path.read_text() for path in self.folder.glob("*.log"))
-
-    def stop(self) -> None:
-        """Ends every process that was started here, nannies with their workers."""
-        for process in self._processes:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
 
 
 @pytest.fixture
@@ -260,3 +213,32 @@ def test_the_command_plans_and_tells_a_fleet(
     assert [each["workload"] for each in ended["results"]] == ["tickets"]
     assert len(store.measurements()) == 3
     assert Path(ended["log"]).read_text().count("AMD EPYC 1: bow-linear-svm on tickets") == 6
+
+
+def test_folds_of_the_estimator_run_on_the_cluster(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`evaluate` comes to the same figures though this process can fit no fold."""
+    cluster.worker("h", "AMD EPYC 1")
+    specs = write(
+        tmp_path / "devices.csv",
+        [{"device": name, "kind": "gpu", "tdp_w": watts} for name, watts in WATTS.items()],
+    )
+    rows = write(tmp_path / "rows.csv", lines(WATTS, models=6))
+    here = evaluating.evaluate(rows, specs, None, "device", "all", [0, 1])
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a fold was fitted here")
+
+    monkeypatch.setattr(evaluation, "learned", refuse)
+    with folds_on(cluster.address):
+        distributed.get_client().wait_for_workers(1, timeout=100)
+        there = evaluating.evaluate(rows, specs, None, "device", "all", [0, 1])
+    assert there == here
+
+
+def test_without_a_scheduler_folds_say_so(capsys: pytest.CaptureFixture[str]) -> None:
+    """The command ends as with any other option that cannot be."""
+    with pytest.raises(typer.Exit), folds_on("tcp://127.0.0.1:1"):
+        pass
+    assert "no Dask scheduler answers at tcp://127.0.0.1:1" in capsys.readouterr().err
