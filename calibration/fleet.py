@@ -7,6 +7,7 @@ talks to Dask, `calibration.node` is what workers run.
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -90,6 +91,8 @@ def _connected(address: str) -> Iterator[Any]:
         import distributed
     except ImportError as error:
         raise FleetError(f"{error.name} is missing; install joulewise[fleet]") from error
+    for name in ("distributed", "tornado.application"):  # what matters of it is told as notices
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     dask: Any = distributed
     try:
         client = dask.Client(address, timeout=_CONNECT_S, name="joulewise")
@@ -100,7 +103,7 @@ def _connected(address: str) -> Iterator[Any]:
         if not lock.acquire(blocking=False):
             raise BusyError(
                 f"another calibration runs on the scheduler at {address}; wait for it, as two at "
-                "once would spoil each other's figures"
+                "once would spoil each other's figures (one that was killed counts for 30 s)"
             )
         try:
             yield client

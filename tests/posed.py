@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,10 @@ class Cluster:
             POSE=json.dumps(pose),
         )  # fmt: skip
 
+    def stop_scheduler(self) -> None:
+        """Kills the scheduler alone."""
+        os.killpg(self._processes[0].pid, signal.SIGKILL)
+
     def logs(self) -> str:
         """All that scheduler and workers wrote."""
         return "\n".join(path.read_text() for path in self.folder.glob("*.log"))
@@ -75,5 +80,6 @@ class Cluster:
     def stop(self) -> None:
         """Ends every process that was started here, nannies with their workers."""
         for process in self._processes:
-            os.killpg(process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()

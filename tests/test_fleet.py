@@ -51,6 +51,15 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
         made.stop()
 
 
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """An empty catalog in SQLite; only the client opens it, as in any calibration."""
+    made = Store(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
+    made.migrate()
+    yield made
+    made.engine.dispose()
+
+
 def calibrate(
     cluster: Cluster, store: Store, *names: str, hear: Callable[[Heard], None], **more: Any
 ) -> Any:
@@ -213,6 +222,29 @@ def test_the_command_plans_and_tells_a_fleet(
     assert [each["workload"] for each in ended["results"]] == ["tickets"]
     assert len(store.measurements()) == 3
     assert Path(ended["log"]).read_text().count("AMD EPYC 1: bow-linear-svm on tickets") == 6
+
+
+def test_ctrl_c_and_a_lost_scheduler_keep_what_is_finished(cluster: Cluster, store: Store) -> None:
+    """The summary or the error says so; the next run measures what is missing, nothing twice."""
+    cluster.worker("i", "AMD EPYC 1", slow_s=0.5)
+
+    def interrupt(said: Heard) -> None:
+        if isinstance(said, Event) and said.kind == "finished":
+            raise KeyboardInterrupt
+
+    ended = calibrate(cluster, store, *BOW[:3], hear=interrupt)
+    assert (ended.interrupted, ended.done) == (True, 1)
+    assert len(store.measurements()) == 1
+
+    def kill(said: Heard) -> None:
+        if isinstance(said, Event) and said.kind == "finished":
+            cluster.stop_scheduler()
+
+    with pytest.raises(FleetError, match="the scheduler is gone"):
+        calibrate(cluster, store, *BOW[:3], hear=kill)
+    rows = store.measurements()
+    assert len(rows) >= 2
+    assert set(Counter(map(setup, rows)).values()) == {1}
 
 
 def test_folds_of_the_estimator_run_on_the_cluster(
