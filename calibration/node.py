@@ -152,6 +152,10 @@ def measure(request: bytes, order: bytes, topic: str) -> bytes:
             return encode(_measure(request, given, send, waited_for))
     except BusyError as error:
         return encode(Answer(busy=str(error)))
+    except OSError as error:
+        return encode(Answer(refused=f"measuring failed: {error.filename}: {error.strerror}"))
+    except Exception as error:  # a candidate's own are told step by step; words may quote a text
+        return encode(Answer(refused=f"measuring failed with {type(error).__name__}"))
 
 
 def _measure(

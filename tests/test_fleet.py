@@ -221,6 +221,7 @@ def test_the_command_plans_and_tells_a_fleet(
     assert (ended["done"], code) == (3, 0)
     assert [each["workload"] for each in ended["results"]] == ["tickets"]
     assert len(store.measurements()) == 3
+    assert [each.candidate for each in store.predictions()] == ["bow-linear-svm"]
     assert Path(ended["log"]).read_text().count("AMD EPYC 1: bow-linear-svm on tickets") == 6
 
 
