@@ -12,7 +12,6 @@ from collections.abc import Sequence
 
 import msgspec
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 
 from advisor.features import FEATURES, Array, Design
 
@@ -111,14 +110,14 @@ class Deviation:
         covariance = _kernel(known.places, known.places, spread)
         covariance *= _shared(known.sources, known.sources)
         covariance += spread.noise**2 * np.eye(len(known.sources))
-        self._factor = cho_factor(covariance)
-        self._weights = cho_solve(self._factor, known.residual)
+        self._precision = np.linalg.inv(covariance)  # noise keeps it far from singular
+        self._weights = self._precision @ known.residual
 
     def at(self, source: str, places: Array) -> tuple[Array, Array]:
         """Mean and standard deviation, noise included, of log residuals where a source measures."""
         shared = _kernel(places, self.known.places, self.spread)
         shared *= _shared([source], self.known.sources)
-        explained = np.einsum("ij,ji->i", shared, cho_solve(self._factor, shared.T))
+        explained = ((shared @ self._precision) * shared).sum(axis=1)
         variance = np.maximum(self.spread.total**2 - explained, self.spread.noise**2)
         return shared @ self._weights, np.sqrt(variance)
 

@@ -132,7 +132,7 @@ def _after_probes(tested: Tested, measured: Positions, k: int) -> Scored:
         fold.energy[measured],
     )
     found = probed(part, [inside], k)
-    return Scored(measured[found.index], found.log_predicted, found.spread)
+    return msgspec.structs.replace(found, index=measured[found.index])
 
 
 def evaluate(

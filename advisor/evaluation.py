@@ -125,7 +125,7 @@ class Fold(msgspec.Struct, frozen=True):
 def learned(train: Prepared, test: Prepared, index: Positions) -> Fold:
     """Fits on training rows and everything the test rows are predicted from."""
     energy = train.rows.log_joules
-    fits = fit(train.known, train.unknown, energy, train.rows.groupings())
+    fits = fit(train.known, train.unknown, energy, train.rows.groupings(), train.rows.pairs)
     shared = np.isin(train.rows.devices, sorted(set(test.rows.devices)))
     near = train.take(shared)
     memory = Memory()
@@ -201,23 +201,33 @@ def draws(rows: Rows, k: int) -> Iterator[tuple[Positions, Positions]]:
 
 
 class Scored(msgspec.Struct, frozen=True):
-    """Predictions of one method with the rows they belong to; spread 1 where it knows none."""
+    """Predictions of one method with the rows they belong to.
+
+    Attributes:
+        spread: Its standard deviation; 1 where the method knows none.
+        draw: Which draw of probe rows they were made with.
+    """
 
     index: Positions
     log_predicted: Array
     spread: Array
+    draw: Positions
 
     def take(self, wanted: Mask) -> Scored:
         """The predictions where `wanted` holds."""
-        return Scored(self.index[wanted], self.log_predicted[wanted], self.spread[wanted])
+        return Scored(
+            self.index[wanted], self.log_predicted[wanted], self.spread[wanted], self.draw[wanted]
+        )
 
 
 def _joined(parts: Sequence[tuple[Positions, Array, Array]]) -> Scored:
-    """Many predictions as one."""
+    """Many predictions as one, each part a draw of its own."""
+    none = np.array([], dtype=np.intp)
     if not parts:
-        return Scored(np.array([], dtype=np.intp), np.array([]), np.array([]))
+        return Scored(none, np.array([]), np.array([]), none)
     index, log, spread = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return Scored(index, log, spread)
+    sizes = [len(part[0]) for part in parts]
+    return Scored(index, log, spread, np.repeat(np.arange(len(parts)), sizes))
 
 
 def scored(held: Sequence[Fold], given: bool) -> Scored:

@@ -7,6 +7,7 @@ machine's own deviation in time. Logarithms are natural throughout.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -20,13 +21,22 @@ from advisor.setups import Setup
 from catalog.records import SCOPES
 
 Groupings = Sequence[Sequence[str]]
+SHRINK = 0.3
+"""Rows' worth of doubt about a pair's time; of 0.3, 1, 3 the one that ranks candidates best on the
+rows the method was developed on."""
 
 
 class Fits(msgspec.Struct, frozen=True):
-    """Power over nominal power, and time over roofline time."""
+    """Power over nominal power, and time over roofline time.
+
+    Attributes:
+        pairs: By pair of candidate and workload: log time beside the time regression on the
+            devices it ran on, once what is typical of each unit is taken away.
+    """
 
     power: Regression
     time: Regression
+    pairs: Mapping[str, float]
 
 
 def designs(raw: Array) -> tuple[Design, Design]:
@@ -34,21 +44,43 @@ def designs(raw: Array) -> tuple[Design, Design]:
     return design(raw), design(raw, np.log(raw[ROOFLINE]))
 
 
-def fit(known: Design, unknown: Design, log_joules: Array, groupings: Groupings) -> Fits:
-    """Fits both regressions.
+def fit(
+    known: Design,
+    unknown: Design,
+    log_joules: Array,
+    groupings: Groupings,
+    pairs: Sequence[str | None],
+) -> Fits:
+    """Fits both regressions and what is left of each pair's time.
 
     Args:
         known: Features with the measured runtimes.
         unknown: The same with the roofline time in their place.
         log_joules: Log of measured joules per text.
         groupings: Unit, device and source of each row.
+        pairs: Candidate and workload of each row, where they are known.
     """
     power = log_joules - known.log_runtime_s - known.log_nominal_w
     time = known.log_runtime_s - unknown.log_roofline_s
+    fitted = regression.fit_time(unknown.X, time, groupings[0])
     return Fits(
         regression.fit_power(known.X, power, groupings),
-        regression.fit_time(unknown.X, time, groupings[0]),
+        fitted,
+        _by_pair(time - fitted.predict(unknown.X), groupings[0], pairs),
     )
+
+
+def _by_pair(
+    residual: Array, units: Sequence[str], pairs: Sequence[str | None]
+) -> dict[str, float]:
+    """Shrunken mean of each pair's residuals, those of a unit taken from their median."""
+    _, codes = np.unique(np.asarray(units, dtype=str), return_inverse=True)
+    typical = np.array([np.median(residual[codes == code]) for code in range(codes.max() + 1)])
+    found: defaultdict[str, list[float]] = defaultdict(list)
+    for pair, value in zip(pairs, residual - typical[codes], strict=True):
+        if pair is not None:
+            found[pair].append(float(value))
+    return {name: sum(own) / (len(own) + SHRINK) for name, own in sorted(found.items())}
 
 
 class Memory(msgspec.Struct, frozen=True):
@@ -120,7 +152,9 @@ def asked(fits: Fits, setups: Sequence[Setup], raw: Array) -> Asked:
         known,
         unknown,
         fits.power.trees.predict(known.X),
-        fits.time.predict(unknown.X) + unknown.log_roofline_s,
+        fits.time.predict(unknown.X)
+        + np.array([fits.pairs.get(setup.pair or "", 0.0) for setup in setups])
+        + unknown.log_roofline_s,
         [machine(setup) for setup in setups],
         [setup.device.name for setup in setups],
         [setup.source or "" for setup in setups],

@@ -32,6 +32,7 @@ class Rows(msgspec.Struct, frozen=True):
     Attributes:
         log_joules: Natural log of measured joules per text.
         models: Candidate of each row; `devices`, `sources` and `units` likewise.
+        works: Rows that answer one question: a unit at one work. Among them a user chooses.
     """
 
     setups: list[Setup]
@@ -40,16 +41,22 @@ class Rows(msgspec.Struct, frozen=True):
     devices: list[str]
     sources: list[str]
     units: list[str]
+    works: list[str]
 
     def take(self, mask: Mask) -> Rows:
         """The rows where `mask` holds."""
         chosen = np.flatnonzero(mask)
-        lists = (self.models, self.devices, self.sources, self.units)
+        lists = (self.models, self.devices, self.sources, self.units, self.works)
         return Rows(
             [self.setups[i] for i in chosen],
             self.log_joules[chosen],
             *([values[i] for i in chosen] for values in lists),
         )
+
+    @property
+    def pairs(self) -> list[str | None]:
+        """Candidate and workload of each row."""
+        return [setup.pair for setup in self.setups]
 
     def groupings(self, mask: Mask | None = None) -> list[list[str]]:
         """Unit, device and source of the rows where `mask` holds (all without one)."""
@@ -80,7 +87,7 @@ def _gathered(
         snapshot: Knows devices and candidates.
         runtime_will_do: Whether rows without a measured energy count, once, joules NaN.
     """
-    setups, logs, models = [], [], []
+    setups, logs, models, works = [], [], [], []
     for row in measurements:
         if row.phase != "inference" or row.runtime_s is None:
             continue
@@ -94,9 +101,11 @@ def _gathered(
             setups.append(from_measurement(row, device, candidate, scope))
             logs.append(log_joules)
             models.append(row.candidate)
+            works.append(f"{row.workload}|{row.scenario}")
     devices, sources = [s.device.name for s in setups], [s.source or "" for s in setups]
     units = [f"{s.source}|{s.device.name}|{s.scope}" for s in setups]
-    return Rows(setups, np.array(logs), models, devices, sources, units)
+    works = [f"{unit}|{work}" for unit, work in zip(units, works, strict=True)]
+    return Rows(setups, np.array(logs), models, devices, sources, units, works)
 
 
 def training_rows(snapshot: Snapshot) -> Rows:

@@ -162,6 +162,7 @@ def _setup(row: Mapping[str, Any], devices: Mapping[str, Device]) -> Setup:
         llm="llm" in flag,
         startup="startup" in flag,
         source=source_of(str(row["source"])),
+        pair=f"{row['model']}|{row['task']}",
     )
 
 
@@ -197,11 +198,14 @@ def rows(table: pd.DataFrame, devices: Mapping[str, Device]) -> Rows:
     sources = [setup.source or "" for setup in setups]
     names = [setup.device.name for setup in setups]
     scopes = table["energy_scope"].astype(str).tolist()
+    units = [f"{s}|{d}|{c}" for s, d, c in zip(sources, names, scopes, strict=True)]
+    works = [f"{unit}|{task}" for unit, task in zip(units, table["task"].tolist(), strict=True)]
     return Rows(
         setups,
         np.log(table[MEASURED].to_numpy(dtype=float)),
         table["model"].astype(str).tolist(),
         names,
         sources,
-        [f"{s}|{d}|{c}" for s, d, c in zip(sources, names, scopes, strict=True)],
+        units,
+        works,
     )

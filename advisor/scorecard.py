@@ -58,10 +58,10 @@ def _figures(rows: Rows, found: Scored, quantiles: Array | None = None) -> dict[
         return {}
     half = None if quantiles is None else quantiles * found.spread
     devices = [rows.devices[i] for i in found.index]
-    units = [rows.units[i] for i in found.index]
+    works = [f"{rows.works[i]}|{draw}" for i, draw in zip(found.index, found.draw, strict=True)]
     measured = rows.log_joules[found.index]
     plain: dict[str, Any] = msgspec.to_builtins(
-        errors(found.log_predicted, measured, devices, half, units)
+        errors(found.log_predicted, measured, devices, half, works)
     )
     return plain
 

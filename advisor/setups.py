@@ -25,6 +25,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
         llm: Whether text is generated token by token.
         startup: Whether process start and model load lie inside the window.
         source: Who measured it; known sources have an offset of their own.
+        pair: Which candidate on which workload; its time on other devices counts here too.
     """
 
     device: Device
@@ -41,6 +42,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     llm: bool = False
     startup: bool = False
     source: str | None = None
+    pair: str | None = None
 
 
 def host_class(device: Device) -> str:
@@ -86,4 +88,5 @@ def from_measurement(
         llm="llm" in row.flags or (candidate is not None and candidate.family == "reasoning-llm"),
         startup="startup-in-window" in row.flags,
         source=row.source,
+        pair=f"{row.candidate}|{row.workload}",
     )

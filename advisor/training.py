@@ -118,7 +118,7 @@ def learn(snapshot: Snapshot) -> tuple[Artefact, dict[str, Any]]:
     stand_in = imputation(list(snapshot.devices.values()))
     prepared = prepare(rows, stand_in)
     splits, reach = _validated(prepared)
-    fits = fit(prepared.known, prepared.unknown, rows.log_joules, rows.groupings())
+    fits = fit(prepared.known, prepared.unknown, rows.log_joules, rows.groupings(), rows.pairs)
     memory = remembered(fits, asked(fits, rows.setups, prepared.raw), rows.log_joules)
     artefact = Artefact(
         catalog_digest=snapshot.digest,

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import kendalltau
 
 from advisor.features import Array, Mask
 
@@ -27,10 +26,11 @@ class Errors(msgspec.Struct, frozen=True, kw_only=True):
         within25: Share of rows within 25 %, in percent; `within2x` within a factor of two.
         coverage90: Share of rows inside the 90 % interval, each device weighing 1, percent.
         width90: Median of the interval's high end over its low end.
-        kendall_tau: Rank agreement of predicted and measured energy inside a unit (a device in
-            one scope as one source measured it), averaged over units of three rows and more.
-        regret: How much more energy than the best the setup picked by prediction needs, inside
-            a unit, averaged, percent.
+        kendall_tau: Rank agreement (tau-b) of predicted and measured energy inside a choice: the
+            setups of one work on one device, in one scope as one source measured it. Mean over
+            choices of three setups and more.
+        regret: How much more energy than the best the setup picked by prediction needs, in a
+            choice, mean, percent; `regret_median` the median.
     """
 
     mdape_macro_device: float
@@ -44,23 +44,35 @@ class Errors(msgspec.Struct, frozen=True, kw_only=True):
     width90: float | None = None
     kendall_tau: float | None = None
     regret: float | None = None
+    regret_median: float | None = None
 
 
 _RANKABLE = 3
 
 
-def ranking(log_predicted: Array, log_measured: Array, units: Sequence[str]) -> tuple[float, float]:
-    """Kendall's tau and the regret of the pick (percent), averaged over units; NaN without any."""
-    names = np.asarray(units, dtype=str)
+def ranking(
+    log_predicted: Array, log_measured: Array, choices: Sequence[str]
+) -> tuple[float, float, float]:
+    """Mean tau-b, mean and median regret of the pick (percent) over choices; NaN without any."""
+    names, codes = np.unique(np.asarray(choices, dtype=str), return_inverse=True)
+    order = np.argsort(codes, kind="stable")
     taus, regrets = [], []
-    for name in sorted(set(units)):
-        predicted, measured = log_predicted[names == name], log_measured[names == name]
+    for own in np.split(order, np.cumsum(np.bincount(codes, minlength=len(names)))[:-1]):
+        predicted, measured = log_predicted[own], log_measured[own]
         if len(measured) < _RANKABLE or np.ptp(measured) == 0 or np.ptp(predicted) == 0:
             continue
-        taus.append(float(kendalltau(predicted, measured).statistic))
+        taus.append(_tau(predicted, measured))
         picked = measured[int(np.argmin(predicted))]
         regrets.append(100 * float(np.expm1(picked - measured.min())))
-    return (float(np.mean(taus)), float(np.mean(regrets))) if taus else (math.nan, math.nan)
+    if not taus:
+        return math.nan, math.nan, math.nan
+    return float(np.mean(taus)), float(np.mean(regrets)), float(np.median(regrets))
+
+
+def _tau(one: Array, two: Array) -> float:
+    """Kendall's tau-b; scipy's takes ten times as long on few values."""
+    a, b = (np.sign(np.subtract.outer(values, values)) for values in (one, two))
+    return float((a * b).sum() / math.sqrt((a * a).sum() * (b * b).sum()))
 
 
 def by_group(values: Array, groups: Sequence[str], reduce: Callable[[Array], float]) -> Array:
@@ -85,7 +97,7 @@ def errors(
     log_measured: Array,
     devices: Sequence[str],
     half_width: Array | None = None,
-    units: Sequence[str] | None = None,
+    choices: Sequence[str] | None = None,
 ) -> Errors:
     """The error figures of predictions.
 
@@ -94,7 +106,7 @@ def errors(
         log_measured: Natural log of measured joules, n.
         devices: Device of each row.
         half_width: Half the width of the 90 % interval in log space, n.
-        units: Unit of each row, for the ranking inside units.
+        choices: What each row competes in, for the ranking.
     """
     log_predicted = log_predicted.round(9)  # equal setups tie, whatever the last bits say
     difference = log_predicted - log_measured
@@ -114,8 +126,12 @@ def errors(
         inside = (np.abs(difference) <= half_width).astype(float)
         found["coverage90"] = 100 * float(np.mean(by_group(inside, devices, np.mean)))
         found["width90"] = float(np.exp(2 * np.median(half_width)))
-    if units is not None:
-        found["kendall_tau"], found["regret"] = ranking(log_predicted, log_measured, units)
+    if choices is not None:
+        found |= zip(
+            ("kendall_tau", "regret", "regret_median"),
+            ranking(log_predicted, log_measured, choices),
+            strict=True,
+        )
     return Errors(**{name: round(value, 3) for name, value in found.items() if value == value})
 
 

@@ -37,6 +37,7 @@ METHODS = {
 def _line(split: str, method: str, error: dict[str, Any]) -> str:
     """One line of the table."""
     coverage, width = error.get("coverage90"), error.get("width90")
+    tau, regret = error.get("kendall_tau"), error.get("regret_median")
     cells = [
         split,
         method,
@@ -46,6 +47,8 @@ def _line(split: str, method: str, error: dict[str, Any]) -> str:
         f"{error['within2x']:.0f} %",
         "" if coverage is None else f"{coverage:.0f} %",
         "" if width is None else f"{width:.3g}",
+        "" if tau is None else f"{tau:.2f}",
+        "" if regret is None else f"{regret:.1f} %",
     ]
     return f"| {' | '.join(cells)} |"
 
@@ -57,8 +60,8 @@ def table(card: dict[str, Any]) -> str:
         f"{len(card['sources'])} sources; written by `make estimator`.",
         "",
         "| held out | method | MdAPE, macro over devices | 90 % bootstrap | within 25 % "
-        "| within 2 x | 90 % interval covers | high / low |",
-        "|---|---|---|---|---|---|---|---|",
+        "| within 2 x | 90 % interval covers | high / low | Kendall tau | median regret |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, title in SPLITS.items():
         split = card["splits"][name]

@@ -156,7 +156,7 @@ def test_a_held_out_device_never_sees_its_own_energies() -> None:
     own = np.array([name == device for name in rows.devices])
     scrambled = rows.log_joules.copy()
     scrambled[own] = np.random.default_rng(0).permutation(scrambled[own]) + 3
-    other = Rows(rows.setups, scrambled, rows.models, rows.devices, rows.sources, rows.units)
+    other = msgspec.structs.replace(rows, log_joules=scrambled)
 
     def fold(these: Rows) -> Any:
         found = held_out(prepare(these, stand_in), "device")
@@ -178,16 +178,18 @@ def test_shuffled_rows_teach_the_same() -> None:
     order = np.random.default_rng(0).permutation(len(rows.models))
     raw = numbers(rows.setups, stand_in)
     groups = rows.groupings()
-    one = fit(*designs(raw), rows.log_joules, groups)
+    one = fit(*designs(raw), rows.log_joules, groups, rows.pairs)
     two = fit(
         *designs(raw[:, order]),
         rows.log_joules[order],
         [[names[i] for i in order] for names in groups],
+        [rows.pairs[i] for i in order],
     )
     assert two.power.slopes == pytest.approx(one.power.slopes, rel=1e-6, abs=1e-9)
     own = designs(raw)[0].X
     assert two.power.predict(own) == pytest.approx(one.power.predict(own), abs=1e-6)
     assert two.time.trees == one.time.trees
+    assert two.pairs == pytest.approx(one.pairs, abs=1e-9)
 
 
 def test_a_better_estimator_is_not_replaced_silently(retrained: Path) -> None:
