@@ -34,6 +34,7 @@ def load(kind: str, folder: str, precision: str, device: str, **options: Any) ->
     """
     import torch
     import transformers
+    from safetensors import SafetensorError
 
     quiet()
     if device == "cuda" and not torch.cuda.is_available():
@@ -48,7 +49,7 @@ def load(kind: str, folder: str, precision: str, device: str, **options: Any) ->
             trust_remote_code=False,
             **options,
         )
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError, ImportError, SafetensorError) as error:
         raise CannotRunError(
             f"checkpoint in {Path(folder)} cannot be loaded ({type(error).__name__})"
         ) from error

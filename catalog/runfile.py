@@ -14,11 +14,12 @@ from typing import Any, Literal
 import msgspec
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from catalog.errors import BadRunFileError, Problem
 from catalog.records import Candidate, Device, Measurement, RunFile, Workload
-from catalog.schema import DESCRIBED, Known, validate
+from catalog.schema import DESCRIBED, MAX_TEXT, Known, validate
 
 Format = Literal["csv", "parquet"]
 MAX_ROWS = 2_000_000
@@ -100,10 +101,35 @@ def _parquet(content: bytes) -> pd.DataFrame:
         measured = field.name in Measurement.__struct_fields__  # which hold no truth values
         if not _holds_cells(field.type) or (measured and pa.types.is_boolean(field.type)):
             raise ValueError(f"column {field.name!r} is {field.type}, neither text nor number")
-    table = file.read()
+    texts = [field.name for field in file.schema_arrow if _is_text(field.type)]
+    table = pq.ParquetFile(io.BytesIO(content), read_dictionary=texts).read()
     table.validate(full=True)  # texts are UTF-8
-    frame: pd.DataFrame = table.to_pandas(ignore_metadata=True)
+    columns = [_plain(name, table[name]) for name in names]
+    if reason := _too_large(0, 0, sum(column.nbytes for column in columns)):
+        raise ValueError(reason)
+    frame: pd.DataFrame = pa.table(columns, names=names).to_pandas(ignore_metadata=True)
     return frame
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    """Whether a Parquet type is a text."""
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _plain(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column without its dictionary; few bytes of a dictionary may stand for very many.
+
+    Raises:
+        ValueError: A text of it is longer than any cell may be.
+    """
+    if not pa.types.is_dictionary(column.type):
+        return column
+    if _is_text(column.type.value_type):
+        for chunk in column.chunks:
+            longest = pc.max(pc.binary_length(chunk.dictionary)).as_py() or 0
+            if longest > 4 * MAX_TEXT:  # bytes; a character has at most four
+                raise ValueError(f"column {name!r} holds a text of {longest} bytes, too long")
+    return column.cast(column.type.value_type)
 
 
 def parse(content: bytes, form: Format, known: Known, name: str = "run file") -> RunFile:

@@ -192,7 +192,7 @@ class Store:
         try:
             with self.engine.begin() if write else self.engine.connect() as connection:
                 yield connection
-        except (sa.exc.DBAPIError, self.engine.dialect.loaded_dbapi.Error) as error:
+        except (sa.exc.DBAPIError, self.engine.dialect.loaded_dbapi.Error, UnicodeError) as error:
             shown = self.engine.url.render_as_string(hide_password=True)
             said = str(getattr(error, "orig", None) or error).strip()
             raise CatalogUnreadableError(

@@ -81,6 +81,31 @@ def run_csv() -> Callable[..., bytes]:
     return make
 
 
+_TRIED = pytest.StashKey[dict[str, int]]()
+
+
+@pytest.fixture
+def tried(
+    request: pytest.FixtureRequest, record_property: Callable[[str, object], None]
+) -> Callable[[int], None]:
+    """Says how many cases a fault test went through; the numbers stand in the summary."""
+
+    def say(cases: int) -> None:
+        record_property("cases", cases)
+        request.config.stash.setdefault(_TRIED, {})[request.node.nodeid] = cases
+
+    return say
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Prints the cases tried by each fault test."""
+    tried = terminalreporter.config.stash.get(_TRIED, {})
+    if tried:
+        terminalreporter.section("cases tried")
+    for name, cases in tried.items():
+        terminalreporter.write_line(f"{cases:6} {name}")
+
+
 @contextmanager
 def _postgres_database(server: str) -> Iterator[str]:
     """The URL of a database on a PostgreSQL server, dropped at the end."""
@@ -182,6 +207,12 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     return port
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port nobody listens on."""
+    return _free_port()
 
 
 def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
