@@ -23,6 +23,7 @@ lint: $(VENV)/dev.stamp
 bench: $(VENV)/dev.stamp  ## Side-by-side tables on this machine
 	$(BIN)/python scripts/bench.py
 	$(BIN)/python scripts/bench_fleet.py
+	$(BIN)/python scripts/bench_catalog.py
 
 reference: $(VENV)/dev.stamp  ## Rebuild the bundled figures, where their sources are at hand
 	$(BIN)/python scripts/build_reference.py

@@ -210,9 +210,9 @@ def free_port() -> int:
 
 
 @pytest.fixture
-def free_port() -> int:
+def own_port() -> int:
     """A port nobody listens on."""
-    return _free_port()
+    return free_port()
 
 
 def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:

