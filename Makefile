@@ -22,6 +22,7 @@ lint: $(VENV)/dev.stamp
 
 bench: $(VENV)/dev.stamp  ## Side-by-side tables on this machine
 	$(BIN)/python scripts/bench.py
+	$(BIN)/python scripts/bench_estimator.py
 	$(BIN)/python scripts/bench_fleet.py
 	$(BIN)/python scripts/bench_catalog.py
 

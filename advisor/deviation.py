@@ -59,6 +59,9 @@ TIME = Spread(offset=1.5, local=0.8, noise=0.5)
 half a percentage point between them."""
 
 
+_CHUNK = 4096
+
+
 class Known(msgspec.Struct, frozen=True):
     """Rows measured on one device in one scope.
 
@@ -92,8 +95,8 @@ def place(design: Design) -> Array:
 
 def _kernel(one: Array, two: Array, spread: Spread) -> Array:
     """Covariance of rows of one source, without noise."""
-    distance = ((one[:, None, :] - two[None, :, :]) ** 2).sum(axis=2)
-    return np.asarray(spread.offset**2 + spread.local**2 * np.exp(-0.5 * distance))
+    lengths = (one**2).sum(axis=1)[:, None] + (two**2).sum(axis=1)
+    return np.asarray(spread.offset**2 + spread.local**2 * np.exp(one @ two.T - 0.5 * lengths))
 
 
 def _shared(one: Sequence[str], two: Sequence[str]) -> Array:
@@ -115,6 +118,12 @@ class Deviation:
 
     def at(self, source: str, places: Array) -> tuple[Array, Array]:
         """Mean and standard deviation, noise included, of log residuals where a source measures."""
+        parts = [places[i : i + _CHUNK] for i in range(0, len(places), _CHUNK)]
+        found = [self._at(source, part) for part in parts]
+        return np.concatenate([m for m, _ in found]), np.concatenate([s for _, s in found])
+
+    def _at(self, source: str, places: Array) -> tuple[Array, Array]:
+        """The same for as many places as fit into a cache."""
         shared = _kernel(places, self.known.places, self.spread)
         shared *= _shared([source], self.known.sources)
         explained = ((shared @ self._precision) * shared).sum(axis=1)

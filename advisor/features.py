@@ -8,6 +8,7 @@ the runtime. Units: joules, seconds, watts; logarithms are natural. The physics 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -237,13 +238,48 @@ ROOFLINE = 16
 """Row of `numbers` that holds the roofline seconds."""
 
 
-def _numbers(setup: Setup, stand_in: Imputation) -> tuple[float, ...]:
-    """The raw numbers of one setup, in the order `design` takes them apart."""
+class _Part(NamedTuple):
+    """What many setups share: numbers of a device at a precision in a scope."""
+
+    bits: float
+    tdp: float
+    peak: float
+    bandwidth: float
+    around: float
+    overhead: float
+    on_soc: bool
+    flags: tuple[bool, ...]
+
+
+def _part(setup: Setup, stand_in: Imputation) -> _Part:
+    """The shared numbers of a setup's device."""
+    device, scope, host = setup.device, setup.scope, host_class(setup.device)
     bits = precision_bits(setup.precision)
-    tdp, peak, bandwidth = _specs(setup.device, stand_in, bits)
+    tdp, peak, bandwidth = _specs(device, stand_in, bits)
+    return _Part(
+        bits,
+        tdp,
+        peak,
+        bandwidth,
+        _around_w(device, scope, tdp, setup.host_w),
+        CALL_OVERHEAD_S[device.kind],
+        device.kind == "soc" or (host == "edge" and device.kind in ("cpu", "gpu")),
+        (
+            device.kind == "cpu",
+            device.kind == "npu",
+            scope != "device",
+            scope == "wall",
+            host == "edge",
+            host == "desktop",
+        ),
+    )
+
+
+def _numbers(setup: Setup, part: _Part) -> tuple[float, ...]:
+    """The raw numbers of one setup, in the order `design` takes them apart."""
+    bits, tdp, peak, bandwidth, around, overhead, on_soc, flags = part
     total = setup.n_devices or 1.0
     active = setup.n_active or total
-    around = _around_w(setup.device, setup.scope, tdp, setup.host_w)
     nominal = tdp * active + IDLE_SHARE * tdp * max(total - active, 0) + around
     if setup.scope == "wall":
         nominal /= SUPPLY_EFFICIENCY
@@ -251,13 +287,12 @@ def _numbers(setup: Setup, stand_in: Imputation) -> tuple[float, ...]:
     tokens = setup.tokens or DEFAULT_TOKENS
     batch = setup.batch_size or 1.0
     flops = setup.flops or 2 * parameters * tokens
-    weights = parameters * bits / 8 * (tokens if setup.llm else 1.0) / batch
-    kind, scope, host = setup.device.kind, setup.scope, host_class(setup.device)
-    on_soc = kind == "soc" or (host == "edge" and kind in ("cpu", "gpu"))
+    calls = tokens if setup.llm else 1.0
+    weights = parameters * bits / 8 * calls / batch
     roofline = (
         flops / (COMPUTE_SHARE * peak * active)
         + weights / (BANDWIDTH_SHARE * bandwidth * active)
-        + CALL_OVERHEAD_S[kind] * (tokens if setup.llm else 1.0) / batch
+        + overhead * calls / batch
     )
     return (
         parameters,
@@ -277,16 +312,11 @@ def _numbers(setup: Setup, stand_in: Imputation) -> tuple[float, ...]:
         bits,
         nominal,
         roofline,
-        kind == "cpu",
-        kind == "npu",
-        scope != "device",
-        scope == "wall",
-        host == "edge",
-        host == "desktop",
+        *flags,
         setup.llm,
         setup.startup,
         on_soc,
-        setup.startup and kind == "gpu",
+        setup.startup and setup.device.kind == "gpu",
         setup.startup and on_soc,
         flops / (peak * active),
     )
@@ -299,7 +329,16 @@ def numbers(setups: Sequence[Setup], stand_in: Imputation) -> Array:
         setups: What is asked about.
         stand_in: Specs for devices that state none.
     """
-    return np.array([_numbers(setup, stand_in) for setup in setups], dtype=float).T
+    parts: dict[object, _Part] = {}
+
+    def of(setup: Setup) -> _Part:
+        key = id(setup.device), setup.scope, setup.precision, setup.host_w
+        found = parts.get(key)
+        if found is None:
+            found = parts[key] = _part(setup, stand_in)
+        return found
+
+    return np.array([_numbers(setup, of(setup)) for setup in setups], dtype=float).T
 
 
 def design(raw: Array, log_runtime_s: Array | None = None) -> Design:

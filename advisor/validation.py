@@ -21,6 +21,7 @@ class Errors(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         mdape_macro_device: Median absolute percentage error of each device, averaged.
+        mdape_median_device: The same of the median device.
         mdape_macro_low: Low end of its 90 % bootstrap interval over devices; `mdape_macro_high`
             the high one.
         within25: Share of rows within 25 %, in percent; `within2x` within a factor of two.
@@ -34,6 +35,7 @@ class Errors(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     mdape_macro_device: float
+    mdape_median_device: float
     mdape_macro_low: float
     mdape_macro_high: float
     mdape: float
@@ -115,6 +117,7 @@ def errors(
     low, high = bootstrap(medians)
     found: dict[str, float] = {
         "mdape_macro_device": float(np.mean(medians)),
+        "mdape_median_device": float(np.median(medians)),
         "mdape_macro_low": low,
         "mdape_macro_high": high,
         "mdape": float(np.median(relative)),
