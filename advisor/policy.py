@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import sys
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 import numpy as np
@@ -21,7 +21,7 @@ from advisor.constraints import Limits
 from advisor.estimator import Estimator
 from advisor.paired import comparisons
 from advisor.pools import COUNTS_AS, Asked, Pool, arrivals, rate_of, rows_of
-from advisor.ranking import Ranking
+from advisor.ranking import NARROW, Ranking
 from advisor.records import (
     BadQuestionError,
     Caution,
@@ -122,8 +122,8 @@ class View(msgspec.Struct, frozen=True, eq=False):
         default: The preferred workload.
         others: The other workloads of the task, in their own order.
         by_reach: The same, the one with the best accuracy first: an order no floor changes.
-        turns: Floors, ascending, between which an answer is the same but for the floor; worked
-            out only for questions without further limits, which are the many.
+        turns: Floors, ascending, between which an answer is the same but for the floor, unless
+            they are narrowly apart; ``None`` where they are not worked out.
         longest: Place among `turns` -> entries of the longest list there, once known.
     """
 
@@ -149,6 +149,15 @@ class View(msgspec.Struct, frozen=True, eq=False):
                 return ranked
         known = (r for r in (self.default, *self.by_reach) if r.inside.pool.reach >= 0)
         return next(known, self.default)
+
+    def span(self, floor: float) -> int | None:
+        """Between which turns a floor lies; ``None`` where that tells nothing."""
+        if self.turns is None:
+            return None
+        at = bisect_left(self.turns, floor)
+        if 0 < at < len(self.turns) and self.turns[at] - self.turns[at - 1] < NARROW:
+            return None
+        return at
 
     def apart(self, used: Ranked, floor: float, most: int) -> list[Place]:
         """The first `most` qualifying offers that cannot be compared with those of `used`."""
@@ -197,16 +206,16 @@ class Advisor:
         """
         check(query)
         view = self._view_of(query)
-        if view.turns is None:
+        place = view.span(query.min_acc)
+        if place is None:
             return filled(template(self._answer(query, view, Encoded())), query)
-        span = view, bisect_left(view.turns, query.min_acc)
-        most = view.longest.get(span[1], sys.maxsize)
+        span, most = (view, place), view.longest.get(place, sys.maxsize)
         form = self._templates.get((span, min(query.limit, most)))
         if form is None:
             write = Encoded()
             form = template(self._answer(query, view, write))
             if write.longest < query.limit:
-                most = view.longest[span[1]] = write.longest
+                most = view.longest[place] = write.longest
             self._templates.keep((span, min(query.limit, most)), form)
         return filled(form, query)
 
@@ -236,11 +245,8 @@ class Advisor:
         ranked = tuple(self._ranked(query, name, device, limits) for name in names)
         default, *others = ranked
         by_reach = sorted(others, key=lambda ranked: -ranked.inside.pool.reach)
-        turns = None
         told = any(workload in names for workload, _ in self.snapshot.predicted)
-        if limits == Limits() and not told:  # where a cascade starts to win is no turn of theirs
-            found = [ranking.turns() for each in ranked for ranking in each.lists()]
-            turns = np.unique(np.concatenate(found)).tolist()
+        turns = None if told else _turns(ranked)  # where a cascade starts to win is no turn
         return View(default, tuple(others), tuple(by_reach), turns, {})
 
     def _ranked(self, query: Query, workload: str, device: Device | None, limits: Limits) -> Ranked:
@@ -317,6 +323,18 @@ class Advisor:
             comparisons=compared[:limit],
             cascades=cascades(self._pairs(here), query, chosen),
         )
+
+
+def _turns(ranked: Iterable[Ranked]) -> list[float] | None:
+    """The turns of the rankings of a question; ``None`` where some cannot be told."""
+    found = []
+    for each in ranked:
+        crossings = each.inside.crossings()
+        if crossings is None:
+            return None
+        found += [crossings, *(ranking.turns() for ranking in each.lists())]
+    turns: list[float] = np.unique(np.concatenate(found)).tolist()
+    return turns
 
 
 def _nearest(query: Query, here: Ranking, apart: Sequence[Place], write: Writer) -> Option | None:

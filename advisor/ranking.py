@@ -23,6 +23,10 @@ from advisor.suitability import Verdict
 
 _TIED = 5
 """Candidates of a tie that are named."""
+_CROSSINGS = 10_000
+"""Of one ranking at most; where there are more, none is worked out."""
+NARROW = 1e-9
+"""Floors this close may lie where rounding decides."""
 _BLOCK = 512
 """Offers whose best accuracy is looked at before they are."""
 
@@ -207,6 +211,23 @@ class Ranking:
                 best[code] = value
                 kept.append(Near(place, code, float(self._gaps[place]), value))
         return sorted(kept, key=lambda near: (-near.value, near.place))
+
+    def crossings(self) -> Array | None:
+        """Floors around which what an offer misses by most changes, or which candidate is closer.
+
+        An offer misses by its gap or by what the floor asks too much, so that two offers change
+        places where the value of one misses a floor by the gap of the other. Rounding may move
+        that a little: each comes as two floors with the place between them. ``None`` where there
+        are too many, or where values are so close that rounding orders them.
+        """
+        gaps = np.unique([near.gap for near in self._near if 0 < near.gap < 1])
+        values = np.unique([near.value for near in self._near])
+        if not len(gaps):
+            return gaps
+        if len(gaps) * len(values) > _CROSSINGS or np.diff(values).min(initial=1.0) < NARROW:
+            return None
+        found = (values / (1 - gaps[:, None])).ravel()
+        return np.concatenate([found - NARROW / 4, found + NARROW / 4])
 
     @functools.cached_property
     def _only_floor(self) -> list[float] | None:

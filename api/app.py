@@ -15,7 +15,7 @@ from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.stores.memory import MemoryStore
 
-from api import logs
+from api import direct, logs
 from api.clients import limiter
 from api.errors import to_problem
 from api.exchange import Exchange
@@ -96,7 +96,8 @@ def create_app(settings: Settings | None = None) -> Litestar:
             render_plugins=[JsonRenderPlugin(), YamlRenderPlugin()],
         ),
     )
+    found = direct.nothing if limited else direct.recommendations(served)
     app.asgi_handler = Exchange(
-        app.asgi_handler, served.tag, metrics, logs.access(settings.log_level)
+        app.asgi_handler, found, served.tag, metrics, logs.access(settings.log_level)
     )
     return app

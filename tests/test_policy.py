@@ -603,6 +603,28 @@ def test_the_json_of_an_answer_is_its_record(
             assert advisor.recommend(asked) == fresh
 
 
+@settings(max_examples=60, deadline=None)
+@given(rows=crowded, asked=st.lists(st.floats(0, 1), min_size=5, max_size=20), limits=limits)
+def test_floors_between_two_turns_have_one_answer_but_for_themselves(
+    rows: list[Measurement], asked: list[float], limits: dict[str, Any]
+) -> None:
+    """Floors anywhere and right beside what may turn an answer are told what a fresh advisor says.
+
+    An offer that misses a limit by a share of it is as far off as one whose value misses the floor
+    by the same share, so that answers turn there too.
+    """
+    view = catalog(*rows)
+    advisor = Advisor(view, ESTIMATOR)
+    memory = limits.get("max_memory_gb", 2.0) * 1000
+    gaps = {(row.peak_memory_mb or 0.0) / memory - 1 for row in rows}
+    values = {row.accuracy for row in rows if row.accuracy is not None}
+    turns = [value / (1 - gap) for value in values for gap in gaps if 0 <= gap < 1]
+    beside = [turn * share for turn in turns for share in (1 - 1e-12, 1, 1 + 1e-12)]
+    for floor in [*asked, *(floor for floor in beside if floor <= 1)]:
+        query = Query(task="sentiment", min_acc=floor, **limits)
+        assert advisor.encode(query) == msgspec.json.encode(recommend(view, ESTIMATOR, query))
+
+
 def served(candidate: str, joules: float, rate: float | None, **values: Any) -> Measurement:
     """A row of scenario server."""
     return row(candidate, joules, scenario="server", rate_per_s=rate, **values)
