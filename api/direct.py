@@ -32,7 +32,7 @@ def recommendations(served: Served) -> Direct:
     """
 
     def answer(scope: Scope) -> bytes | None:
-        if scope["path"] != PATH or scope["method"] != "GET" or scope.get("root_path"):
+        if scope["path"] != PATH or scope.get("method") != "GET" or scope.get("root_path"):
             return None
         if not all(map(_is_plain, scope["headers"])):
             return None
