@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import sys
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -115,23 +115,37 @@ class Ranked(msgspec.Struct, frozen=True):
         return (self.inside, *self.apart)
 
 
-class View(msgspec.Struct, frozen=True, eq=False):
+class View(msgspec.Struct, frozen=True, eq=False, dict=True):
     """What questions that differ in floor and limit alone have in common.
 
     Attributes:
         default: The preferred workload.
         others: The other workloads of the task, in their own order.
         by_reach: The same, the one with the best accuracy first: an order no floor changes.
-        turns: Floors, ascending, between which an answer is the same but for the floor, unless
-            they are narrowly apart; ``None`` where they are not worked out.
+        told: Whether answers to test items are known, so that cascades may win at any floor.
         longest: Place among `turns` -> entries of the longest list there, once known.
     """
 
     default: Ranked
     others: tuple[Ranked, ...]
     by_reach: tuple[Ranked, ...]
-    turns: list[float] | None
+    told: bool
     longest: dict[int, int]
+
+    @functools.cached_property
+    def turns(self) -> list[float] | None:
+        """Floors, ascending, between which an answer is the same but for the floor.
+
+        Not where two of them are narrowly apart; ``None`` where they cannot be told.
+        """
+        found = []
+        for each in (self.default, *self.others):
+            crossings = each.inside.crossings()
+            if crossings is None or self.told:
+                return None
+            found += [crossings, *(ranking.turns() for ranking in each.lists())]
+        turns: list[float] = np.unique(np.concatenate(found)).tolist()
+        return turns
 
     def used(self, floor: float, *, named: bool) -> Ranked:
         """The first workload where something qualifies, else the first with a known accuracy.
@@ -246,8 +260,7 @@ class Advisor:
         default, *others = ranked
         by_reach = sorted(others, key=lambda ranked: -ranked.inside.pool.reach)
         told = any(workload in names for workload, _ in self.snapshot.predicted)
-        turns = None if told else _turns(ranked)  # where a cascade starts to win is no turn
-        return View(default, tuple(others), tuple(by_reach), turns, {})
+        return View(default, tuple(others), tuple(by_reach), told, {})
 
     def _ranked(self, query: Query, workload: str, device: Device | None, limits: Limits) -> Ranked:
         """Rankings of one workload."""
@@ -323,18 +336,6 @@ class Advisor:
             comparisons=compared[:limit],
             cascades=cascades(self._pairs(here), query, chosen),
         )
-
-
-def _turns(ranked: Iterable[Ranked]) -> list[float] | None:
-    """The turns of the rankings of a question; ``None`` where some cannot be told."""
-    found = []
-    for each in ranked:
-        crossings = each.inside.crossings()
-        if crossings is None:
-            return None
-        found += [crossings, *(ranking.turns() for ranking in each.lists())]
-    turns: list[float] = np.unique(np.concatenate(found)).tolist()
-    return turns
 
 
 def _nearest(query: Query, here: Ranking, apart: Sequence[Place], write: Writer) -> Option | None:

@@ -28,10 +28,11 @@ def opened_store() -> Store:
 
 
 def opened_snapshot() -> Snapshot:
-    """The catalog as it is now."""
+    """The catalog as it is now; where nothing was ever stored, no database is opened."""
     from catalog import snapshot
+    from catalog.location import is_absent
 
-    return snapshot.load(opened_store())
+    return snapshot.load(None if is_absent(settings().catalog) else opened_store())
 
 
 def opened_estimator(snapshot: Snapshot) -> Estimator:

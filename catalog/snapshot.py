@@ -13,14 +13,17 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from catalog import bundled
 from catalog.errors import UnknownNameError
 from catalog.predictions import Predictions
 from catalog.records import SETUP, Candidate, Device, Measurement, Workload
 from catalog.registry import DEFAULT_WORKLOAD, WORKLOADS
-from catalog.store import Store
 from catalog.stored import Stored, collected_later
+
+if TYPE_CHECKING:
+    from catalog.store import Store  # only who has one waits for its libraries
 
 
 @functools.cache

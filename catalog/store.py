@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
-import platformdirs
 import sqlalchemy as sa
 
 from catalog import bulk, predictiontable
 from catalog.engine import engine_of
 from catalog.errors import CatalogUnreadableError, ConflictError
+from catalog.location import default_url
 from catalog.predictions import Predictions
 from catalog.records import KEY, SETUP, Candidate, Device, Measurement, RunFile, Workload
 from catalog.stored import Stored, read_rows
@@ -94,11 +94,6 @@ class Added(msgspec.Struct, frozen=True, kw_only=True):
     inserted: int
     present: int
     predictions: int = 0
-
-
-def default_url() -> str:
-    """SQLite in the user's data directory."""
-    return f"sqlite:///{platformdirs.user_data_path('joulewise') / 'catalog.sqlite'}"
 
 
 def _hasher(names: Sequence[str]) -> Callable[[Measurement], str]:

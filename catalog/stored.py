@@ -8,12 +8,14 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import sqlalchemy as sa
 
 from catalog.records import Measurement
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 _CHUNK = 20_000
 _ALIKE = 8
