@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -188,11 +187,9 @@ def test_settings_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch)
     settings.cache_clear()
 
 
-def test_cold_recommend_is_quick_and_light(joulewise: Run) -> None:
-    """A cold question loads no table, learning or database library and takes about a second."""
-    heavy = {"pandas", "pandera", "pyarrow", "scipy", "sklearn", "lightgbm", "litestar"}
-    if not os.environ["JOULEWISE_CATALOG"].startswith("postgresql"):
-        heavy |= {"sqlalchemy"}
+def test_a_cold_answer_loads_what_it_needs_alone(tmp_path: Path) -> None:
+    """Neither tables nor learners nor a database where none is there: start-up is most of it."""
+    heavy = {"pandas", "pandera", "pyarrow", "sqlalchemy", "sklearn", "lightgbm", "litestar"}
     code = (
         "import sys; from api.cli import app\n"
         "try: app()\n"
@@ -200,16 +197,14 @@ def test_cold_recommend_is_quick_and_light(joulewise: Run) -> None:
         f"print(sorted({heavy} & set(sys.modules)))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, *ASK, "--json"], cwd=ROOT, capture_output=True, text=True,
+        [sys.executable, "-c", code, *ASK, "--json"],
+        env=os.environ | {"JOULEWISE_CATALOG": f"sqlite:///{tmp_path / 'none.sqlite'}"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
         check=True,
-    )  # fmt: skip
+    )
     assert done.stdout.splitlines()[-1] == "[]"
-    took = []
-    for _ in range(3):
-        begun = time.perf_counter()
-        joulewise(*ASK, "--json")
-        took.append(time.perf_counter() - begun)
-    assert min(took) < 2.5  # 1 s on an idle core; other tests may run beside this one
 
 
 def test_answers_per_item_go_out_and_in(joulewise: Run, tmp_path: Path) -> None:
