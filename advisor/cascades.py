@@ -187,11 +187,14 @@ def cascades(found: Sequence[Pair], query: Query, chosen: Option | None) -> tupl
 
 
 def _comparable(options: Iterable[Option]) -> list[list[Option]]:
-    """Options that may be added up: of one machine, all measured or all estimated, with a value."""
+    """Options that may be added up: of one machine, all measured or all estimated, with a value.
+
+    None at a request rate: each holds the whole machine's waiting, which would count twice.
+    """
     groups: dict[tuple[object, ...], list[Option]] = {}
     for option in options:
         energy = option.energy_j_per_1000
-        if energy.value is not None and energy.label != "mixed":
+        if energy.value is not None and energy.label != "mixed" and option.rate_per_s is None:
             measured = energy.basis == "measured"
             machine = (option.device, option.n_devices, option.provenance.host)
             groups.setdefault((*machine, measured), []).append(option)

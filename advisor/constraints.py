@@ -50,6 +50,8 @@ def constraints(pool: Pool, limits: Limits) -> Iterator[Constraint]:
     """Those that bind in a pool, in the order in which their reasons are told."""
     yield _fits(pool)
     yield _known_accuracy(pool)
+    if pool.too_slow.any():
+        yield _keeps_up(pool)
     if limits.confidence is not None:
         yield _interval(pool, limits.confidence)
     if limits.max_latency_ms is not None:
@@ -82,6 +84,20 @@ def _known_accuracy(pool: Pool) -> Constraint:
         pool.unknown,
         lambda _: Verdict("accuracy-unknown", detail, missing),
     )
+
+
+def _keeps_up(pool: Pool) -> Constraint:
+    """A machine that needs longer for a text than until the next one comes never gets there."""
+
+    def verdict(place: int) -> Verdict:
+        served = pool.offers[place].served
+        asked, seconds = pool.asked.rate_per_s, served.seconds.value if served else None
+        most = 1 / seconds if seconds else None
+        missing = Missing(constraint="rate", asked=asked or 0.0, has=most)
+        detail = f"keeps up with {figure(most or 0.0)} texts per second, not {figure(asked or 0.0)}"
+        return Verdict("cannot-keep-up", detail, missing)
+
+    return Constraint(pool.too_slow, verdict)
 
 
 def _interval(pool: Pool, confidence: float) -> Constraint:

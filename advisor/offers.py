@@ -14,7 +14,8 @@ from typing import Any, Literal
 import msgspec
 
 from advisor.estimator import Estimator, Prediction
-from advisor.records import EnergyPer1000
+from advisor.records import EnergyPer1000, WarningCode
+from advisor.report_records import Amount
 from advisor.setups import Setup, from_measurement
 from catalog.energy import Energy, energy
 from catalog.records import SCOPES, Device, Measurement, Scope
@@ -44,12 +45,14 @@ class Offer(msgspec.Struct, frozen=True):
         row: The measurement; of a setup brought from another device without what was read there.
         device: Where the setup would run.
         prediction: The estimator's, where the energy is not measured.
+        served: What the energy rests on where it was worked out for a request rate.
     """
 
     row: Measurement
     device: Device
     energy: EnergyPer1000
     prediction: Prediction | None
+    served: Served | None = None
 
     @property
     def joules(self) -> float:
@@ -61,6 +64,29 @@ class Offer(msgspec.Struct, frozen=True):
     def ran_there(self) -> bool:
         """Whether the setup was run on the device it is offered for, and not brought to it."""
         return self.row.runtime_s is not None or self.energy.basis == "measured"
+
+
+class Served(msgspec.Struct, frozen=True):
+    """A machine of its own that works when texts have arrived and waits else; see `waiting`.
+
+    Attributes:
+        work: The offer whose joules and seconds it works at.
+        rate_per_s: Texts that arrive per second.
+        seconds: Busy seconds per text.
+        watts: While it waits, model loaded, in the scope of the energy.
+        codes: What is doubtful about the calculation.
+    """
+
+    work: Offer
+    rate_per_s: float
+    seconds: Amount
+    watts: Amount
+    codes: tuple[WarningCode, ...]
+
+    @property
+    def busy(self) -> float:
+        """Busy seconds per second; above 1 the machine cannot keep up."""
+        return self.rate_per_s * (self.seconds.value or 0.0)
 
 
 def rank(offer: Offer) -> tuple[float, float, str]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from advisor.estimator import Prediction
 from advisor.intervals import wilson
-from advisor.offers import Z90, Offer
+from advisor.offers import Z90, Offer, Served
 from advisor.records import (
     Accuracy,
     EnergyPer1000,
@@ -16,6 +16,7 @@ from advisor.records import (
     RuntimePer1000,
     WarningCode,
 )
+from advisor.wording import figure
 from catalog.energy import energy
 from catalog.records import Device, Measurement
 from catalog.snapshot import Snapshot
@@ -58,7 +59,7 @@ def _provenance(row: Measurement) -> Provenance:
     )
 
 
-def _runtime(row: Measurement, prediction: Prediction | None) -> RuntimePer1000 | None:
+def runtime(row: Measurement, prediction: Prediction | None) -> RuntimePer1000 | None:
     """Seconds per 1,000 texts: measured, else estimated, else missing."""
     if row.runtime_s is not None:
         seconds, half = 1000 * row.runtime_s / row.n_items, Z90 * (row.cv or 0.0)
@@ -99,6 +100,16 @@ def _warnings(
     return tuple(sorted(set(codes)))
 
 
+def _doubts(offer: Offer) -> tuple[WarningCode, ...]:
+    """What is doubtful about an offer, of one worked out for a rate also what its work is."""
+    served = offer.served
+    if served is None:
+        return _warnings(offer.row, offer.energy, offer.prediction)
+    work = served.work
+    own = _warnings(work.row, work.energy, work.prediction)
+    return tuple(sorted({*own, *served.codes}))
+
+
 def _second_opinion(row: Measurement, device: Device, joules: EnergyPer1000) -> float | None:
     """Modelled joules per 1,000 texts beside an estimate."""
     modelled = energy(row, device.kind, joules.scope)
@@ -116,6 +127,34 @@ def _energy_from(row: Measurement, joules: EnergyPer1000, version: str) -> str:
     return f"Joulewise estimator {version}; the setup was not run on this device"
 
 
+def _worked_out(served: Served, version: str) -> str:
+    """Where energy at a rate that nobody measured comes from."""
+    work, watts = served.work, served.watts
+    joules, seconds = figure(work.joules), figure(1000 * (served.seconds.value or 0.0))
+    batch = f"in batches of {figure(work.row.batch_size)}" if work.row.batch_size else "in batches"
+    way = "one text at a time" if work.row.scenario == "single" else batch
+    share = min(served.busy, 1.0)
+    read = "" if "idle-assumed" in served.codes else " read in that run"
+    return (
+        f"worked out for {figure(served.rate_per_s)} texts per second: busy {share:.2%} of the "
+        f"time, {way}, at {joules} J and {seconds} s per 1,000 texts "
+        f"({_energy_from(work.row, work.energy, version)}); else waiting at "
+        f"{figure(watts.value or 0.0)} W{read}"
+    )
+
+
+def _window(served: Served) -> RuntimePer1000:
+    """Seconds in which 1,000 texts arrive, or are worked on where they come faster."""
+    seconds = max(1000 / served.rate_per_s, 1000 * (served.seconds.value or 0.0))
+    basis = served.work.energy.basis
+    return RuntimePer1000(
+        value=seconds,
+        low=seconds,
+        high=seconds,
+        basis="estimated" if basis == "measured" else basis,
+    )
+
+
 def _count(value: float | None) -> float | int | None:
     """A batch size as a whole number where it is one."""
     return int(value) if value is not None and float(value).is_integer() else value
@@ -129,10 +168,10 @@ def option(offer: Offer, snapshot: Snapshot, version: str) -> Option:
         snapshot: Where its candidate is declared.
         version: The estimator's, for the words about an estimate.
     """
-    row, device, joules = offer.row, offer.device, offer.energy
+    row, device, joules, served = offer.row, offer.device, offer.energy, offer.served
     candidate = snapshot.candidates.get(row.candidate)
-    opinion = _second_opinion(row, device, joules)
-    codes = _warnings(row, joules, offer.prediction)
+    opinion = None if served is not None else _second_opinion(row, device, joules)
+    codes = _doubts(offer)
     if opinion is not None and not (joules.low or 0.0) <= opinion <= (joules.high or math.inf):
         codes = tuple(sorted({*codes, "second-opinion-differs"}))
     return Option(
@@ -148,8 +187,10 @@ def option(offer: Offer, snapshot: Snapshot, version: str) -> Option:
         n_devices=row.n_devices,
         accuracy=_accuracy(row),
         energy_j_per_1000=joules,
-        runtime_s_per_1000=_runtime(row, offer.prediction),
-        energy_from=_energy_from(row, joules, version),
+        runtime_s_per_1000=runtime(row, offer.prediction) if served is None else _window(served),
+        energy_from=_energy_from(row, joules, version)
+        if served is None
+        else _worked_out(served, version),
         provenance=_provenance(row),
         rate_per_s=row.rate_per_s,
         latency_p95_ms=row.latency_p95_ms,

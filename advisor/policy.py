@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import functools
 import sys
-from bisect import bisect_left
 from collections.abc import Sequence
 
 import msgspec
-import numpy as np
 
 from advisor.answers import Encoded, Place, Records, Templates, Writer, filled, template
 from advisor.cascades import Pair, cascades, pairs
 from advisor.constraints import Limits
 from advisor.estimator import Estimator
+from advisor.offers import Offer
 from advisor.paired import comparisons
 from advisor.pools import COUNTS_AS, Asked, Pool, arrivals, rate_of, rows_of
-from advisor.ranking import NARROW, Ranking
+from advisor.ranking import Ranking
 from advisor.records import (
+    AskedScenario,
     BadQuestionError,
     Caution,
     Comparison,
@@ -33,6 +33,8 @@ from advisor.records import (
     Recommendation,
     WarningCode,
 )
+from advisor.variants import DEARER, sentence
+from advisor.views import Ranked, View
 from advisor.wording import CAUTIONS, figure
 from catalog.errors import UnknownNameError
 from catalog.records import Device
@@ -44,6 +46,8 @@ KEPT_BYTES = 100_000_000
 """Answers kept with their floor left open."""
 KEPT_VIEWS = 4000
 """Questions of one kind, whatever their floor, whose rankings are kept."""
+_WORK: tuple[AskedScenario, ...] = ("single", "offline")
+"""Scenarios from which energy at a request rate is worked out."""
 _RANGES: dict[str, tuple[float, float, str]] = {
     "rate": (1e-6, 1e9, "a number above 0"),
     "min_acc": (0, 1, "a number from 0 to 1"),
@@ -103,91 +107,6 @@ def _workloads(snapshot: Snapshot, query: Query) -> list[str]:
     return names
 
 
-class Ranked(msgspec.Struct, frozen=True):
-    """The rankings of one workload: of the asked scenario, and of the others apart."""
-
-    workload: str
-    inside: Ranking
-    apart: tuple[Ranking, ...]
-
-    def lists(self) -> tuple[Ranking, ...]:
-        """All of them, as another workload lists them."""
-        return (self.inside, *self.apart)
-
-
-class View(msgspec.Struct, frozen=True, eq=False, dict=True):
-    """What questions that differ in floor and limit alone have in common.
-
-    Attributes:
-        default: The preferred workload.
-        others: The other workloads of the task, in their own order.
-        by_reach: The same, the one with the best accuracy first: an order no floor changes.
-        told: Whether answers to test items are known, so that cascades may win at any floor.
-        longest: Place among `turns` -> entries of the longest list there, once known.
-    """
-
-    default: Ranked
-    others: tuple[Ranked, ...]
-    by_reach: tuple[Ranked, ...]
-    told: bool
-    longest: dict[int, int]
-
-    @functools.cached_property
-    def turns(self) -> list[float] | None:
-        """Floors, ascending, between which an answer is the same but for the floor.
-
-        Not where two of them are narrowly apart; ``None`` where they cannot be told.
-        """
-        found = []
-        for each in (self.default, *self.others):
-            crossings = each.inside.crossings()
-            if crossings is None or self.told:
-                return None
-            found += [crossings, *(ranking.turns() for ranking in each.lists())]
-        turns: list[float] = np.unique(np.concatenate(found)).tolist()
-        return turns
-
-    def used(self, floor: float, *, named: bool) -> Ranked:
-        """The first workload where something qualifies, else the first with a known accuracy.
-
-        A device that ran the default workload answers for itself: setups that never ran on it
-        are no reason to leave that workload for another one.
-        """
-        own = self.default.inside
-        if named or own.best >= floor:
-            return self.default
-        calibrated = bool(own.pool.ran_there.any())
-        for ranked in self.by_reach:
-            best = ranked.inside.best_there if calibrated else ranked.inside.best
-            if best >= floor:
-                return ranked
-        known = (r for r in (self.default, *self.by_reach) if r.inside.pool.reach >= 0)
-        return next(known, self.default)
-
-    def span(self, floor: float) -> int | None:
-        """Between which turns a floor lies; ``None`` where that tells nothing."""
-        if self.turns is None:
-            return None
-        at = bisect_left(self.turns, floor)
-        if 0 < at < len(self.turns) and self.turns[at] - self.turns[at - 1] < NARROW:
-            return None
-        return at
-
-    def apart(self, used: Ranked, floor: float, most: int) -> list[Place]:
-        """The first `most` qualifying offers that cannot be compared with those of `used`."""
-        lists = [*used.apart]
-        for ranked in (self.default, *self.others):
-            if ranked is not used:
-                lists += ranked.lists()
-        found: list[Place] = []
-        for ranking in lists:
-            if len(found) >= most:
-                break
-            pool, left = ranking.pool, most - len(found)
-            found += [(pool, at) for at in ranking.qualifying(floor, left)]
-        return found
-
-
 class Advisor:
     """Answers questions from one snapshot and one estimator; what it works out it keeps.
 
@@ -243,7 +162,14 @@ class Advisor:
 
     def _make_pool(self, asked: Asked) -> Pool:
         """The offers of a group."""
-        return Pool(asked, self._rows(asked.workload), self.snapshot, self.estimator)
+        work: list[Offer] = []
+        if asked.worked_out:
+            for scenario in _WORK:
+                part = msgspec.structs.replace(
+                    asked, scenario=scenario, rate_per_s=None, worked_out=False
+                )
+                work += self._pool(part).offers
+        return Pool(asked, self._rows(asked.workload), self.snapshot, self.estimator, work)
 
     def _make_view(self, query: Query) -> View:
         """Rankings of a question without floor and limit."""
@@ -274,11 +200,16 @@ class Advisor:
             batch_size=query.batch_size,
             device=device,
             rate_per_s=rate,
+            worked_out=query.rate is not None and query.basis == "any",
         )
         others = [group for group in arrivals(rows) if group != (query.scenario, rate)]
         apart = [
             Ranking(
-                self._pool(msgspec.structs.replace(asked, scenario=scenario, rate_per_s=each)),
+                self._pool(
+                    msgspec.structs.replace(
+                        asked, scenario=scenario, rate_per_s=each, worked_out=False
+                    )
+                ),
                 limits,
             )
             for scenario, each in others
@@ -312,6 +243,7 @@ class Advisor:
         here, pool = used.inside, used.inside.pool
         apart = view.apart(used, floor, limit)
         places = here.qualifying(floor, limit + 1)
+        listed = [(pool, at) for at in dict.fromkeys([*places, *here.front[:limit]])]
         entries = here.outbid(floor, limit)
         if len(entries) < limit:
             entries = [*entries, *here.lost(floor)][:limit]
@@ -330,7 +262,7 @@ class Advisor:
             other_groups=write.options(apart),
             rejected=write.rejected(entries),
             nearest_miss=None if places else _nearest(query, here, apart, write),
-            warnings=_cautions(query, view, used, apart, unlike),
+            warnings=_cautions(query, view, used, apart, listed, unlike),
             catalog_digest=self.snapshot.digest,
             estimator_version=self.estimator.version,
             comparisons=compared[:limit],
@@ -356,7 +288,12 @@ def _nearest(query: Query, here: Ranking, apart: Sequence[Place], write: Writer)
 
 
 def _cautions(
-    query: Query, view: View, used: Ranked, apart: Sequence[Place], unlike: Sequence[str]
+    query: Query,
+    view: View,
+    used: Ranked,
+    apart: Sequence[Place],
+    listed: Sequence[Place],
+    unlike: Sequence[str],
 ) -> tuple[Caution, ...]:
     """What a reader must know before trusting the answer, by code."""
     codes: dict[WarningCode, str] = {}
@@ -371,9 +308,11 @@ def _cautions(
         codes["other-groups"] = f"{CAUTIONS['other-groups']}: {_least(apart[0])}"
     if unlike:
         codes["test-sets-differ"] = f"{CAUTIONS['test-sets-differ']}: {', '.join(unlike[:5])}"
+    if raised := _raised([*listed, *apart]):
+        codes[DEARER] = sentence(raised)
     if winners.places:
         chosen = here.pool.option(winners.places[0])
-        codes |= {code: CAUTIONS[code] for code in chosen.warnings}
+        codes |= {code: CAUTIONS[code] for code in chosen.warnings if code != DEARER}
         low = chosen.accuracy.low if chosen.accuracy else None
         if query.confidence is None and low is not None and low < query.min_acc:
             codes["accuracy-uncertain"] = CAUTIONS["accuracy-uncertain"]
@@ -383,6 +322,17 @@ def _cautions(
             named = ", ".join(winners.tied)
             codes["tie"] = f"the energy intervals of the chosen option and of {named} overlap"
     return tuple(Caution(code=code, message=text) for code, text in sorted(codes.items()))
+
+
+def _raised(places: Sequence[Place]) -> list[tuple[Offer, Offer]]:
+    """Variants that raise energy where they or their plain setups are among the places."""
+    found: dict[tuple[int, int], tuple[Offer, Offer]] = {}
+    for pool, at in places:
+        pairs = pool.dearer
+        mine = [(at, pairs[at])] if at in pairs else pool.outdone.get(at, ())
+        for variant, plain in mine:
+            found[id(pool), variant] = pool.offers[variant], pool.offers[plain]
+    return list(found.values())
 
 
 def _least(place: Place) -> str:

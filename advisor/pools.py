@@ -27,6 +27,8 @@ from advisor.offers import (
 from advisor.options import option
 from advisor.records import AskedScenario, Option, Reason, Rejected
 from advisor.suitability import Verdict, unfit
+from advisor.variants import DEARER, dearer
+from advisor.waiting import SORTED, at_rate, timed
 from advisor.wording import figure
 from catalog.energy import energy
 from catalog.records import Device, Measurement, Scope
@@ -63,6 +65,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         device: Where every offer would run; ``None`` leaves each where it was measured.
         rate_per_s: Request rate of scenario ``server``, see `rate_of`.
+        worked_out: Whether setups that nobody measured at that rate may stand in it, with what
+            they would draw.
     """
 
     workload: str
@@ -72,10 +76,16 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     batch_size: float | None
     device: Device | None
     rate_per_s: float | None = None
+    worked_out: bool = False
 
     def holds(self, row: Measurement) -> bool:
         """Whether a row's scenario and rate are those of the group."""
         return row.scenario in COUNTS_AS[self.scenario] and row.rate_per_s == self.rate_per_s
+
+    def serves(self, row: Measurement) -> bool:
+        """Whether the group's energy could be worked out from a row."""
+        batches = row.scenario in COUNTS_AS["offline"] and row.repeat_group != SORTED
+        return self.worked_out and (batches or row.scenario == "single")
 
     def words(self) -> str:
         """The group's scenario in words."""
@@ -95,6 +105,7 @@ class Pool:
         rows: Inference rows of the workload, each with the accuracy that is known.
         snapshot: Where devices and candidates are declared.
         estimator: For energies nobody measured.
+        work: Offers one text at a time and in batches, for what is worked out from them.
 
     Attributes:
         offers: Least energy first.
@@ -104,11 +115,19 @@ class Pool:
     """
 
     def __init__(
-        self, asked: Asked, rows: Sequence[Measurement], snapshot: Snapshot, estimator: Estimator
+        self,
+        asked: Asked,
+        rows: Sequence[Measurement],
+        snapshot: Snapshot,
+        estimator: Estimator,
+        work: Sequence[Offer] = (),
     ) -> None:
         self.asked, self._snapshot, self._version = asked, snapshot, estimator.version
         inside = [row for row in rows if asked.holds(row)]
-        self.offers = sorted(_offers(asked, inside, snapshot, estimator), key=rank)
+        offers = _offers(asked, inside, snapshot, estimator)
+        if asked.rate_per_s is not None:
+            offers += at_rate(work, offers, asked.rate_per_s, estimator.artefact.stand_in)
+        self.offers = sorted(offers, key=rank)
         names = [offer.row.candidate for offer in self.offers]
         self.candidates = list(dict.fromkeys(names))
         codes = {name: code for code, name in enumerate(self.candidates)}
@@ -119,7 +138,8 @@ class Pool:
         self._shown: dict[int, Option] = {}
         self._encoded: dict[int, bytes] = {}
         self._figures: dict[int, str] = {}
-        self.absent = _absent(asked, snapshot, rows, set(codes))
+        untimed = {offer.row.candidate for offer in work if not timed(offer)}
+        self.absent = _absent(asked, snapshot, rows, set(codes), untimed)
 
     def _column(self, values: Sequence[float | None]) -> Array:
         """Numbers of the offers with NaN for missing ones."""
@@ -146,6 +166,12 @@ class Pool:
         return self._column([offer.row.peak_memory_mb for offer in self.offers]) / 1000
 
     @functools.cached_property
+    def too_slow(self) -> Array:
+        """By which share the asked rate is above what a setup keeps up with, else 0."""
+        busy = [0.0 if offer.served is None else offer.served.busy for offer in self.offers]
+        return np.array([max(share - 1, 0.0) for share in busy], dtype=float)
+
+    @functools.cached_property
     def untested(self) -> Array:
         """Infinite where the size of the test is unknown, else 0."""
         return np.where(np.isnan(self.n_test), np.inf, 0.0)
@@ -165,6 +191,19 @@ class Pool:
         """The best accuracy known in the pool; -1 where none is."""
         known = self.accuracy[~np.isnan(self.accuracy)]
         return float(known.max()) if len(known) else -1.0
+
+    @functools.cached_property
+    def dearer(self) -> dict[int, int]:
+        """Quantised or batched variants that raise energy, each with the plain setup: places."""
+        return dearer(self.offers)
+
+    @functools.cached_property
+    def outdone(self) -> dict[int, list[tuple[int, int]]]:
+        """Plain setups with the variants that need more than they: pairs (variant, plain)."""
+        found: dict[int, list[tuple[int, int]]] = {}
+        for pair in sorted(self.dearer.items()):
+            found.setdefault(pair[1], []).append(pair)
+        return found
 
     @functools.cached_property
     def unfit(self) -> dict[int, Verdict]:
@@ -206,6 +245,9 @@ class Pool:
         found = self._shown.get(place)
         if found is None:
             found = option(self.offers[place], self._snapshot, self._version)
+            if place in self.dearer:
+                codes = tuple(sorted({*found.warnings, DEARER}))
+                found = msgspec.structs.replace(found, warnings=codes)
             self._shown[place] = found
         return found
 
@@ -248,6 +290,7 @@ def _absent(
     snapshot: Snapshot,
     rows: Sequence[Measurement],
     seen: set[str],
+    untimed: set[str],
 ) -> list[Rejected]:
     """Candidates with rows but no offer in the group, with the reason."""
     missing: defaultdict[str, list[Measurement]] = defaultdict(list)
@@ -256,7 +299,7 @@ def _absent(
             missing[row.candidate].append(row)
     entries = []
     for name, own in sorted(missing.items()):
-        reason, detail = _why_absent(asked, snapshot, own)
+        reason, detail = _why_absent(asked, snapshot, own, untimed=name in untimed)
         entries.append(
             Rejected(
                 candidate=name,
@@ -270,10 +313,12 @@ def _absent(
 
 
 def _why_absent(
-    asked: Asked, snapshot: Snapshot, rows: Sequence[Measurement]
+    asked: Asked, snapshot: Snapshot, rows: Sequence[Measurement], *, untimed: bool
 ) -> tuple[Reason, str]:
     """Why none of a candidate's rows became an offer of the group, and a sentence."""
-    inside = [row for row in rows if asked.holds(row)]
+    if untimed:
+        return "runtime-unknown", "no runtime, so nobody can say how long it waits at that rate"
+    inside = [row for row in rows if asked.holds(row) or asked.serves(row)]
     if not inside:
         scenarios = ", ".join(sorted({_scenario(row.scenario, row.rate_per_s) for row in rows}))
         return "other-scenario", f"measured as {scenarios}, not as {asked.words()}"

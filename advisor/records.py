@@ -13,10 +13,12 @@ Reason = Literal[
     "accuracy-too-low",
     "accuracy-unknown",
     "accuracy-interval-absent",
+    "cannot-keep-up",
     "latency-too-high",
     "latency-unknown",
     "memory-too-high",
     "memory-unknown",
+    "runtime-unknown",
     "licence-differs",
     "energy-absent",
     "scope-absent",
@@ -34,10 +36,12 @@ WarningCode = Literal[
     "accuracy-other-workload",
     "accuracy-suspect",
     "accuracy-uncertain",
+    "batches-assumed",
     "device-not-calibrated",
     "device-specs-assumed",
     "energy-bound",
     "energy-mixed",
+    "idle-assumed",
     "idle-devices-counted",
     "idle-lower-bound",
     "idle-missing",
@@ -45,6 +49,8 @@ WarningCode = Literal[
     "other-load",
     "out-of-range",
     "peak-above-capacity",
+    "rate-near-capacity",
+    "rate-worked-out",
     "scenario-unstated",
     "second-opinion-differs",
     "server-rate-differs",
@@ -56,6 +62,7 @@ WarningCode = Literal[
     "training-estimated",
     "training-missing",
     "unstable",
+    "variant-raises-energy",
 ]
 
 
@@ -82,7 +89,8 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
         device: Name of a device, or its specs where the table lacks it; ``None`` means any.
         workload: One data set of the task; ``None`` takes the task's default.
         confidence: With it the accuracy floor holds for the one-sided Wilson lower bound.
-        rate: Texts per second of scenario ``server``; measured rows of other rates do not count.
+        rate: Texts per second of scenario ``server``; rows measured at other rates do not count,
+            setups without one at this rate are worked out from their work and idle watts.
         limit: Entries at most in each list of the answer.
     """
 

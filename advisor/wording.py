@@ -12,12 +12,17 @@ CAUTIONS: dict[WarningCode, str] = {
     "accuracy-suspect": "the source's accuracy looks like a fault of the output format",
     "accuracy-uncertain": "the accuracy's 95 % interval reaches below the floor; ask with a "
     "confidence to be surer",
+    "batches-assumed": "measured in batches: it is assumed that as many texts may wait for each "
+    "other, which takes longer the rarer they come",
     "device-not-calibrated": "no measured energy of this device and scope is in the estimator's "
     "data; one reading of a counter or meter there would narrow the interval",
     "device-specs-assumed": "the device's power is not known; a median of the device table stands "
     "in, and the interval is widened for it",
     "energy-bound": "the source prints only an upper bound of the energy; it ranks at that bound",
     "energy-mixed": "part of the energy was measured, part modelled by the source's tool",
+    "idle-assumed": "nobody read the idle watts of this machine in this scope with the model "
+    "loaded; a declared share of its power stands in, never above what it draws at work, with a "
+    "wide interval",
     "idle-devices-counted": "the total counts devices that sat idle beside the one at work; read "
     "it as an upper bound",
     "idle-lower-bound": "the idle watts leave something out (the loaded model, or parts of the "
@@ -29,6 +34,11 @@ CAUTIONS: dict[WarningCode, str] = {
     "other-load": "other processes kept the machine busy while it was measured",
     "out-of-range": "the setup lies outside the data the estimator learned from",
     "peak-above-capacity": "the stated machines cannot keep up with the peak rate; texts will wait",
+    "rate-near-capacity": "within the interval of its runtime the setup may not keep up with the "
+    "asked rate",
+    "rate-worked-out": "nobody measured this setup at the asked rate; its joules are worked out "
+    "from what a text needs and from the idle watts of a machine of its own; its latency is not "
+    "known",
     "scenario-unstated": "the source does not state batch size or request pattern; the row counts "
     "as offline",
     "second-opinion-differs": "the joules a tool modelled lie outside the estimate's interval",
@@ -46,6 +56,8 @@ CAUTIONS: dict[WarningCode, str] = {
     "training-missing": "no training of this candidate on this device is in the catalog, so the "
     "training part is missing and the total a lower bound; state training_kwh",
     "unstable": "repeats differ by more than 5 %, or meters disagree",
+    "variant-raises-energy": "a lower precision or a larger batch was measured to need more energy "
+    "than the same candidate without it",
 }
 """Every warning code with what it means."""
 

@@ -34,6 +34,8 @@ def asked_device(
 ) -> str | Device | None:
     """The device a question means: a name, one made of its specs, or any.
 
+    Without a kind a dense tensor rate stands for a GPU; the device in the answer says so.
+
     Raises:
         BadQuestionError: A name came together with specs, or specs came without a kind.
     """
@@ -44,9 +46,13 @@ def asked_device(
         raise BadQuestionError(
             "device", device, "give a device by name or by its specs (device_kind ...), not both"
         )
+    source = None
+    if kind is None and "peak_fp16_tflops" in given:
+        kind, source = "gpu", "kind not stated; taken for a gpu, as it has a dense fp16 tensor rate"
     if kind is None:
-        raise BadQuestionError("device_kind", None, "specs need it: cpu, gpu, npu or soc")
-    return Device(name="as specified", kind=kind, status="asked", **given)
+        allowed = "specs need it: cpu, gpu, npu or soc (gpu where peak_fp16_tflops is stated)"
+        raise BadQuestionError("device_kind", None, allowed)
+    return Device(name="as specified", kind=kind, status="asked", source=source, **given)
 
 
 def provide_question(

@@ -45,10 +45,12 @@ REASON = {
     "accuracy-too-low": "not accurate enough",
     "accuracy-unknown": "accuracy unknown",
     "accuracy-interval-absent": "no interval for its accuracy",
+    "cannot-keep-up": "cannot keep up with the rate",
     "latency-too-high": "too slow",
     "latency-unknown": "latency unknown",
     "memory-too-high": "needs too much memory",
     "memory-unknown": "memory unknown",
+    "runtime-unknown": "runtime unknown",
     "licence-differs": "another licence",
     "energy-absent": "no energy figure",
     "scope-absent": "energy of another scope only",
@@ -67,6 +69,7 @@ CONSTRAINT = {
     "max_latency_ms": "latency in ms",
     "max_memory_gb": "memory in GB",
     "confidence": "how sure its accuracy is",
+    "rate": "texts per second",
 }
 
 

@@ -274,6 +274,16 @@ def test_only_comparable_figures_are_added_up() -> None:
     assert only(ask(both)).energy_j_per_1000.basis != "measured"
 
 
+def test_waiting_is_not_counted_twice() -> None:
+    """At a request rate each option holds the whole machine's waiting: there is no cascade."""
+    alone = advisor(*(row(name, scenario="single", batch_size=1.0) for name in ("cheap", "dear")))
+    assert only(ask(alone, scenario="single"))
+    answer = ask(alone, scenario="server", rate=0.5)
+    assert answer.chosen is not None
+    assert answer.chosen.candidate == "dear"
+    assert not answer.cascades
+
+
 def test_without_scores_or_on_other_items_there_is_none() -> None:
     """A candidate that cannot say how sure it is hands nothing on."""
     silent = [predicted("cheap", scored=False), predicted("dear")]

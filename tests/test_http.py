@@ -142,6 +142,81 @@ def test_unlisted_device_by_its_specs(client: Client) -> None:
     assert body["chosen"]["energy_j_per_1000"]["basis"] != "measured"
 
 
+@pytest.mark.parametrize("task", ["sentiment", "topic", "emotion"])
+def test_three_specs_are_enough_and_their_answer_says_what_it_is(client: Client, task: str) -> None:
+    """TDP, tensor rate and bandwidth: all is estimated, with the warning that says why."""
+    specs = {"tdp_w": "300", "peak_fp16_tflops": "200", "memory_bandwidth_gbs": "900"}
+    body = ask(client, task=task, min_acc="0.4", **specs)
+    device = body["query"]["device"]
+    assert (device["kind"], device["tdp_w"], device["bandwidth_gbs"]) == ("gpu", 300, 900)
+    assert "kind not stated" in device["source"]
+    for option in (body["chosen"], *body["alternatives"]):
+        joules = option["energy_j_per_1000"]
+        assert joules["basis"] in ("extrapolated", "estimated", "estimated-runtime")
+        assert joules["low"] < joules["value"] < joules["high"]
+        assert joules["label"] is None
+        assert "device-not-calibrated" in option["warnings"]
+        assert ("out-of-range" in option["warnings"]) == (joules["basis"] == "extrapolated")
+    codes = {caution["code"] for caution in body["warnings"]}
+    assert "device-not-calibrated" in codes
+    assert "device-specs-assumed" not in codes
+
+
+def test_a_device_of_unknown_power_is_extrapolated(client: Client) -> None:
+    """Without a TDP a median stands in: never less than an extrapolation, and it says so."""
+    body = ask(client, peak_fp16_tflops="200", memory_bandwidth_gbs="900")
+    assert body["chosen"]["energy_j_per_1000"]["basis"] == "extrapolated"
+    assert "device-specs-assumed" in {caution["code"] for caution in body["warnings"]}
+
+
+def test_a_rate_is_answered_from_what_was_posted(
+    client: Client, writer: dict[str, str], run_csv: Csv
+) -> None:
+    """100 J and 2 s for 1,000 texts, 20 W idle, 4 texts a second: 100 + 20 x (250 - 2) J."""
+    single = {"scenario": "single", "batch_size": "1", "idle_resident_w": "20"}
+    sent = client.post("/measurements", content=run_csv(single), headers=writer)
+    assert sent.status_code == 201, sent.text
+    asked = {"workload": "sst2", "device": "NVIDIA A30", "scenario": "server"}
+    body = ask(client, rate="4", **asked)
+    assert body["group"]["rate_per_s"] == 4
+    assert body["chosen"]["candidate"] == "tfidf-word-logistic"
+    joules = body["chosen"]["energy_j_per_1000"]
+    assert joules["value"] == pytest.approx(100 + 20 * 248)
+    assert joules["basis"] == "estimated"
+    assert "rate-worked-out" in {caution["code"] for caution in body["warnings"]}
+    fast = ask(client, rate="900", **asked)
+    slow = {entry["candidate"]: entry["reason"] for entry in fast["rejected"]}
+    assert slow["tfidf-word-logistic"] == "cannot-keep-up"
+
+
+def test_a_measurement_beats_the_estimate_of_its_setup(
+    client: Client, writer: dict[str, str], run_csv: Csv
+) -> None:
+    """Where a meter was read nothing is estimated; a tie is said to be one."""
+    unread = {
+        name: "" for part in ("gpu", "cpu", "dram") for name in (f"{part}_j", f"{part}_label")
+    }
+    wide = {"cv": "0.1", "accuracy": "0.91"}
+    rows = (
+        {**wide, "run_id": "lab-1"},
+        {**wide, "run_id": "lab-2", "host": "another node", **unread},
+        {**wide, "run_id": "lab-3", "candidate": "bow-complement-nb", "gpu_j": "65"},
+    )
+    for row in rows:
+        sent = client.post("/measurements", content=run_csv(row), headers=writer)
+        assert sent.status_code == 201, sent.text
+    asked = {"workload": "sst2", "device": "NVIDIA A30", "min_acc": "0.9"}
+    body = ask(client, **asked)
+    own = [
+        option["energy_j_per_1000"]["basis"]
+        for option in (body["chosen"], *body["alternatives"])
+        if option["candidate"] == "tfidf-word-logistic"
+    ]
+    assert own == ["measured"]
+    tie = [caution for caution in body["warnings"] if caution["code"] == "tie"]
+    assert "bow-complement-nb" in tie[0]["message"]
+
+
 @pytest.mark.parametrize("path", ["/tasks", "/workloads", "/devices", "/candidates"])
 def test_paging_meets_every_entry_once(client: Client, path: str) -> None:
     """Small pages give what one large page gives."""

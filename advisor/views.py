@@ -1,0 +1,97 @@
+"""Views: the rankings that questions which differ in floor and limit alone have in common."""
+
+from __future__ import annotations
+
+import functools
+from bisect import bisect_left
+
+import msgspec
+import numpy as np
+
+from advisor.answers import Place
+from advisor.ranking import NARROW, Ranking
+
+
+class Ranked(msgspec.Struct, frozen=True):
+    """The rankings of one workload: of the asked scenario, and of the others apart."""
+
+    workload: str
+    inside: Ranking
+    apart: tuple[Ranking, ...]
+
+    def lists(self) -> tuple[Ranking, ...]:
+        """All of them, as another workload lists them."""
+        return (self.inside, *self.apart)
+
+
+class View(msgspec.Struct, frozen=True, eq=False, dict=True):
+    """What questions that differ in floor and limit alone have in common.
+
+    Attributes:
+        default: The preferred workload.
+        others: The other workloads of the task, in their own order.
+        by_reach: The same, the one with the best accuracy first: an order no floor changes.
+        told: Whether answers to test items are known, so that cascades may win at any floor.
+        longest: Place among `turns` -> entries of the longest list there, once known.
+    """
+
+    default: Ranked
+    others: tuple[Ranked, ...]
+    by_reach: tuple[Ranked, ...]
+    told: bool
+    longest: dict[int, int]
+
+    @functools.cached_property
+    def turns(self) -> list[float] | None:
+        """Floors, ascending, between which an answer is the same but for the floor.
+
+        Not where two of them are narrowly apart; ``None`` where they cannot be told.
+        """
+        found = []
+        for each in (self.default, *self.others):
+            crossings = each.inside.crossings()
+            if crossings is None or self.told:
+                return None
+            found += [crossings, *(ranking.turns() for ranking in each.lists())]
+        turns: list[float] = np.unique(np.concatenate(found)).tolist()
+        return turns
+
+    def used(self, floor: float, *, named: bool) -> Ranked:
+        """The first workload where something qualifies, else the first with a known accuracy.
+
+        A device that ran the default workload answers for itself: setups that never ran on it
+        are no reason to leave that workload for another one.
+        """
+        own = self.default.inside
+        if named or own.best >= floor:
+            return self.default
+        calibrated = bool(own.pool.ran_there.any())
+        for ranked in self.by_reach:
+            best = ranked.inside.best_there if calibrated else ranked.inside.best
+            if best >= floor:
+                return ranked
+        known = (r for r in (self.default, *self.by_reach) if r.inside.pool.reach >= 0)
+        return next(known, self.default)
+
+    def span(self, floor: float) -> int | None:
+        """Between which turns a floor lies; ``None`` where that tells nothing."""
+        if self.turns is None:
+            return None
+        at = bisect_left(self.turns, floor)
+        if 0 < at < len(self.turns) and self.turns[at] - self.turns[at - 1] < NARROW:
+            return None
+        return at
+
+    def apart(self, used: Ranked, floor: float, most: int) -> list[Place]:
+        """The first `most` qualifying offers that cannot be compared with those of `used`."""
+        lists = [*used.apart]
+        for ranked in (self.default, *self.others):
+            if ranked is not used:
+                lists += ranked.lists()
+        found: list[Place] = []
+        for ranking in lists:
+            if len(found) >= most:
+                break
+            pool, left = ranking.pool, most - len(found)
+            found += [(pool, at) for at in ranking.qualifying(floor, left)]
+        return found
