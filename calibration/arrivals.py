@@ -24,7 +24,6 @@ from calibration.protocol import (
     Result,
     Window,
     batches,
-    energy_spread,
     summarise,
     warm_up,
 )
@@ -128,9 +127,7 @@ def serve(
         sleep: Waits for the next arrival.
 
     Returns:
-        Latencies count from arrival; `cv` is the larger of the spreads of time and of measured
-        joules per text, as the time is given by the rate; `context` has ``arrival_seed`` and
-        ``texts_per_call``.
+        Latencies count from arrival; `context` has ``arrival_seed`` and ``texts_per_call``.
 
     Raises:
         SaturatedError: The candidate cannot keep up.
@@ -146,6 +143,4 @@ def serve(
     found = summarise(windows)
     per_call = sum(window.n_items for window in windows) / sum(calls for _, calls in served)
     told = {"arrival_seed": _SEED, "texts_per_call": round(per_call, 2)}
-    return msgspec.structs.replace(
-        found, cv=max(found.cv, energy_spread(windows)), context=found.context | told
-    )
+    return msgspec.structs.replace(found, context=found.context | told)

@@ -76,9 +76,9 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """What the repeats of one setup come to.
 
     `n_items` and `runtime_s` are those of the window with the median time per text; joules are
-    the median joules per text times `n_items`. `cv` is the spread of time per text over the
-    windows; `unstable` also looks at the spread of measured joules per text. `flags` and `context`
-    are what the meter said about any of the windows.
+    the median joules per text times `n_items`. `cv` is the larger of the spreads of time and of
+    measured joules per text over the windows; `unstable` says that it is over `UNSTABLE_CV`.
+    `flags` and `context` are what the meter said about any of the windows.
     """
 
     n_items: int
@@ -198,7 +198,7 @@ def summarise(windows: Sequence[Window]) -> Result:
     per_text = [window.runtime_s / window.n_items for window in windows]
     middle = windows[per_text.index(statistics.median_low(per_text))]
     calls = sorted(itertools.chain.from_iterable(window.calls_s for window in windows))
-    cv = spread(per_text)
+    cv = max(spread(per_text), energy_spread(windows))
     readings = [window.reading for window in windows]
     return Result(
         n_items=middle.n_items,
@@ -207,7 +207,7 @@ def summarise(windows: Sequence[Window]) -> Result:
         latency_p95_ms=1000 * _percentile(calls, 0.95),
         repeats=len(windows),
         cv=cv,
-        unstable=max(cv, energy_spread(windows)) > UNSTABLE_CV,
+        unstable=cv > UNSTABLE_CV,
         components=_components(windows, middle.n_items),
         flags=combined_flags(readings),
         context=combined_context(readings, [w.n_items for w in windows], middle.n_items),

@@ -154,6 +154,16 @@ def test_joules_are_the_median_per_text() -> None:
     assert joules / found.n_items == pytest.approx(np.median([0.5, 0.6, 0.4]))
 
 
+def test_the_stored_spread_is_the_larger_one() -> None:
+    """Of time and of measured joules per text; joules of one window alone have no spread."""
+    steady_time = [window(100, [1.0], joules) for joules in (10.0, 12.0, 10.0)]
+    steady_joules = [window(100, [seconds], 10.0) for seconds in (1.0, 1.2, 1.0)]
+    expected = np.std([10, 12, 10], ddof=1) / np.mean([10, 12, 10])
+    assert summarise(steady_time).cv == pytest.approx(expected)
+    assert summarise(steady_joules).cv == pytest.approx(expected)
+    assert summarise([window(100, [1.0], 10.0), window(100, [1.0]), window(100, [1.0])]).cv == 0
+
+
 def test_unsteady_windows_are_marked() -> None:
     """More than 5 % spread of time, or of measured energy, marks the row."""
     assert not summarise([window(100, [1.0], 10.0)] * 3).unstable
