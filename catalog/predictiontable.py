@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 import sqlalchemy as sa
 
+from catalog import bulk
 from catalog.errors import ConflictError
 from catalog.predictions import Predictions
 
@@ -42,10 +43,11 @@ def insert(connection: sa.Connection, where: sa.Table, given: Sequence[Predictio
     rows = {each.key(): each for each in given}
     if not rows:
         return 0
-    known = sa.select(where.c.key, where.c.digest).where(where.c.key.in_(list(rows)))
     there: dict[str, str] = {}
-    for key, digest in connection.execute(known):
-        there[key] = digest
+    for keys in bulk.chunks(rows):
+        known = sa.select(where.c.key, where.c.digest).where(where.c.key.in_(keys))
+        for key, digest in connection.execute(known):
+            there[key] = digest
     for key, each in rows.items():
         if there.get(key, each.digest()) != each.digest():
             raise ConflictError(

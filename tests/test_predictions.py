@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catalog import predictionfile, snapshot
+from catalog import bulk, predictionfile, predictiontable, snapshot
 from catalog.errors import BadRunFileError, ConflictError
 from catalog.predictions import Predictions, hash_of_items, pack, unpack
 from catalog.records import Candidate, Device, RunFile, Workload
@@ -110,6 +112,25 @@ def test_storing_twice_stores_once(store: Store) -> None:
     assert store.add(stored(made(run_id="r2"))).predictions == 1
     assert [each.run_id for each in store.predictions()] == ["r", "r2"]
     assert store.predictions()[0] == made()
+
+
+def test_more_sets_than_a_statement_takes_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are looked up in pieces: 60 sets where a statement takes 50 values."""
+    monkeypatch.setattr(bulk, "CHUNK", 20)
+    metadata = sa.MetaData()
+    where = predictiontable.table(metadata)
+    engine = sa.create_engine("sqlite://")
+    metadata.create_all(engine)
+    sets = [made(run_id=f"r{number}") for number in range(60)]
+    with engine.begin() as connection:
+        driver: Any = connection.connection.driver_connection
+        driver.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 50)
+        assert predictiontable.insert(connection, where, sets) == 60
+        assert predictiontable.insert(connection, where, [*sets, made(run_id="new")]) == 1
+        other = made(run_id="r59", content=pack(TRUTH, TRUTH, SCORE))
+        with pytest.raises(ConflictError):
+            predictiontable.insert(connection, where, [*sets[:59], other])
+    engine.dispose()
 
 
 def test_the_same_run_cannot_say_two_things(store: Store) -> None:
