@@ -271,7 +271,8 @@ class Dispatch:
             self._account.notice(f"{job.address} is left out: no answer in time")
         else:
             job.node.measures = True
-            threading.Thread(target=self._restart, args=(job.node, job.address)).start()
+            given = job.node, job.address
+            threading.Thread(target=self._restart, args=given, daemon=True).start()
 
     def _restart(self, node: Node, address: str) -> None:
         """Has a worker's nanny kill it and start another; in a thread, as it takes a while."""
