@@ -162,7 +162,7 @@ class Pool:
 
     @functools.cached_property
     def memory_gb(self) -> Array:
-        """Peak of the process, 1e9 bytes."""
+        """Peak on the GPU where one works, else of the process; 1e9 bytes."""
         return self._column([offer.row.peak_memory_mb for offer in self.offers]) / 1000
 
     @functools.cached_property

@@ -207,10 +207,12 @@ def _measured(run: Run, trial: Trial, texts: Texts, fitted: Any) -> tuple[Result
         MemoryError: Not even one text fits.
         SaturatedError: The candidate cannot keep up with the rate.
     """
-    meter = run.meter(run.plan.devices[trial.device])
+    device = run.plan.devices[trial.device]
+    meter = run.meter(device)
     size, profile = int(trial.batch_size or 1), run.plan.profile
     while True:
         size = min(size, candidates.halved_to(fitted) or size)
+        usage.reset_peak_memory(device.kind)
         try:
             if trial.rate_per_s is not None:
                 found = serve(fitted.predict, texts.test, trial.rate_per_s, size, profile, meter)
@@ -246,7 +248,6 @@ def _inference_row(
     shared: dict[str, float | None],
 ) -> Measurement:
     """The row of one scenario."""
-    usage.reset_peak_memory()
     found, size = _measured(run, trial, texts, fitted)
     halved = size < (trial.batch_size or 1)
     flags += () if scored.accuracy is not None else ("random-weights",)
@@ -270,7 +271,7 @@ def _inference_row(
         macro_f1=scored.macro_f1,
         n_test=None if scored.accuracy is None else len(texts.test),
         tokens_mean=run.tokens_mean(texts, run.plan.candidates[trial.candidate]),
-        peak_memory_mb=usage.peak_memory_mb(),
+        peak_memory_mb=usage.peak_memory_mb(run.plan.devices[trial.device].kind),
         **_energy(found.components),
         **shared,
     )

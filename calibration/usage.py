@@ -1,4 +1,4 @@
-"""What is in use right now: cores by others, memory by this process. No psutil is needed."""
+"""What is in use right now: cores by others, memory by this process or on its GPU; no psutil."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import platform
 import re
 import time
 from pathlib import Path
+from typing import Any
 
 from calibration.probe import read_small
 
@@ -41,32 +42,51 @@ def load_1m() -> float | None:
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
+def _cuda() -> Any:
+    """Torch's allocator of GPU memory; ``None`` without it or a GPU."""
+    try:
+        import torch
+    except ImportError:
+        return None
+    return torch.cuda if torch.cuda.is_available() else None
+
+
 def free_memory_gb(kind: str) -> float | None:
     """Memory that is free for a model, 1e9 bytes; ``None`` where nobody says.
 
     On a GPU that of the current device, else what Linux counts as available.
     """
     if kind == "gpu":
-        try:
-            import torch
-        except ImportError:
-            return None
-        return torch.cuda.mem_get_info()[0] / 1e9 if torch.cuda.is_available() else None
+        cuda = _cuda()
+        return cuda.mem_get_info()[0] / 1e9 if cuda is not None else None
     found = re.search(r"MemAvailable:\s*(\d+) kB", read_small(Path("/proc/meminfo")))
     return int(found[1]) * 1024 / 1e9 if found else None
 
 
-def reset_peak_memory() -> None:
-    """Lets Linux forget this process's peak, so that the next one is a candidate's own."""
+def reset_peak_memory(kind: str) -> None:
+    """Forgets the peak that `peak_memory_mb` reads, so that the next one is a trial's own.
+
+    Args:
+        kind: Of the device that works.
+    """
+    if kind == "gpu":
+        if (cuda := _cuda()) is not None:
+            cuda.reset_peak_memory_stats()
+        return
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
-def peak_memory_mb() -> float | None:
-    """Peak resident memory of this process since `reset_peak_memory`, 1e6 bytes.
+def peak_memory_mb(kind: str) -> float | None:
+    """Peak memory since `reset_peak_memory`, 1e6 bytes; ``None`` where nobody says.
 
-    Off Linux it is the peak since the process began; ``None`` where nobody says.
+    On a GPU what torch has allocated on the current device: weights and activations, without the
+    CUDA context and what its allocator holds in reserve. Else the resident memory of this
+    process; off Linux that is the peak since the process began.
     """
+    if kind == "gpu":
+        cuda = _cuda()
+        return (cuda.max_memory_allocated() / 1e6 or None) if cuda is not None else None
     found = re.search(r"VmHWM:\s*(\d+) kB", read_small(Path("/proc/self/status")))
     if found:
         return int(found[1]) * 1024 / 1e6

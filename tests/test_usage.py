@@ -1,0 +1,73 @@
+"""Tests of `calibration.usage`: whose memory is read, without a GPU."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from calibration import usage
+
+
+class Allocator:
+    """torch.cuda as far as memory goes: a level, and the highest since the last reset."""
+
+    def __init__(self, *, there: bool = True) -> None:
+        self.there, self.level, self.peak = there, 0, 0
+
+    def is_available(self) -> bool:
+        """Whether there is a GPU."""
+        return self.there
+
+    def hold(self, n_bytes: int) -> None:
+        """Allocates up to a level, or frees down to it."""
+        self.level, self.peak = n_bytes, max(self.peak, n_bytes)
+
+    def reset_peak_memory_stats(self) -> None:
+        """The peak is the present level, as torch has it."""
+        self.peak = self.level
+
+    def max_memory_allocated(self) -> int:
+        """Bytes."""
+        return self.peak
+
+
+@pytest.fixture
+def allocator(monkeypatch: pytest.MonkeyPatch) -> Allocator:
+    """In torch's place."""
+    cuda = Allocator()
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+    return cuda
+
+
+def test_a_gpus_peak_is_its_own_memory_since_the_reset(allocator: Allocator) -> None:
+    """An earlier, larger trial does not count, the weights that stay do; the host never does."""
+    allocator.hold(9_000_000_000)
+    allocator.hold(1_500_000_000)
+    usage.reset_peak_memory("gpu")
+    assert usage.peak_memory_mb("gpu") == 1500
+    allocator.hold(2_000_000_000)
+    allocator.hold(1_500_000_000)
+    assert usage.peak_memory_mb("gpu") == 2000
+
+
+def test_a_gpu_that_nobody_used_or_has_no_peak(
+    allocator: Allocator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing allocated, no GPU or no torch: missing, and not the host's memory in its place."""
+    assert usage.peak_memory_mb("gpu") is None
+    allocator.there = False
+    allocator.hold(1)
+    usage.reset_peak_memory("gpu")
+    assert usage.peak_memory_mb("gpu") is None
+    monkeypatch.setitem(sys.modules, "torch", None)
+    usage.reset_peak_memory("gpu")
+    assert usage.peak_memory_mb("gpu") is None
+
+
+def test_elsewhere_it_is_the_processs_resident_memory(allocator: Allocator) -> None:
+    """A Python process takes megabytes, whatever a GPU holds."""
+    allocator.hold(9_000_000_000_000)
+    usage.reset_peak_memory("cpu")
+    assert 5 < (usage.peak_memory_mb("cpu") or 0) < 1e6
