@@ -8,7 +8,8 @@ import hmac
 import secrets
 from collections.abc import Iterable
 
-from catalog.store import Store, token
+from catalog.store import Store
+from catalog.tables import token
 
 SCOPES = ("write",)
 """What a token may be good for."""

@@ -33,7 +33,8 @@ from urllib.parse import urlencode
 import msgspec
 
 from catalog.snapshot import Snapshot, load
-from catalog.store import Store, catalog_version, measurement
+from catalog.store import Store
+from catalog.tables import catalog_version, measurement
 
 CONNECTIONS, SECONDS, ROUNDS = 16, 5, 5
 PREFIXES, SAMPLES = 200, 100

@@ -21,7 +21,8 @@ from api.app import create_app
 from api.settings import Settings
 from catalog.errors import CatalogUnreadableError
 from catalog.records import Basis, Label, Scenario, Scope
-from catalog.store import Store, token
+from catalog.store import Store
+from catalog.tables import token
 
 Client = TestClient[Litestar]
 Csv = Callable[..., bytes]

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from api import tokens
-from catalog.store import Store, metadata
+from catalog.store import Store
+from catalog.tables import metadata
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("advisor", "api", "calibration", "catalog")

@@ -23,10 +23,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catalog import bulk
-from catalog import store as store_module
 from catalog.errors import CatalogUnreadableError, ConflictError
 from catalog.records import Candidate, Device, Measurement, RunFile, Workload
-from catalog.store import HEAD, Store, digest_of, key_of, metadata, setup_of
+from catalog.store import HEAD, Store, digest_of, key_of, setup_of
+from catalog.tables import catalog_version, metadata
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -259,7 +259,7 @@ def test_reading_goes_on_while_somebody_writes(store: Store) -> None:
     """A reader sees the last complete state and does not wait for an open transaction."""
     store.add(run(row("a")))
     with store.engine.begin() as writing, ThreadPoolExecutor(1) as pool:
-        writing.execute(store_module.catalog_version.update().values(version=99))
+        writing.execute(catalog_version.update().values(version=99))
         seen = pool.submit(lambda: (store.version(), len(store.measurements())))
         assert seen.result(timeout=10) == (1, 1)
 

@@ -36,7 +36,8 @@ from catalog.registry import CANDIDATES, WORKLOADS
 from catalog.runfile import to_frame
 from catalog.schema import Known, validate
 from catalog.snapshot import Snapshot
-from catalog.store import Store, metadata
+from catalog.store import Store
+from catalog.tables import metadata
 
 TINY = Profile(name="tiny", window_s=0.02, repeats=3, warmup_s=0.02, idle_s=0.01, gate_s=0.01)
 VM = Machine(cpu="AMD EPYC", sockets=1, cores=2, threads=2, memory_gib=23, hypervisor="KVM")
@@ -332,7 +333,7 @@ import tempfile
 tempfile.tempdir = {folder!r}
 import test_suite as cases
 from calibration import candidates, suite
-from catalog.store import Store, metadata
+from catalog.store import Store
 
 real = candidates.build
 def slow(candidate, *rest):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from catalog.store import metadata
+from catalog.tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],
