@@ -29,6 +29,9 @@ UNKNOWN_CHIP_W = 1000.0
 """Nominal power taken for a chip whose TDP nobody stated, in this check only."""
 UNSTATED_DEVICES = 8
 """Devices a published total may cover where the source prints no count."""
+FORMULA = r"[=+\-@\t\r\n]"
+"""How a text begins that a spreadsheet may run as a formula (OWASP, CSV injection)."""
+NO_FORMULA = "must not begin with = + - @ or a control character"
 _DEFAULTS = {
     field.name: field.default
     for field in msgspec.structs.fields(Measurement)
@@ -195,8 +198,8 @@ def _text_problems(frame: pd.DataFrame) -> list[tuple[pd.Series[bool], str, str]
         wrong = dates.notna() & ~dates.map(_is_date, na_action="ignore").eq(True)
         found.append((wrong, "measured_at", "must be an ISO 8601 date or time"))
     for name in frame.select_dtypes(include=["str", "object"]).columns:
-        starts = frame[name].astype("str").str.match(r"[=+\-@\t\r]", na=False) & frame[name].notna()
-        found.append((starts, str(name), "must not begin with = + - @ or a control character"))
+        starts = frame[name].astype("str").str.match(FORMULA, na=False) & frame[name].notna()
+        found.append((starts, str(name), NO_FORMULA))
     return found
 
 

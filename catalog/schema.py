@@ -8,6 +8,7 @@ and column; telling what to do about it is left to the caller.
 
 from __future__ import annotations
 
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ import pandera.pandas as pa
 from catalog.bundled import from_cells
 from catalog.energy import SCOPE_OF_SOURCE
 from catalog.errors import BadRunFileError, Problem
-from catalog.physics import row_problems
+from catalog.physics import FORMULA, NO_FORMULA, row_problems
 from catalog.records import COMPONENTS, Candidate, Device, Measurement, RunFile, Workload
 
 DESCRIBED: dict[str, type[msgspec.Struct]] = {
@@ -134,8 +135,10 @@ def _odd(value: Any) -> str | None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if number and not 0 < value <= MAX_NUMBER:
         return f"{value} must be above 0 and finite; leave the cell empty where it is unknown"
-    too_long = isinstance(value, str) and len(value) > MAX_TEXT
-    return f"at most {MAX_TEXT} characters" if too_long else None
+    texts = [value] if isinstance(value, str) else value if isinstance(value, tuple) else []
+    if any(re.match(FORMULA, text) for text in texts):
+        return NO_FORMULA
+    return f"at most {MAX_TEXT} characters" if any(len(t) > MAX_TEXT for t in texts) else None
 
 
 def _described(
@@ -165,7 +168,8 @@ def _described(
             continue
         for field in kind.__struct_fields__:
             if fault := _odd(getattr(record, field)):
-                problems.append(Problem(where, f"{prefix}_{field}", fault))
+                column = prefix if field == "name" else f"{prefix}_{field}"
+                problems.append(Problem(where, column, fault))
         if found.setdefault(name, record) != record:
             problems.append(Problem(where, prefix, f"{name!r} is described in two ways"))
     return found, problems

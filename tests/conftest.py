@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from hypothesis import settings as hypothesis_settings
 from litestar import Litestar
 from litestar.testing import TestClient
 
@@ -38,6 +39,9 @@ CHOSEN = tuple(os.environ.get("JOULEWISE_TEST_DATABASE", "").split()) or KINDS
 """Those the tests run on; what is no matter of the database runs on the first of them only."""
 if set(CHOSEN) - {*KINDS}:
     raise pytest.UsageError(f"JOULEWISE_TEST_DATABASE may name {' and '.join(KINDS)}: {CHOSEN}")
+
+hypothesis_settings.register_profile("nightly")
+hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 MEASURED = {
     "run_id": "lab-1",

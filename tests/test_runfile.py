@@ -27,6 +27,12 @@ HEADER = "run_id,source,workload,candidate,device,n_items,runtime_s,gpu_j,gpu_la
 ROW = "r1,me,sst2,tfidf-word-logistic,NVIDIA A30,100,1,50,measured"
 FORMS: tuple[Format, ...] = ("csv", "parquet")
 
+
+def examples(few: int, many: int) -> int:
+    """How many examples of a test are tried: few, or many by the profile `nightly`."""
+    return many if settings.get_current_profile_name() == "nightly" else few
+
+
 words = st.text(
     st.characters(blacklist_categories=("Cs", "Cc"), blacklist_characters="\0"),
     min_size=1,
@@ -84,7 +90,9 @@ def measurements(draw: st.DrawFn) -> Measurement:
 
 
 @pytest.mark.parametrize("form", FORMS)
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=examples(12, 500), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 @given(rows=st.lists(measurements(), min_size=1, max_size=4, unique_by=lambda row: row.run_id))
 def test_a_round_trip_loses_nothing(form: Format, rows: list[Measurement]) -> None:
     """What is written as CSV or Parquet is read back as the same records, gaps included."""
@@ -203,16 +211,31 @@ def test_a_broken_parquet_file_is_a_bad_run_file(fault: str) -> None:
     assert caught.value.problems
 
 
-@settings(max_examples=30, deadline=None)
-@given(place=st.integers(0, len(SOUND) - 1), value=st.integers(0, 255))
-def test_a_damaged_byte_never_escapes_as_another_error(place: int, value: int) -> None:
-    """One wrong byte anywhere gives a readable table or a bad run file, nothing else."""
-    damaged = SOUND[:place] + bytes([value]) + SOUND[place + 1 :]
+WHOLE: dict[Format, bytes] = {"csv": f"{HEADER}\n{ROW}\n".encode(), "parquet": SOUND}
+pieces = st.one_of(
+    st.binary(max_size=3),
+    st.sampled_from(
+        [b",", b'"', b"\n", b"\r", b"\0", b";", b"=", b"nan", b"-1", b"1e309", b"PAR1"]
+    ),
+    st.sampled_from(HEADER.split(",")).map(str.encode),
+)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@settings(max_examples=examples(30, 10_000), deadline=None)
+@given(data=st.data())
+def test_damage_never_escapes_as_another_error(form: Format, data: st.DataObject) -> None:
+    """Bytes lost, changed or put in anywhere: a sound table or a bad run file, nothing else."""
+    damaged = WHOLE[form]
+    for _ in range(data.draw(st.integers(1, 3), "damages")):
+        place = data.draw(st.integers(0, len(damaged)), "place")
+        lost = data.draw(st.integers(0, 3), "lost")
+        damaged = damaged[:place] + data.draw(pieces, "piece") + damaged[place + lost :]
     try:
-        run = parse(damaged, "parquet", KNOWN)
+        found = parse(damaged, form, KNOWN).measurements
     except BadRunFileError:
         return
-    assert len(run.measurements) == 1
+    assert parse(dump(to_frame(found), form), form, KNOWN).measurements == found
 
 
 def test_foreign_pandas_metadata_is_not_trusted() -> None:
