@@ -21,7 +21,7 @@ from catalog import bundled, snapshot
 from catalog.records import Measurement, RunFile
 from catalog.store import Store
 
-WRITERS, RUNS = 8, 1000
+WRITERS = 8
 
 
 def rows(count: int) -> list[Measurement]:
@@ -51,7 +51,7 @@ def write(url: str, count: int) -> None:
     print(json.dumps(time.perf_counter() - begun))
 
 
-def load(url: str, _: int) -> None:
+def load(url: str, *_: int) -> None:
     """Loads the snapshot and prints seconds and the peak of this process's memory in MB."""
     store = Store(url)
     begun = time.perf_counter()
@@ -61,10 +61,10 @@ def load(url: str, _: int) -> None:
     print(json.dumps([seconds, peak, digest]))
 
 
-def runs(url: str, which: int) -> None:
-    """Adds `RUNS` run files of five rows, as one of several writers."""
+def runs(url: str, which: int, count: int) -> None:
+    """Adds run files of five rows, as one of several writers."""
     store = Store(url)
-    for number in range(RUNS):
+    for number in range(count):
         made = rows(5)
         store.add(
             RunFile(
@@ -80,9 +80,9 @@ def runs(url: str, which: int) -> None:
 STEPS = {"write": write, "load": load, "runs": runs}
 
 
-def step(name: str, url: str, number: int) -> subprocess.Popen[str]:
+def step(name: str, url: str, *numbers: int) -> subprocess.Popen[str]:
     """One step as a process of its own."""
-    command = [sys.executable, __file__, "--step", name, url, str(number)]
+    command = [sys.executable, __file__, "--step", name, url, *map(str, numbers)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603
 
 
@@ -114,7 +114,7 @@ def databases() -> Iterator[dict[str, list[str]]]:
             server.cleanup()
 
 
-def tables(sizes: list[int], *, writers: bool) -> None:
+def tables(sizes: list[int], runs_each: int) -> None:
     """Prints the tables."""
     print("| database | rows | import, s | rows/s | snapshot load, s | peak memory, MB |")
     print("|---|---|---|---|---|---|")
@@ -125,21 +125,24 @@ def tables(sizes: list[int], *, writers: bool) -> None:
                 seconds, peak, _ = json.loads(done(step("load", url, size)))
                 print(f"| {kind} | {size:,} | {took:.2f} | {size / took:,.0f} ", end="")
                 print(f"| {seconds:.2f} | {peak:.0f} |", flush=True)
-        for kind, urls in found.items() if writers else ():
+        for kind, urls in found.items() if runs_each else ():
             digests = []
             for url, parallel in zip(urls[3:], (True, False), strict=True):
                 Store(url).migrate()
                 begun = time.perf_counter()
                 if parallel:
-                    for each in [step("runs", url, which) for which in range(WRITERS)]:
+                    for each in [step("runs", url, which, runs_each) for which in range(WRITERS)]:
                         done(each)
                 else:
                     for which in range(WRITERS):
-                        done(step("runs", url, which))
+                        done(step("runs", url, which, runs_each))
                 took = time.perf_counter() - begun
                 digests.append(json.loads(done(step("load", url, 0)))[2])
                 who = f"{WRITERS} writers at once" if parallel else "one after another"
-                print(f"\n{kind}, {who}: {WRITERS * RUNS:,} run files in {took:.1f} s", flush=True)
+                print(
+                    f"\n{kind}, {who}: {WRITERS * runs_each:,} run files in {took:.1f} s",
+                    flush=True,
+                )
             assert digests[0] == digests[1], "the catalogs differ"
             print(f"{kind}: the same digest, {digests[0][:16]}")
 
@@ -147,12 +150,15 @@ def tables(sizes: list[int], *, writers: bool) -> None:
 def main() -> None:
     """Reads the arguments."""
     if sys.argv[1:2] == ["--step"]:
-        return STEPS[sys.argv[2]](sys.argv[3], int(sys.argv[4]))
+        return STEPS[sys.argv[2]](sys.argv[3], *map(int, sys.argv[4:]))
     reader = argparse.ArgumentParser(description=__doc__)
     reader.add_argument("--rows", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
-    reader.add_argument("--writers", action="store_true", help="Also eight concurrent writers.")
+    reader.add_argument(
+        "--writers", type=int, nargs="?", const=1000, default=0, metavar="RUNS",
+        help="Also eight concurrent writers of so many run files each, 1,000 if not said.",
+    )  # fmt: skip
     asked = reader.parse_args()
-    return tables(asked.rows, writers=asked.writers)
+    return tables(asked.rows, asked.writers)
 
 
 if __name__ == "__main__":
