@@ -171,6 +171,12 @@ class Deployment(Conditions):
     scenario: AskedScenario | None = Field(
         default=None, description="offline (default), single or server"
     )
+    rate: float | None = Field(
+        default=None,
+        ge=1e-6,
+        le=1e9,
+        description="texts per second at one machine, from 1e-6 to 1e9; scenario server only",
+    )
     precision: str | None = Field(default=None, max_length=40, description="such as fp16")
     batch_size: float | None = Field(default=None, ge=1, le=1e6, description="texts per call")
     runtime_s_per_1000: float | None = Field(
@@ -354,5 +360,7 @@ def _inconsistent(name: str, entry: Deployment) -> Iterator[PlanProblem]:
         for field in ("device", "workload"):
             if getattr(entry, field) is None:
                 yield problem(field, None, "required with candidate")
+    if entry.rate is not None and entry.scenario != "server":
+        yield problem("rate", entry.rate, 'allowed with scenario = "server" only')
     if entry.recommend is not None and entry.precision is not None:
         yield problem("precision", entry.precision, "allowed with candidate only")

@@ -89,10 +89,10 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
     def words(self) -> str:
         """The group's scenario in words."""
-        return _scenario(self.scenario, self.rate_per_s)
+        return in_words(self.scenario, self.rate_per_s)
 
 
-def _scenario(name: str, rate: float | None) -> str:
+def in_words(name: str, rate: float | None) -> str:
     """A scenario in words, with its rate where it states one."""
     return name if rate is None else f"{name} at {figure(rate)} per second"
 
@@ -320,7 +320,7 @@ def _why_absent(
         return "runtime-unknown", "no runtime, so nobody can say how long it waits at that rate"
     inside = [row for row in rows if asked.holds(row) or asked.serves(row)]
     if not inside:
-        scenarios = ", ".join(sorted({_scenario(row.scenario, row.rate_per_s) for row in rows}))
+        scenarios = ", ".join(sorted({in_words(row.scenario, row.rate_per_s) for row in rows}))
         return "other-scenario", f"measured as {scenarios}, not as {asked.words()}"
     if asked.batch_size is not None:
         inside = [row for row in inside if row.batch_size == asked.batch_size]

@@ -117,6 +117,7 @@ def _found(
         scope=conditions.scope,
         precision=entry.precision,
         batch_size=entry.batch_size,
+        rate=entry.rate,
     )
     found = desk.find(wanted)
     if found.fitting > 1:
@@ -125,7 +126,15 @@ def _found(
         said += [f"batch size {option.batch_size:g}"] if option.batch_size else []
         why = f"the least energy of {found.fitting} setups that fit"
         assumed.append(Assumed("serving choice", ", ".join(said), why))
+    _assume_rate(entry, found, assumed)
     return found, None
+
+
+def _assume_rate(entry: Deployment, found: Found, assumed: list[Assumed]) -> None:
+    """Declares the request rate where the plan leaves it open."""
+    rate = found.option.rate_per_s
+    if entry.rate is None and rate is not None:
+        assumed.append(Assumed("rate", rate, "the rate it was measured at most often"))
 
 
 def _picked(desk: Desk, entry: Deployment, conditions: Terms) -> tuple[Found, Recommendation]:
@@ -144,6 +153,7 @@ def _picked(desk: Desk, entry: Deployment, conditions: Terms) -> tuple[Found, Re
             scope=conditions.scope,
             basis=asked.basis,
             batch_size=entry.batch_size,
+            rate=entry.rate,
             confidence=asked.confidence,
             max_latency_ms=asked.max_latency_ms,
             max_memory_gb=asked.max_memory_gb,

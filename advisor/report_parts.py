@@ -31,6 +31,7 @@ def planned_setup(done: Work, book: Book, scope: str) -> PlannedSetup:
         runtime_s_per_1000=done.runtime,
         runtime_from=said,
         source=book.option(option, "energy"),
+        rate_per_s=option.rate_per_s,
     )
 
 

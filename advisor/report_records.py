@@ -92,7 +92,7 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlannedSetup(msgspec.Struct, frozen=True, kw_only=True):
-    """The setup a deployment runs."""
+    """The setup a deployment runs; `rate_per_s` is one machine's, of scenario ``server``."""
 
     candidate: str
     family: str
@@ -108,6 +108,7 @@ class PlannedSetup(msgspec.Struct, frozen=True, kw_only=True):
     runtime_s_per_1000: RuntimePer1000 | None
     runtime_from: str
     source: str
+    rate_per_s: float | None = None
 
 
 class Alternative(msgspec.Struct, frozen=True, kw_only=True):

@@ -30,9 +30,10 @@ def alternative(
         workload=own.workload,
         scenario=conditions.scenario,
         scope=conditions.scope,
+        rate=own.rate_per_s,
     )
     pick = desk.recommend(query).chosen
-    if pick is None or pick.workload != own.workload or rank(pick) >= rank(own):
+    if pick is None or _group(pick) != _group(own) or rank(pick) >= rank(own):
         return Alternative(note="nothing in the catalog needs less at this accuracy there")
     found = Found(pick, desk.row(pick), device, 1)
     try:
@@ -40,6 +41,11 @@ def alternative(
     except NoSetupError as error:
         return Alternative(note=f"{pick.candidate} would need less per text, but {error.allowed}")
     return _compared(done, other, book, conditions)
+
+
+def _group(option: Option) -> tuple[str, float | None]:
+    """Workload and request rate: joules of others hold other texts or other waiting."""
+    return option.workload, option.rate_per_s
 
 
 def _as_asked(entry: Deployment, device: Device) -> str | Device:
@@ -96,7 +102,8 @@ def break_even(desk: Desk, done: Work, device: Device, conditions: Terms) -> Bre
     own = done.option
     if own.family in ZERO_SHOT:
         return None
-    rival = desk.zero_shot(own.workload, conditions.scenario, conditions.scope, device)
+    asked = (own.workload, conditions.scenario, conditions.scope, device, own.rate_per_s)
+    rival = desk.zero_shot(*asked)
     if rival is None:
         return BreakEven(note=f"no zero-shot candidate of known energy on {own.workload}")
     if done.once is None:

@@ -15,7 +15,7 @@ from advisor.offers import measured_or_estimated
 from advisor.options import option as shown
 from advisor.options import ran_there, rank
 from advisor.policy import Advisor
-from advisor.pools import Asked, Pool
+from advisor.pools import Asked, Pool, in_words, rate_of
 from advisor.records import AskedScenario, Option, Query, Recommendation, WarningCode
 from advisor.report_records import Amount, PartBasis
 from catalog.energy import energy
@@ -28,7 +28,7 @@ ZERO_SHOT = ("zero-shot-nli", "zero-shot-llm", "reasoning-llm")
 
 
 class Wanted(NamedTuple):
-    """A candidate on a device as a plan names it."""
+    """A candidate on a device as a plan names it; `rate` in texts per second at one machine."""
 
     candidate: str
     device: str | Device
@@ -37,6 +37,7 @@ class Wanted(NamedTuple):
     scope: Scope
     precision: str | None
     batch_size: float | None
+    rate: float | None = None
 
 
 class NoSetupError(LookupError):
@@ -149,15 +150,35 @@ class Desk:
     def _offers(self, wanted: Wanted) -> list[Option]:
         """Every option of a candidate on a device."""
         workload, device = self.snapshot.workload(wanted.workload), self.device(wanted.device)
-        pool = self._pool(workload.name, wanted.scenario, wanted.scope, device)
+        rate, stated = self._rate(wanted), wanted.rate is not None
+        pool = self._pool(workload.name, wanted.scenario, wanted.scope, device, rate, stated)
         return [
             pool.option(place)
             for place, offer in enumerate(pool.offers)
             if offer.row.candidate == wanted.candidate
         ]
 
-    def _pool(self, workload: str, scenario: AskedScenario, scope: Scope, device: Device) -> Pool:
-        """Every offer on a device."""
+    def _rate(self, wanted: Wanted) -> float | None:
+        """The request rate a plan means: its own, else the commonest of the candidate there.
+
+        Else the commonest on the workload, as where the advisor is asked without a rate.
+        """
+        rows = self.snapshot.by_workload.get(wanted.workload, ())
+        name = self.device(wanted.device).name
+        own = [row for row in rows if (row.candidate, row.device) == (wanted.candidate, name)]
+        own = [row for row in own if row.scenario == "server"] or list(rows)
+        return rate_of(own, wanted.scenario, wanted.rate)
+
+    def _pool(
+        self,
+        workload: str,
+        scenario: AskedScenario,
+        scope: Scope,
+        device: Device,
+        rate: float | None,
+        worked_out: bool,
+    ) -> Pool:
+        """Every offer on a device; `worked_out` adds what nobody measured at the rate."""
         return self.advisor.pool(
             Asked(
                 workload=workload,
@@ -166,6 +187,8 @@ class Desk:
                 basis="any",
                 batch_size=None,
                 device=device,
+                rate_per_s=rate,
+                worked_out=worked_out,
             )
         )
 
@@ -180,9 +203,16 @@ class Desk:
             }
             return NoSetupError(field, getattr(wanted, field), f"known: {', '.join(sorted(there))}")
         own = [row for row in self.snapshot.current if row.candidate == wanted.candidate]
-        here = {row.scenario for row in own if row.workload == wanted.workload}
+        here = {
+            in_words(row.scenario, row.rate_per_s) for row in own if row.workload == wanted.workload
+        }
         if here:
-            said = f"{wanted.candidate} is measured on {wanted.workload} as {', '.join(here)} only"
+            ways = ", ".join(sorted(here))
+            said = f"{wanted.candidate} is measured on {wanted.workload} as {ways} only"
+            if wanted.rate is not None:
+                return NoSetupError("rate", wanted.rate, said)
+            if wanted.scenario == "server":
+                said += "; state a rate to have it worked out"
             return NoSetupError("scenario", wanted.scenario, said)
         there = {row.workload for row in own if row.phase == "inference"}
         known = f"on {', '.join(sorted(there))}" if there else "nowhere yet; calibrate a machine"
@@ -200,7 +230,7 @@ class Desk:
                 and row.run_id == option.provenance.run_id
                 and row.batch_size == option.batch_size
                 and row.n_devices == option.n_devices
-                and row.scenario == option.scenario
+                and (row.scenario, row.rate_per_s) == (option.scenario, option.rate_per_s)
             ):
                 return row
         return None
@@ -255,12 +285,17 @@ class Desk:
         return Trained(amount, per_1000.basis, per_1000.label, made)
 
     def zero_shot(
-        self, workload: str, scenario: AskedScenario, scope: Scope, device: Device
+        self,
+        workload: str,
+        scenario: AskedScenario,
+        scope: Scope,
+        device: Device,
+        rate: float | None,
     ) -> Option | None:
-        """The zero-shot option of least energy on a device and workload."""
-        key = (workload, scenario, scope, device)
+        """The zero-shot option of least energy on a device and workload, at a rate if any."""
+        key = (workload, scenario, scope, device, rate)
         if key not in self._rivals:
-            pool = self._pool(workload, scenario, scope, device)
+            pool = self._pool(workload, scenario, scope, device, rate, rate is not None)
             fitting = (
                 place
                 for place, offer in enumerate(pool.offers)

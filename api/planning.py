@@ -34,6 +34,7 @@ OWN = (
     "min_acc",
     "device",
     "scenario",
+    "rate",
     "texts_per_day",
     "peak_rate",
     "hours_per_day",

@@ -389,6 +389,116 @@ def test_a_server_measurement_is_not_charged_idle_again(advisor: Advisor) -> Non
     assert "server-rate-differs" in other.warnings
 
 
+SERVED = (
+    row("tfidf-word-logistic", 500, 10, accuracy=0.9, scenario="server", rate_per_s=100.0),
+    row("tfidf-word-logistic", 4000, 100, accuracy=0.9, scenario="server", rate_per_s=10.0),
+    row(
+        "tfidf-word-logistic",
+        4100,
+        100,
+        accuracy=0.9,
+        scenario="server",
+        rate_per_s=10.0,
+        precision="bf16",
+    ),
+    row("minilm-l6-finetuned", 1500, 10, accuracy=0.9, scenario="server", rate_per_s=100.0),
+    row("minilm-l6-finetuned", 5000, 100, accuracy=0.92, scenario="server", rate_per_s=10.0),
+    row("bow-complement-nb", 4500, 100, accuracy=0.7, scenario="server", rate_per_s=10.0),
+    row("dear-zero-shot", 60_000, 100, accuracy=0.85, scenario="server", rate_per_s=10.0),
+)
+"""What `joulewise calibrate --rate 10 --rate 100` stores."""
+
+
+@pytest.fixture(scope="module")
+def serving(advisor: Advisor) -> Advisor:
+    """The laboratory after it calibrated at two request rates; most rows are at 10 per second."""
+    known = advisor.snapshot
+    rows = tuple(each for each in ROWS if each.scenario != "server")
+    own = Snapshot(
+        measurements=(*rows, *SERVED),
+        devices=known.devices,
+        workloads=known.workloads,
+        candidates=known.candidates,
+        digest="f" * 64,
+    )
+    return Advisor(own, advisor.estimator)
+
+
+@pytest.mark.parametrize(("rate", "joules"), [(100.0, 500), (10.0, 4000), (None, 4000)])
+def test_rows_measured_at_a_rate_answer_for_it(
+    serving: Advisor, rate: float | None, joules: float
+) -> None:
+    """The plan's rate finds its row, measured; without one the rate measured is declared."""
+    stated = {} if rate is None else {"rate": rate}
+    at = rate or 10.0
+    entry = one(
+        serving,
+        **planned("tfidf-word-logistic", scenario="server", texts_per_day=at * 86400, **stated),
+    )
+    assert entry.parts[0].basis == "measured"
+    assert entry.it_kwh.value == pytest.approx(at * 86400 * 365 * joules / 1000 / J_PER_KWH)
+    assert entry.machines == 1
+    assert entry.setup.rate_per_s == at
+    assert "server-rate-differs" not in entry.warnings
+    assumed = {found.field: found.value for found in entry.assumed}
+    assert assumed.get("rate") == (None if rate else 10.0)
+
+
+def test_rivals_are_asked_for_at_the_plans_rate(serving: Advisor) -> None:
+    """At 100 a second the alternative's 500 J count, not its 4,000 J at the commonest rate."""
+    asked = {"scenario": "server", "texts_per_day": 8e5, "idle_w": 0, "machines": 1}
+    entry = one(serving, **planned("minilm-l6-finetuned", precision="fp32", rate=100.0, **asked))
+    other = entry.alternative
+    assert other is not None
+    assert other.setup is not None
+    assert (other.setup.candidate, other.setup.rate_per_s) == ("tfidf-word-logistic", 100.0)
+    assert other.setup.energy_j_per_1000.value == 500
+    slow = planned("minilm-l6-finetuned", precision="fp32", rate=10.0, training_kwh=1)
+    even = one(serving, **slow | asked).break_even
+    assert even is not None
+    assert even.against == "dear-zero-shot"
+    assert even.saved_j_per_text is not None
+    assert even.saved_j_per_text.value == pytest.approx(60 - 5)
+
+
+def test_a_rate_nobody_measured_is_worked_out(serving: Advisor) -> None:
+    """As `/recommend` does it: from what the setup needs at work, and said to be."""
+    entry = one(
+        serving,
+        **planned(
+            "minilm-l6-finetuned",
+            scenario="server",
+            rate=50.0,
+            texts_per_day=50 * 86400,
+            machines=1,
+        ),
+    )
+    assert entry.setup.rate_per_s == 50
+    assert entry.parts[0].basis == "estimated"
+    assert "rate-worked-out" in entry.warnings
+    assert entry.parts[1].method == "idle-in-inference"
+    picked = one(
+        serving,
+        recommend={"task": "sentiment", "min_acc": 0.89},
+        workload="sst2",
+        device=A30,
+        scenario="server",
+        rate=100.0,
+        texts_per_day=1e6,
+    )
+    assert (picked.setup.candidate, picked.setup.rate_per_s) == ("tfidf-word-logistic", 100)
+
+
+def test_a_rate_without_a_server_is_refused(serving: Advisor) -> None:
+    """Batches and single texts have no rate; a setup without a runtime cannot be worked out."""
+    field, said = fault(serving, **planned("tfidf-word-logistic", rate=5.0))
+    assert field == "rate"
+    assert "server" in said
+    lacking = planned("tfidf-char-linear-svm", scenario="server")
+    assert fault(serving, **lacking)[0] == "scenario"
+    assert fault(serving, **lacking, rate=5.0)[0] == "rate"
+
+
 def fault(advisor: Advisor, **deployment: Any) -> tuple[str, str]:
     """Field and text of the only problem of a deployment that cannot be computed."""
     with pytest.raises(PlanError) as caught:
