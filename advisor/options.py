@@ -20,7 +20,9 @@ from advisor.wording import figure
 from catalog.energy import energy
 from catalog.records import Device, Measurement
 from catalog.snapshot import Snapshot
+from catalog.staleness import newest_of
 
+STALE: WarningCode = "stale-measurement"
 UNSTABLE_CV = 0.05
 """Spread of repeats above which a row is called unstable."""
 _FLAG_WARNINGS: dict[str, WarningCode] = {
@@ -110,6 +112,13 @@ def _doubts(offer: Offer) -> tuple[WarningCode, ...]:
     return tuple(sorted({*own, *served.codes}))
 
 
+def _stale(offer: Offer, snapshot: Snapshot) -> bool:
+    """Whether an offer rests on a row of its machine that changed since."""
+    if offer.row.fingerprint is None or not offer.ran_there:
+        return False
+    return bool(newest_of(snapshot).changes(offer.row))
+
+
 def _second_opinion(row: Measurement, device: Device, joules: EnergyPer1000) -> float | None:
     """Modelled joules per 1,000 texts beside an estimate."""
     modelled = energy(row, device.kind, joules.scope)
@@ -172,6 +181,8 @@ def option(offer: Offer, snapshot: Snapshot, version: str) -> Option:
     candidate = snapshot.candidates.get(row.candidate)
     opinion = None if served is not None else _second_opinion(row, device, joules)
     codes = _doubts(offer)
+    if _stale(offer if served is None else served.work, snapshot):
+        codes = tuple(sorted({*codes, STALE}))
     if opinion is not None and not (joules.low or 0.0) <= opinion <= (joules.high or math.inf):
         codes = tuple(sorted({*codes, "second-opinion-differs"}))
     return Option(

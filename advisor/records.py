@@ -56,6 +56,7 @@ WarningCode = Literal[
     "server-rate-differs",
     "splits-differ",
     "spread-unstated",
+    "stale-measurement",
     "startup-in-window",
     "test-sets-differ",
     "tie",

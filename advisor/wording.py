@@ -47,6 +47,8 @@ CAUTIONS: dict[WarningCode, str] = {
     "server-rate-differs": "the setup was measured at another request rate; the waiting between "
     "requests is held at that rate",
     "splits-differ": "some accuracies were taken on the dev split, others on the test split",
+    "stale-measurement": "the machine has changed since (driver, power limit, governor, protocol, "
+    "meter or a library); calibrate it again",
     "startup-in-window": "the measured window holds process start and model load",
     "test-sets-differ": "some candidates were judged on other test items and are not compared "
     "item by item",

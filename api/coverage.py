@@ -14,7 +14,7 @@ from api.listing import known
 from catalog.energy import SCOPE_OF_SOURCE, energy
 from catalog.records import SCOPES, Candidate, Device, Measurement
 from catalog.snapshot import Snapshot
-from catalog.staleness import Newest
+from catalog.staleness import newest_of
 
 State = Literal["measured", "stale", "estimated"]
 STATES: dict[State, str] = {
@@ -84,7 +84,7 @@ class Coverage:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
-        self.newest = Newest(snapshot)
+        self.newest = newest_of(snapshot)
         setups: defaultdict[str, int] = defaultdict(int)
         sources: defaultdict[str, int] = defaultdict(int)
         for row in snapshot.current:

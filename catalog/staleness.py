@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from catalog.records import Measurement
 from catalog.snapshot import Snapshot, moment
@@ -47,6 +48,14 @@ def _differing(old: dict[str, Any], new: dict[str, Any], names: Iterable[str]) -
     return [n for n in names if n in old and n in new and old[n] != new[n]]
 
 
+def newest_of(snapshot: Snapshot) -> Newest:
+    """The newest rows of a snapshot, gathered once for as long as it lives."""
+    found = _GATHERED.get(snapshot)
+    if found is None:
+        found = _GATHERED[snapshot] = Newest(snapshot)
+    return found
+
+
 class Newest:
     """The newest fingerprinted row of every machine, and of every family of candidates there."""
 
@@ -61,16 +70,27 @@ class Newest:
                 before = self._rows.get(place)
                 if before is None or moment(row.measured_at) >= moment(before.measured_at):
                     self._rows[place] = row
+        self._parts: dict[tuple[str, str | None, str | None], dict[str, Any]] = {}
+
+    def _part(self, place: tuple[str, str | None, str | None]) -> dict[str, Any]:
+        """What moves energy in the newest row of a place, read once."""
+        found = self._parts.get(place)
+        if found is None:
+            found = self._parts[place] = _energy_part(self._rows[place])
+        return found
 
     def changes(self, row: Measurement) -> list[str]:
         """What changed on the machine of `row` since it was measured; empty if it still holds."""
-        last = self._rows.get((row.device, row.host, None))
-        if row.fingerprint is None or last is None:
+        place = (row.device, row.host, None)
+        if row.fingerprint is None or place not in self._rows:
             return []
         own = _energy_part(row)
         family = self._families.get(row.candidate, "other")
-        akin = _energy_part(self._rows[row.device, row.host, family])
+        akin = self._part((row.device, row.host, family))
         libraries = own.get("libraries") or {}
-        return _differing(own, _energy_part(last), MACHINE) + _differing(
+        return _differing(own, self._part(place), MACHINE) + _differing(
             libraries, akin.get("libraries") or {}, libraries
         )
+
+
+_GATHERED: WeakKeyDictionary[Snapshot, Newest] = WeakKeyDictionary()

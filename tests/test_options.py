@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
@@ -125,6 +126,17 @@ def test_a_row_without_energy_and_runtime_is_no_option() -> None:
     """Nothing is made up where nothing was read."""
     bare = row(runtime_s=None, gpu_j=None, gpu_label=None)
     assert options(bare) == []
+
+
+def test_only_what_ran_on_the_changed_machine_is_stale() -> None:
+    """Measured or timed there it is; brought to another device it is an estimate anyway."""
+    before, after = (json.dumps({"energy": {"driver": driver}}) for driver in ("550", "560"))
+    old = row(fingerprint=before, host="h", measured_at="2026-01-01")
+    timed = row(fingerprint=before, host="h", measured_at="2026-01-02", batch_size=2.0, **MODELLED)
+    new = row(fingerprint=after, host="h", measured_at="2026-02-01", batch_size=8.0)
+    stale = ["stale-measurement" in option.warnings for option in options(old, new, timed)]
+    assert stale == [True, False, True]
+    assert all("stale-measurement" not in option.warnings for option in moved(old, new, timed))
 
 
 def test_a_bound_keeps_its_missing_value() -> None:

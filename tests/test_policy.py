@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any, get_args
 
@@ -398,6 +399,30 @@ def test_a_device_by_its_specs_is_answered_with_care() -> None:
         assert joules.high > 2 * joules.low
         assert code in codes(answer)
         assert {o.device for o in (answer.chosen, *answer.alternatives)} == {"mine"}
+
+
+def test_stale_rows_answer_and_say_so() -> None:
+    """Measured before the machine changed: they rank as they did, with a warning by code."""
+
+    def on(driver: str) -> dict[str, Any]:
+        return {"host": "h", "fingerprint": json.dumps({"energy": {"driver": driver}})}
+
+    old, new = (
+        row("a", 10, accuracy=0.9, measured_at="2026-01-01", **on("550")),
+        row("b", 20, accuracy=0.9, measured_at="2026-02-01", **on("560")),
+    )
+    published = row("c", 30, accuracy=0.9, measured_at="2025-01-01")
+    answer = ask(catalog(old, new, published))
+    assert answer.chosen is not None
+    assert answer.chosen.candidate == "a"
+    assert "stale-measurement" in answer.chosen.warnings
+    assert "stale-measurement" in codes(answer)
+    said = {option.candidate: option.warnings for option in answer.alternatives}
+    assert all("stale-measurement" not in said[name] for name in ("b", "c"))
+    later = ask(catalog(old, new, row("d", 5, accuracy=0.9)))
+    assert "stale-measurement" not in codes(later)
+    listed = {option.candidate: option.warnings for option in later.alternatives}
+    assert "stale-measurement" in listed["a"]
 
 
 def test_scenarios_and_batch_sizes_are_not_mixed() -> None:

@@ -11,7 +11,7 @@ import pytest
 from catalog import snapshot
 from catalog.records import Measurement
 from catalog.snapshot import Snapshot
-from catalog.staleness import Newest
+from catalog.staleness import Newest, newest_of
 
 MACHINE = {"protocol": 1, "driver": "550", "power_limit_w": 300, "libraries": {"torch": "2.9"}}
 ROW = Measurement(
@@ -75,3 +75,11 @@ def test_rows_without_a_readable_fingerprint_are_never_stale(text: str | None) -
     """Published figures have none; nobody can tell."""
     row = msgspec.structs.replace(ROW, fingerprint=text)
     assert Newest(catalog_of(row, later(driver="560"))).changes(row) == []
+
+
+def test_a_snapshot_is_gone_through_once() -> None:
+    """Whoever asks gets what was gathered first; another catalog has its own."""
+    catalog = catalog_of(ROW, later(driver="560"))
+    assert newest_of(catalog) is newest_of(catalog)
+    assert newest_of(catalog).changes(ROW) == ["driver"]
+    assert newest_of(catalog_of(ROW)).changes(ROW) == []
