@@ -2,6 +2,7 @@
 
     python scripts/bench.py service             # bundled catalog, then one with 1,000,000 rows
     python scripts/bench.py service 100000
+    python scripts/bench.py service 0           # the bundled catalog alone
 
 Both run on granian with one worker and are driven by wrk in turn. No question comes twice: floors
 walk through [0, 1] in steps of the golden ratio. The bare handler parses nothing and decides
@@ -10,9 +11,11 @@ nothing; it sends answers that the service gave, one after another.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import os
+import platform
 import random
 import resource
 import shutil
@@ -24,14 +27,17 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
+import psutil
 
+from catalog import bulk
 from catalog.snapshot import Snapshot, load
 from catalog.store import Store
 from catalog.tables import catalog_version, measurement
@@ -113,15 +119,16 @@ def fill(store: Store, count: int) -> None:
     bundled = [msgspec.structs.asdict(row) for row in load().current]
     for cells in bundled:
         cells |= {"flags": ";".join(cells["flags"]) or None, "measured_at": "2026-06-01"}
+    columns = ["key", "setup", "digest", *bundled[0]]
+    rests = [(tuple(cells.values()), [*cells].index("run_id")) for cells in bundled]
+
+    def row(number: int) -> tuple[Any, ...]:
+        cells, at = rests[number % len(rests)]
+        again = f"again-{number // len(rests)}"
+        return (*(f"{number:064x}",) * 3, *cells[:at], again, *cells[at + 1 :])
+
     with store.connection(write=True) as connection:
-        for start in range(0, count, 20_000):
-            rows = [
-                bundled[number % len(bundled)]
-                | {"run_id": f"again-{number // len(bundled)}"}
-                | dict.fromkeys(("key", "setup", "digest"), f"{number:064x}")
-                for number in range(start, min(start + 20_000, count))
-            ]
-            connection.execute(measurement.insert(), rows)
+        bulk.insert(connection, measurement.name, columns, map(row, range(count)))
         connection.execute(catalog_version.update().values(version=1))
 
 
@@ -135,8 +142,8 @@ def _port() -> int:
 @contextmanager
 def _running(
     command: list[str], environment: dict[str, str], path: str
-) -> Iterator[tuple[str, float]]:
-    """A server's address and the seconds until it answered."""
+) -> Iterator[tuple[str, float, Callable[[], float]]]:
+    """A server's address, the seconds until it answered, and its CPU seconds so far."""
     port, begun = _port(), time.perf_counter()
     process = subprocess.Popen(  # noqa: S603
         [*command, str(port)],
@@ -145,6 +152,12 @@ def _running(
         stderr=subprocess.DEVNULL,
     )
     url = f"http://127.0.0.1:{port}"
+
+    def spent() -> float:
+        main = psutil.Process(process.pid)
+        times = [each.cpu_times() for each in (main, *main.children(recursive=True))]
+        return float(sum(each.user + each.system for each in times))
+
     try:
         while True:
             try:
@@ -154,10 +167,17 @@ def _running(
                 if process.poll() is not None:
                     raise
                 time.sleep(0.02)
-        yield url, time.perf_counter() - begun
+        yield url, time.perf_counter() - begun, spent
     finally:
         process.terminate()
         process.wait(30)
+
+
+def _costed(drive: Callable[[], dict[str, int]], spent: Callable[[], float]) -> dict[str, float]:
+    """A run with the server's CPU time for each request, in microseconds."""
+    before = spent()
+    found = drive()
+    return found | {"cpu_us": (spent() - before) / found["requests"] * 1e6}
 
 
 def _drive(url: str, folder: Path, start: int, seconds: int = SECONDS) -> dict[str, int]:
@@ -184,13 +204,12 @@ def _drive(url: str, folder: Path, start: int, seconds: int = SECONDS) -> dict[s
 
 def _compared(catalog: Store, folder: Path) -> tuple[float, str]:
     """Requests per second of the service on a catalog, and the cells of its line."""
-    snapshot = load(catalog)
-    (folder / "prefixes").write_text("\n".join(prefixes(snapshot)) + "\n")
+    (folder / "prefixes").write_text("\n".join(prefixes(load())) + "\n")
     (folder / "drive.lua").write_text(_DRIVE)
     answers, script = folder / "answers", str(Path(__file__))
     environment = {"JOULEWISE_CATALOG": catalog.url}
     ours = [str(Path(sys.executable).with_name("joulewise")), "serve", "--port"]
-    with _running(ours, environment, "/health/ready") as (url, ready_s):
+    with _running(ours, environment, "/health/ready") as (url, ready_s, spent):
         _drive(url, folder, 0, 2 * SECONDS)  # every kind of question once before it counts
         asked = (folder / "prefixes").read_text().split()
         floors = [f"{(n + 1) * 0.6180339887498949 % 1:.9f}" for n in range(SAMPLES)]
@@ -200,10 +219,13 @@ def _compared(catalog: Store, folder: Path) -> tuple[float, str]:
         ]
         answers.write_bytes(msgspec.msgpack.encode(sampled))
         bare_env = {"BENCH_ANSWERS": str(answers), "PYTHONPATH": str(Path(__file__).parent)}
-        with _running([sys.executable, script], bare_env, "/recommend") as (other, _):
+        with _running([sys.executable, script], bare_env, "/recommend") as (other, _, used):
             _drive(other, folder, 0, 2)
             runs = [
-                (_drive(url, folder, 10_000_000 * n), _drive(other, folder, 0))
+                (
+                    _costed(functools.partial(_drive, url, folder, 10_000_000 * n), spent),
+                    _costed(functools.partial(_drive, other, folder, 0), used),
+                )
                 for n in range(1, ROUNDS + 1)
             ]
     rates = [tuple(run["requests"] / run["us"] * 1e6 for run in pair) for pair in runs]
@@ -211,10 +233,13 @@ def _compared(catalog: Store, folder: Path) -> tuple[float, str]:
     ours_rate, bare_rate = (statistics.median(rate[i] for rate in rates) for i in (0, 1))
     p99 = [statistics.median(pair[i]["p99"] / 1e3 for pair in runs) for i in (0, 1)]
     ratio = statistics.median(a / b for a, b in rates)
+    cpu = [statistics.median(pair[i]["cpu_us"] for pair in runs) for i in (0, 1)]
     slower = statistics.median(a["p99"] / b["p99"] for a, b in runs)
+    rows = len(load().measurements) + catalog.read().last
     cells = (
-        f"{len(snapshot.measurements):,} | {kilobytes:.1f} | {ours_rate:,.0f} | {bare_rate:,.0f} | "
-        f"**{ratio:.2f}** | {p99[0]:.1f} | {p99[1]:.1f} | **{slower:.2f}** | {ready_s:.2f}"
+        f"{rows:,} | {kilobytes:.1f} | {ours_rate:,.0f} | {bare_rate:,.0f} | "
+        f"**{ratio:.2f}** | {p99[0]:.1f} | {p99[1]:.1f} | **{slower:.2f}** | "
+        f"{cpu[0]:.0f} | {cpu[1]:.0f} | {ready_s:.2f}"
     )
     return ours_rate, cells
 
@@ -224,24 +249,33 @@ def service(rows: int = 1_000_000) -> None:
     if shutil.which("wrk") is None:
         print("\nwrk is not installed, so the service was not driven")
         return
-    print(f"\nDistinct /recommend questions, {CONNECTIONS} connections, {ROUNDS} runs of")
+    load_before = os.getloadavg()[0]
+    print(
+        f"\n{platform.machine()}, {os.cpu_count()} cores, load before {load_before:.0f}, ", end=""
+    )
+    print(f"Python {platform.python_version()}, {datetime.now(UTC):%Y-%m-%d}")
+    print(f"Distinct /recommend questions, {CONNECTIONS} connections, {ROUNDS} runs of")
     print(f"{SECONDS} s in turn, one worker each; medians, ratios of neighbouring runs:\n")
-    head = "rows | kB | requests/s | bare handler | ratio | p99 ms | bare | ratio | ready s"
-    print(f"| {head} |\n|{'---|' * 9}")
+    head = "rows | kB | requests/s | bare handler | ratio | p99 ms | bare | ratio"
+    print(f"| {head} | CPU us | bare | ready s |\n|{'---|' * 11}")
     with tempfile.TemporaryDirectory() as temporary:
         folder, reached = Path(temporary), []
-        for count in (0, rows):
+        for count in dict.fromkeys((0, rows)):
             store = Store(f"sqlite:///{folder / f'{count}.sqlite'}")
             fill(store, count)
             rate, cells = _compared(store, folder)
             reached.append(rate)
             print(f"| {cells} |", flush=True)
             store.engine.dispose()
+        if not rows:
+            return
         print(f"\nRequests per second lost with them: {1 - reached[1] / reached[0]:.0%}")
-        begun = time.perf_counter()
+        begun = time.process_time()
         kept = load(Store(f"sqlite:///{folder / f'{rows}.sqlite'}"))
-        took, peak = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        print(f"Reading {len(kept.measurements):,} rows: {took:.1f} s, peak {peak / 1e3:.0f} MB")
+        took, peak = time.process_time() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        print(
+            f"Reading {len(kept.measurements):,} rows: {took:.1f} CPU s, peak {peak / 1e3:.0f} MB"
+        )
 
 
 if __name__ == "__main__":
