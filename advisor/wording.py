@@ -44,8 +44,8 @@ CAUTIONS: dict[WarningCode, str] = {
     "second-opinion-differs": "the joules a tool modelled lie outside the estimate's interval",
     "spread-unstated": "the source states no spread of repeats; the interval is that of the "
     "printed figure alone",
-    "server-rate-differs": "the setup was measured at another request rate; the waiting between "
-    "requests is held at that rate",
+    "server-rate-differs": "the joules are of another request rate than each machine is planned "
+    "for; the waiting between requests is held at that rate",
     "splits-differ": "some accuracies were taken on the dev split, others on the test split",
     "stale-measurement": "the machine has changed since (driver, power limit, governor, protocol, "
     "meter or a library); calibrate it again",
