@@ -105,6 +105,11 @@ def _shared(one: Sequence[str], two: Sequence[str]) -> Array:
     return np.where(same, 1.0, OTHER_TEAM)
 
 
+def prior(places: Array, spread: Spread) -> Array:
+    """Covariance (n x n) on a machine nobody knows, noise left out."""
+    return _kernel(places, places, spread)
+
+
 class Deviation:
     """The process conditioned on the rows of one device in one scope; immutable."""
 
@@ -115,6 +120,12 @@ class Deviation:
         covariance += spread.noise**2 * np.eye(len(known.sources))
         self._precision = np.linalg.inv(covariance)  # noise keeps it far from singular
         self._weights = self._precision @ known.residual
+
+    def covariance(self, source: str, places: Array) -> Array:
+        """Covariance (n x n) of log residuals where a source measures, noise left out."""
+        shared = _kernel(places, self.known.places, self.spread)
+        shared *= _shared([source], self.known.sources)
+        return prior(places, self.spread) - shared @ self._precision @ shared.T
 
     def at(self, source: str, places: Array) -> tuple[Array, Array]:
         """Mean and standard deviation, noise included, of log residuals where a source measures."""

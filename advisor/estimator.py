@@ -9,7 +9,7 @@ for machines of which as much was known.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,16 @@ import numpy as np
 from advisor.artefact import Artefact, StaleEstimatorError, reach_of, read
 from advisor.deviation import POWER, TIME
 from advisor.features import FEATURES, Array, design, numbers, part_class, tdp_is_assumed
-from advisor.fitting import Deviations, Predicted, asked, machine, predict, remembered
+from advisor.fitting import (
+    Deviations,
+    Predicted,
+    asked,
+    covariance,
+    machine,
+    nearest,
+    predict,
+    remembered,
+)
 from advisor.rows import probe_rows
 from advisor.setups import Setup
 from catalog.records import Basis, Estimate
@@ -65,6 +74,8 @@ class Estimator:
     Attributes:
         version: Package version and content hash of the artefact.
         scorecard: Its error figures, as written by `advisor.training`.
+        home: By device: who took the catalog's further rows on it; whose rows a setup without a
+            source is like.
     """
 
     def __init__(
@@ -73,9 +84,10 @@ class Estimator:
         scorecard: dict[str, Any],
         version: str,
         deviations: Deviations | None = None,
+        home: Mapping[str, str] | None = None,
     ) -> None:
         self.artefact, self.scorecard, self.version = artefact, scorecard, version
-        self._deviations = deviations or Deviations(artefact.memory)
+        self._deviations, self.home = deviations or Deviations(artefact.memory), home or {}
 
     def informed(self, snapshot: Snapshot) -> Estimator:
         """This estimator with what the catalog's further runs tell about the machines they ran on.
@@ -89,7 +101,17 @@ class Estimator:
         fits = self.artefact.fits
         own = asked(fits, rows.setups, numbers(rows.setups, self.artefact.stand_in))
         memory = self.artefact.memory.joined(remembered(fits, own, rows.log_joules))
-        return Estimator(self.artefact, self.scorecard, self.version, Deviations(memory))
+        home = dict(zip(rows.devices, rows.sources, strict=True))
+        return Estimator(self.artefact, self.scorecard, self.version, Deviations(memory), home)
+
+    def _at_home(self, setups: Sequence[Setup]) -> list[Setup]:
+        """Setups of nobody's as those of whoever calibrated their device."""
+        return [
+            setup
+            if setup.source is not None or setup.device.name not in self.home
+            else msgspec.structs.replace(setup, source=self.home[setup.device.name])
+            for setup in setups
+        ]
 
     def estimate(self, setup: Setup) -> Estimate:
         """Joules per text of one setup with its 90 % interval."""
@@ -99,6 +121,7 @@ class Estimator:
         """Joules and seconds per text of each setup."""
         if not setups:
             return []
+        setups = self._at_home(setups)
         found, outside = self.vectorised(setups)
         return [
             self._prediction(
@@ -120,6 +143,13 @@ class Estimator:
         found = predict(part.fits, rows, self._deviations, given)
         final = design(rows.raw, found.log_seconds)
         return found, part.fits.power.outside(final.X)
+
+    def covariance(self, setups: Sequence[Setup]) -> Array:
+        """Covariance (n x n) of the log joules of setups on one device, repeats' noise left out."""
+        setups, part = self._at_home(setups), self.artefact
+        rows = asked(part.fits, setups, numbers(setups, part.stand_in))
+        given = np.array([setup.runtime_s is not None for setup in setups])
+        return covariance(rows, self._deviations, given)
 
     def _reach(self, setup: Setup, beyond: bool) -> float:
         """How many spreads the setup's interval reaches."""
@@ -151,12 +181,16 @@ class Estimator:
             time_spread = 0.0 if runtime_known else max(time_spread, TIME.total)
             spread = max(spread, math.hypot(POWER.total, time_spread))
         half = reach * spread
+        name, memory = machine(setup), self._deviations.memory.power
+        if not beyond and name not in memory and nearest(memory, name) is not None:
+            power = math.sqrt(max(spread**2 - time_spread**2, 0.0))
+            other = self.artefact.quantiles["scope"]["known_runtime"]
+            half = math.hypot(reach * time_spread, other * power)
         if assumed:
             half = math.hypot(half, _Z90 * self.artefact.stand_in.spread[part_class(setup.device)])
         basis: Basis = "estimated" if runtime_known else "estimated-runtime"
         if beyond or assumed:
             basis = "extrapolated"
-        power = self._deviations.memory.power.get(machine(setup))
         return Prediction(
             energy_j=_estimate(log_energy, half, basis),
             runtime_s=_estimate(
@@ -164,7 +198,7 @@ class Estimator:
             ),
             outside=beyond,
             assumed_power=assumed,
-            known_device=power is not None,
+            known_device=name in memory,
         )
 
 

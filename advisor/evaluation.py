@@ -267,6 +267,24 @@ def probed(rows: Rows, held: Sequence[Fold], k: int, *, given: bool = True) -> S
     return _joined(parts)
 
 
+def converted(held: Sequence[Fold]) -> Scored:
+    """Predictions, runtimes given, of machines that are known in another scope alone.
+
+    Args:
+        held: Folds without each device.
+    """
+    parts = []
+    for fold in held:
+        machines, devices = (np.asarray(n) for n in (fold.asked.machines, fold.asked.devices))
+        for name in sorted({*fold.asked.machines}):
+            own = np.flatnonzero(machines == name)
+            others = np.flatnonzero((devices == devices[own[0]]) & (machines != name))
+            if len(others):
+                found = fold.probed(others, own, given=True)
+                parts.append((fold.index[own], found.log_joules, found.spread))
+    return _joined(parts)
+
+
 def probed_baseline(rows: Rows, held: Sequence[Fold], name: str, k: int) -> Scored:
     """A baseline's predictions, shifted by the mean log residual of the same probe rows."""
     values = scored_baseline(held, name)

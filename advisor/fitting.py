@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from advisor import regression
-from advisor.deviation import POWER, TIME, Deviation, Known, Spread, by_machine, place
+from advisor.deviation import POWER, TIME, Deviation, Known, Spread, by_machine, place, prior
 from advisor.features import ROOFLINE, Array, Design, Positions, design
 from advisor.regression import Regression
 from advisor.setups import Setup
@@ -197,7 +197,7 @@ def _log_joules(fits: Fits, rows: Asked, features: Design) -> Array:
     return np.asarray(power + features.log_runtime_s + features.log_nominal_w)
 
 
-def _nearest(memory: Mapping[str, Known], name: str) -> str | None:
+def nearest(memory: Mapping[str, Known], name: str) -> str | None:
     """The machine in its scope, else in the nearest scope that was measured.
 
     What a machine draws beside its data sheet shows in every scope; taking it from one that was
@@ -227,9 +227,9 @@ class Deviations:
         memory, found = self.memory.power, np.zeros((2, len(sources)))
         found[1] = POWER.total
         for (name, own), rows in _grouped(machines, sources):
-            nearest = _nearest(memory, name)
-            if nearest is not None:
-                process = self._process("power", nearest, memory[nearest], POWER)
+            near = nearest(memory, name)
+            if near is not None:
+                process = self._process("power", near, memory[near], POWER)
                 found[:, rows] = process.at(own, places[rows])
         return found
 
@@ -242,6 +242,29 @@ class Deviations:
                 process = self._process("time", name, memory[name], TIME)
                 found[:, rows] = process.at(own, places[rows])
         return found
+
+    def covariance(self, rows: Asked) -> tuple[Array, Array]:
+        """Covariances (n x n) of log time and log power of setups on one machine."""
+        name, device, source = rows.machines[0], rows.devices[0], rows.sources[0]
+        near = nearest(self.memory.power, name)
+        found = []
+        for kind, known, spread, places in (
+            ("time", self.memory.time.get(device), TIME, place(rows.unknown)),
+            ("power", near and self.memory.power[near], POWER, place(rows.known)),
+        ):
+            if not known:
+                found.append(prior(places, spread))
+            else:
+                key = device if kind == "time" else str(near)
+                found.append(self._process(kind, key, known, spread).covariance(source, places))
+        return found[0], found[1]
+
+
+def covariance(rows: Asked, deviations: Deviations, given: Array) -> Array:
+    """Covariance (n x n) of log joules of setups on one machine, repeats' noise left out."""
+    time, power = deviations.covariance(rows)
+    unknown = 1.0 - given
+    return np.asarray(power + time * np.outer(unknown, unknown))
 
 
 def _grouped(one: Sequence[str], two: Sequence[str]) -> list[tuple[tuple[str, str], list[int]]]:

@@ -94,6 +94,18 @@ def rank(offer: Offer) -> tuple[float, float, str]:
     return offer.joules, -(offer.row.accuracy or 0.0), offer.row.candidate
 
 
+_STUDENT = (6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895, 1.860, 1.833)
+"""95 % points of Student's t for 1 to 9 degrees of freedom."""
+
+
+def of_a_repeat(n: int | None) -> float:
+    """How many standard deviations, known from n repeats, hold 90 % of further ones."""
+    if n is None or n < 2:
+        return Z90
+    student = _STUDENT[n - 2] if n - 2 < len(_STUDENT) else Z90
+    return student * math.sqrt(1 + 1 / n)
+
+
 def _measured(row: Measurement, joules: Energy, scope: Scope) -> EnergyPer1000:
     """A measured energy per 1,000 texts: 90 % of repeats lie in its interval, where stated.
 
@@ -102,7 +114,8 @@ def _measured(row: Measurement, joules: Energy, scope: Scope) -> EnergyPer1000:
     per_1000 = 1000 / row.n_items
     value, low, high = joules.value_j, joules.low_j or 0.0, joules.high_j
     if value is not None and row.cv is not None:
-        low, high = value * math.exp(-Z90 * row.cv), value * math.exp(Z90 * row.cv)
+        half = of_a_repeat(row.repeats) * row.cv
+        low, high = value * math.exp(-half), value * math.exp(half)
     return EnergyPer1000(
         value=None if value is None else value * per_1000,
         low=low * per_1000,
@@ -198,7 +211,8 @@ def measured_or_estimated(
         elif basis == "any" and (row.runtime_s is not None or _known_scope(row, device)):
             pending.append((row, device))
     shifts = _conversions(pending, snapshot, estimator)
-    return offers + _predicted(pending, snapshot, estimator, scope, shifts)
+    asked = [_setup(row, device, snapshot, scope) for row, device in pending]
+    return offers + _predicted(pending, asked, estimator, scope, shifts)
 
 
 def _known_scope(row: Measurement, device: Device) -> Scope | None:
@@ -262,7 +276,11 @@ def moved(
         )
         for row in there.values()
     ]
-    return _predicted(pending, snapshot, estimator, scope, shifts)
+    asked = [
+        msgspec.structs.replace(_setup(row, device, snapshot, scope), source=None)
+        for row, _ in pending
+    ]  # whoever runs it here, it is not the team that ran it there
+    return _predicted(pending, asked, estimator, scope, shifts)
 
 
 def _deviations(
@@ -297,13 +315,12 @@ def _kept(row: Measurement) -> tuple[str, ...]:
 
 def _predicted(
     pending: Sequence[tuple[Measurement, Device]],
-    snapshot: Snapshot,
+    asked: Sequence[Setup],
     estimator: Estimator,
     scope: Scope,
     shifts: Sequence[float],
 ) -> list[Offer]:
-    """Offers whose energy the estimator gives, corrected by `shifts` (logs)."""
-    asked = [_setup(row, device, snapshot, scope) for row, device in pending]
+    """Offers whose energy the estimator gives for `asked` setups, corrected by `shifts` (logs)."""
     return [
         Offer(row, device, _estimated(found, scope, shift, row.cv or 0.0), found)
         for (row, device), found, shift in zip(

@@ -131,6 +131,15 @@ class Advisor:
         check(query)
         return self._answer(query, self._view_of(query), Records(query.min_acc))
 
+    def contest(self, query: Query) -> tuple[Pool, list[int]]:
+        """The pool an answer comes from and the places of all that qualify, cheapest first.
+
+        Raises what `recommend` does.
+        """
+        check(query)
+        here = self._view_of(query).used(query.min_acc, named=query.workload is not None).inside
+        return here.pool, here.qualifying(query.min_acc, len(here.pool.offers))
+
     def encode(self, query: Query) -> bytes:
         """The answer as JSON; raises what `recommend` does.
 

@@ -89,10 +89,8 @@ def _gathered(
     """
     setups, logs, models, works = [], [], [], []
     for row in measurements:
-        if row.phase != "inference" or row.runtime_s is None:
+        if not _tells(row):
             continue
-        if row.scenario == "server" or row.rate_per_s is not None:
-            continue  # at a rate the runtime holds idle time: its power is not that of work
         device, candidate = snapshot.devices[row.device], snapshot.candidates.get(row.candidate)
         scopes = _measured(row, device)
         if not scopes and runtime_will_do:
@@ -123,6 +121,26 @@ def training_rows(snapshot: Snapshot) -> Rows:
     return found
 
 
+def trained_runs(snapshot: Snapshot) -> list[str]:
+    """Runs of which every row that tells something is among `training_rows`, sorted.
+
+    A run that also has rows without a measured energy keeps informing its machine about time.
+    """
+    whole: set[str] = set()
+    partly: set[str] = set()
+    for row in filter(_tells, snapshot.current):
+        trained = bool(_measured(row, snapshot.devices[row.device]))
+        (whole if trained else partly).add(row.run_id)
+    return sorted(run for run in whole - partly if run)
+
+
+def _tells(row: Measurement) -> bool:
+    """Whether a row tells about power or time: at a rate its runtime holds idle time."""
+    if row.phase != "inference" or row.runtime_s is None:
+        return False
+    return row.scenario != "server" and row.rate_per_s is None
+
+
 def probe_rows(snapshot: Snapshot, trained: frozenset[str]) -> Rows:
     """Current inference rows with a runtime of runs that nobody trained on.
 
@@ -131,7 +149,7 @@ def probe_rows(snapshot: Snapshot, trained: frozenset[str]) -> Rows:
     """
     found: defaultdict[tuple[str, str], list[Measurement]] = defaultdict(list)
     for row in snapshot.current:
-        if row.run_id not in trained and row.phase == "inference" and row.runtime_s is not None:
+        if row.run_id not in trained and _tells(row):
             found[row.device, row.source].append(row)
     spread = (
         rows[i]

@@ -52,11 +52,13 @@ def from_others(rows: Rows, groups: Sequence[str]) -> Quantiles:
     return quantiles
 
 
-def _figures(rows: Rows, found: Scored, quantiles: Array | None = None) -> dict[str, Any]:
+def figures(
+    rows: Rows, found: Scored, quantiles: Quantiles | None = None, k: int = 0, given: bool = True
+) -> dict[str, Any]:
     """Error figures of predictions; intervals where `quantiles` are given."""
     if not len(found.index):
         return {}
-    half = None if quantiles is None else quantiles * found.spread
+    half = None if quantiles is None else quantiles(found, k, given) * found.spread
     devices = [rows.devices[i] for i in found.index]
     works = [f"{rows.works[i]}|{draw}" for i, draw in zip(found.index, found.draw, strict=True)]
     measured = rows.log_joules[found.index]
@@ -84,11 +86,11 @@ def report(
 
     def ours(k: int, given: bool) -> dict[str, Any]:
         found = wanted(probed(rows, held, k, given=given) if k else scored(held, given))
-        return _figures(rows, found, quantiles(found, k, given)) if len(found.index) else {}
+        return figures(rows, found, quantiles, k, given)
 
     def baseline(name: str, k: int) -> dict[str, Any]:
         found = probed_baseline(rows, held, name, k) if k else scored_baseline(held, name)
-        return _figures(rows, wanted(found))
+        return figures(rows, wanted(found))
 
     known = {k: ours(k, True) for k in (0, *probes)}
     unknown = {k: ours(k, False) for k in (0, *probes)}

@@ -12,6 +12,9 @@ import msgspec
 
 from catalog.records import Candidate, Device, Measurement, Scope
 
+CALIBRATION = "calibration"
+"""Source of every row that a calibration measured, on whatever machine."""
+
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
     """A candidate on a device at one serving choice, per text.
@@ -63,6 +66,11 @@ def precision_bits(precision: str | None) -> float:
     return float(found.group(1)) if found and 1 < int(found.group(1)) <= 64 else 16.0
 
 
+def team(row: Measurement) -> str:
+    """Who measured a row: its source; of our own calibrations also the host, one of many."""
+    return f"{row.source}|{row.host}" if row.source == CALIBRATION else row.source
+
+
 def from_measurement(
     row: Measurement, device: Device, candidate: Candidate | None, scope: Scope
 ) -> Setup:
@@ -87,6 +95,6 @@ def from_measurement(
         flops=row.flops_per_item,
         llm="llm" in row.flags or (candidate is not None and candidate.family == "reasoning-llm"),
         startup="startup-in-window" in row.flags,
-        source=row.source,
+        source=team(row),
         pair=f"{row.candidate}|{row.workload}",
     )

@@ -16,6 +16,7 @@ from advisor.evaluation import (
     Prepared,
     Scored,
     Split,
+    converted,
     groups_of,
     known_devices,
     prepare,
@@ -24,12 +25,12 @@ from advisor.evaluation import (
 )
 from advisor.features import FEATURES, imputation
 from advisor.fitting import asked, fit, remembered
-from advisor.rows import Rows, training_rows
-from advisor.scorecard import PROBES, by_device, cross_validate, from_others, points
+from advisor.rows import Rows, trained_runs, training_rows
+from advisor.scorecard import PROBES, by_device, cross_validate, figures, from_others, points
 from advisor.validation import grouped_quantile
 from catalog.snapshot import Snapshot
 
-SPLITS: tuple[Split, ...] = ("device", "source", "model")
+SPLITS: tuple[Split, ...] = ("device", "source", "model", "family")
 
 
 def _quantile(rows: Rows, found: Scored, groups: Sequence[str]) -> float:
@@ -50,8 +51,8 @@ def quantiles(rows: Rows, device: Sequence[Fold], source: Sequence[Fold]) -> dic
 
     Returns:
         ``source``: neither device nor source is known; ``device``: the source is; ``1``, ``3``,
-        ``5``: so many rows of the machine are, of a source nobody knew. Each with
-        ``known_runtime`` and ``unknown_runtime``.
+        ``5``: so many rows of the machine are, of a source nobody knew; ``scope``: the machine is
+        known in another scope. Each with ``known_runtime`` and ``unknown_runtime``.
     """
     found: dict[str, dict[str, float]] = {name: {} for name in ("source", "device")}
     for kind, given in (("known_runtime", True), ("unknown_runtime", False)):
@@ -60,6 +61,7 @@ def quantiles(rows: Rows, device: Sequence[Fold], source: Sequence[Fold]) -> dic
         for k in PROBES[1:]:
             after = probed(rows, source, k, given=given)
             found.setdefault(str(k), {})[kind] = _quantile(rows, after, rows.devices)
+    found["scope"] = {"known_runtime": _quantile(rows, converted(device), rows.devices)}
     return found
 
 
@@ -99,6 +101,9 @@ def _validated(prepared: Prepared) -> tuple[dict[str, Any], dict[str, dict[str, 
     reach = from_others(rows, rows.devices)(found, 0, True)
     splits["device"]["by_device"] = by_device(rows, found, reach)
     splits["device"]["points"] = points(rows, found, reach)
+    again = converted(held["device"])
+    if len(again.index):
+        splits["device"]["other_scope"] = figures(rows, again, from_others(rows, rows.devices))
     widths = quantiles(rows, held["device"], held.get("source", held["device"]))
     if "model" in held:
         widths["model"] = known_machine(rows, held["model"])
@@ -127,7 +132,7 @@ def learn(snapshot: Snapshot) -> tuple[Artefact, dict[str, Any]]:
         fits=fits,
         memory=memory,
         quantiles=reach,
-        runs=sorted({row.run_id for row in snapshot.current if row.run_id}),
+        runs=trained_runs(snapshot),
         n_rows=len(rows.models),
         n_devices=len(set(rows.devices)),
         sources=sorted(set(rows.sources)),

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, NoReturn
+from typing import Annotated, Any, Literal, NamedTuple, NoReturn
 
 import typer
 
 from advisor.records import AskedScenario, Query
 from api import terminal
 from api.cli_catalog import catalog
+from api.cli_probes import probes
 from api.cli_report import report
-from api.opened import opened_estimator, opened_snapshot, opened_store, settings
+from api.opened import asked_device, opened_estimator, opened_snapshot, opened_store, settings
 from api.terminal import Commands
 from catalog.records import Device, Scope
-
-if TYPE_CHECKING:
-    from catalog.snapshot import Snapshot
 
 app = typer.Typer(
     name="joulewise",
@@ -29,6 +27,7 @@ token = typer.Typer(no_args_is_help=True, help="Tokens that may write over HTTP.
 app.add_typer(catalog, name="catalog")
 app.add_typer(token, name="token")
 app.command()(report)
+app.command()(probes)
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Data = Annotated[Path | None, typer.Option(help="Folder of workloads [JOULEWISE_DATA].")]
@@ -37,15 +36,6 @@ Models = Annotated[Path | None, typer.Option(help="Folder of checkpoints [JOULEW
 Scheduler = Annotated[
     str | None, typer.Option(help="Fit folds on the workers of a Dask scheduler, tcp://host:port.")
 ]
-
-
-def _asked_device(name: str | None, snapshot: Snapshot) -> str | Device | None:
-    """A device by name; ``this`` is the machine the command runs on, or one of its chips."""
-    if name not in ("this", "this-cpu", "this-gpu"):
-        return name
-    from api import machine
-
-    return machine.this_device(snapshot, name)
 
 
 @app.command()
@@ -78,7 +68,7 @@ def recommend(
     query = Query(
         task=task,
         min_acc=min_acc,
-        device=_asked_device(device, snapshot),
+        device=asked_device(device, snapshot),
         workload=workload,
         scenario=scenario,
         scope=scope,
@@ -121,7 +111,7 @@ def estimate(
     from api.estimating import estimate as estimated
 
     snapshot = opened_snapshot()
-    machine = _asked_device(device, snapshot)
+    machine = asked_device(device, snapshot)
     known = machine if isinstance(machine, Device) else snapshot.device(device)
     asked = EstimateAsked(
         device=known.name,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from advisor.estimator import Estimator
     from api.settings import Settings
+    from catalog.records import Device
     from catalog.snapshot import Snapshot
     from catalog.store import Store
 
@@ -44,3 +45,12 @@ def opened_estimator(snapshot: Snapshot) -> Estimator:
     from advisor import estimator
 
     return estimator.load(settings().estimator).informed(snapshot)
+
+
+def asked_device(name: str | None, snapshot: Snapshot) -> str | Device | None:
+    """A device by name; ``this`` is the machine the command runs on, or one of its chips."""
+    if name not in ("this", "this-cpu", "this-gpu"):
+        return name
+    from api import machine
+
+    return machine.this_device(snapshot, name)

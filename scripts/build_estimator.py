@@ -21,6 +21,7 @@ ARTEFACT, METHOD = ROOT / "advisor" / "artefact_files", ROOT / "docs" / "method.
 START, END = "<!-- error table: start -->", "<!-- error table: end -->"
 SPLITS = {
     "model": "model, on a device seen with others",
+    "family": "model family, on a device seen with others",
     "device": "device",
     "source": "source of measurements",
 }
@@ -37,7 +38,7 @@ METHODS = {
 def _line(split: str, method: str, error: dict[str, Any]) -> str:
     """One line of the table."""
     coverage, width = error.get("coverage90"), error.get("width90")
-    tau, regret = error.get("kendall_tau"), error.get("regret_median")
+    tau, regret = error.get("kendall_tau"), error.get("regret")
     cells = [
         split,
         method,
@@ -48,7 +49,7 @@ def _line(split: str, method: str, error: dict[str, Any]) -> str:
         "" if coverage is None else f"{coverage:.0f} %",
         "" if width is None else f"{width:.3g}",
         "" if tau is None else f"{tau:.2f}",
-        "" if regret is None else f"{regret:.1f} %",
+        "" if regret is None else f"{regret:.1f} %, {error['regret_median']:.1f} %",
     ]
     return f"| {' | '.join(cells)} |"
 
@@ -60,7 +61,7 @@ def table(card: dict[str, Any]) -> str:
         f"{len(card['sources'])} sources; written by `make estimator`.",
         "",
         "| held out | method | MdAPE, macro over devices | 90 % bootstrap | within 25 % "
-        "| within 2 x | 90 % interval covers | high / low | Kendall tau | median regret |",
+        "| within 2 x | 90 % interval covers | high / low | Kendall tau | regret: mean, median |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, title in SPLITS.items():
@@ -76,6 +77,15 @@ def table(card: dict[str, Any]) -> str:
                 for k, error in split[key].items()
                 if k != "0" and error
             ]
+        lines += [
+            _line(title, f"{METHODS[name]}, {k} probe row{'s' * (k != '1')}", error)
+            for k, methods in split["probes_baselines"].items()
+            for name, error in methods.items()
+            if k != "0" and error
+        ]
+        if "other_scope" in split:
+            another = split["other_scope"]
+            lines.append(_line(title, "**Joulewise**, measured in another scope", another))
     return "\n".join(lines)
 
 

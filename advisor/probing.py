@@ -1,0 +1,142 @@
+"""Which candidates to measure next so that a pending decision on a machine gets surest.
+
+Estimates for one machine err together: its host, its cooling and its software are in all of them.
+So one measured row narrows many intervals, and by how much follows from the estimator's process
+before anything is measured. Greedy: always the row that leaves least variance among those that
+may still be the answer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from advisor.deviation import POWER, TIME
+from advisor.estimator import Estimator
+from advisor.offers import Z90, Offer
+from advisor.policy import Advisor
+from advisor.records import BadQuestionError, Query
+from advisor.setups import Setup, from_measurement
+
+_NOISE = POWER.noise**2 + TIME.noise**2
+"""Variance of the log joules of one row that no other row explains."""
+
+
+class Probe(msgspec.Struct, frozen=True):
+    """A candidate worth measuring.
+
+    Attributes:
+        width: High over low of the 90 % intervals of what may be the answer, their geometric
+            mean, once this candidate and those before it are measured; by the estimator's process
+            alone, so before the widening that its held-out errors ask for.
+    """
+
+    candidate: str
+    width: float
+
+
+class Pending(msgspec.Struct, frozen=True):
+    """What would make an answer surer.
+
+    Attributes:
+        workload: What the candidates are to be measured on.
+        contenders: Candidates whose estimate may be the least energy.
+        width: High over low of their intervals now, see `Probe`.
+        probes: What to measure, the most telling first.
+    """
+
+    workload: str
+    contenders: list[str]
+    width: float | None
+    probes: list[Probe]
+
+
+def pending(advisor: Advisor, query: Query, k: int) -> Pending:
+    """Which candidates to measure on the asked device, so that the answer gets surer.
+
+    Nothing is left to measure where no estimate can be the least energy.
+
+    Raises:
+        BadQuestionError: No device is asked about, or what `Advisor.recommend` raises.
+    """
+    if query.device is None:
+        raise BadQuestionError("device", None, "name the machine that is to be measured")
+    pool, places = advisor.contest(query)
+    least = min((_high(pool.offers[place]) for place in places), default=math.inf)
+    open_ones = {
+        place
+        for place in places
+        if _open(pool.offers[place]) and (pool.offers[place].energy.low or 0.0) <= least
+    }
+    names = [pool.offers[place].row.candidate for place in sorted(open_ones)]
+    workload = pool.asked.workload
+    if not open_ones:
+        return Pending(workload, [], None, [])
+    shown = [p for p, offer in enumerate(pool.offers) if _open(offer) and p not in pool.unfit]
+    known = advisor.snapshot.candidates
+    setups = [
+        msgspec.structs.replace(
+            from_measurement(
+                offer.row, offer.device, known.get(offer.row.candidate), pool.asked.scope
+            ),
+            source=None,
+        )
+        for offer in (pool.offers[place] for place in shown)
+    ]
+    candidates = [pool.offers[place].row.candidate for place in shown]
+    runs = [name in known and known[name].runnable for name in candidates]
+    contenders = [place in open_ones for place in shown]
+    width, found = next_probes(advisor.estimator, setups, candidates, contenders, runs, k)
+    return Pending(workload, list(dict.fromkeys(names)), width, found)
+
+
+def _open(offer: Offer) -> bool:
+    """Whether an offer's energy could be measured on its device and is not."""
+    return offer.prediction is not None and not offer.ran_there
+
+
+def _high(offer: Offer) -> float:
+    """The high end of an offer's energy."""
+    return math.inf if offer.energy.high is None else offer.energy.high
+
+
+def next_probes(
+    estimator: Estimator,
+    setups: Sequence[Setup],
+    names: Sequence[str],
+    contenders: Sequence[bool],
+    probeable: Sequence[bool],
+    k: int,
+) -> tuple[float, list[Probe]]:
+    """The width now and at most k candidates, the most telling first.
+
+    Args:
+        estimator: Knows what is known of the machine.
+        setups: n setups on one device.
+        names: Candidate of each.
+        contenders: Which of them may be the answer.
+        probeable: Which of them can be run.
+        k: Candidates at most.
+    """
+    covariance = estimator.covariance(setups)
+    asked = np.flatnonzero(contenders)
+
+    def width() -> float:
+        spread = np.sqrt(np.maximum(np.diag(covariance)[asked], 0) + _NOISE)
+        return math.exp(2 * Z90 * float(spread.mean()))
+
+    before = width()
+    found: list[Probe] = []
+    left = {place for place in range(len(setups)) if probeable[place]}
+    while left and len(found) < k:
+        places = np.array(sorted(left))
+        gain = (covariance[asked][:, places] ** 2).sum(axis=0)
+        best = int(places[np.argmax(gain / (np.diag(covariance)[places] + _NOISE))])
+        column = covariance[:, best].copy()
+        covariance = covariance - np.outer(column, column) / (column[best] + _NOISE)
+        found.append(Probe(names[best], width()))
+        left = {place for place in left if names[place] != names[best]}
+    return before, found

@@ -1,0 +1,49 @@
+"""`joulewise probes`: what to measure next, so that an answer gets surer."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from advisor.records import AskedScenario, Query
+from api import terminal
+from api.opened import asked_device, opened_estimator, opened_snapshot
+from catalog.records import Scope
+
+
+def probes(
+    task: Annotated[str, typer.Option(help="What is decided, e.g. sentiment.")],
+    min_acc: Annotated[float, typer.Option(min=0, max=1, help="Least accuracy.")],
+    device: Annotated[str, typer.Option(help="Name, alias, `this`, `this-cpu`, `this-gpu`.")],
+    workload: Annotated[str | None, typer.Option(help="One data set of the task.")] = None,
+    scenario: Annotated[AskedScenario, typer.Option(help="How texts arrive.")] = "offline",
+    scope: Annotated[Scope, typer.Option(help="Whose joules count.")] = "host",
+    most: Annotated[int, typer.Option(min=1, max=20, help="Candidates at most.")] = 3,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Which candidates to measure on a machine next, so that a decision gets surer most."""
+    from advisor.policy import Advisor
+    from advisor.probing import pending
+
+    snapshot = opened_snapshot()
+    query = Query(
+        task=task,
+        min_acc=min_acc,
+        device=asked_device(device, snapshot),
+        workload=workload,
+        scenario=scenario,
+        scope=scope,
+    )
+    found = pending(Advisor(snapshot, opened_estimator(snapshot)), query, most)
+    if as_json:
+        return terminal.say_json(found)
+    if not found.probes or found.width is None:
+        return typer.echo("Nothing to measure: no estimate can be the least energy.")
+    terminal.table(
+        f"{len(found.contenders)} estimate(s) may be the least energy, within x {found.width:.3g}",
+        ("measure", "leaves x"),
+        ((probe.candidate, f"{probe.width:.3g}") for probe in found.probes),
+    )
+    named = " ".join(f"--candidate {probe.candidate}" for probe in found.probes)
+    return typer.echo(f"joulewise calibrate --workload {found.workload} {named}")
