@@ -24,7 +24,7 @@ class StaleEstimatorError(RuntimeError):
     """An artefact that cannot be used with this version; retraining mends it."""
 
 
-REGIMES = ("source", "device", "scope", "1", "3", "5", "model")
+REGIMES = ("source", "device", "1", "3", "5", "model")
 """What may be known of a machine, from nothing to much."""
 MANY_ROWS = 10
 """Rows of a machine from which on it counts as well known."""
@@ -53,8 +53,7 @@ class Artefact(msgspec.Struct, frozen=True, kw_only=True):
         fits: The regressions.
         memory: What the machines of the training rows did beside them.
         quantiles: How many spreads reach to the end of the 90 % interval, by what is known of
-            the machine (``source``: nothing; ``device``: others of the same source; ``scope``: only
-            rows in another scope, which tell its power; ``1``, ``3``,
+            the machine (``source``: nothing; ``device``: others of the same source; ``1``, ``3``,
             ``5``: so many rows; ``model``: many rows of other candidates) and by
             ``known_runtime`` or ``unknown_runtime``.
         runs: Run ids whose rows are in the training data; others inform the machines they ran on.

@@ -26,7 +26,6 @@ from advisor.fitting import (
     asked,
     covariance,
     machine,
-    nearest,
     predict,
     remembered,
 )
@@ -181,11 +180,6 @@ class Estimator:
             time_spread = 0.0 if runtime_known else max(time_spread, TIME.total)
             spread = max(spread, math.hypot(POWER.total, time_spread))
         half = reach * spread
-        name, memory = machine(setup), self._deviations.memory.power
-        if not beyond and name not in memory and nearest(memory, name) is not None:
-            power = math.sqrt(max(spread**2 - time_spread**2, 0.0))
-            other = self.artefact.quantiles["scope"]["known_runtime"]
-            half = math.hypot(reach * time_spread, other * power)
         if assumed:
             half = math.hypot(half, _Z90 * self.artefact.stand_in.spread[part_class(setup.device)])
         basis: Basis = "estimated" if runtime_known else "estimated-runtime"
@@ -198,7 +192,7 @@ class Estimator:
             ),
             outside=beyond,
             assumed_power=assumed,
-            known_device=name in memory,
+            known_device=machine(setup) in self._deviations.memory.power,
         )
 
 

@@ -27,7 +27,6 @@ from advisor.evaluation import (
     scored,
 )
 from advisor.features import Array, Imputation, Positions, imputation
-from advisor.fitting import nearest
 from advisor.rows import Rows
 from advisor.rowtable import BadTableError
 from advisor.scorecard import cross_validate, report
@@ -73,8 +72,6 @@ class Tested(msgspec.Struct, frozen=True):
             source = self.rows.sources[i]
             known = memory.get(machines[i])
             rows = k + (0 if known is None else known.count(source))
-            if given and known is None and nearest(memory, machines[i]) is not None:
-                return self.reach["scope"]["known_runtime"]
             of_source = source in self.fold.sources
             return reach_of(self.reach, rows, given=given, source_known=of_source)
 

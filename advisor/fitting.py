@@ -201,7 +201,8 @@ def nearest(memory: Mapping[str, Known], name: str) -> str | None:
     """The machine in its scope, else in the nearest scope that was measured.
 
     What a machine draws beside its data sheet shows in every scope; taking it from one that was
-    measured keeps the wall above the host and the host above the device.
+    measured keeps the wall above the host and the host above the device. It makes the estimate
+    better, but hardly surer: its spread stays that of an unknown machine.
     """
     device, _, scope = name.rpartition("|")
     own = SCOPES.index(scope)
@@ -230,7 +231,9 @@ class Deviations:
             near = nearest(memory, name)
             if near is not None:
                 process = self._process("power", near, memory[near], POWER)
-                found[:, rows] = process.at(own, places[rows])
+                mean, spread = process.at(own, places[rows])
+                found[0, rows] = mean
+                found[1, rows] = spread if near == name else POWER.total
         return found
 
     def time(self, devices: Sequence[str], sources: Sequence[str], places: Array) -> Array:

@@ -51,8 +51,8 @@ def quantiles(rows: Rows, device: Sequence[Fold], source: Sequence[Fold]) -> dic
 
     Returns:
         ``source``: neither device nor source is known; ``device``: the source is; ``1``, ``3``,
-        ``5``: so many rows of the machine are, of a source nobody knew; ``scope``: the machine is
-        known in another scope. Each with ``known_runtime`` and ``unknown_runtime``.
+        ``5``: so many rows of the machine are, of a source nobody knew. Each with
+        ``known_runtime`` and ``unknown_runtime``.
     """
     found: dict[str, dict[str, float]] = {name: {} for name in ("source", "device")}
     for kind, given in (("known_runtime", True), ("unknown_runtime", False)):
@@ -61,7 +61,6 @@ def quantiles(rows: Rows, device: Sequence[Fold], source: Sequence[Fold]) -> dic
         for k in PROBES[1:]:
             after = probed(rows, source, k, given=given)
             found.setdefault(str(k), {})[kind] = _quantile(rows, after, rows.devices)
-    found["scope"] = {"known_runtime": _quantile(rows, converted(device), rows.devices)}
     return found
 
 

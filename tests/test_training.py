@@ -14,7 +14,7 @@ from advisor import artefact
 from advisor.evaluation import held_out, prepare
 from advisor.features import imputation, numbers
 from advisor.fitting import designs, fit
-from advisor.rows import Rows, TooFewRowsError, training_rows
+from advisor.rows import Rows, TooFewRowsError, trained_runs, training_rows
 from advisor.training import WorseEstimatorError, train
 from catalog import snapshot
 from catalog.records import Measurement
@@ -207,3 +207,13 @@ def test_too_little_is_refused() -> None:
     """A handful of rows makes no estimator; the message says what is needed."""
     with pytest.raises(TooFewRowsError, match="at least 30 rows on 3 devices"):
         training_rows(with_rows(measurements=BUNDLED.measurements[:10]))
+
+
+def test_runs_that_also_tell_time_keep_informing() -> None:
+    """A run counts as trained on only where every row of it is."""
+    whole = next(row for row in BUNDLED.current if row.gpu_label == "measured" and row.runtime_s)
+    energies = {name: None for name in whole.__struct_fields__ if name.endswith(("_j", "_label"))}
+    bare = msgspec.structs.replace(whole, candidate="other", run_id="mixed", **energies)
+    full = msgspec.structs.replace(whole, candidate="another", run_id="mixed")
+    assert "mixed" not in trained_runs(with_rows(bare, full))
+    assert "mixed" in trained_runs(with_rows(full))

@@ -1,0 +1,72 @@
+"""What to measure next: the row that leaves least doubt, and nothing where nothing is open."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from advisor.estimator import load as load_estimator
+from advisor.policy import Advisor
+from advisor.probing import next_probes, pending
+from advisor.records import BadQuestionError, Query
+from advisor.setups import Setup
+from catalog.snapshot import load
+
+BUNDLED = load()
+ESTIMATOR = load_estimator()
+ADVISOR = Advisor(BUNDLED, ESTIMATOR)
+L4 = BUNDLED.devices["NVIDIA L4"]
+
+
+def setups() -> list[Setup]:
+    """Three alike and one far away, on a device nobody measured."""
+    sizes = (1e8, 1.1e8, 1.2e8, 7e10)
+    return [Setup(device=L4, n_parameters=size, batch_size=32) for size in sizes]
+
+
+def test_the_first_probe_leaves_least_variance() -> None:
+    """Of all single rows the chosen one shrinks the contenders' variances most, by brute force."""
+    asked = setups()
+    covariance = ESTIMATOR.covariance(asked)
+    contenders = [True, True, True, False]
+    noise = 0.1**2 + 0.5**2
+
+    def left(row: int) -> float:
+        after = covariance - np.outer(covariance[row], covariance[row]) / (
+            covariance[row, row] + noise
+        )
+        return float(np.diag(after)[:3].sum())
+
+    names = ["a", "b", "c", "far"]
+    _, found = next_probes(ESTIMATOR, asked, names, contenders, [True] * 4, 1)
+    assert found[0].candidate == names[int(np.argmin([left(row) for row in range(4)]))]
+    assert found[0].candidate != "far"
+
+
+def test_every_probe_narrows_what_is_open() -> None:
+    """Widths fall from row to row, no candidate comes twice, what cannot run is not proposed."""
+    width, found = next_probes(
+        ESTIMATOR, setups(), ["a", "a", "b", "c"], [True] * 4, [True, True, True, False], 5
+    )
+    widths = [width, *(probe.width for probe in found)]
+    assert widths == sorted(widths, reverse=True)
+    assert [probe.candidate for probe in found] in (["a", "b"], ["b", "a"])
+
+
+def test_an_uncalibrated_device_has_something_to_measure() -> None:
+    """The bundled catalog never saw an L4: what may answer is named, and runs of its workload."""
+    found = pending(ADVISOR, Query(task="sentiment", min_acc=0.85, device="NVIDIA L4"), 3)
+    answer = ADVISOR.recommend(Query(task="sentiment", min_acc=0.85, device="NVIDIA L4"))
+    assert answer.chosen is not None
+    assert answer.chosen.candidate in found.contenders
+    assert found.workload == answer.group.workload
+    assert found.probes
+    assert all(BUNDLED.candidates[probe.candidate].runnable for probe in found.probes)
+
+
+def test_nothing_is_open_where_nothing_qualifies() -> None:
+    """An impossible floor leaves nothing to measure; without a device the question is refused."""
+    found = pending(ADVISOR, Query(task="sentiment", min_acc=0.999, device="NVIDIA L4"), 3)
+    assert (found.contenders, found.probes) == ([], [])
+    with pytest.raises(BadQuestionError, match="device"):
+        pending(ADVISOR, Query(task="sentiment", min_acc=0.85), 3)
