@@ -13,11 +13,13 @@ class DeviceSpecs(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     kind: Kind = Field(description="cpu, gpu, npu or soc")
-    tdp_w: float | None = Field(default=None, gt=0, le=1e9, description="watts above 0")
-    peak_fp32_tflops: float | None = Field(default=None, gt=0, le=1e9, description="above 0")
-    peak_fp16_tflops: float | None = Field(default=None, gt=0, le=1e9, description="above 0")
-    memory_bandwidth_gbs: float | None = Field(default=None, gt=0, le=1e9, description="above 0")
-    memory_gb: float | None = Field(default=None, gt=0, le=1e9, description="above 0")
+    tdp_w: float | None = Field(default=None, ge=1e-3, le=1e9, description="watts, 1e-3 to 1e9")
+    peak_fp32_tflops: float | None = Field(default=None, ge=1e-3, le=1e9, description="1e-3 to 1e9")
+    peak_fp16_tflops: float | None = Field(default=None, ge=1e-3, le=1e9, description="1e-3 to 1e9")
+    memory_bandwidth_gbs: float | None = Field(
+        default=None, ge=1e-3, le=1e9, description="1e-3 to 1e9"
+    )
+    memory_gb: float | None = Field(default=None, ge=1e-3, le=1e9, description="1e-3 to 1e9")
 
     def device(self) -> Device:
         """The record the estimator reads."""

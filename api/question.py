@@ -25,7 +25,7 @@ from catalog.records import Device, Kind, Scope
 
 Spec = Annotated[
     float | None,
-    QueryParameter(gt=0, le=1e9, description="spec of an unlisted device, above 0 and at most 1e9"),
+    QueryParameter(ge=1e-3, le=1e9, description="spec of an unlisted device, 1e-3 to 1e9"),
 ]
 
 
@@ -106,7 +106,8 @@ def provide_question(
         str | None, QueryParameter(description="SPDX name of the candidate's licence")
     ] = None,
     rate: Annotated[
-        float | None, QueryParameter(gt=0, le=1e9, description="texts per second; scenario=server")
+        float | None,
+        QueryParameter(ge=1e-6, le=1e9, description="texts per second; scenario=server"),
     ] = None,
     limit: Annotated[
         int, QueryParameter(ge=1, le=1000, description="entries per list, 1 to 1000")
