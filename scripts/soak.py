@@ -5,8 +5,8 @@
 Starts `joulewise serve` on a temporary SQLite catalog and sends, in a mixture drawn with fixed
 seeds, questions, pages, lists, exports and uploads (each sent twice, some broken), while a second
 writer changes the catalog past the service. At the end the service must show every acknowledged run
-once. The exit status is 1 where anything failed, or where the service's memory at the end of the
-last fifth of the time is more than 5 % above that at the end of the first.
+once. The exit status is 1 where anything failed, or where the service's memory in the
+second half of the last fifth of the time (median) is more than 5 % above that of the first.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import math
 import os
 import random
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -274,8 +275,11 @@ def soak(seconds: float) -> int:
                 thread.start()
             memory = []
             for part in range(1, FIFTHS + 1):
-                time.sleep(max(0.0, load_on.left() - seconds * (1 - part / FIFTHS)))
-                memory.append(memory_mb(process))
+                seen = [memory_mb(process)]
+                while (rest := load_on.left() - seconds * (1 - part / FIFTHS)) > 0:
+                    time.sleep(min(1.0, rest))
+                    seen.append(memory_mb(process))
+                memory.append(statistics.median(seen[len(seen) // 2 :]))
             for thread in threads:
                 thread.join()
             faults = [f"{one.kind}: {one.fault}" for one in load_on.sent if one.fault]
