@@ -17,7 +17,11 @@ from catalog.registry import CANDIDATES, MINILM
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "textcls"
 BY_NAME = {candidate.name: candidate for candidate in CANDIDATES}
-SPARSE = [name for name, candidate in BY_NAME.items() if not candidate.checkpoint]
+SPARSE = [
+    name
+    for name, candidate in BY_NAME.items()
+    if not candidate.checkpoint and candidate.features != "architecture"
+]
 MINILM_NAME = "minilm-l6-frozen-logistic"
 
 
