@@ -10,7 +10,7 @@ serve: $(VENV)/base.stamp  ## Start the service on http://127.0.0.1:8000
 	$(BIN)/joulewise serve
 
 test: $(VENV)/dev.stamp  ## Run every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: lint test  ## What CI runs for people: lint, types, import contracts, tests
 

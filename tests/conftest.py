@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import csv
 import importlib.util
 import io
 import itertools
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -39,6 +42,13 @@ CHOSEN = tuple(os.environ.get("JOULEWISE_TEST_DATABASE", "").split()) or KINDS
 """Those the tests run on; what is no matter of the database runs on the first of them only."""
 if set(CHOSEN) - {*KINDS}:
     raise pytest.UsageError(f"JOULEWISE_TEST_DATABASE may name {' and '.join(KINDS)}: {CHOSEN}")
+
+if WORKER := os.environ.get("PYTEST_XDIST_WORKER"):
+    # Every worker poses as a machine of its own: calibrations of two tests do not wait in line.
+    own = Path(tempfile.gettempdir()) / f"joulewise-{os.getpid()}-{WORKER}"
+    own.mkdir()
+    atexit.register(shutil.rmtree, own, ignore_errors=True)
+    os.environ["TMPDIR"], tempfile.tempdir = str(own), None
 
 hypothesis_settings.register_profile("nightly")
 hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
@@ -85,29 +95,28 @@ def run_csv() -> Callable[..., bytes]:
     return make
 
 
-_TRIED = pytest.StashKey[dict[str, int]]()
-
-
 @pytest.fixture
-def tried(
-    request: pytest.FixtureRequest, record_property: Callable[[str, object], None]
-) -> Callable[[int], None]:
+def tried(record_property: Callable[[str, object], None]) -> Callable[[int], None]:
     """Says how many cases a fault test went through; the numbers stand in the summary."""
 
     def say(cases: int) -> None:
         record_property("cases", cases)
-        request.config.stash.setdefault(_TRIED, {})[request.node.nodeid] = cases
 
     return say
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Prints the cases tried by each fault test."""
-    tried = terminalreporter.config.stash.get(_TRIED, {})
+    tried = [
+        (value, report.nodeid)
+        for report in terminalreporter.getreports("passed")
+        for name, value in report.user_properties
+        if name == "cases"
+    ]
     if tried:
         terminalreporter.section("cases tried")
-    for name, cases in tried.items():
-        terminalreporter.write_line(f"{cases:6} {name}")
+    for cases, test in tried:
+        terminalreporter.write_line(f"{cases:6} {test}")
 
 
 @contextmanager

@@ -74,8 +74,11 @@ def test_null_work_takes_about_as_long_as_asked() -> None:
     assert 0.015 < statistics.median(times) < 0.15
 
 
-def test_the_bench_prints_its_section(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_bench_prints_its_section(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One line a meter, with slowdown and interval."""
+    monkeypatch.syspath_prepend(str(BENCH.parent))
     spec = importlib.util.spec_from_file_location("bench", BENCH)
     assert spec is not None
     assert spec.loader is not None
