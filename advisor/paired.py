@@ -137,10 +137,9 @@ def comparisons(
     if chosen is None or own is None:
         return (), ()
     found, unlike = [], []
-    for option in _cheapest(others, chosen.candidate):
-        theirs = predictions_of(snapshot, option)
-        if theirs is None:
-            continue
+    known = {option: theirs for option in others if (theirs := predictions_of(snapshot, option))}
+    for option in _cheapest(known, chosen.candidate):
+        theirs = known[option]
         if (theirs.test_sha256, theirs.split) != (own.test_sha256, own.split):
             unlike.append(option.candidate)
             continue

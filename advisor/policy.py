@@ -242,8 +242,11 @@ class Advisor:
         chosen = here.pool.option(first)
         if not self.snapshot.predictions:
             return chosen, (), ()
-        options = map(here.pool.option, dict.fromkeys([*others, *here.front]))
-        return chosen, *comparisons(self.snapshot, chosen, options)
+        pool, predicted = here.pool, self.snapshot.predicted
+        answered = [(pool.asked.workload, name) in predicted for name in pool.candidates]
+        places = [*others, *here.front, *here.qualifying(floor, len(pool.offers))]
+        told = (place for place in dict.fromkeys(places) if answered[pool.candidate[place]])
+        return chosen, *comparisons(self.snapshot, chosen, map(pool.option, told))
 
     def _answer(self, query: Query, view: View, write: Writer) -> Recommendation:
         """Finds what qualifies and writes it down."""

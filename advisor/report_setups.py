@@ -152,11 +152,15 @@ class Desk:
         workload, device = self.snapshot.workload(wanted.workload), self.device(wanted.device)
         rate, stated = self._rate(wanted), wanted.rate is not None
         pool = self._pool(workload.name, wanted.scenario, wanted.scope, device, rate, stated)
-        return [
-            pool.option(place)
+        own = [
+            place
             for place, offer in enumerate(pool.offers)
             if offer.row.candidate == wanted.candidate
         ]
+        fitting = [pool.option(place) for place in own if place not in pool.unfit]
+        if own and not fitting:
+            raise NoSetupError("device", device.name, pool.unfit[own[0]].detail)
+        return fitting
 
     def _rate(self, wanted: Wanted) -> float | None:
         """The request rate a plan means: its own, else the commonest of the candidate there.

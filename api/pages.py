@@ -107,9 +107,10 @@ def device(
     filled(request.query_params, ())
     now = served.now
     named = {view.slug(name): record for name, record in now.snapshot.devices.items()}
-    if slug not in named:
+    there = named.get(view.slug(slug))  # a name does as well
+    if there is None:
         raise UnknownNameError("device", slug, named)
-    there, covered = named[slug], coverage(now.snapshot)
+    covered = coverage(now.snapshot)
     measured = covered.measured_on(there.name)
     sources = sorted({source for entry in measured for source in entry.sources})
     return page(

@@ -157,10 +157,12 @@ def predicted(candidate: str, **values: Any) -> Predictions:
     return Predictions(**(cells | values))
 
 
-def ask(*predictions: Predictions, floor: float = 0.87) -> Recommendation:
+def ask(
+    *predictions: Predictions, floor: float = 0.87, further: tuple[Measurement, ...] = ()
+) -> Recommendation:
     """The answer where these predictions are known."""
     view = Snapshot(
-        measurements=[row(name) for name in GIVEN],
+        measurements=[*(row(name) for name in GIVEN), *further],
         devices=DEVICES,
         workloads=WORKLOADS,
         candidates=CANDIDATES,
@@ -197,6 +199,13 @@ def test_without_answers_nothing_is_compared() -> None:
     assert ask(predicted("dear")).comparisons == ()
     assert ask(predicted("cheap")).comparisons == ()
     assert ask(*map(predicted, GIVEN)).chosen == plain.chosen
+
+
+def test_a_cheaper_row_without_answers_hides_no_comparison() -> None:
+    """The least-energy row of a candidate that has answers is compared."""
+    cheaper = row("dear", precision="bf16", cpu_j=20.0, dram_j=2.0)
+    answer = ask(predicted("cheap"), predicted("dear"), further=(cheaper,))
+    assert [(each.candidate, each.precision) for each in answer.comparisons] == [("dear", "fp32")]
 
 
 def test_other_items_are_not_compared_but_said() -> None:

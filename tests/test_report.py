@@ -82,7 +82,7 @@ ROWS = (
 @pytest.fixture(scope="module")
 def advisor() -> Advisor:
     """An advisor over a small laboratory's catalog."""
-    dear = Candidate(name="dear-zero-shot", family="zero-shot-llm", n_parameters=8e9)
+    dear = Candidate(name="dear-zero-shot", family="zero-shot-llm", n_parameters=4e9)
     snapshot = Snapshot(
         measurements=ROWS,
         devices=bundled.devices(),
@@ -300,7 +300,7 @@ def test_doubling_requests_doubles_inference_exactly(advisor: Advisor, candidate
     idle=st.none() | st.floats(0, 500),
     grid=st.lists(st.floats(0, 10), min_size=3, max_size=3).map(sorted),
     off=st.booleans(),
-    device=st.sampled_from([A30, L4, "Tesla V100-SXM2-32GB"]),
+    device=st.sampled_from([A30, L4, H100]),
 )
 def test_intervals_hold_their_values_whatever_is_planned(
     advisor: Advisor,
@@ -316,7 +316,7 @@ def test_intervals_hold_their_values_whatever_is_planned(
     """Measured or brought from another device: low <= value <= high, and parts make the sums."""
     entry = planned(
         "minilm-l6-finetuned" if candidate == "mpnet" else candidate,
-        device=device if device in advisor.snapshot.devices else A30,
+        device=A30 if candidate.startswith("tfidf") else device,  # elsewhere it needs a CPU
         texts_per_day=texts,
         hours_per_day=hours,
         pue=pue,
@@ -528,6 +528,11 @@ def test_without_a_runtime_it_is_refused_with_the_remedy(advisor: Advisor) -> No
     [
         ({"candidate": "tfidf-word-logistics"}, "candidate", "tfidf-word-logistic"),
         ({"device": "NVIDIA A3O"}, "device", A30),
+        (
+            {"device": "Jetson Nano 2GB (GPU, Tegra X1)", "candidate": "dear-zero-shot"},
+            "device",
+            "fit",
+        ),
         ({"workload": "sst3"}, "workload", "sst2"),
         ({"region": "Germny"}, "region", "Germany"),
         ({"precision": "int4"}, "precision", "fp32 at batch size 32"),
