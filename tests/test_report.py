@@ -23,6 +23,7 @@ from catalog import bundled
 from catalog.records import Candidate, Measurement
 from catalog.snapshot import Snapshot
 
+NANO = "Jetson Nano 2GB (GPU, Tegra X1)"
 A30, L4, H100 = "NVIDIA A30", "NVIDIA L4", "NVIDIA H100-SXM5-94GB"
 J_PER_KWH = 1000 * 3600
 Z90 = 1.645
