@@ -529,11 +529,7 @@ def test_without_a_runtime_it_is_refused_with_the_remedy(advisor: Advisor) -> No
     [
         ({"candidate": "tfidf-word-logistics"}, "candidate", "tfidf-word-logistic"),
         ({"device": "NVIDIA A3O"}, "device", A30),
-        (
-            {"device": "Jetson Nano 2GB (GPU, Tegra X1)", "candidate": "dear-zero-shot"},
-            "device",
-            "fit",
-        ),
+        ({"device": NANO, "candidate": "dear-zero-shot"}, "device", "fit"),
         ({"workload": "sst3"}, "workload", "sst2"),
         ({"region": "Germny"}, "region", "Germany"),
         ({"precision": "int4"}, "precision", "fp32 at batch size 32"),
