@@ -16,6 +16,7 @@ from advisor.records import (
     RuntimePer1000,
     WarningCode,
 )
+from advisor.suitability import least_devices
 from advisor.wording import figure
 from catalog.energy import energy
 from catalog.records import Device, Measurement
@@ -23,6 +24,7 @@ from catalog.snapshot import Snapshot
 from catalog.staleness import newest_of
 
 STALE: WarningCode = "stale-measurement"
+UNCOUNTED: WarningCode = "devices-unstated"
 UNSTABLE_CV = 0.05
 """Spread of repeats above which a row is called unstable."""
 _FLAG_WARNINGS: dict[str, WarningCode] = {
@@ -179,16 +181,20 @@ def option(offer: Offer, snapshot: Snapshot, version: str) -> Option:
     """
     row, device, joules, served = offer.row, offer.device, offer.energy, offer.served
     candidate = snapshot.candidates.get(row.candidate)
+    n_parameters = (candidate.n_parameters if candidate else None) or row.n_parameters
+    fewest = least_devices(row, device, n_parameters)
     opinion = None if served is not None else _second_opinion(row, device, joules)
     codes = _doubts(offer)
     if _stale(offer if served is None else served.work, snapshot):
         codes = tuple(sorted({*codes, STALE}))
+    if fewest is not None:
+        codes = tuple(sorted({*codes, UNCOUNTED}))
     if opinion is not None and not (joules.low or 0.0) <= opinion <= (joules.high or math.inf):
         codes = tuple(sorted({*codes, "second-opinion-differs"}))
     return Option(
         candidate=row.candidate,
         family=candidate.family if candidate else "other",
-        n_parameters=(candidate.n_parameters if candidate else None) or row.n_parameters,
+        n_parameters=n_parameters,
         device=device.name,
         workload=row.workload,
         scenario=row.scenario,
@@ -196,6 +202,7 @@ def option(offer: Offer, snapshot: Snapshot, version: str) -> Option:
         batch_size=_count(row.batch_size),
         variant=row.repeat_group,
         n_devices=row.n_devices,
+        n_devices_at_least=fewest,
         accuracy=_accuracy(row),
         energy_j_per_1000=joules,
         runtime_s_per_1000=runtime(row, offer.prediction) if served is None else _window(served),

@@ -325,6 +325,10 @@ def _cautions(
     if winners.places:
         chosen = here.pool.option(winners.places[0])
         codes |= {code: CAUTIONS[code] for code in chosen.warnings if code != DEARER}
+        if (fewest := chosen.n_devices_at_least or 1) > 1:
+            codes["devices-unstated"] += (
+                f"; its weights need at least {fewest} {chosen.device}, so one does not do"
+            )
         low = chosen.accuracy.low if chosen.accuracy else None
         if query.confidence is None and low is not None and low < query.min_acc:
             codes["accuracy-uncertain"] = CAUTIONS["accuracy-uncertain"]

@@ -39,6 +39,7 @@ WarningCode = Literal[
     "batches-assumed",
     "device-not-calibrated",
     "device-specs-assumed",
+    "devices-unstated",
     "energy-bound",
     "energy-mixed",
     "idle-assumed",
@@ -173,6 +174,9 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         variant: What else tells setups of a source apart, e.g. ``length-sorted`` batches.
+        n_devices: Devices whose energy counts; ``None`` where the source does not say.
+        n_devices_at_least: Where it does not, the fewest that hold the weights: see
+            `advisor.suitability.least_devices`.
         energy_from: Who says the energy: a source's meter, or our estimator and from what.
         provenance: Where the row was taken; of a setup brought from another device the accuracy.
         second_opinion_j_per_1000: Modelled joules, shown beside an estimate, never ranked.
@@ -190,6 +194,7 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
     batch_size: float | None
     variant: str | None
     n_devices: int | None
+    n_devices_at_least: int | None
     accuracy: Accuracy | None
     energy_j_per_1000: EnergyPer1000
     runtime_s_per_1000: RuntimePer1000 | None

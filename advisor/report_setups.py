@@ -255,7 +255,7 @@ class Desk:
         if row is not None and row.idle_w:
             return Idle(Amount(row.idle_w, row.idle_w, None), "measured", "catalog", LOWER)
         if device.idle_w:
-            watts = device.idle_w * (found.option.n_devices or 1)
+            watts = device.idle_w * (found.option.n_devices or found.option.n_devices_at_least or 1)
             return Idle(Amount(watts, watts, None), "data-sheet", "device", LOWER)
         return Idle(None, "missing", "", "idle-missing")
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
 from advisor.offers import Offer
 from advisor.records import Missing, Reason
 from advisor.setups import precision_bits
 from advisor.wording import figure
+from catalog.records import Device, Measurement
 
 SPARSE = ("bag-of-words", "tf-idf")
 """Families whose features are sparse counts; no GPU library runs them."""
@@ -21,6 +24,24 @@ class Verdict(msgspec.Struct, frozen=True):
     missing: Missing
 
 
+def weights_gb(row: Measurement, n_parameters: float) -> float:
+    """What the weights take, 1e9 bytes; 2 bytes each where nobody stated the precision."""
+    return n_parameters * precision_bits(row.precision) / 8 / 1e9
+
+
+def least_devices(row: Measurement, device: Device, n_parameters: float | None) -> int | None:
+    """The fewest GPUs a row can have run on, where it does not state how many.
+
+    One for each node, and as many as hold the weights; activations are left out. ``None`` where
+    the row states a number, or ran on something else than a GPU.
+    """
+    if row.n_devices is not None or device.kind != "gpu":
+        return None
+    known = n_parameters is not None and device.memory_gb
+    hold = math.ceil(weights_gb(row, n_parameters or 0.0) / (device.memory_gb or 1)) if known else 1
+    return max(1, hold, row.n_nodes or 1)
+
+
 def unfit(offer: Offer, family: str, n_parameters: float | None) -> Verdict | None:
     """Why the device of an offer cannot run it, or ``None``."""
     if offer.ran_there:
@@ -31,7 +52,7 @@ def unfit(offer: Offer, family: str, n_parameters: float | None) -> Verdict | No
         return Verdict("needs-cpu", f"runs on a CPU, not on a {device.kind}", missing)
     if n_parameters is None or device.memory_gb is None:
         return None
-    needed = n_parameters * precision_bits(row.precision) / 8 / 1e9
+    needed = weights_gb(row, n_parameters)
     if needed <= device.memory_gb * (row.n_devices or 1):
         return None
     missing = Missing(constraint="device", asked=figure(device.memory_gb), has=figure(needed))

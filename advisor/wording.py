@@ -18,6 +18,8 @@ CAUTIONS: dict[WarningCode, str] = {
     "data; one reading of a counter or meter there would narrow the interval",
     "device-specs-assumed": "the device's power is not known; a median of the device table stands "
     "in, and the interval is widened for it",
+    "devices-unstated": "the source does not say how many such devices worked; read the joules as "
+    "those of all of them",
     "energy-bound": "the source prints only an upper bound of the energy; it ranks at that bound",
     "energy-mixed": "part of the energy was measured, part modelled by the source's tool",
     "idle-assumed": "nobody read the idle watts of this machine in this scope with the model "

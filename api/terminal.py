@@ -123,7 +123,7 @@ def _cells(mark: str, option: Option) -> tuple[str, ...]:
     return (
         mark,
         option.candidate,
-        option.device,
+        view.devices(option),
         shown,
         f"{view.joules(energy)}\n{interval}".strip(),
         f"{origin}\n{_origin(option)}",

@@ -148,6 +148,15 @@ def cascade(found: Cascade) -> str:
     )
 
 
+def devices(option: Option) -> str:
+    """A device and how many of them worked, where it was or must have been more than one."""
+    if (option.n_devices or 1) > 1:
+        return f"{option.device} × {option.n_devices}"
+    if (option.n_devices_at_least or 1) > 1:
+        return f"{option.device} × {option.n_devices_at_least} or more"
+    return option.device
+
+
 def parameters(count: float | None) -> str:
     """A parameter count as people say it."""
     return "" if count is None else f"{size(count)} parameters"

@@ -30,6 +30,16 @@ class UnknownNameError(LookupError):
         super().__init__(f"unknown {kind} {name!r}; {hint}: {', '.join(offer) or 'none'}{more}")
 
 
+class AmbiguousNameError(UnknownNameError):
+    """A name that may mean several records; `known` and `nearest` are those."""
+
+    def __init__(self, kind: str, name: str, matches: Iterable[str]) -> None:
+        super().__init__(kind, name, matches)
+        self.nearest = self.known
+        said = f"{kind} {name!r} may mean any of {len(self.known)}; name one: "
+        self.args = (said + ", ".join(self.known),)
+
+
 @dataclass(frozen=True)
 class Problem:
     """One fault of a run file: where it is and what is allowed there.

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from catalog import bundled
+from catalog import bundled, names
 from catalog.errors import UnknownNameError
 from catalog.predictions import Predictions
 from catalog.records import SETUP, Candidate, Device, Measurement, Workload
@@ -113,14 +113,15 @@ class Snapshot:
         return unique | {name.casefold(): name for name in self.devices}
 
     def device(self, name: str) -> Device:
-        """A device by name or by an alias that is nobody else's.
+        """A device by name or alias, or by what can mean no other one; see `catalog.names`.
 
         Raises:
+            AmbiguousNameError: It may mean several; names them.
             UnknownNameError: Names the nearest ones.
         """
         found = self._aliases.get(name.casefold())
         if found is None:
-            raise UnknownNameError("device", name, self.devices)
+            found = names.meant("device", name, {k: d.aliases for k, d in self.devices.items()})
         return self.devices[found]
 
     def workload(self, name: str) -> Workload:

@@ -53,6 +53,7 @@ def row(candidate: str = "a", joules: float = 100.0, **values: Any) -> Measureme
         "n_items": 1000.0,
         "runtime_s": 1.0,
         "accuracy": 0.8,
+        "n_devices": 1,
         "n_test": 1000,
     }
     for part, share in zip(PARTS, (0.5, 0.25, 0.25), strict=True):
@@ -684,3 +685,42 @@ def test_idle_time_of_a_served_row_is_never_charged_again() -> None:
     assert reasons(answer) == {"a": "energy-absent"}
     moved = ask(catalog(served("a", 50.0, 2.0)), scenario="server", device="Small")
     assert moved.chosen is None
+
+
+@pytest.mark.parametrize(
+    ("values", "fewest"),
+    [
+        ({"n_devices": None}, 6),
+        ({"n_devices": None, "precision": "int8"}, 3),
+        ({"n_devices": None, "n_nodes": 7}, 7),
+        ({"n_devices": 6}, None),
+    ],
+)
+def test_a_row_that_hides_its_number_of_gpus_does_not_pass_as_one(
+    values: dict[str, Any], fewest: int | None
+) -> None:
+    """70 billion weights on 24 GB cards: as many as hold them, said beside the figure."""
+    answer = ask(catalog(row("e", device="Small", **values)), device="Small")
+    assert answer.chosen is not None
+    assert answer.chosen.n_devices_at_least == fewest
+    said = {caution.code: caution.message for caution in answer.warnings}
+    assert ("devices-unstated" in said) == (fewest is not None)
+    if fewest:
+        assert f"at least {fewest} Small" in said["devices-unstated"]
+        assert "devices-unstated" in answer.chosen.warnings
+
+
+def test_a_cpu_is_not_asked_how_many_it_is() -> None:
+    """Only rows of GPUs are doubted for their number."""
+    cpu = Device(name="C", kind="cpu", tdp_w=65.0)
+    view = Snapshot(
+        measurements=(row(device="C", n_devices=None, gpu_j=None, gpu_label=None),),
+        devices=DEVICES | {"C": cpu},
+        workloads=WORKLOADS,
+        candidates=CANDIDATES,
+        digest="d",
+    )
+    answer = ask(view, device="C")
+    assert answer.chosen is not None
+    assert answer.chosen.n_devices_at_least is None
+    assert "devices-unstated" not in codes(answer)

@@ -100,7 +100,7 @@ def test_an_unknown_name_offers_the_nearest() -> None:
     """A typing error is answered with what was meant."""
     catalog = snapshot.load()
     with pytest.raises(UnknownNameError) as caught:
-        catalog.device("NVIDIA A 30")
+        catalog.device("NVIDIA A3O")
     assert "NVIDIA A30" in caught.value.nearest
     with pytest.raises(UnknownNameError) as caught:
         catalog.workload("sst-2")

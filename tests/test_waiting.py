@@ -38,6 +38,7 @@ def row(candidate: str = "a", joules: float = 5000.0, **values: Any) -> Measurem
         "batch_size": 1.0,
         "precision": "fp32",
         "n_items": 1000.0,
+        "n_devices": 1,
         "runtime_s": 10.0,
         "latency_p95_ms": 12.0,
         "accuracy": 0.8,
