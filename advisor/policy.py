@@ -15,6 +15,7 @@ import msgspec
 
 from advisor.answers import Encoded, Place, Records, Templates, Writer, filled, template
 from advisor.cascades import Pair, cascades, pairs
+from advisor.cautions import cautions
 from advisor.constraints import Limits
 from advisor.estimator import Estimator
 from advisor.offers import Offer
@@ -24,18 +25,14 @@ from advisor.ranking import Ranking
 from advisor.records import (
     AskedScenario,
     BadQuestionError,
-    Caution,
     Comparison,
     Group,
     Missing,
     Option,
     Query,
     Recommendation,
-    WarningCode,
 )
-from advisor.variants import DEARER, sentence
 from advisor.views import Ranked, View
-from advisor.wording import CAUTIONS, figure
 from catalog.errors import UnknownNameError
 from catalog.records import Device
 from catalog.snapshot import Snapshot
@@ -253,8 +250,9 @@ class Advisor:
         floor, limit = query.min_acc, query.limit
         used = view.used(floor, named=query.workload is not None)
         here, pool = used.inside, used.inside.pool
-        apart = view.apart(used, floor, limit)
         places = here.qualifying(floor, limit + 1)
+        least = pool.offers[places[0]].joules if places else None
+        apart = view.apart(used, floor, limit, least)
         listed = [(pool, at) for at in dict.fromkeys([*places, *here.front[:limit]])]
         entries = here.outbid(floor, limit)
         if len(entries) < limit:
@@ -274,7 +272,7 @@ class Advisor:
             other_groups=write.options(apart),
             rejected=write.rejected(entries),
             nearest_miss=None if places else _nearest(query, here, apart, write),
-            warnings=_cautions(query, view, used, apart, listed, unlike),
+            warnings=cautions(query, view, used, apart, listed, unlike),
             catalog_digest=self.snapshot.digest,
             estimator_version=self.estimator.version,
             comparisons=compared[:limit],
@@ -297,67 +295,3 @@ def _nearest(query: Query, here: Ranking, apart: Sequence[Place], write: Writer)
         asked = query.workload or query.task
         missing = Missing(constraint="workload", asked=asked, has=row.workload)
     return write.option(apart[0], missing)
-
-
-def _cautions(
-    query: Query,
-    view: View,
-    used: Ranked,
-    apart: Sequence[Place],
-    listed: Sequence[Place],
-    unlike: Sequence[str],
-) -> tuple[Caution, ...]:
-    """What a reader must know before trusting the answer, by code."""
-    codes: dict[WarningCode, str] = {}
-    here, winners = used.inside, used.inside.winners(query.min_acc)
-    if used is not view.default:
-        found = "the answer is about" if winners.places else "the nearest miss is on"
-        codes["accuracy-other-workload"] = (
-            f"nothing qualifies on {view.default.workload}; {found} {used.workload}, another data "
-            "set of the same task: check its accuracy on your own texts"
-        )
-    if apart:
-        codes["other-groups"] = f"{CAUTIONS['other-groups']}: {_least(apart[0])}"
-    if unlike:
-        codes["test-sets-differ"] = f"{CAUTIONS['test-sets-differ']}: {', '.join(unlike[:5])}"
-    if raised := _raised([*listed, *apart]):
-        codes[DEARER] = sentence(raised)
-    if winners.places:
-        chosen = here.pool.option(winners.places[0])
-        codes |= {code: CAUTIONS[code] for code in chosen.warnings if code != DEARER}
-        if (fewest := chosen.n_devices_at_least or 1) > 1:
-            codes["devices-unstated"] += (
-                f"; its weights need at least {fewest} {chosen.device}, so one does not do"
-            )
-        low = chosen.accuracy.low if chosen.accuracy else None
-        if query.confidence is None and low is not None and low < query.min_acc:
-            codes["accuracy-uncertain"] = CAUTIONS["accuracy-uncertain"]
-        if sum(best >= query.min_acc for best in here.splits.values()) > 1:
-            codes["splits-differ"] = CAUTIONS["splits-differ"]
-        if winners.tied:
-            named = ", ".join(winners.tied)
-            codes["tie"] = f"the energy intervals of the chosen option and of {named} overlap"
-    return tuple(Caution(code=code, message=text) for code, text in sorted(codes.items()))
-
-
-def _raised(places: Sequence[Place]) -> list[tuple[Offer, Offer]]:
-    """Variants that raise energy where they or their plain setups are among the places."""
-    found: dict[tuple[int, int], tuple[Offer, Offer]] = {}
-    for pool, at in places:
-        pairs = pool.dearer
-        mine = [(at, pairs[at])] if at in pairs else pool.outdone.get(at, ())
-        for variant, plain in mine:
-            found[id(pool), variant] = pool.offers[variant], pool.offers[plain]
-    return list(found.values())
-
-
-def _least(place: Place) -> str:
-    """An offer of another group in words."""
-    pool, at = place
-    offer = pool.offers[at]
-    row = offer.row
-    accuracy = "" if row.accuracy is None else f" at accuracy {row.accuracy:.3f}"
-    return (
-        f"e.g. {row.candidate} on {row.workload}, measured as {row.scenario}, "
-        f"{figure(offer.joules)} J per 1,000 texts{accuracy}"
-    )

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import functools
 from bisect import bisect_left
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
 
 from advisor.answers import Place
 from advisor.ranking import NARROW, Ranking
+
+NOTABLE = 1.5
+"""Times less energy from which an option of another group is pointed out."""
 
 
 class Ranked(msgspec.Struct, frozen=True):
@@ -82,16 +86,30 @@ class View(msgspec.Struct, frozen=True, eq=False, dict=True):
             return None
         return at
 
-    def apart(self, used: Ranked, floor: float, most: int) -> list[Place]:
-        """The first `most` qualifying offers that cannot be compared with those of `used`."""
-        lists = [*used.apart]
-        for ranked in (self.default, *self.others):
-            if ranked is not used:
-                lists += ranked.lists()
-        found: list[Place] = []
-        for ranking in lists:
+    def apart(self, used: Ranked, floor: float, most: int, chosen: float | None) -> list[Place]:
+        """The first `most` qualifying offers that cannot be compared with those of `used`.
+
+        First of all comes one that needs notably less than the chosen one's joules, where there
+        is: the least of the same workload, else of another.
+        """
+        others = [ranked for ranked in (self.default, *self.others) if ranked is not used]
+        elsewhere = [ranking for ranked in others for ranking in ranked.lists()]
+        found = _less(used.apart, floor, chosen) or _less(elsewhere, floor, chosen)
+        for ranking in (*used.apart, *elsewhere):
             if len(found) >= most:
                 break
-            pool, left = ranking.pool, most - len(found)
-            found += [(pool, at) for at in ranking.qualifying(floor, left)]
-        return found
+            pool = ranking.pool
+            places = ((pool, at) for at in ranking.qualifying(floor, most))
+            found += [place for place in places if place not in found[:1]]
+        return found[:most]
+
+
+def _less(rankings: Sequence[Ranking], floor: float, chosen: float | None) -> list[Place]:
+    """The offer of least energy where it needs notably less than the chosen one."""
+    if chosen is None:
+        return []
+    heads = [(r.pool, at) for r in rankings for at in r.qualifying(floor, 1)]
+    least = min(heads, key=lambda place: place[0].offers[place[1]].joules, default=None)
+    if least is None or least[0].offers[least[1]].joules * NOTABLE > chosen:
+        return []
+    return [least]

@@ -13,8 +13,9 @@ from api.cli_catalog import catalog
 from api.cli_probes import probes
 from api.cli_report import report
 from api.opened import asked_device, opened_estimator, opened_snapshot, opened_store, settings
+from api.specified import specified
 from api.terminal import Commands
-from catalog.records import Device, Scope
+from catalog.records import Device, Kind, Scope
 
 app = typer.Typer(
     name="joulewise",
@@ -32,6 +33,10 @@ app.command()(probes)
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Data = Annotated[Path | None, typer.Option(help="Folder of workloads [JOULEWISE_DATA].")]
 Models = Annotated[Path | None, typer.Option(help="Folder of checkpoints [JOULEWISE_MODELS].")]
+
+Spec = Annotated[
+    float | None, typer.Option(min=1e-3, max=1e9, help="Spec of a device the table lacks.")
+]
 
 Scheduler = Annotated[
     str | None, typer.Option(help="Fit folds on the workers of a Dask scheduler, tcp://host:port.")
@@ -59,16 +64,32 @@ def recommend(
         float | None, typer.Option(help="Hold the floor with this confidence, e.g. 0.95.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Entries per list.")] = 100,
+    device_kind: Annotated[
+        Kind | None, typer.Option(help="Kind of a device the table lacks; then its specs.")
+    ] = None,
+    tdp_w: Spec = None,
+    peak_fp32_tflops: Spec = None,
+    peak_fp16_tflops: Spec = None,
+    memory_bandwidth_gbs: Spec = None,
+    memory_gb: Spec = None,
     as_json: Json = False,
 ) -> None:
     """The least-energy classifier that meets the floor; exit code 3 if there is none."""
     from advisor import policy
 
+    specs = {
+        "tdp_w": tdp_w,
+        "peak_fp32_tflops": peak_fp32_tflops,
+        "peak_fp16_tflops": peak_fp16_tflops,
+        "bandwidth_gbs": memory_bandwidth_gbs,
+        "memory_gb": memory_gb,
+    }
     snapshot = opened_snapshot()
+    named = specified(device, device_kind, specs)
     query = Query(
         task=task,
         min_acc=min_acc,
-        device=asked_device(device, snapshot),
+        device=asked_device(named, snapshot) if isinstance(named, str) else named,
         workload=workload,
         scenario=scenario,
         scope=scope,

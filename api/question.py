@@ -21,38 +21,13 @@ from litestar.openapi.spec import Example, OpenAPIType, Operation, Parameter, Sc
 from litestar.params import ParameterKwarg, QueryParameter
 
 from advisor.records import AskedScenario, BadQuestionError, Query
-from catalog.records import Device, Kind, Scope
+from api.specified import specified
+from catalog.records import Kind, Scope
 
 Spec = Annotated[
     float | None,
     QueryParameter(ge=1e-3, le=1e9, description="spec of an unlisted device, 1e-3 to 1e9"),
 ]
-
-
-def asked_device(
-    device: str | None, kind: Kind | None, specs: dict[str, Any]
-) -> str | Device | None:
-    """The device a question means: a name, one made of its specs, or any.
-
-    Without a kind a dense tensor rate stands for a GPU; the device in the answer says so.
-
-    Raises:
-        BadQuestionError: A name came together with specs, or specs came without a kind.
-    """
-    given = {name: value for name, value in specs.items() if value is not None}
-    if kind is None and not given:
-        return device
-    if device is not None:
-        raise BadQuestionError(
-            "device", device, "give a device by name or by its specs (device_kind ...), not both"
-        )
-    source = None
-    if kind is None and "peak_fp16_tflops" in given:
-        kind, source = "gpu", "kind not stated; taken for a gpu, as it has a dense fp16 tensor rate"
-    if kind is None:
-        allowed = "specs need it: cpu, gpu, npu or soc (gpu where peak_fp16_tflops is stated)"
-        raise BadQuestionError("device_kind", None, allowed)
-    return Device(name="as specified", kind=kind, status="asked", source=source, **given)
 
 
 def provide_question(
@@ -132,7 +107,7 @@ def provide_question(
     return Query(
         task=task,
         min_acc=min_acc,
-        device=asked_device(device, device_kind, specs),
+        device=specified(device, device_kind, specs),
         workload=workload,
         scenario=scenario,
         scope=counted,

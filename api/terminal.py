@@ -15,7 +15,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from advisor.records import BadQuestionError, Option, Recommendation
-from api import view
+from api import elsewhere, view
 from catalog.errors import (
     BadRunFileError,
     CatalogUnreadableError,
@@ -164,6 +164,10 @@ def say_answer(answer: Recommendation) -> None:
             f"{view.constraint(miss.constraint)} asked for {escape(str(miss.asked))}, "
             f"has {escape(has)}"
         )
+    if less := elsewhere.cheaper(answer):
+        console.print(f"[bold green]less elsewhere[/] {escape(elsewhere.in_words(less, answer))}")
+        asking = elsewhere.command(answer.query, less)
+        console.print(f"  [dim]ask:[/] {escape(asking)}", soft_wrap=True)
     for caution in answer.warnings:
         console.print(f"[yellow]note[/] {escape(caution.message)} [dim]({caution.code})[/]")
     _say_paired(answer, console)

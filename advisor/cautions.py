@@ -1,0 +1,85 @@
+"""What a reader must know before trusting an answer: its warnings, by code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from advisor.answers import Place
+from advisor.offers import Offer
+from advisor.records import Caution, Query, WarningCode
+from advisor.variants import DEARER, sentence
+from advisor.views import NOTABLE, Ranked, View
+from advisor.wording import CAUTIONS, figure
+
+
+def cautions(
+    query: Query,
+    view: View,
+    used: Ranked,
+    apart: Sequence[Place],
+    listed: Sequence[Place],
+    unlike: Sequence[str],
+) -> tuple[Caution, ...]:
+    """What a reader must know before trusting the answer, by code."""
+    codes: dict[WarningCode, str] = {}
+    here, winners = used.inside, used.inside.winners(query.min_acc)
+    if used is not view.default:
+        found = "the answer is about" if winners.places else "the nearest miss is on"
+        codes["accuracy-other-workload"] = (
+            f"nothing qualifies on {view.default.workload}; {found} {used.workload}, another data "
+            "set of the same task: check its accuracy on your own texts"
+        )
+    if apart:
+        least = here.pool.offers[winners.places[0]].joules if winners.places else None
+        codes["other-groups"] = f"{CAUTIONS['other-groups']}: {_first(apart[0], least)}"
+    if unlike:
+        codes["test-sets-differ"] = f"{CAUTIONS['test-sets-differ']}: {', '.join(unlike[:5])}"
+    if raised := _raised([*listed, *apart]):
+        codes[DEARER] = sentence(raised)
+    if winners.places:
+        chosen = here.pool.option(winners.places[0])
+        codes |= {code: CAUTIONS[code] for code in chosen.warnings if code != DEARER}
+        if (fewest := chosen.n_devices_at_least or 1) > 1:
+            codes["devices-unstated"] += (
+                f"; its weights need at least {fewest} {chosen.device}, so one does not do"
+            )
+        low = chosen.accuracy.low if chosen.accuracy else None
+        if query.confidence is None and low is not None and low < query.min_acc:
+            codes["accuracy-uncertain"] = CAUTIONS["accuracy-uncertain"]
+        if sum(best >= query.min_acc for best in here.splits.values()) > 1:
+            codes["splits-differ"] = CAUTIONS["splits-differ"]
+        if winners.tied:
+            named = ", ".join(winners.tied)
+            codes["tie"] = f"the energy intervals of the chosen option and of {named} overlap"
+    return tuple(Caution(code=code, message=text) for code, text in sorted(codes.items()))
+
+
+def _raised(places: Sequence[Place]) -> list[tuple[Offer, Offer]]:
+    """Variants that raise energy where they or their plain setups are among the places."""
+    found: dict[tuple[int, int], tuple[Offer, Offer]] = {}
+    for pool, at in places:
+        pairs = pool.dearer
+        mine = [(at, pairs[at])] if at in pairs else pool.outdone.get(at, ())
+        for variant, plain in mine:
+            found[id(pool), variant] = pool.offers[variant], pool.offers[plain]
+    return list(found.values())
+
+
+def _first(place: Place, chosen: float | None) -> str:
+    """An offer of another group in words, against the chosen joules, and how to ask for its group.
+
+    That its energy is less is said where it is, not that it is better: another scenario or data set
+    is other work.
+    """
+    pool, at = place
+    offer = pool.offers[at]
+    row = offer.row
+    accuracy = "" if row.accuracy is None else f" at accuracy {row.accuracy:.3f}"
+    less = ""
+    if chosen is not None and offer.joules * NOTABLE <= chosen:
+        less = f", {figure(chosen / offer.joules)} times less than the chosen option"
+    return (
+        f"e.g. {row.candidate} on {row.workload}, measured as {row.scenario}, "
+        f"{figure(offer.joules)} J per 1,000 texts{accuracy}{less}; ask for "
+        f"workload={row.workload}, scenario={pool.asked.scenario}"
+    )

@@ -1,0 +1,149 @@
+"""Tests of `api.elsewhere`: what is cheaper in another group is said and can be asked for."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import Any
+
+import pytest
+from litestar import Litestar
+from litestar.testing import TestClient
+from typer.testing import CliRunner
+
+from advisor.estimator import load
+from advisor.policy import recommend
+from advisor.records import Query, Recommendation
+from api import elsewhere
+from api.cli import app
+from catalog import snapshot
+from catalog.records import Candidate, Device, Measurement, Workload
+from catalog.snapshot import Snapshot
+
+ESTIMATOR = load()
+CHEAPER = "/?task=sentiment&min_acc=0.85"
+
+
+def row(candidate: str, joules: float, **values: Any) -> Measurement:
+    """1,000 texts on a GPU."""
+    cells: dict[str, Any] = {
+        "run_id": "r",
+        "source": "s",
+        "workload": "sst2",
+        "candidate": candidate,
+        "device": "G",
+        "n_devices": 1,
+        "scenario": "offline",
+        "n_items": 1000.0,
+        "runtime_s": 1.0,
+        "accuracy": 0.9,
+        "n_test": 1000,
+        "board_j": joules,
+        "board_label": "measured",
+    }
+    return Measurement(**(cells | values))
+
+
+def ask(*rows: Measurement, **query: Any) -> Recommendation:
+    """The answer of a catalog of these rows, about the energy of the chip."""
+    names = {row.candidate for row in rows}
+    view = Snapshot(
+        measurements=rows,
+        devices={"G": Device(name="G", kind="soc", tdp_w=300.0, memory_gb=80.0)},
+        workloads={n: Workload(name=n, task="sentiment") for n in ("sst2", "imdb")},
+        candidates={n: Candidate(name=n, family="other", n_parameters=1e6) for n in names},
+        digest="d",
+    )
+    asked = {"task": "sentiment", "min_acc": 0.85, "workload": "sst2", "scope": "device"}
+    return recommend(view, ESTIMATOR, Query(**(asked | query)))
+
+
+def other_groups(answer: Recommendation) -> str:
+    """What the warning about other groups says."""
+    return next(c.message for c in answer.warnings if c.code == "other-groups")
+
+
+def test_what_needs_several_times_less_in_another_group_is_named_first() -> None:
+    """One text at a time at a tenth of the joules: named with how much less, and how to ask."""
+    answer = ask(
+        row("a", 100.0),
+        row("b", 50.0, scenario="single"),
+        row("c", 10.0, scenario="single"),
+        row("d", 1.0, workload="imdb"),
+    )
+    assert answer.chosen is not None
+    assert answer.chosen.candidate == "a"
+    less = elsewhere.cheaper(answer)
+    assert less is not None
+    assert less.candidate == answer.other_groups[0].candidate == "c"
+    said = other_groups(answer)
+    assert "c on sst2" in said
+    assert "10 times less" in said
+    assert "scenario=single" in said
+    assert sorted(o.candidate for o in answer.other_groups) == ["b", "c", "d"]
+    one = ask(row("a", 100.0), row("b", 50.0, scenario="single"), row("d", 1.0, workload="imdb"))
+    assert elsewhere.cheaper(one) == one.other_groups[0]
+
+
+def test_about_the_same_energy_in_another_group_is_not_pointed_out() -> None:
+    """Under one and a half times less the other group is only listed."""
+    answer = ask(row("a", 100.0), row("b", 80.0, scenario="single"))
+    assert elsewhere.cheaper(answer) is None
+    assert "times less" not in other_groups(answer)
+
+
+def test_another_data_set_is_pointed_out_with_its_name() -> None:
+    """Where this one has nothing cheaper, the least of another one is, as its own work."""
+    answer = ask(row("a", 100.0), row("b", 90.0, scenario="single"), row("d", 1.0, workload="imdb"))
+    less = elsewhere.cheaper(answer)
+    assert less is not None
+    assert less.candidate == "d"
+    assert "on imdb" in elsewhere.in_words(less, answer)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"device": Device(name="as specified", kind="gpu", status="asked", tdp_w=300.0)},
+        {"device": "NVIDIA A30", "confidence": 0.9},
+    ],
+)
+def test_the_command_asks_for_the_other_group(given: dict[str, Any]) -> None:
+    """The command that is shown is understood and answers with the option it was shown for."""
+    query = Query(**({"task": "sentiment", "min_acc": 0.8} | given))
+    answer = recommend(snapshot.load(), ESTIMATOR, query)
+    less = elsewhere.cheaper(answer)
+    assert less is not None
+    words = shlex.split(elsewhere.command(query, less))
+    assert words[:2] == ["joulewise", "recommend"]
+    done = CliRunner().invoke(app, [*words[1:], "--json"])
+    assert done.exit_code == 0, done.output
+    assert f'"chosen":{{"candidate":"{less.candidate}"' in done.output
+
+
+def test_the_page_says_it_in_one_line_with_a_link(client: TestClient[Litestar]) -> None:
+    """The line under the verdict leads to the answer that ranks what it names."""
+    answer = recommend(snapshot.load(), ESTIMATOR, Query(task="sentiment", min_acc=0.85))
+    less = elsewhere.cheaper(answer)
+    assert less is not None
+    address = elsewhere.url(answer.query, less)
+    text = client.get(CHEAPER).text
+    assert f'href="{address.replace("&", "&amp;")}"' in text
+    assert f">{less.candidate}</a> on {less.device}" in client.get(address).text
+
+
+def test_a_device_by_its_specs_is_asked_on_the_command_line_as_over_http(
+    client: TestClient[Litestar],
+) -> None:
+    """The options are the parameters of the URL, with the same answer and the same refusals."""
+    given = {"tdp_w": "300", "peak_fp16_tflops": "150", "memory_bandwidth_gbs": "900"}
+    words = [part for k, v in given.items() for part in (f"--{k.replace('_', '-')}", v)]
+    start = ["recommend", "--task", "sentiment", "--min-acc", "0.8"]
+    done = CliRunner().invoke(app, [*start, *words, "--json"])
+    assert done.exit_code == 0, done.output
+    served = client.get("/recommend", params={"task": "sentiment", "min_acc": 0.8} | given)
+    assert served.json()["chosen"]["energy_j_per_1000"]["basis"] != "measured"
+    assert served.json()["chosen"] == json.loads(done.output)["chosen"]
+    refused = CliRunner().invoke(app, [*start, "--tdp-w", "300"])
+    assert refused.exit_code == 2
