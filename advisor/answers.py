@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Sequence
-from typing import Protocol, cast
+from typing import Protocol, TypeVar, cast
 
 import msgspec
 
 from advisor.constraints import FLOOR
 from advisor.pools import Pool
-from advisor.records import Missing, Option, Query, Recommendation, Rejected
+from advisor.records import Missing, Option, Query, Recommendation, Rejected, Shortfall
 
 Place = tuple[Pool, int]
 """An offer: its pool and its place there."""
+AnyShortfall = TypeVar("AnyShortfall", bound=Shortfall)
 _ENCODER = msgspec.json.Encoder()
 _QUOTED = _ENCODER.encode(FLOOR)
 _FLOOR_JSON = _QUOTED[1:-1]
@@ -62,9 +63,13 @@ class Records:
         found = pool.option(at)
         if missing is None:
             return found
-        if missing.asked == FLOOR:
-            missing = msgspec.structs.replace(missing, asked=self._floor)
+        also = tuple(self._stated(each) for each in missing.also)
+        missing = msgspec.structs.replace(self._stated(missing), also=also)
         return msgspec.structs.replace(found, missing=missing)
+
+    def _stated(self, short: AnyShortfall) -> AnyShortfall:
+        """A shortfall with the floor of the question."""
+        return msgspec.structs.replace(short, asked=self._floor) if short.asked == FLOOR else short
 
     def options(self, places: Iterable[Place]) -> tuple[Option, ...]:
         """See `Writer`."""

@@ -18,7 +18,7 @@ import numpy as np
 from advisor.constraints import FLOOR, Constraint, Limits, constraints, floored
 from advisor.features import Array
 from advisor.pools import Pool
-from advisor.records import Missing, Rejected
+from advisor.records import Missing, Rejected, Shortfall
 from advisor.suitability import Verdict
 
 _TIED = 5
@@ -199,7 +199,7 @@ class Ranking:
         )
 
     @functools.cached_property
-    def _near(self) -> list[Near]:
+    def near(self) -> list[Near]:
         """Offers that can come closest: most accurate first where only the floor can bind."""
         kept: list[Near] = []
         best: dict[int, float] = {}
@@ -212,40 +212,23 @@ class Ranking:
                 kept.append(Near(place, code, float(self._gaps[place]), value))
         return sorted(kept, key=lambda near: (-near.value, near.place))
 
-    def crossings(self) -> Array | None:
-        """Floors around which what an offer misses by most changes, or which candidate is closer.
-
-        An offer misses by its gap or by what the floor asks too much, so that two offers change
-        places where the value of one misses a floor by the gap of the other. Rounding may move
-        that a little: each comes as two floors with the place between them. ``None`` where there
-        are too many, or where values are so close that rounding orders them.
-        """
-        gaps = np.unique([near.gap for near in self._near if 0 < near.gap < 1])
-        values = np.unique([near.value for near in self._near])
-        if not len(gaps):
-            return gaps
-        if len(gaps) * len(values) > _CROSSINGS or np.diff(values).min(initial=1.0) < NARROW:
-            return None
-        found = (values / (1 - gaps[:, None])).ravel()
-        return np.concatenate([found - NARROW / 4, found + NARROW / 4])
-
     @functools.cached_property
     def _only_floor(self) -> list[float] | None:
-        """Where nothing but the floor can bind: negated values of `_near`, ascending."""
-        if any(near.gap for near in self._near):
+        """Where nothing but the floor can bind: negated values of `near`, ascending."""
+        if any(near.gap for near in self.near):
             return None
-        return [-near.value for near in self._near]
+        return [-near.value for near in self.near]
 
     def closest(self, floor: float) -> list[Near]:
         """For each candidate that some floor admits and this one does not, its closest offer."""
         if self._only_floor is not None:
-            return self._near[bisect_right(self._only_floor, -floor) :]
+            return self.near[bisect_right(self._only_floor, -floor) :]
         return self._by_gap(floor)
 
     def _by_gap(self, floor: float) -> list[Near]:
         """`closest` where limits bind too."""
         found: dict[int, tuple[float, Near]] = {}
-        for near in self._near:
+        for near in self.near:
             missed = self.missed(near, floor)
             if near.code not in found or missed < found[near.code][0]:
                 found[near.code] = missed, near
@@ -260,7 +243,7 @@ class Ranking:
     @functools.cached_property
     def hopeless(self) -> tuple[Rejected, ...]:
         """Candidates that no floor admits, by name."""
-        near = {near.code for near in self._near}
+        near = {near.code for near in self.near}
         first: dict[int, int] = {}
         for place, code in enumerate(self.pool.candidate):
             if code not in near:
@@ -301,8 +284,13 @@ class Ranking:
         name, confidence = "accuracy", self._limits.confidence
         if confidence is not None:
             name = f"lower {confidence:.0%} bound of the accuracy"
-        missing = Missing(constraint="min_acc", asked=FLOOR, has=round(near.value, 6))
-        return Verdict("accuracy-too-low", f"{name} {near.value:.3f} < {FLOOR}", missing)
+        said = f"{name} {near.value:.3f} < {FLOOR}"
+        return Verdict("accuracy-too-low", said, self._under(near.value))
+
+    @staticmethod
+    def _under(value: float) -> Missing:
+        """What is missing of the floor."""
+        return Missing(constraint="min_acc", asked=FLOOR, has=round(value, 6))
 
     def verdict(self, place: int) -> Verdict:
         """The constraint other than the floor that an offer misses by most."""
@@ -310,19 +298,68 @@ class Ranking:
         return binding.verdict(place)
 
     def nearest(self, floor: float) -> tuple[int, Missing] | None:
-        """The offer that misses by least and what it misses; ``None`` of an empty pool.
+        """The offer that misses by least and all it misses; ``None`` of an empty pool.
 
         `FLOOR` stands for the floor.
         """
         finite = self.closest(floor)
         if finite:
             near = finite[0]
-            binds = self._floor_binds(near, floor)
-            verdict = self._too_low(near) if binds else self.verdict(near.place)
-            place, missing = near.place, verdict.missing
-        elif len(self._gaps):
-            place = int(np.flatnonzero(self._gaps == math.inf)[0])
-            missing = self.verdict(place).missing
-        else:
+            place, binds = near.place, self._floor_binds(near, floor)
+        elif self._hidden is None:
             return None
-        return place, missing
+        else:
+            place, binds = self._hidden, False
+        found = [part for part in self._constraints if part.gaps[place] > 0]
+        found.sort(key=lambda part: -part.gaps[place])
+        missing = [part.verdict(place).missing for part in found]
+        value = float(self._all_values[place])
+        if value < floor:
+            missing.insert(0 if binds else 1, self._under(value))
+        first, *others = missing
+        also = tuple(
+            Shortfall(constraint=each.constraint, asked=each.asked, has=each.has) for each in others
+        )
+        return place, msgspec.structs.replace(first, also=also)
+
+    @functools.cached_property
+    def _hidden(self) -> int | None:
+        """The cheapest offer of those that no number measures; ``None`` where there is none."""
+        found = np.flatnonzero(self._gaps == math.inf)
+        return int(found[0]) if len(found) else None
+
+    def miss(self, floor: float, *, ran_there: bool = False) -> tuple[float, float]:
+        """By how much the closest offer misses, and its value negated: what sorts rankings.
+
+        With `ran_there` only one that was run on its device counts. Infinite where none does.
+        """
+        near = next(iter(self.closest(floor)), None)
+        if near is None or (ran_there and not self.pool.ran_there[near.place]):
+            return math.inf, 0.0
+        return self.missed(near, floor), -near.value
+
+    def edges(self) -> Array:
+        """Floors beyond which what misses something else misses the floor too."""
+        values = [near.value for near in self.near if near.gap]
+        if self._hidden is not None and not math.isnan(self._all_values[self._hidden]):
+            values.append(float(self._all_values[self._hidden]))
+        return np.array(values, dtype=float)
+
+
+def crossings(rankings: Sequence[Ranking]) -> Array | None:
+    """Floors around which what an offer misses by most changes, or which offer is closer.
+
+    An offer misses by its gap or by what the floor asks too much, so that two offers change
+    places where the value of one misses a floor by the gap of the other. Rounding may move
+    that a little: each comes as two floors with the place between them. ``None`` where there
+    are too many, or where values are so close that rounding orders them.
+    """
+    near = [each for ranking in rankings for each in ranking.near]
+    gaps = np.unique([each.gap for each in near if 0 < each.gap < 1])
+    values = np.unique([each.value for each in near])
+    if not len(gaps):
+        return gaps
+    if len(gaps) * len(values) > _CROSSINGS or np.diff(values).min(initial=1.0) < NARROW:
+        return None
+    found = (values / (1 - gaps[:, None])).ravel()
+    return np.concatenate([found - NARROW / 4, found + NARROW / 4])

@@ -161,12 +161,18 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     notes: str | None = None
 
 
-class Missing(msgspec.Struct, frozen=True, kw_only=True):
-    """The constraint an option misses, what was asked and what it has."""
+class Shortfall(msgspec.Struct, frozen=True, kw_only=True):
+    """A constraint an option misses, what was asked and what it has."""
 
     constraint: str
     asked: float | str
     has: float | str | None
+
+
+class Missing(Shortfall, frozen=True, kw_only=True):
+    """The constraint an option misses by most, and what `also` it misses."""
+
+    also: tuple[Shortfall, ...] = ()
 
 
 class Option(msgspec.Struct, frozen=True, kw_only=True):

@@ -173,11 +173,12 @@ def _missed(answer: Recommendation) -> str:
     miss = answer.nearest_miss
     if miss is None or miss.missing is None:
         return "nothing in the catalog qualifies"
-    has = "no figure" if miss.missing.has is None else miss.missing.has
-    return (
-        f"nothing in the catalog qualifies; closest is {miss.candidate} on {miss.device}: "
-        f"{miss.missing.constraint} asked for {miss.missing.asked}, it has {has}"
+    said = "; ".join(
+        f"{each.constraint} asked for {each.asked}, "
+        f"it has {'no figure' if each.has is None else each.has}"
+        for each in (miss.missing, *miss.missing.also)
     )
+    return f"nothing in the catalog qualifies; closest is {miss.candidate} on {miss.device}: {said}"
 
 
 def _deployed(desk: Desk, book: Book, plan: Plan, name: str, entry: Deployment) -> Deployed:

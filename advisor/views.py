@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from advisor.answers import Place
-from advisor.ranking import NARROW, Ranking
+from advisor.ranking import NARROW, Ranking, crossings
 
 NOTABLE = 1.5
 """Times less energy from which an option of another group is pointed out."""
@@ -51,17 +51,17 @@ class View(msgspec.Struct, frozen=True, eq=False, dict=True):
 
         Not where two of them are narrowly apart; ``None`` where they cannot be told.
         """
-        found = []
-        for each in (self.default, *self.others):
-            crossings = each.inside.crossings()
-            if crossings is None or self.told:
-                return None
-            found += [crossings, *(ranking.turns() for ranking in each.lists())]
+        every = (self.default, *self.others)
+        crossed = crossings([each.inside for each in every])
+        if crossed is None or self.told:
+            return None
+        found = [crossed, *(each.inside.edges() for each in every)]
+        found += [ranking.turns() for each in every for ranking in each.lists()]
         turns: list[float] = np.unique(np.concatenate(found)).tolist()
         return turns
 
     def used(self, floor: float, *, named: bool) -> Ranked:
-        """The first workload where something qualifies, else the first with a known accuracy.
+        """The first workload where something qualifies, else the one that misses by least.
 
         A device that ran the default workload answers for itself: setups that never ran on it
         are no reason to leave that workload for another one.
@@ -74,8 +74,14 @@ class View(msgspec.Struct, frozen=True, eq=False, dict=True):
             best = ranked.inside.best_there if calibrated else ranked.inside.best
             if best >= floor:
                 return ranked
-        known = (r for r in (self.default, *self.by_reach) if r.inside.pool.reach >= 0)
-        return next(known, self.default)
+        ours = own.pool.reach >= 0
+        known = [r for r in (self.default, *self.by_reach) if r.inside.pool.reach >= 0]
+
+        def miss(ranked: Ranked) -> tuple[float, float]:
+            there = calibrated and ours and ranked is not self.default
+            return ranked.inside.miss(floor, ran_there=there)
+
+        return min(known, key=miss, default=self.default)
 
     def span(self, floor: float) -> int | None:
         """Between which turns a floor lies; ``None`` where that tells nothing."""

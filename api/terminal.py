@@ -157,13 +157,9 @@ def say_answer(answer: Recommendation) -> None:
     else:
         console.print("[bold red]Nothing in the catalog qualifies.[/]")
     if answer.nearest_miss and (miss := answer.nearest_miss.missing):
-        has = "no figure" if miss.has is None else str(miss.has)
         near = answer.nearest_miss
-        console.print(
-            f"Closest: {escape(near.candidate)} on {escape(near.device)}; "
-            f"{view.constraint(miss.constraint)} asked for {escape(str(miss.asked))}, "
-            f"has {escape(has)}"
-        )
+        where = f"{near.candidate} on {view.devices(near)}, {near.workload}"
+        console.print(escape(f"Closest: {where}: {view.misses(miss)}"))
     if less := elsewhere.cheaper(answer):
         console.print(f"[bold green]less elsewhere[/] {escape(elsewhere.in_words(less, answer))}")
         asking = elsewhere.command(answer.query, less)

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from markupsafe import Markup
 
-from advisor.records import Cascade, EnergyPer1000, Missing, Option, Rejected
+from advisor.records import Cascade, EnergyPer1000, Missing, Option, Rejected, Shortfall
 
 BASIS = {
     "measured": "energy was measured on that device",
@@ -243,10 +243,19 @@ def text_or_link(value: str) -> str:
     return value
 
 
-def missing_has(missing: Missing) -> str:
-    """What a nearest miss has of what was asked for."""
-    has = missing.has
-    return "no figure" if has is None else number(has) if isinstance(has, float) else str(has)
+def misses(missing: Missing) -> str:
+    """All that a nearest miss misses, the worst first."""
+    return "; ".join(_short(each) for each in (missing, *missing.also))
+
+
+def _short(short: Shortfall) -> str:
+    """One constraint, what was asked for and what is there."""
+    has = short.has
+    shown = "no figure" if has is None else number(has) if isinstance(has, float) else has
+    if short.constraint == "min_acc" and isinstance(has, float):
+        shown = f"{has:.4g}"
+    asked = f"{short.asked:g}" if isinstance(short.asked, float) else short.asked
+    return f"{constraint(short.constraint)} asked for {asked}, it has {shown}"
 
 
 def times(option: Option, least: Option) -> str:

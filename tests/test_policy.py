@@ -724,3 +724,80 @@ def test_a_cpu_is_not_asked_how_many_it_is() -> None:
     assert answer.chosen is not None
     assert answer.chosen.n_devices_at_least is None
     assert "devices-unstated" not in codes(answer)
+
+
+def test_the_nearest_miss_may_be_on_another_data_set_of_the_task() -> None:
+    """Nothing reaches .99: what has .979 on another data set is nearer than .9 on the default."""
+    view = catalog(
+        row("a", 10.0, accuracy=0.9),
+        row("b", 50.0, accuracy=0.979, workload="imdb"),
+        row("c", 5.0, accuracy=0.95, workload="kritik"),
+    )
+    answer = ask(view, min_acc=0.99)
+    assert answer.nearest_miss is not None
+    assert (answer.nearest_miss.candidate, answer.group.workload) == ("b", "imdb")
+    said = {caution.code: caution.message for caution in answer.warnings}
+    assert "imdb" in said["accuracy-other-workload"]
+    named = ask(view, min_acc=0.99, workload="sst2").nearest_miss
+    assert named is not None
+    assert named.candidate == "a"
+
+
+def test_a_nearest_miss_names_all_that_it_misses() -> None:
+    """Floor and latency both bind: the worse first, the other beside it, none that is met."""
+    slow = row("a", 10.0, accuracy=0.9, latency_p95_ms=40.0, peak_memory_mb=500.0)
+    answer = ask(catalog(slow), min_acc=0.95, max_latency_ms=20.0, max_memory_gb=1.0)
+    assert answer.nearest_miss is not None
+    missing = answer.nearest_miss.missing
+    assert missing is not None
+    assert (missing.constraint, missing.asked, missing.has) == ("max_latency_ms", 20.0, 40.0)
+    assert [(m.constraint, m.asked, m.has) for m in missing.also] == [("min_acc", 0.95, 0.9)]
+
+
+def shares(option: Option, query: Query) -> dict[str, float]:
+    """By which share an option misses each constraint of numbers that it misses."""
+    accuracy, found = option.accuracy, dict[str, float]()
+    memory_gb = option.peak_memory_mb and option.peak_memory_mb / 1000
+    assert accuracy is not None
+    if accuracy.value < query.min_acc:
+        found["min_acc"] = 1 - accuracy.value / query.min_acc
+    for name, has, most in (
+        ("max_latency_ms", option.latency_p95_ms, query.max_latency_ms),
+        (
+            "max_memory_gb",
+            option.peak_memory_mb,
+            query.max_memory_gb and query.max_memory_gb * 1000,
+        ),
+    ):
+        if most is not None and (has is None or has > most):
+            found[name] = math.inf if has is None else has / most - 1
+    return found
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=crowded,
+    floor=st.floats(0.5, 1.0),
+    latency=st.none() | st.sampled_from([1.0, 20.0]),
+    memory=st.none() | st.sampled_from([0.5, 2.0]),
+)
+def test_no_option_misses_by_less_than_the_nearest_miss(
+    rows: list[Measurement], floor: float, latency: float | None, memory: float | None
+) -> None:
+    """Over all data sets of the task, judged one by one; and it names just what it misses."""
+    view = catalog(*rows)
+    query = Query(task="sentiment", min_acc=floor, max_latency_ms=latency, max_memory_gb=memory)
+    answer = recommend(view, ESTIMATOR, query)
+    miss = answer.nearest_miss
+    if miss is None or miss.missing is None or miss.missing.constraint == "scenario":
+        return
+    every = [ask(view, workload=name, limit=1000) for name in WORKLOADS]
+    known = [o for each in every for o in (each.chosen, *each.alternatives) if o and o.accuracy]
+    gaps = [max(shares(option, query).values()) for option in known]
+    if not [gap for gap in gaps if gap < math.inf]:
+        return
+    own = shares(miss, query)
+    assert max(own.values()) == pytest.approx(min(gaps), rel=1e-9)
+    named = [miss.missing.constraint, *(each.constraint for each in miss.missing.also)]
+    assert sorted(named) == sorted(own)
+    assert own[named[0]] == max(own.values())
