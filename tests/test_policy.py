@@ -763,11 +763,7 @@ def shares(option: Option, query: Query) -> dict[str, float]:
         found["min_acc"] = 1 - accuracy.value / query.min_acc
     for name, has, most in (
         ("max_latency_ms", option.latency_p95_ms, query.max_latency_ms),
-        (
-            "max_memory_gb",
-            option.peak_memory_mb,
-            query.max_memory_gb and query.max_memory_gb * 1000,
-        ),
+        ("max_memory_gb", memory_gb, query.max_memory_gb),
     ):
         if most is not None and (has is None or has > most):
             found[name] = math.inf if has is None else has / most - 1
