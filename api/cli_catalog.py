@@ -29,7 +29,7 @@ def init(as_json: Json = False) -> None:
     store.migrate()
     shown = store.engine.url.render_as_string(hide_password=True)
     if as_json:
-        return terminal.say_json({"catalog": shown, "revision": store.revision()})
+        return terminal.say_json({"catalog": shown, "revision": opened_store().revision()})
     typer.echo(f"{shown} is ready")
     return None
 
@@ -94,14 +94,10 @@ def export_file(
         form = "boamps" if boamps else runfile.format_of(file.name)
     snapshot = opened_snapshot()
     asked = listing.Filter(task=task, device=device, source=source)
-    wanted = listing.measurement_filter(snapshot, asked)
+    kept = listing.chosen(snapshot, asked, len(snapshot.measurements) if own else 0)
     if predictions:
         return _export_predictions(file, snapshot, asked)
-    rows = [
-        row
-        for row in (opened_store().measurements() if own else snapshot.measurements)
-        if wanted(row)
-    ]
+    rows = [row for _, row in kept]
     if not rows:
         terminal.fail("no row matches, nothing written", terminal.NOTHING_QUALIFIES)
     if form == "boamps":
@@ -186,8 +182,7 @@ def list_rows(
         allowed = str(error).partition(" - at")[0]
         raise BadQuestionError(field, given.get(field), allowed) from error
     snapshot = opened_snapshot()
-    wanted = listing.measurement_filter(snapshot, asked)
-    rows = [row for row in snapshot.measurements if wanted(row)]
+    rows = [row for _, row in listing.chosen(snapshot, asked)]
     if as_json:
         return terminal.say_json([listing.shown(row) for row in rows])
     terminal.table(
@@ -240,17 +235,18 @@ def verify(as_json: Json = False) -> None:
     from catalog.errors import BadRunFileError
     from catalog.schema import validate
 
-    snapshot, store = opened_snapshot(), opened_store()
+    snapshot = opened_snapshot()
+    rows = [row for _, row in snapshot.rows()]
     faults: list[str] = []
     try:
-        validate(runfile.to_frame(snapshot.measurements), writing.known(snapshot), "catalog")
+        validate(runfile.to_frame(rows), writing.known(snapshot), "catalog")
     except BadRunFileError as error:
         faults = [str(problem) for problem in error.problems]
     body = {
-        "rows": len(snapshot.measurements),
-        "own_rows": len(store.measurements()),
+        "rows": len(rows),
+        "own_rows": snapshot.own.count,
         "digest": snapshot.digest,
-        "revision": store.revision(),
+        "revision": opened_store().revision(),
         "problems": faults,
     }
     if as_json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -63,25 +63,30 @@ def _position(cursor: str | None) -> int:
     raise BadQuestionError("cursor", cursor, "the value of `next` in the page before")
 
 
+def _page(rows: Iterable[tuple[int, Item]], limit: int) -> Page[Item]:
+    """The first `limit` of rows with their places in a list that only grows at its end.
+
+    The cursor is the place to go on at, so walking the list meets every row once even while others
+    write.
+    """
+    found: list[Item] = []
+    for place, row in rows:
+        if len(found) == limit:
+            return Page(found, base64.urlsafe_b64encode(f"at:{place}".encode()).decode())
+        found.append(row)
+    return Page(found, None)
+
+
 def page(
     rows: Sequence[Item], wanted: Callable[[Item], bool], limit: int, cursor: str | None
 ) -> Page[Item]:
-    """The next `limit` wanted rows.
-
-    The cursor counts rows of the whole list, which only grows at its end, so walking it meets
-    every row once even while others write.
+    """The next `limit` wanted rows of a list.
 
     Raises:
         BadQuestionError: The cursor is none of ours.
     """
-    found: list[Item] = []
-    for index in range(_position(cursor), len(rows)):
-        if not wanted(rows[index]):
-            continue
-        if len(found) == limit:
-            return Page(found, base64.urlsafe_b64encode(f"at:{index}".encode()).decode())
-        found.append(rows[index])
-    return Page(found, None)
+    start = _position(cursor)
+    return _page(((at, row) for at, row in enumerate(rows) if at >= start and wanted(row)), limit)
 
 
 def tasks(snapshot: Snapshot) -> list[Task]:
@@ -102,8 +107,8 @@ def known(kind: str, name: str | None, names: Iterable[str]) -> None:
         raise UnknownNameError(kind, name, there)
 
 
-def measurement_filter(snapshot: Snapshot, asked: Filter) -> Callable[[Measurement], bool]:
-    """A test for rows.
+def chosen(snapshot: Snapshot, asked: Filter, start: int = 0) -> Iterator[tuple[int, Measurement]]:
+    """The rows a filter keeps with their places in the whole list, from a place on.
 
     Raises:
         UnknownNameError: The filter names something the catalog does not have.
@@ -111,25 +116,31 @@ def measurement_filter(snapshot: Snapshot, asked: Filter) -> Callable[[Measureme
     known("task", asked.task, snapshot.tasks())
     known("workload", asked.workload, snapshot.workloads)
     known("candidate", asked.candidate, snapshot.candidates)
-    known("source", asked.source, {row.source for row in snapshot.measurements})
-    fixed = {
-        name: value
+    known("source", asked.source, {row.source for row in snapshot.current})
+    wanted: dict[str, set[Any]] = {
+        name: {value}
         for name in ("workload", "candidate", "phase", "scenario", "precision", "source")
         if (value := getattr(asked, name)) is not None
     }
     if asked.device is not None:
-        fixed["device"] = snapshot.device(asked.device).name
-    of_task = set(snapshot.tasks()[asked.task]) if asked.task else None
-    newest = {id(row) for row in snapshot.current} if asked.current is not None else set()
+        wanted["device"] = {snapshot.device(asked.device).name}
+    if asked.task is not None:
+        of_task = set(snapshot.tasks()[asked.task])
+        wanted["workload"] = wanted.get("workload", of_task) & of_task
+    return snapshot.rows(wanted, start, current=asked.current)
 
-    def wanted(row: Measurement) -> bool:
-        return (
-            all(getattr(row, name) == value for name, value in fixed.items())
-            and (of_task is None or row.workload in of_task)
-            and (asked.current is None or (id(row) in newest) == asked.current)
-        )
 
-    return wanted
+def measurements(
+    snapshot: Snapshot, asked: Filter, limit: int, cursor: str | None
+) -> Page[Measurement]:
+    """The next `limit` rows a filter keeps.
+
+    Raises:
+        UnknownNameError: The filter names something the catalog does not have.
+        BadQuestionError: The cursor is none of ours.
+        CatalogUnreadableError: The history of the catalog cannot be read.
+    """
+    return _page(chosen(snapshot, asked, _position(cursor)), limit)
 
 
 def shown(row: Measurement) -> dict[str, Any]:

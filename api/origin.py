@@ -14,9 +14,10 @@ from advisor.records import Option
 from api import view
 from api.listing import known
 from catalog import energy
-from catalog.records import SCOPES, SETUP, Candidate, Device, Measurement, Workload
-from catalog.snapshot import Snapshot, moment
+from catalog.records import SCOPES, Candidate, Device, Measurement, Workload
+from catalog.snapshot import Snapshot
 from catalog.staleness import Newest, fingerprint
+from catalog.times import moment
 
 _SHOWN = 60
 """Rows shown in full at most."""
@@ -149,15 +150,4 @@ def _brought(
 
 def _history(snapshot: Snapshot, own: Sequence[Measurement]) -> list[Measurement]:
     """Superseded rows of the setups of `own`."""
-    if not own:
-        return []
-    setups = {tuple(getattr(row, name) for name in SETUP) for row in own}
-    there, first = {id(row) for row in own}, own[0]
-    return [
-        row
-        for row in snapshot.measurements
-        if row.candidate == first.candidate
-        and row.device == first.device
-        and id(row) not in there
-        and tuple(getattr(row, name) for name in SETUP) in setups
-    ]
+    return [row for row in snapshot.history(own) if row not in own]

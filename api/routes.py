@@ -191,12 +191,13 @@ async def measurements(
     cursor: Cursor = None,
 ) -> Response[Page[Measurement]]:
     """What was measured: rows with joules per component and the label of each."""
-    rows, wanted = now.snapshot.measurements, listing.measurement_filter(now.snapshot, asked)
     if form == "json":
-        found = listing.page(rows, wanted, limit, cursor)
+        found = await asyncio.to_thread(listing.measurements, now.snapshot, asked, limit, cursor)
         return as_it_is(msgspec.json.encode(Page([*map(listing.shown, found.items)], found.next)))
-    kept = [row for row in rows if wanted(row)]
-    content = await asyncio.to_thread(writing.as_file, kept, now.snapshot, form)
+    rows = listing.chosen(now.snapshot, asked)
+    content = await asyncio.to_thread(
+        lambda: writing.as_file([row for _, row in rows], now.snapshot, form)
+    )
     media = "text/csv; charset=utf-8" if form == "csv" else "application/vnd.apache.parquet"
     headers = {"Content-Disposition": f'attachment; filename="measurements.{form}"'}
     return as_it_is(content, media, headers)

@@ -103,7 +103,7 @@ class Served:
             return None
         view = self._loaded.snapshot
         current = len(view.current)
-        rows = {"current": current, "superseded": len(view.measurements) - current}
+        rows = {"current": current, "superseded": len(view) - current}
         version = self._loaded.estimator.version
         return Serving(view.digest, version, rows, self._loaded.loaded_at)
 

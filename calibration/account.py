@@ -76,8 +76,8 @@ class Account:
 
     def rows_on(self, host: str) -> bytes:
         """Stored rows of such hosts, history included, for a survey."""
-        rows = self._snapshot.measurements
-        return encode([row for row in rows if row.source == SOURCE and row.host == host])
+        rows = self._snapshot.rows({"source": {SOURCE}, "host": {host}})
+        return encode([row for _, row in rows])
 
     def notice(self, said: str) -> None:
         """Tells something about a machine."""

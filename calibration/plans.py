@@ -16,8 +16,9 @@ from calibration.reading import Meter
 from calibration.shapes import halved_group
 from calibration.workloads import Texts
 from catalog.records import SETUP, Candidate, Device, Measurement, Phase, Scenario
-from catalog.snapshot import Snapshot, moment
+from catalog.snapshot import Snapshot
 from catalog.staleness import fingerprint
+from catalog.times import moment
 
 SOURCE = "calibration"
 

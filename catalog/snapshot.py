@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import math
+import itertools
 import operator
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from catalog import bundled, names
 from catalog.errors import UnknownNameError
@@ -21,18 +20,10 @@ from catalog.predictions import Predictions
 from catalog.records import SETUP, Candidate, Device, Measurement, Workload
 from catalog.registry import DEFAULT_WORKLOAD, WORKLOADS
 from catalog.stored import Stored, collected_later
+from catalog.times import moment
 
 if TYPE_CHECKING:
     from catalog.store import Store  # only who has one waits for its libraries
-
-
-@functools.cache
-def moment(text: str | None) -> float:
-    """Seconds since 1970 of an ISO 8601 date or time; UTC where it states no zone."""
-    if text is None:
-        return -math.inf
-    found = datetime.fromisoformat(text)
-    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
 
 
 _setup = operator.attrgetter(*SETUP)
@@ -40,24 +31,25 @@ _setup = operator.attrgetter(*SETUP)
 
 def _newest(rows: Sequence[Measurement]) -> tuple[Measurement, ...]:
     """Of the rows of each setup the newest; a later row wins a tie."""
-    newest: dict[tuple[object, ...], Measurement] = {}
+    found: dict[tuple[object, ...], Measurement] = {}
     for row in rows:
         setup = _setup(row)
-        before = newest.setdefault(setup, row)
+        before = found.setdefault(setup, row)
         if before is not row and moment(row.measured_at) >= moment(before.measured_at):
-            newest[setup] = row
-    return tuple(newest.values())
+            found[setup] = row
+    return tuple(found.values())
 
 
 class Snapshot:
     """An immutable view of the catalog.
 
     Args:
-        measurements: All rows, history included.
+        measurements: Rows that are not the store's, history included.
         devices: Records by name, likewise `workloads` and `candidates`.
         digest: SHA-256 of the content.
         version: The store's version it was read at.
-        own: Which of the rows are the store's, as it gave them.
+        own: The newest rows of the store, and what pins its history.
+        store: Where that history is read when somebody asks for it.
         predictions: All sets, history included.
 
     Attributes:
@@ -74,17 +66,79 @@ class Snapshot:
         digest: str,
         version: int = 0,
         own: Stored | None = None,
+        store: Store | None = None,
         predictions: Sequence[Predictions] = (),
     ) -> None:
         self.measurements = tuple(measurements)
-        self.own = own or Stored([], 0)
+        self.own, self._store = own or Stored(), store
         self.devices = MappingProxyType(dict(devices))
         self.workloads = MappingProxyType(dict(workloads))
         self.candidates = MappingProxyType(dict(candidates))
         self.digest, self.version = digest, version
         with collected_later():
-            self.current = _newest(self.measurements)
+            self.current = _newest((*self.measurements, *self.own.rows))
         self.predictions = tuple(predictions)
+
+    def __len__(self) -> int:
+        """All rows, history included."""
+        return len(self.measurements) + self.own.count
+
+    def rows(
+        self,
+        wanted: Mapping[str, Collection[Any]] | None = None,
+        start: int = 0,
+        *,
+        current: bool | None = None,
+    ) -> Iterator[tuple[int, Measurement]]:
+        """Rows with their places in one list that only grows at its end, the store's last.
+
+        Args:
+            wanted: Values of fields, e.g. of ``device``; all if left out.
+            start: The place to begin at.
+            current: True for the newest row of each setup, False for superseded ones, else both.
+
+        Raises:
+            CatalogUnreadableError: The store's history cannot be read.
+        """
+        asked, first = wanted or {}, len(self.measurements)
+        held = itertools.chain(enumerate(self.measurements), self._own_places())
+        for place, row in held if current else enumerate(self.measurements):
+            fits = all(getattr(row, name) in values for name, values in asked.items())
+            if fits and place >= start and current in (None, place in self._current_places):
+                yield place, row
+        if self._store is None or current:
+            return
+        after = max(start - first - 1, 0)
+        for id_, row in self._store.rows(asked, after, self.own.last):
+            if current is None or first + id_ not in self._current_places:
+                yield first + id_, row
+
+    def _own_places(self) -> Iterator[tuple[int, Measurement]]:
+        """The newest rows of the store with their places."""
+        first = len(self.measurements)
+        return ((first + id_, row) for id_, row in zip(self.own.ids, self.own.rows, strict=True))
+
+    @functools.cached_property
+    def _current_places(self) -> frozenset[int]:
+        """Places of `current`."""
+        current = set(map(id, self.current))
+        held = itertools.chain(enumerate(self.measurements), self._own_places())
+        return frozenset(place for place, row in held if id(row) in current)
+
+    def history(self, rows: Sequence[Measurement]) -> list[Measurement]:
+        """Every row of the setups of `rows`, oldest first.
+
+        Raises:
+            CatalogUnreadableError: The store's history cannot be read.
+        """
+        setups = {_setup(row) for row in rows}
+        found = [row for row in self.measurements if _setup(row) in setups]
+        if self._store is not None and setups:
+            from catalog.store import setup_of
+
+            hashes = {setup_of(row) for row in rows}
+            found += [row for _, row in self._store.rows({"setup": hashes}, last=self.own.last)]
+        return found
 
     @functools.cached_property
     def by_workload(self) -> Mapping[str, tuple[Measurement, ...]]:
@@ -153,13 +207,24 @@ class Snapshot:
         }
 
 
-def _read(store: Store, before: Snapshot | None) -> Stored:
-    """The rows of a store; only those that are new are read where `before` has the others."""
-    known = before.own if before else Stored([], 0)
-    if not known.rows or not store.holds(known.last, known.rows[-1]):
-        return store.read()
-    added = store.read(known.last)
-    return Stored([*known.rows, *added.rows], added.last or known.last)
+def _read(store: Store, before: Stored) -> Stored:
+    """What to keep of a store; only what is new is read where `before` has the rest."""
+    if before.last and not store.holds(before.last, before.last_digest):
+        before = Stored()
+    heads = store.heads(before.last)
+    ids = sorted(id_ for _, id_ in heads.newest.values())
+    added = zip(ids, store.rows_of(ids), strict=True)
+    pairs = [*zip(before.ids, before.rows, strict=True), *added]
+    kept = set(map(id, _newest([row for _, row in pairs])))
+    pairs = [(id_, row) for id_, row in pairs if id(row) in kept]
+    return Stored(
+        rows=tuple(row for _, row in pairs),
+        ids=tuple(id_ for id_, _ in pairs),
+        last=heads.last,
+        last_digest=heads.last_digest or before.last_digest,
+        count=before.count + heads.count,
+        total=(before.total + heads.total) % 2**256,
+    )
 
 
 def load(store: Store | None = None, before: Snapshot | None = None) -> Snapshot:
@@ -173,12 +238,12 @@ def load(store: Store | None = None, before: Snapshot | None = None) -> Snapshot
         CatalogUnreadableError: The store cannot be read.
     """
     version = store.version() if store else 0
-    own = _read(store, before) if store else Stored([], 0)
+    with collected_later():
+        own = _read(store, before.own if before else Stored()) if store else Stored()
     declared = store.declarations() if store else {"device": {}, "workload": {}, "candidate": {}}
     total = hashlib.sha256(bundled.digest().encode())
-    if store and own.rows:
-        for digest in store.digests(own.last):
-            total.update(digest.encode())
+    if own.count:
+        total.update(own.digest())
     predictions = store.predictions() if store else []
     for digest in sorted(each.digest() for each in predictions):
         total.update(digest.encode())
@@ -186,12 +251,13 @@ def load(store: Store | None = None, before: Snapshot | None = None) -> Snapshot
         for name, record in sorted(records.items()):
             total.update(f"{kind}\0{name}\0{record!r}\0".encode())
     return Snapshot(
-        measurements=(*bundled.measurements(), *own.rows),
+        measurements=bundled.measurements(),
         devices=declared["device"] | bundled.devices(),
         workloads=declared["workload"] | bundled.workloads(),
         candidates=declared["candidate"] | bundled.candidates(),
         digest=total.hexdigest(),
         version=version,
         own=own,
+        store=store,
         predictions=predictions,
     )

@@ -13,7 +13,8 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from catalog.records import Measurement
-from catalog.snapshot import Snapshot, moment
+from catalog.snapshot import Snapshot
+from catalog.times import moment
 
 MACHINE = (
     "protocol",

