@@ -1,0 +1,1 @@
+"""Published measurements, each read by a module of its own."""
