@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -84,6 +85,12 @@ def known(snapshot: Snapshot) -> Known:
     return Known(snapshot.devices, snapshot.workloads, snapshot.candidates)
 
 
+@functools.cache
+def _shipped() -> dict[str, str]:
+    """Digests of the bundled figures by key."""
+    return {key_of(row): digest_of(row) for row in bundled.measurements()}
+
+
 def add(store: Store, run: RunFile) -> Written:
     """Stores a run; rows that are bundled count as present and are not stored again.
 
@@ -91,7 +98,7 @@ def add(store: Store, run: RunFile) -> Written:
         ConflictError: A row is there with other content; nothing was stored.
         CatalogUnreadableError: The database cannot be written.
     """
-    there = {key_of(row): digest_of(row) for row in bundled.measurements()}
+    there = _shipped()
     own = tuple(row for row in run.measurements if key_of(row) not in there)
     shipped = [row for row in run.measurements if key_of(row) in there]
     for row in shipped:

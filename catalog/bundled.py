@@ -23,6 +23,12 @@ FOLDER = files("catalog") / "reference"
 Record = TypeVar("Record", Device, Workload, Candidate, Measurement)
 
 
+@functools.cache
+def _fields_of(kind: type[msgspec.Struct], type_: object) -> frozenset[str]:
+    """Names of the fields of a record that have a type."""
+    return frozenset(f.name for f in msgspec.structs.fields(kind) if f.type == type_)
+
+
 def from_cells(kind: type[Record], cells: Iterable[dict[str, Any]]) -> Iterator[Record]:
     """Records from rows of text cells: empty means missing, tuples are joined with ``;``.
 
@@ -31,8 +37,7 @@ def from_cells(kind: type[Record], cells: Iterable[dict[str, Any]]) -> Iterator[
     Raises:
         msgspec.ValidationError: A cell does not fit its field; the text names the field.
     """
-    tuples = {field.name for field in msgspec.structs.fields(kind) if field.type == tuple[str, ...]}
-    nested = {field.name for field in msgspec.structs.fields(kind) if field.type == Training | None}
+    tuples, nested = _fields_of(kind, tuple[str, ...]), _fields_of(kind, Training | None)
     for row in cells:
         given: dict[str, Any] = {name: cell for name, cell in row.items() if cell not in ("", None)}
         for name in tuples & given.keys():

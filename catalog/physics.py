@@ -1,18 +1,24 @@
 """The physics of a run file: what holds between the columns of well-typed rows.
 
+A table comes as arrays by column: of floats, NaN where a number is missing, or of texts, `None`
+where one is missing. A small run file has few rows and many columns, so that what is done for each
+column is done without a table library.
+
 Energies come with labels, bounds stand in order, and no mean power lies beyond what the device
 and its host could have drawn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
 import msgspec
 import numpy as np
-import pandas as pd
+from numpy.typing import NDArray
 
 from catalog.energy import SCOPE_OF_SOURCE
 from catalog.records import COMPONENTS, KEY, Device, Measurement
@@ -40,94 +46,91 @@ _DEFAULTS = {
 """What an empty cell of the key stands for."""
 
 
-def _numeric(frame: pd.DataFrame, name: str) -> pd.Series[Any]:
-    """A column as floats, all missing where the file has none."""
-    if name not in frame:
-        return pd.Series(np.nan, index=frame.index)
-    return frame[name].astype(float)
+Cells = Mapping[str, NDArray[Any]]
+"""Columns of one length by name: of floats (missing: NaN) or of texts (missing: `None`)."""
+Fault = tuple[NDArray[np.bool_], str, str]
+"""Which rows are at fault, in which column, and what is wrong."""
 
 
-def _there(frame: pd.DataFrame, name: str) -> pd.Series[bool]:
+def rows_of(cells: Cells) -> int:
+    """How many rows a table has."""
+    return len(next(iter(cells.values()), ()))
+
+
+def _numeric(cells: Cells, name: str) -> NDArray[np.float64]:
+    """A column of numbers, all missing where the file has none."""
+    return cells[name] if name in cells else np.full(rows_of(cells), np.nan)
+
+
+def _there(cells: Cells, name: str) -> NDArray[np.bool_]:
     """Which rows have a value in a column."""
-    return frame[name].notna() if name in frame else pd.Series(False, index=frame.index)
+    if name not in cells:
+        return np.zeros(rows_of(cells), bool)
+    column = cells[name]
+    return ~np.isnan(column) if column.dtype == float else column != None  # noqa: E711
 
 
-def _energy_problems(frame: pd.DataFrame) -> list[tuple[pd.Series[bool], str, str]]:
-    """Faults of energies and their labels: (rows at fault, column, message)."""
-    faults = [
-        (
-            _there(frame, f"{name}_j") != _there(frame, f"{name}_label"),
-            f"{name}_label",
-            f"{name}_j and {name}_label come together",
-        )
-        for name in COMPONENTS
-    ]
-    totals = _there(frame, "total_j") | _there(frame, "total_high_j")
+def _which(cells: Cells, name: str, wanted: Callable[[str], object]) -> NDArray[np.bool_]:
+    """Which rows have a text that is wanted; a text that comes often is looked at once."""
+    column = cells[name].tolist() if name in cells else []
+    found = {text for text in {*column} - {None} if wanted(text)}
+    if not found:
+        return np.zeros(rows_of(cells), bool)
+    return np.fromiter((text in found for text in column), bool, len(column))
+
+
+def _energy_problems(cells: Cells) -> Iterator[Fault]:
+    """Energies, their labels and their bounds."""
+    for name in COMPONENTS:
+        alone = _there(cells, f"{name}_j") != _there(cells, f"{name}_label")
+        yield alone, f"{name}_label", f"{name}_j and {name}_label come together"
+    totals = _there(cells, "total_j") | _there(cells, "total_high_j")
     for name in ("total_label", "total_scope"):
         message = f"a total (total_j or total_high_j) and {name} come together"
-        faults.append((totals != _there(frame, name), name, message))
-    value, low = _numeric(frame, "total_j"), _numeric(frame, "total_low_j")
-    high = _numeric(frame, "total_high_j")
+        yield totals != _there(cells, name), name, message
+    value, low = _numeric(cells, "total_j"), _numeric(cells, "total_low_j")
+    high = _numeric(cells, "total_high_j")
     disorder = (low > value) | (value > high) | (low > high)
-    faults.append((disorder, "total_j", "total_low_j <= total_j <= total_high_j must hold"))
-    return faults
+    yield disorder, "total_j", "total_low_j <= total_j <= total_high_j must hold"
 
 
-def _power_problems(
-    frame: pd.DataFrame, devices: Mapping[str, Device]
-) -> list[tuple[pd.Series[bool], str, str]]:
+def _power_problems(cells: Cells, devices: Mapping[str, Device]) -> Iterator[Fault]:
     """Rows whose mean power the device could not have drawn."""
-    known = [devices.get(name) for name in frame["device"]]
-    nominal = pd.Series(
-        [
-            max(chip.tdp_w or 0, chip.power_max_w or 0) or UNKNOWN_CHIP_W if chip else np.nan
-            for chip in known
-        ],
-        index=frame.index,
-    )
-    stated = pd.Series(
-        [(chip.power_max_w or chip.tdp_w or np.nan) if chip else np.nan for chip in known],
-        index=frame.index,
-    )
-    on_cpu = pd.Series([chip is not None and chip.kind == "cpu" for chip in known], frame.index)
-    runtime = _numeric(frame, "runtime_s")
-    count = _numeric(frame, "n_devices").fillna(1)
+    names = cells["device"].tolist()
+    known = {name: chip for name in {*names} if (chip := devices.get(name))}
+    most = {n: max(chip.tdp_w or 0, chip.power_max_w or 0) for n, chip in known.items()}
+    nominal = np.array([most[n] or UNKNOWN_CHIP_W if n in known else np.nan for n in names])
+    stated = {n: chip.power_max_w or chip.tdp_w or np.nan for n, chip in known.items()}
+    on_cpu = _which(cells, "device", lambda name: name in known and known[name].kind == "cpu")
+    runtime, devices_counted = _numeric(cells, "runtime_s"), _numeric(cells, "n_devices")
+    count = np.nan_to_num(devices_counted, nan=1)
     chips = POWER_FACTOR * nominal * count
-    host = HOST_POWER_W * _numeric(frame, "n_nodes").fillna(1)
-    unstated = POWER_FACTOR * nominal * _numeric(frame, "n_devices").fillna(UNSTATED_DEVICES)
-    scopes = frame["total_scope"] if "total_scope" in frame else pd.Series(None, frame.index)
-    total = unstated + host.where(~scopes.isin(DEVICE_SCOPES), 0)
+    host = HOST_POWER_W * np.nan_to_num(_numeric(cells, "n_nodes"), nan=1)
+    unstated = POWER_FACTOR * nominal * np.nan_to_num(devices_counted, nan=UNSTATED_DEVICES)
+    of_devices = _which(cells, "total_scope", lambda word: SCOPE_OF_SOURCE.get(word) == "device")
+    total = unstated + np.where(of_devices, 0, host)
     limits = {
         "gpu_j": chips,
         "npu_j": chips,
         "board_j": chips,
-        "cpu_j": chips.where(on_cpu, host),
+        "cpu_j": np.where(on_cpu, chips, host),
         "dram_j": host,
         "wall_j": chips + host,
         "total_j": total,
         "total_low_j": total,
     }
-    return [
-        *(
-            _too_much(_numeric(frame, column) / runtime, limits[column], column)
-            for column in limits
-        ),
-        *_too_little(frame, runtime, stated * count, on_cpu),
-    ]
+    for column, limit in limits.items():
+        if column in cells:
+            yield _too_much(cells[column] / runtime, limit, column)
+    rated = np.array([stated.get(name, np.nan) for name in names], float)
+    yield from _too_little(cells, runtime, rated * count, on_cpu)
 
 
-DEVICE_SCOPES = [word for word, scope in SCOPE_OF_SOURCE.items() if scope == "device"]
-
-
-def _too_much(
-    watts: pd.Series[Any], limit: pd.Series[Any], column: str
-) -> tuple[pd.Series[bool], str, str]:
+def _too_much(watts: NDArray[np.float64], limit: NDArray[np.float64], column: str) -> Fault:
     """Rows whose mean power is above a limit."""
     wrong = watts > limit
     worst = (
-        f"e.g. {watts[wrong].iloc[0]:,.4g} W of at most {limit[wrong].iloc[0]:,.4g} W"
-        if (wrong.any())
-        else ""
+        f"e.g. {watts[wrong][0]:,.4g} W of at most {limit[wrong][0]:,.4g} W" if wrong.any() else ""
     )
     return (
         wrong,
@@ -138,87 +141,89 @@ def _too_much(
 
 
 def _too_little(
-    frame: pd.DataFrame, runtime: pd.Series[Any], nominal: pd.Series[Any], on_cpu: pd.Series[Any]
-) -> list[tuple[pd.Series[bool], str, str]]:
+    cells: Cells,
+    runtime: NDArray[np.float64],
+    nominal: NDArray[np.float64],
+    on_cpu: NDArray[np.bool_],
+) -> Iterator[Fault]:
     """Measured device energies below what the chip draws doing nothing."""
-    found = []
+    message = (
+        f"mean power (joules / runtime_s) is below {LEAST_SHARE:.1%} of the device's maximum; "
+        "are these joules, and of the whole window?"
+    )
     for name in ("gpu", "npu", "board", "cpu"):
         column = f"{name}_j"
-        if column not in frame or f"{name}_label" not in frame:
-            continue
-        own = on_cpu if name == "cpu" else pd.Series(True, index=frame.index)
-        low = _numeric(frame, column) / runtime < LEAST_SHARE * nominal
-        wrong = low & own & (frame[f"{name}_label"] == "measured")
-        message = (
-            f"mean power (joules / runtime_s) is below {LEAST_SHARE:.1%} of the device's maximum; "
-            "are these joules, and of the whole window?"
-        )
-        found.append((wrong, column, message))
-    return found
+        if column in cells:
+            low = cells[column] / runtime < LEAST_SHARE * nominal
+            own = on_cpu if name == "cpu" else True
+            measured = _which(cells, f"{name}_label", lambda label: label == "measured")
+            yield low & own & measured, column, message
 
 
-def _accuracy_problems(frame: pd.DataFrame) -> list[tuple[pd.Series[bool], str, str]]:
-    """Accuracies that belong to no inference row."""
-    if "phase" not in frame:  # the default phase is inference
-        return []
-    wrong = _there(frame, "accuracy") & frame["phase"].notna() & (frame["phase"] != "inference")
-    return [(wrong, "accuracy", "only rows with phase=inference carry an accuracy")]
+def _accuracy_problems(cells: Cells) -> Iterator[Fault]:
+    """Accuracies that belong to no inference row; the default phase is inference."""
+    other = _which(cells, "phase", lambda phase: phase != "inference")
+    message = "only rows with phase=inference carry an accuracy"
+    yield _there(cells, "accuracy") & other, "accuracy", message
 
 
-def _rate_problems(frame: pd.DataFrame) -> list[tuple[pd.Series[bool], str, str]]:
+def _rate_problems(cells: Cells) -> Iterator[Fault]:
     """Request rates of rows that serve no requests."""
-    server = frame["scenario"].eq("server") if "scenario" in frame else False
-    wrong = _there(frame, "rate_per_s") & ~pd.Series(server, frame.index).fillna(False)
-    return [(wrong, "rate_per_s", "only rows with scenario=server carry a rate")]
+    server = _which(cells, "scenario", lambda scenario: scenario == "server")
+    message = "only rows with scenario=server carry a rate"
+    yield _there(cells, "rate_per_s") & ~server, "rate_per_s", message
 
 
-def _order_problems(frame: pd.DataFrame) -> list[tuple[pd.Series[bool], str, str]]:
+def _order_problems(cells: Cells) -> Iterator[Fault]:
     """Pairs of numbers that stand the wrong way round."""
-    pairs = (("n_active_devices", "n_devices"), ("latency_p50_ms", "latency_p95_ms"))
-    return [
-        (_numeric(frame, low) > _numeric(frame, high), low, f"must not be above {high}")
-        for low, high in pairs
-    ]
+    for low, high in (("n_active_devices", "n_devices"), ("latency_p50_ms", "latency_p95_ms")):
+        yield _numeric(cells, low) > _numeric(cells, high), low, f"must not be above {high}"
 
 
-def _is_date(text: object) -> bool:
+def _is_date(text: str) -> bool:
     """Whether a text is an ISO 8601 date or time."""
     try:
-        datetime.fromisoformat(str(text))
+        datetime.fromisoformat(text)
     except ValueError:
         return False
     return True
 
 
-def _text_problems(frame: pd.DataFrame) -> list[tuple[pd.Series[bool], str, str]]:
+def _text_problems(cells: Cells) -> Iterator[Fault]:
     """Dates that are none, and texts a spreadsheet would run as a formula."""
-    found = []
-    if "measured_at" in frame:
-        dates = frame["measured_at"]
-        wrong = dates.notna() & ~dates.map(_is_date, na_action="ignore").eq(True)
-        found.append((wrong, "measured_at", "must be an ISO 8601 date or time"))
-    for name in frame.select_dtypes(include=["str", "object"]).columns:
-        starts = frame[name].astype("str").str.match(FORMULA, na=False) & frame[name].notna()
-        found.append((starts, str(name), NO_FORMULA))
-    return found
+    undated = _which(cells, "measured_at", lambda text: not _is_date(text))
+    yield undated, "measured_at", "must be an ISO 8601 date or time"
+    for name, column in cells.items():
+        if column.dtype == object:
+            yield _which(cells, name, re.compile(FORMULA).match), name, NO_FORMULA
 
 
-def row_problems(frame: pd.DataFrame, devices: Mapping[str, Device]) -> list[tuple[int, str, str]]:
-    """Cross-column faults of well-typed rows as (index, column, message)."""
-    rules: list[Callable[[], list[tuple[pd.Series[bool], str, str]]]] = [
-        lambda: _energy_problems(frame),
-        lambda: _power_problems(frame, devices),
-        lambda: _accuracy_problems(frame),
-        lambda: _rate_problems(frame),
-        lambda: _order_problems(frame),
-        lambda: _text_problems(frame),
+def _twice(cells: Cells) -> Fault:
+    """Rows whose key another one has too."""
+    key = [name for name in KEY if name in cells]
+    columns = [
+        np.where(_there(cells, name), cells[name], _DEFAULTS.get(name)).tolist()  # type: ignore[arg-type]
+        for name in key
     ]
+    keys = list(zip(*columns, strict=True))
+    seen = Counter(keys)
+    twice = np.fromiter((seen[each] > 1 for each in keys), bool, len(keys))
+    return twice, "run_id", f"duplicate key: another row has the same {', '.join(key)}"
+
+
+def row_problems(cells: Cells, devices: Mapping[str, Device]) -> list[tuple[int, str, str]]:
+    """Cross-column faults of well-typed rows as (place, column, message)."""
     found = []
-    for rule in rules:
-        for wrong, column, message in rule():
-            found += [(int(index), column, message) for index in frame.index[wrong.fillna(False)]]
-    key = [name for name in KEY if name in frame]
-    twice = frame[key].fillna(_DEFAULTS).duplicated(keep=False)
-    message = f"duplicate key: another row has the same {', '.join(key)}"
-    found += [(int(index), "run_id", message) for index in frame.index[twice]]
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        for faults in (
+            _energy_problems(cells),
+            _power_problems(cells, devices),
+            _accuracy_problems(cells),
+            _rate_problems(cells),
+            _order_problems(cells),
+            _text_problems(cells),
+            iter([_twice(cells)]),
+        ):
+            for wrong, column, message in faults:
+                found += [(place, column, message) for place in np.flatnonzero(wrong).tolist()]
     return sorted(found)

@@ -17,9 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from catalog.cells import MAX_TEXT
 from catalog.errors import BadRunFileError, Problem
 from catalog.records import Candidate, Device, Measurement, RunFile, Workload
-from catalog.schema import DESCRIBED, MAX_TEXT, Known, validate
+from catalog.schema import DESCRIBED, Known, validate
 
 Format = Literal["csv", "parquet"]
 MAX_ROWS = 2_000_000

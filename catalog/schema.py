@@ -8,10 +8,9 @@ and column; telling what to do about it is left to the caller.
 
 from __future__ import annotations
 
+import math
 import re
-import types
-import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -20,10 +19,10 @@ import pandas as pd
 import pandera.pandas as pa
 
 from catalog.bundled import from_cells
-from catalog.energy import SCOPE_OF_SOURCE
+from catalog.cells import MAX_NUMBER, MAX_TEXT, POSITIVE, RANGES, RULES, as_texts, sound
 from catalog.errors import BadRunFileError, Problem
-from catalog.physics import FORMULA, NO_FORMULA, row_problems
-from catalog.records import COMPONENTS, Candidate, Device, Measurement, RunFile, Workload
+from catalog.physics import FORMULA, NO_FORMULA, Cells, row_problems
+from catalog.records import Candidate, Device, Measurement, RunFile, Workload
 
 DESCRIBED: dict[str, type[msgspec.Struct]] = {
     "device": Device,
@@ -32,35 +31,13 @@ DESCRIBED: dict[str, type[msgspec.Struct]] = {
 }
 """What a run file may describe beside its rows: prefix of the columns -> record."""
 
-MAX_TEXT = 2000
-"""Characters in one cell; citations are the longest."""
-MAX_NUMBER = 1e18
-"""Largest figure of a row or description; parameters and FLOP per token are the largest kinds."""
-
-_RANGES: dict[str, tuple[float, float]] = {
-    "accuracy": (0, 1),
-    "macro_f1": (0, 1),
-    "cv": (0, 100),
-    "batch_size": (1, 1e7),
-    "rate_per_s": (1e-6, 1e9),
-    "n_devices": (1, 1e6),
-    "n_nodes": (1, 1e6),
-    "n_active_devices": (1, 1e6),
-    "n_test": (1, 1e9),
-    "repeats": (1, 1e6),
-}
-_POSITIVE = {"n_items", "runtime_s", "latency_p50_ms", "latency_p95_ms", "total_low_j"}
-_POSITIVE |= {"total_j", "total_high_j", "idle_w", "idle_resident_w", "power_limit_w"}
-_POSITIVE |= {"tokens_mean", "n_parameters", "flops_per_item", "peak_memory_mb"}
-_POSITIVE |= {f"{name}_j" for name in COMPONENTS}
-
-
-def _inner(kind: Any) -> tuple[Any, bool]:
-    """The type inside an optional one, and whether it was optional."""
-    if typing.get_origin(kind) in (typing.Union, types.UnionType):  # a Literal makes the former
-        (inner,) = [part for part in typing.get_args(kind) if part is not type(None)]
-        return inner, True
-    return kind, False
+_DESCRIBING = [
+    f"{prefix}_{field.name}"
+    for prefix, kind in DESCRIBED.items()
+    for field in msgspec.structs.fields(kind)
+    if field.name != "name" and f"{prefix}_{field.name}" not in RULES
+]
+"""Columns that belong to a description."""
 
 
 def _finite(column: pd.Series[Any]) -> pd.Series[Any]:
@@ -81,10 +58,10 @@ def _printable(column: pd.Series[Any]) -> pd.Series[Any]:
 def _number_checks(name: str) -> list[pa.Check]:
     """Range checks of one numeric column."""
     checks = [pa.Check(_finite, name="finite", error="must be a finite number")]
-    if name in _RANGES:
-        low, high = _RANGES[name]
+    if name in RANGES:
+        low, high = RANGES[name]
         checks.append(pa.Check.in_range(low, high, error=f"must be from {low:g} to {high:g}"))
-    elif name in _POSITIVE:
+    elif name in POSITIVE:
         checks.append(
             pa.Check.gt(0, error="must be above 0; leave the cell empty where nothing was read")
         )
@@ -92,42 +69,24 @@ def _number_checks(name: str) -> list[pa.Check]:
     return checks
 
 
-def _column(field: msgspec.structs.FieldInfo) -> pa.Column:
-    """The pandera column of one field of `Measurement`."""
-    kind, optional = _inner(field.type)
-    optional = optional or not field.required
-    if kind in (float, int):
-        checks = _number_checks(field.name)
-        if kind is int:  # tables with gaps write 2.0 for 2
+def _column(name: str) -> pa.Column:
+    """The pandera column of one of `RULES`."""
+    rule = RULES[name]
+    if rule.number:
+        checks = _number_checks(name)
+        if rule.whole:  # tables with gaps write 2.0 for 2
             checks.append(pa.Check(_whole, name="whole", error="must be a whole number"))
-        return pa.Column("float64", checks, nullable=optional, required=False)
-    checks = [
-        pa.Check.str_length(0, MAX_TEXT, error=f"at most {MAX_TEXT} characters"),
-        pa.Check(_printable, name="printable", error="must not hold a NUL character"),
-    ]
-    if typing.get_origin(kind) is typing.Literal:
-        allowed = list(typing.get_args(kind))
-        checks = [pa.Check.isin(allowed, error=f"must be one of {', '.join(allowed)}")]
-    if field.name == "total_scope":
+    elif rule.allowed:
+        start = "one of" if name == "total_scope" else "must be one of"
+        error = f"{start} {', '.join(rule.allowed)}"
+        checks = [pa.Check.isin(list(rule.allowed), error=error)]
+    else:
         checks = [
-            pa.Check.isin(list(SCOPE_OF_SOURCE), error=f"one of {', '.join(SCOPE_OF_SOURCE)}")
+            pa.Check.str_length(0, MAX_TEXT, error=f"at most {MAX_TEXT} characters"),
+            pa.Check(_printable, name="printable", error="must not hold a NUL character"),
         ]
-    return pa.Column("str", checks, nullable=optional, required=False)
-
-
-def _table(devices: Mapping[str, Device]) -> pa.DataFrameSchema:
-    """The schema of the measurement columns; physics as checks over whole rows."""
-    columns = {field.name: _column(field) for field in msgspec.structs.fields(Measurement)}
-    for field in msgspec.structs.fields(Measurement):
-        columns[field.name].required = field.required
-
-    def physics(frame: pd.DataFrame) -> pd.Series[bool]:
-        faults = row_problems(frame, devices)
-        return ~frame.index.to_series().isin([index for index, _, _ in faults])
-
-    return pa.DataFrameSchema(
-        columns, checks=pa.Check(physics, name="physics"), strict=True, coerce=True
-    )
+    dtype = "float64" if rule.number else "str"
+    return pa.Column(dtype, checks, nullable=rule.nullable, required=rule.required)
 
 
 def _odd(value: Any) -> str | None:
@@ -149,11 +108,13 @@ def _described(
     start = f"{prefix}_"
     columns = {n: n.removeprefix(start) for n in map(str, frame.columns) if n.startswith(start)}
     found: dict[str, Any] = {}
-    problems = []
-    for index, row in enumerate(frame[[prefix, *columns]].to_dict("records")):
+    problems: list[Problem] = []
+    names = enumerate(frame[prefix].tolist())
+    if not (new := [at for at, name in names if not pd.isna(name) and name not in known]):
+        return found, problems
+    table = frame[[prefix, *columns]].iloc[new]
+    for index, row in zip(new, table.to_dict("records"), strict=True):
         name = row[prefix]
-        if pd.isna(name) or name in known:
-            continue
         cells = {field: row[column] for column, field in columns.items() if pd.notna(row[column])}
         where = index + 1
         try:
@@ -238,49 +199,67 @@ def validate(frame: pd.DataFrame, known: Known, name: str = "run file") -> RunFi
         if prefix in frame:
             described[prefix], faults = _described(frame, prefix, getattr(known, prefix))
             problems += faults
-    fields = {field.name for field in msgspec.structs.fields(Measurement)}
-    describing = [
-        f"{prefix}_{field.name}"
-        for prefix, kind in DESCRIBED.items()
-        for field in msgspec.structs.fields(kind)
-        if field.name != "name"
-    ]
-    rows = frame.drop(columns=[name for name in describing if name in frame and name not in fields])
-    schema = _table({**known.device, **described["device"]})
-    try:
-        checked = schema.validate(rows, lazy=True)
-    except pa.errors.SchemaErrors as error:
-        problems += _schema_problems(error, schema)
-        if not {name for name, column in schema.columns.items() if column.required} - {*rows}:
-            problems += _physics_of_sound_rows(rows, schema, problems, known, described["device"])
+    rows = frame.drop(columns=[name for name in _DESCRIBING if name in frame])
+    cells = _sound(rows)
+    rest = rows.drop(columns=list(cells))
+    needed = {name for name, rule in RULES.items() if rule.required}
+    problems += _faults(rest, needed - cells.keys())
+    if needed <= {*rows}:
+        bad = {problem.row - 1 for problem in problems if problem.row is not None}
+        places = np.array([place for place in range(len(rows)) if place not in bad], int)
+        cells = {name: column[places] for name, column in cells.items()} if bad else cells
+        cells |= _typed(rest.iloc[places])
+        found = row_problems(cells, {**known.device, **described["device"]})
+        problems += [Problem(int(places[at]) + 1, column, text) for at, column, text in found]
     if not problems and not len(frame):
         problems.append(Problem(None, None, "no rows"))
     if problems:
         raise BadRunFileError(name, sorted(problems, key=lambda p: (p.row or 0, p.column or "")))
     records = {f"{prefix}s": tuple(found.values()) for prefix, found in described.items()}
-    return RunFile(measurements=tuple(_records(checked)), **records)
+    return RunFile(measurements=tuple(_records(cells)), **records)
 
 
-def _physics_of_sound_rows(
-    rows: pd.DataFrame,
-    schema: pa.DataFrameSchema,
-    problems: list[Problem],
-    known: Known,
-    described: Mapping[str, Device],
-) -> list[Problem]:
-    """Cross-column faults of the rows whose cells are well typed."""
-    bad = {problem.row - 1 for problem in problems if problem.row is not None}
-    sound = rows.drop(index=[index for index in bad if index in rows.index])
-    sound = sound[[column for column in sound if column in schema.columns]]
-    typed = pa.DataFrameSchema(
-        {n: pa.Column(c.dtype, nullable=True, required=False) for n, c in schema.columns.items()},
-        coerce=True,
-    ).validate(sound)
-    devices = {**known.device, **described}
-    return [Problem(i + 1, column, text) for i, column, text in row_problems(typed, devices)]
+def _sound(rows: pd.DataFrame) -> dict[str, Any]:
+    """The columns that nothing is wrong with, as `row_problems` takes them."""
+    cells = zip(map(str, rows), rows.to_numpy(object).T, strict=True)
+    looked_at = {name: sound(name, column) for name, column in cells if name in RULES}
+    return {name: column for name, column in looked_at.items() if column is not None}
 
 
-def _records(frame: pd.DataFrame) -> list[Measurement]:
-    """Records of a checked frame."""
-    cells = frame.astype(object).where(frame.notna(), None).to_dict("records")
-    return list(from_cells(Measurement, typing.cast("list[dict[str, Any]]", cells)))
+def _faults(rows: pd.DataFrame, needed: Collection[str]) -> list[Problem]:
+    """What is wrong with the cells of a table, and which of the needed columns it has not."""
+    if not needed and not len(rows.columns):
+        return []
+    names = [name for name in RULES if name in needed or name in rows]
+    columns = {name: _column(name) for name in names}
+    schema = pa.DataFrameSchema(columns, strict=True, coerce=True)
+    try:
+        schema.validate(rows, lazy=True)
+    except pa.errors.SchemaErrors as error:
+        return _schema_problems(error, schema)
+    return []
+
+
+def _typed(rows: pd.DataFrame) -> dict[str, Any]:
+    """The columns of rows without faults, as `row_problems` takes them."""
+    rows = rows[[name for name in map(str, rows) if name in RULES]]
+    if not len(rows.columns):
+        return {}
+    columns = {name: pa.Column(_column(name).dtype, nullable=True) for name in map(str, rows)}
+    frame = pa.DataFrameSchema(columns, coerce=True).validate(rows)
+    return {
+        name: frame[name].to_numpy() if RULES[name].number else as_texts(frame[name])
+        for name in frame
+    }
+
+
+def _records(cells: Cells) -> list[Measurement]:
+    """Records of checked columns."""
+    columns = [
+        [None if math.isnan(cell) else cell for cell in column.tolist()]
+        if column.dtype == float
+        else column.tolist()
+        for column in cells.values()
+    ]
+    rows = (dict(zip(cells, row, strict=True)) for row in zip(*columns, strict=True))
+    return list(from_cells(Measurement, rows))
