@@ -6,10 +6,22 @@ from collections.abc import Sequence
 
 from advisor.answers import Place
 from advisor.offers import Offer
+from advisor.ranking import Ranking
 from advisor.records import Caution, Query, WarningCode
 from advisor.variants import DEARER, sentence
 from advisor.views import NOTABLE, Ranked, View
 from advisor.wording import CAUTIONS, figure
+
+
+def compared_joules(query: Query, here: Ranking) -> float | None:
+    """Joules of the chosen offer, for what other groups need less than.
+
+    ``None`` without one, and for a request rate: its joules hold the waiting, others' do not.
+    """
+    places = here.winners(query.min_acc).places
+    if not places or query.scenario == "server":
+        return None
+    return here.pool.offers[places[0]].joules
 
 
 def cautions(
@@ -30,8 +42,8 @@ def cautions(
             "set of the same task: check its accuracy on your own texts"
         )
     if apart:
-        least = here.pool.offers[winners.places[0]].joules if winners.places else None
-        codes["other-groups"] = f"{CAUTIONS['other-groups']}: {_first(apart[0], least)}"
+        said = _first(apart[0], compared_joules(query, here))
+        codes["other-groups"] = f"{CAUTIONS['other-groups']}: {said}"
     if unlike:
         codes["test-sets-differ"] = f"{CAUTIONS['test-sets-differ']}: {', '.join(unlike[:5])}"
     if raised := _raised([*listed, *apart]):

@@ -15,7 +15,7 @@ import msgspec
 
 from advisor.answers import Encoded, Place, Records, Templates, Writer, filled, template
 from advisor.cascades import Pair, cascades, pairs
-from advisor.cautions import cautions
+from advisor.cautions import cautions, compared_joules
 from advisor.constraints import Limits
 from advisor.estimator import Estimator
 from advisor.offers import Offer
@@ -251,7 +251,7 @@ class Advisor:
         used = view.used(floor, named=query.workload is not None)
         here, pool = used.inside, used.inside.pool
         places = here.qualifying(floor, limit + 1)
-        least = pool.offers[places[0]].joules if places else None
+        least = compared_joules(query, here)
         apart = view.apart(used, floor, limit, least)
         listed = [(pool, at) for at in dict.fromkeys([*places, *here.front[:limit]])]
         entries = here.outbid(floor, limit)

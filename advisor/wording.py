@@ -40,7 +40,7 @@ CAUTIONS: dict[WarningCode, str] = {
     "asked rate",
     "rate-worked-out": "nobody measured this setup at the asked rate; its joules are worked out "
     "from what a text needs and from the idle watts of a machine of its own; its latency is not "
-    "known",
+    "known; `joulewise calibrate --rate` measures both",
     "scenario-unstated": "the source does not state batch size or request pattern; the row counts "
     "as offline",
     "second-opinion-differs": "the joules a tool modelled lie outside the estimate's interval",

@@ -26,9 +26,10 @@ _DEFAULTS = {"scope": "host", "basis": "any", "scenario": "offline"}
 def cheaper(answer: Recommendation) -> Option | None:
     """The option of another group that needs notably less than the chosen one; else ``None``.
 
-    Where there is one it stands first among `other_groups`.
+    Where there is one it stands first among `other_groups`. Beside a request rate none is: its
+    joules hold the waiting between texts.
     """
-    if answer.chosen is None or not answer.other_groups:
+    if answer.chosen is None or not answer.other_groups or answer.group.scenario == "server":
         return None
     first = answer.other_groups[0]
     return first if rank(first)[0] * NOTABLE <= rank(answer.chosen)[0] else None

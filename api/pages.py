@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from litestar import Request, Router, get
-from litestar.datastructures import CacheControlHeader
+from litestar.datastructures import CacheControlHeader, MultiDict
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 from litestar.response import Template
@@ -41,6 +41,14 @@ def _choices(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
+def _without_hidden(given: MultiDict[Any]) -> MultiDict[Any]:
+    """The form without a rate that a change of scenario has hidden, as nobody sees it."""
+    hidden = given.get("scenario") != "server"
+    return MultiDict(
+        [(name, text) for name, text in given.multi_items() if not (hidden and name == "rate")]
+    )
+
+
 @get("/", sync_to_thread=False, include_in_schema=False)
 def home(request: Request[Any, Any, Any], served: NamedDependency[Served]) -> Template:
     """The question as a sentence and, below it, the answer."""
@@ -52,7 +60,7 @@ def home(request: Request[Any, Any, Any], served: NamedDependency[Served]) -> Te
     try:
         now = served.now
         context["choices"] = _choices(now.snapshot)
-        asked = from_form(request.query_params, FIRST_QUESTION)
+        asked = from_form(_without_hidden(request.query_params), FIRST_QUESTION)
         context["answer"] = now.advisor.recommend(asked)
     except BadQuestionError as error:
         context["trouble"], status = error, 400

@@ -11,7 +11,7 @@ from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.response import Template
 from litestar.template import TemplateConfig
 
-from api import charts, elsewhere, held_out, scorecard, view
+from api import at_rate, charts, elsewhere, held_out, scorecard, view
 from api.served import Served
 from catalog.errors import CatalogUnreadableError
 
@@ -30,6 +30,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.globals |= {
+        "at_rate": at_rate,
         "elsewhere": elsewhere,
         "view": view,
         "charts": charts,

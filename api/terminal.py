@@ -15,7 +15,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from advisor.records import BadQuestionError, Option, Recommendation
-from api import elsewhere, view
+from api import at_rate, elsewhere, view
 from catalog.errors import (
     BadRunFileError,
     CatalogUnreadableError,
@@ -145,7 +145,7 @@ def _origin(option: Option) -> str:
 def say_answer(answer: Recommendation) -> None:
     """An answer for people: the ranking, the doubts and why the others lost."""
     console, group = Console(), answer.group
-    ranked = [option for option in (answer.chosen, *answer.alternatives) if option]
+    ranked, alike = at_rate.folded(answer)
     if ranked:
         marks = ["→", *(str(place) for place in range(2, len(ranked) + 1))]
         title = (
@@ -160,6 +160,10 @@ def say_answer(answer: Recommendation) -> None:
         near = answer.nearest_miss
         where = f"{near.candidate} on {view.devices(near)}, {near.workload}"
         console.print(escape(f"Closest: {where}: {view.misses(miss)}"))
+    if alike:
+        console.print(f"[dim]... and {escape(at_rate.alike(alike))}; --json has all[/]")
+    if hint := at_rate.to_measure(answer):
+        console.print(f"[bold green]at a rate[/] {escape(hint)}")
     if less := elsewhere.cheaper(answer):
         console.print(f"[bold green]less elsewhere[/] {escape(elsewhere.in_words(less, answer))}")
         asking = elsewhere.command(answer.query, less)

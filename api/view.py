@@ -10,7 +10,14 @@ from urllib.parse import urlencode
 
 from markupsafe import Markup
 
-from advisor.records import Cascade, EnergyPer1000, Missing, Option, Rejected, Shortfall
+from advisor.records import (
+    Cascade,
+    EnergyPer1000,
+    Missing,
+    Option,
+    Rejected,
+    Shortfall,
+)
 
 BASIS = {
     "measured": "energy was measured on that device",

@@ -147,3 +147,12 @@ def test_a_device_by_its_specs_is_asked_on_the_command_line_as_over_http(
     assert served.json()["chosen"] == json.loads(done.output)["chosen"]
     refused = CliRunner().invoke(app, [*start, "--tdp-w", "300"])
     assert refused.exit_code == 2
+
+
+def test_beside_a_request_rate_nothing_is_pointed_out() -> None:
+    """Joules at a rate hold the waiting; those of one text at a time do not, and are no offer."""
+    answer = ask(row("a", 1.0, scenario="single"), scenario="server", rate=0.01)
+    assert answer.chosen is not None
+    assert answer.other_groups
+    assert elsewhere.cheaper(answer) is None
+    assert "times less" not in other_groups(answer)

@@ -192,6 +192,34 @@ def test_a_task_is_chosen_with_the_keyboard(page: Any, server: str) -> None:
     page.wait_for_url("**task=topic**")
 
 
+@pytest.mark.parametrize("script", [True, False])
+def test_a_request_rate_is_asked_for_where_texts_arrive(
+    browser: Any, server: str, script: bool
+) -> None:
+    """The field shows with that scenario alone; its number is asked, with script and without."""
+    context = browser.new_context(java_script_enabled=script)
+    page = context.new_page()
+    page.goto(server)
+    rate = page.get_by_label("Texts per second")
+    assert not rate.is_visible()
+    page.get_by_label("How texts arrive").select_option("server")
+    assert rate.is_visible()
+    rate.fill("5")
+    page.get_by_label("Least accuracy, 0 to 1").fill("0.8")
+    if not script:
+        page.get_by_role("button", name="Find it").click()
+    page.wait_for_url("**rate=5**")
+    page.wait_for_function("() => document.querySelector('.group').innerText.includes('requests')")
+    assert "joulewise calibrate --rate 5" in page.locator(".result").inner_text()
+    page.get_by_label("How texts arrive").select_option("")
+    assert not rate.is_visible()
+    if not script:
+        page.get_by_role("button", name="Find it").click()
+    page.wait_for_function("() => !document.querySelector('.group').innerText.includes('requests')")
+    assert page.locator(".trouble").count() == 0
+    context.close()
+
+
 def test_form_works_without_script(browser: Any, server: str) -> None:
     """The form is sent and answered by the server alone; empty fields are not asked."""
     context = browser.new_context(java_script_enabled=False)

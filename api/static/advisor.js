@@ -8,6 +8,7 @@
   async function ask() {
     if (!form.checkValidity()) return;
     const asked = new URLSearchParams([...new FormData(form)].filter(([, value]) => value.trim() !== ""));
+    if (asked.get("scenario") !== "server") asked.delete("rate");
     pending?.abort();
     pending = new AbortController();
     const before = document.getElementById("answer");
