@@ -324,19 +324,28 @@ class Ranking:
 
     @functools.cached_property
     def _hidden(self) -> int | None:
-        """The cheapest offer of those that no number measures; ``None`` where there is none."""
+        """Of the offers that no number measures the one with the fewest such constraints.
+
+        Of several the most accurate, then the cheapest; ``None`` where there is none.
+        """
         found = np.flatnonzero(self._gaps == math.inf)
-        return int(found[0]) if len(found) else None
+        unknown = np.sum([np.isinf(part.gaps[found]) for part in self._constraints], axis=0)
+        values = np.nan_to_num(self._all_values[found], nan=-1.0)
+        order = np.lexsort((found, -values, unknown))
+        return int(found[order[0]]) if len(found) else None
 
     def miss(self, floor: float, *, ran_there: bool = False) -> tuple[float, float]:
         """By how much the closest offer misses, and its value negated: what sorts rankings.
 
-        With `ran_there` only one that was run on its device counts. Infinite where none does.
+        With `ran_there` only one that was run on its device counts. Infinite where no number
+        measures what is missed.
         """
         near = next(iter(self.closest(floor)), None)
-        if near is None or (ran_there and not self.pool.ran_there[near.place]):
-            return math.inf, 0.0
-        return self.missed(near, floor), -near.value
+        place = self._hidden if near is None else near.place
+        if place is None or (ran_there and not self.pool.ran_there[place]):
+            return math.inf, 1.0
+        value = float(np.nan_to_num(self._all_values[place], nan=-1.0))
+        return (math.inf if near is None else self.missed(near, floor)), -value
 
     def edges(self) -> Array:
         """Floors beyond which what misses something else misses the floor too."""

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from urllib.parse import urlencode
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from advisor.records import (
     Cascade,
@@ -241,6 +241,13 @@ def family(name: str) -> str:
     """A family of candidates in words."""
     words = name.replace("-", " ")
     return words.replace("llm", "LLM").replace("nli", "NLI").replace("tf idf", "TF-IDF")
+
+
+def marked(text: str) -> Markup:
+    """A sentence for a page: what stands between backticks as code."""
+    parts = [escape(part) for part in text.split("`")]
+    parts[1::2] = [Markup("<code>{}</code>").format(part) for part in parts[1::2]]
+    return Markup().join(parts)
 
 
 def text_or_link(value: str) -> str:

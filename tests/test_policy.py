@@ -797,3 +797,17 @@ def test_no_option_misses_by_less_than_the_nearest_miss(
     named = [miss.missing.constraint, *(each.constraint for each in miss.missing.also)]
     assert sorted(named) == sorted(own)
     assert own[named[0]] == max(own.values())
+
+
+def test_where_no_number_measures_the_miss_the_most_accurate_is_nearest() -> None:
+    """Nobody knows a latency: the nearest miss is not just the cheapest row."""
+    view = catalog(row("a", 1.0, accuracy=0.6), row("b", 9.0, accuracy=0.9, workload="imdb"))
+    miss = ask(view, min_acc=0.8, max_latency_ms=5.0).nearest_miss
+    assert miss is not None
+    assert miss.missing is not None
+    assert (miss.candidate, miss.missing.constraint, miss.missing.has) == (
+        "b",
+        "max_latency_ms",
+        None,
+    )
+    assert miss.missing.also == ()
