@@ -162,7 +162,10 @@ def evaluate(
     table, specs = rowtable.read(rows), rowtable.read_devices(devices)
     train = rowtable.rows(rowtable.averaged(table), specs)
     if len(train.models) < FEWEST:
-        raise BadTableError(f"{rows}: fewer than {FEWEST} rows with runtime and energy")
+        raise BadTableError(
+            f"{rows}: of {len(table)} row(s) {len(train.models)} are left that have a runtime and "
+            f"an energy, repeats averaged; at least {FEWEST} are needed"
+        )
     stand_in = imputation([*(bundled.devices() | specs).values()])
     notes = _notes(table, specs, rows.name)
     with threadpool_limits(1):

@@ -16,6 +16,7 @@ import pandas as pd
 
 from advisor.rows import Rows
 from advisor.setups import Setup
+from catalog.delimiters import not_commas
 from catalog.energy import SCOPE_OF_SOURCE
 from catalog.records import Device, Kind, Scope
 
@@ -52,19 +53,39 @@ class BadTableError(ValueError):
     """A table that cannot be used; the text names the file, column and what is needed."""
 
 
+def _table(path: Path) -> pd.DataFrame:
+    """The cells of a CSV file, plain or compressed.
+
+    Raises:
+        BadTableError: Unreadable, or its cells are not separated by commas.
+    """
+    try:
+        reason = not_commas(list(pd.read_csv(path, nrows=0).columns))
+        if reason is None:
+            return pd.read_csv(path, low_memory=False)
+    except (OSError, ValueError) as error:
+        raise BadTableError(f"{path}: cannot be read as CSV: {error}") from error
+    raise BadTableError(f"{path}: {reason}")
+
+
+def _columns(table: pd.DataFrame) -> str:
+    """The columns a table has, cut short."""
+    names = [str(name) for name in table.columns]
+    return ", ".join(names[:20]) + (" ..." if len(names) > 20 else "")
+
+
 def read(path: Path) -> pd.DataFrame:
     """A table of published rows.
 
     Raises:
         BadTableError: Unreadable, a needed column is missing, or a number is none.
     """
-    try:
-        table = pd.read_csv(path, low_memory=False)
-    except (OSError, ValueError) as error:
-        raise BadTableError(f"{path}: cannot be read as CSV: {error}") from error
+    table = _table(path)
     missing = [name for name in REQUIRED if name not in table]
     if missing:
-        raise BadTableError(f"{path}: needed columns are missing: {', '.join(missing)}")
+        raise BadTableError(
+            f"{path}: needed columns are missing: {', '.join(missing)}; it has {_columns(table)}"
+        )
     for name in (*INPUTS, MEASURED):
         if name not in table:
             table[name] = np.nan
@@ -95,12 +116,11 @@ def read_devices(path: Path) -> dict[str, Device]:
     Raises:
         BadTableError: Unreadable or without names.
     """
-    try:
-        table = pd.read_csv(path).rename(columns=_DEVICE_COLUMNS)
-    except (OSError, ValueError) as error:
-        raise BadTableError(f"{path}: cannot be read as CSV: {error}") from error
+    table = _table(path).rename(columns=_DEVICE_COLUMNS)
     if not {"name", "kind"} <= {*table.columns}:
-        raise BadTableError(f"{path}: needed columns are missing: device, kind")
+        raise BadTableError(
+            f"{path}: needed columns are missing: device, kind; it has {_columns(table)}"
+        )
     found = {}
     for row in table.to_dict("records"):
         name, cores = str(row["name"]), row.get("cores")

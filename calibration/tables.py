@@ -9,6 +9,8 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from catalog.delimiters import not_commas
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -34,18 +36,27 @@ def read_table(file: Path) -> pd.DataFrame:
     """
     import pandas as pd
 
-    name = file.name.lower()
+    name, reason = file.name.lower(), None
     try:
         if name.endswith(".parquet"):
             frame = pd.read_parquet(file)
         elif name.endswith(".jsonl"):
             frame = pd.read_json(file, lines=True, dtype=False)
         else:
-            frame = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8")
+            reason = not_commas(list(pd.read_csv(file, nrows=0, encoding="utf-8").columns))
+            frame = pd.read_csv(
+                file,
+                dtype=str,
+                keep_default_na=False,
+                encoding="utf-8",
+                nrows=0 if reason else None,
+            )
     except pd.errors.EmptyDataError as error:
         raise WorkloadError(f"{file}: holds no text") from error
     except (ValueError, OSError, EOFError) as error:  # its words may quote the texts
         raise WorkloadError(f"{file}: cannot be read ({type(error).__name__})") from error
+    if reason is not None:
+        raise WorkloadError(f"{file}: {reason}")
     text, label = (_named(frame, file, names) for names in (_TEXT_COLUMNS, _LABEL_COLUMNS))
     chosen = {text: "text", label: "label", **({"split": "split"} if "split" in frame else {})}
     frame = frame[list(chosen)].rename(columns=chosen)

@@ -145,6 +145,11 @@ def _from_path(path: Path) -> Texts:
     own_split = "split" not in frame
     if own_split:
         frame = frame.assign(split=own_split_of(frame))
+        if len(frame) and "test" not in set(frame["split"]):
+            raise WorkloadError(
+                f"{file}: {len(frame)} text(s), no two of one class; without a column 'split' one "
+                "text of a class is kept for the test, so at least two of each are needed"
+            )
     name = stem(path.resolve())
     texts = _texts(
         frame,

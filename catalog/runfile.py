@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from catalog.cells import MAX_TEXT
+from catalog.delimiters import not_commas
 from catalog.errors import BadRunFileError, Problem
 from catalog.records import Candidate, Device, Measurement, RunFile, Workload
 from catalog.schema import DESCRIBED, Known, validate
@@ -61,10 +62,16 @@ def _csv(content: bytes) -> pd.DataFrame:
 
 
 def _refuse_shape(content: bytes) -> None:
-    """Sizes, and ragged rows: pandas fills short ones and takes a surplus first cell as index."""
+    """Other separators, sizes, and ragged rows.
+
+    Pandas fills short ones and takes a surplus first cell as index.
+    """
     try:
         rows = (row for row in csv.reader(io.StringIO(content.decode(), newline="")) if row)
-        width = len(next(rows, ()))
+        header = next(rows, [])
+        if reason := not_commas(header):
+            raise ValueError(reason)
+        width = len(header)
         if reason := _too_large(0, width):
             raise ValueError(reason)
         for number, row in enumerate(rows, start=1):

@@ -25,7 +25,7 @@ def blocks(name: str) -> list[str]:
 
 BLOCKS = [
     pytest.param(block, id=f"{name}-{number}")
-    for name in ("README.md", "docs/http.md", "docs/method.md")
+    for name in ("README.md", "docs/files.md", "docs/http.md", "docs/method.md")
     for number, block in enumerate(blocks(name), start=1)
 ]
 
