@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
+from conftest import free_port
 
 from api import tokens
 from calibration.lock import BusyError, measuring
@@ -116,6 +117,27 @@ def test_a_service_killed_amid_uploads_keeps_what_it_acknowledged(
             assert upload(own_port, token, run_of(run_csv, name)) == 201
     assert {*names[: len(acknowledged) + 8]} <= whole(store)
     tried(len(acknowledged) + 8)
+
+
+def test_several_services_follow_one_catalog(store: Store, run_csv: Csv, tried: Tried) -> None:
+    """A run sent to any of them is soon answered from by all, under one digest."""
+    token, ports = tokens.create(store), [free_port() for _ in range(3)]
+
+    def digests() -> set[str]:
+        asked = [f"http://127.0.0.1:{port}/health/ready" for port in ports]
+        return {httpx.get(each, timeout=30).json()["catalog_digest"] for each in asked}
+
+    with served(store.url, ports[0]), served(store.url, ports[1]), served(store.url, ports[2]):
+        seen = digests()
+        for number, port in enumerate(ports * 2):
+            assert upload(port, token, run_of(run_csv, f"s{number}")) == 201
+            expected = snapshot.load(store).digest
+            until(lambda digest=expected: digests() == {digest})
+            seen.add(expected)
+        listed = f"http://127.0.0.1:{ports[-1]}/measurements?source=lab&limit=1000"
+        assert len(httpx.get(listed, timeout=30).json()["items"]) == ROWS * 2 * len(ports)
+    assert len(seen) == 1 + 2 * len(ports)
+    tried(2 * len(ports))
 
 
 def test_a_postgresql_killed_under_a_service_comes_back_with_every_row(
