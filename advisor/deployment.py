@@ -90,7 +90,8 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
         texts: In the period.
         j_per_text: Gross joules, idle power of the machine included.
         runtime_s: Seconds per text on one machine.
-        machine_s: Seconds all machines together are provisioned.
+        machine_s: Seconds all machines together are provisioned; where the runtime decides how
+            many there are, each end goes with that of `runtime_s`.
         idle_w: Watts of one idle machine; ``None`` where nobody knows.
         idle_in_run: Watts read in the run that gave `j_per_text`, with the model loaded and in its
             scope: only with them is the net energy known.
@@ -101,7 +102,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     texts: float
     j_per_text: Amount
     runtime_s: Amount
-    machine_s: float
+    machine_s: Amount
     idle_w: Amount | None
     idle_in_run: float | None = None
     holds_idle: bool = False
@@ -126,7 +127,7 @@ def joules(setting: Setting) -> Joules:
         return Joules(
             inference=scaled(net, setting.texts),
             inference_method="inference-net",
-            idle=exactly(setting.idle_in_run * setting.machine_s),
+            idle=scaled(setting.machine_s, setting.idle_in_run),
             idle_method="idle-all-hours",
         )
     idle, idle_method = _idle(setting)
@@ -167,10 +168,13 @@ def _idle(setting: Setting) -> tuple[Amount, IdleMethod]:
     if setting.idle_w is None:
         return UNKNOWN, "idle-missing"
     busy = scaled(setting.runtime_s, setting.texts)
-    least = 0.0 if busy.high is None else max(setting.machine_s - busy.high, 0.0)
-    likely = None if busy.value is None else max(setting.machine_s - busy.value, 0.0)
-    most = max(setting.machine_s - busy.low, 0.0)
-    return product(setting.idle_w, Amount(least, likely, most)), "idle-remaining"
+    there = setting.machine_s
+    ends = [(there.low, busy.low), (there.value, busy.value), (there.high, busy.high)]
+    left = [None if a is None or b is None else max(a - b, 0.0) for a, b in ends]
+    known = [seconds for seconds in left if seconds is not None]
+    least = 0.0 if busy.high is None else min(known)
+    most = None if there.high is None else max(known)
+    return product(setting.idle_w, Amount(least, left[1], most)), "idle-remaining"
 
 
 def machines_for(peak_rate: float, runtime_s: float) -> int:
@@ -183,7 +187,9 @@ def machines_for(peak_rate: float, runtime_s: float) -> int:
     return max(1, math.ceil(peak_rate * runtime_s * (1 - 1e-12)))
 
 
-def embodied_kg(kg_per_machine: float, lifetime_years: float, machines: int, hours: float) -> float:
+def embodied_kg(
+    kg_per_machine: float, lifetime_years: float, machines: float, hours: float
+) -> float:
     """What making `machines` emitted, for `hours` of each (the time share of SCI), kg CO2e."""
     return kg_per_machine * machines * hours / (lifetime_years * DAYS_PER_YEAR * 24)
 

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from advisor import grid
-from advisor.deployment import embodied_kg, exactly, product, scaled, total
+from advisor.deployment import NIL, embodied_kg, exactly, product, scaled, total
 from advisor.plan import Deployment, Plan, PlanError, PlanProblem
 from advisor.policy import Advisor
 from advisor.records import BadQuestionError, Query, Recommendation, WarningCode
@@ -202,6 +202,8 @@ def _deployed(desk: Desk, book: Book, plan: Plan, name: str, entry: Deployment) 
         period_days=conditions.days,
         hours_per_day=conditions.hours_per_day,
         machines=done.machines,
+        machines_low=done.fewest,
+        machines_high=done.most,
         machines_from=_counted(entry, conditions, done),
         busy_share=_busy_share(conditions, done),
         idle_w=done.idle.watts,
@@ -242,16 +244,18 @@ def _counted(entry: Deployment, conditions: Terms, done: Work) -> str:
 def _sci(conditions: Terms, done: Work, kg: Amount, hours: float) -> Sci:
     """Software Carbon Intensity per text, grams."""
     if conditions.embodied is None or done.machines is None:
-        made, note = (
-            None,
-            "M, the making of the hardware, is not included: the plan does not state it",
-        )
+        made = NIL
+        note = "M, the making of the hardware, is not included: the plan does not state it"
     else:
         each, years = conditions.embodied
-        made = embodied_kg(each, years, done.machines, hours)
+        one = exactly(embodied_kg(each, years, 1, hours))
+        made = product(one, Amount(done.fewest or 0, done.machines, done.most))
         note = f"M: {each:g} kg CO2e per machine over {years:g} years, by its share of the time"
-    both = total((kg, exactly(made or 0.0)))
-    return Sci(g_co2e_per_text=scaled(both, 1000 / conditions.texts), embodied_kg=made, note=note)
+    return Sci(
+        g_co2e_per_text=scaled(total((kg, made)), 1000 / conditions.texts),
+        embodied_kg=None if made is NIL else made.value,
+        note=note,
+    )
 
 
 def _saved(answers: Sequence[Deployed], of: Callable[[Deployed], Saving | None]) -> Saving | None:

@@ -163,7 +163,8 @@ class Deployed(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         texts: In the period.
         machines: Provisioned, each one `setup`; `machines_from` says who counted them. ``None``
-            where they are off when idle and no runtime tells how many there are.
+            where they are off when idle and no runtime tells how many there are. At the ends of
+            the runtime's interval `machines_low` and `machines_high` are needed.
         busy_share: Share of the provisioned hours in which texts are classified.
         it_kwh: Inference, idle and training; `kwh` adds what the facility needs (PUE).
         lacks: Parts that are missing: the totals hold the others, and are lower bounds.
@@ -177,6 +178,8 @@ class Deployed(msgspec.Struct, frozen=True, kw_only=True):
     period_days: float
     hours_per_day: float
     machines: int | None
+    machines_low: int | None
+    machines_high: int | None
     machines_from: str
     busy_share: float | None
     idle_w: Amount | None

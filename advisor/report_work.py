@@ -47,6 +47,8 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
         runtime: Seconds per 1,000 texts; ``None`` only where no idle hours are charged.
         j_per_text: Gross joules per text.
         machines: Provisioned; ``None`` where neither the plan nor a runtime tells.
+        fewest: Machines where the runtime is at its low end, `most` at its high end: the plan's
+            word where it states how many there are.
         machine_s: Seconds all machines are provisioned, 0 where nobody counted them.
         once: One training; `None` where the plan asks for none and none is recorded.
     """
@@ -56,6 +58,8 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     runtime_stated: bool
     j_per_text: Amount
     machines: int | None
+    fewest: int | None
+    most: int | None
     machine_s: float
     joules: Joules
     idle: Idle
@@ -86,6 +90,19 @@ def _runtime(entry: Deployment, option: Option, own: bool) -> RuntimePer1000 | N
     return option.runtime_s_per_1000
 
 
+def _needed(entry: Deployment, conditions: Terms, seconds: float) -> float:
+    """Machines that are busy all the hours they are on."""
+    return entry.texts_per_day * seconds / (conditions.hours_per_day * S_PER_H)
+
+
+def _sized(entry: Deployment, conditions: Terms, seconds: float | None) -> int | None:
+    """As many machines as the peak rate and the hours need at `seconds` per text."""
+    if seconds is None:
+        return None
+    needed = _needed(entry, conditions, seconds)
+    return max(machines_for(conditions.peak_rate, seconds), machines_for(needed, 1.0))
+
+
 def _machines(entry: Deployment, conditions: Terms, seconds: float | None) -> int | None:
     """Machines the plan states, else as many as the peak rate needs at `seconds` per text.
 
@@ -94,9 +111,9 @@ def _machines(entry: Deployment, conditions: Terms, seconds: float | None) -> in
     """
     if seconds is None:
         return entry.machines
-    needed = entry.texts_per_day * seconds / (conditions.hours_per_day * S_PER_H)
     if entry.machines is None:
-        return max(machines_for(conditions.peak_rate, seconds), machines_for(needed, 1.0))
+        return _sized(entry, conditions, seconds)
+    needed = _needed(entry, conditions, seconds)
     if needed > entry.machines * (1 + 1e-9):
         raise NoSetupError(
             "machines",
@@ -196,7 +213,12 @@ def work(
         seconds = Amount(runtime.low / 1000, runtime.value / 1000, runtime.high / 1000)
     machines = _machines(entry, conditions, seconds.value)
     idle, texts = _idle(desk, found, entry, conditions), conditions.texts
-    machine_s = (machines or 0) * conditions.hours_per_day * S_PER_H * conditions.days
+    fewest, most = (
+        _sized(entry, conditions, end) if entry.machines is None else machines
+        for end in (seconds.low if runtime else None, seconds.high)
+    )
+    on_s = conditions.hours_per_day * S_PER_H * conditions.days
+    machine_s = (machines or 0) * on_s
     j_per_text = amount_of(per_1000.low, per_1000.value, per_1000.high)
     stated = own and entry.runtime_s_per_1000 is not None
     spent = joules(
@@ -204,7 +226,7 @@ def work(
             texts=texts,
             j_per_text=j_per_text,
             runtime_s=seconds,
-            machine_s=machine_s,
+            machine_s=Amount((fewest or 0) * on_s, machine_s, (most or 0) * on_s),
             idle_w=idle.watts,
             idle_in_run=None if stated else idle.in_run,
             holds_idle=option.scenario == "server",
@@ -221,6 +243,8 @@ def work(
         runtime_stated=stated,
         j_per_text=j_per_text,
         machines=machines,
+        fewest=fewest,
+        most=most,
         machine_s=machine_s,
         joules=spent,
         idle=idle,

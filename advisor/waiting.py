@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from advisor.deployment import Setting, joules, total
+from advisor.deployment import Setting, exactly, joules, total
 from advisor.features import (
     CPU_MEMORY_SHARE,
     HOST_W,
@@ -217,7 +217,7 @@ def _served(
                 None if per_1000.high is None else per_1000.high / 1000,
             ),
             runtime_s=busy,
-            machine_s=window,
+            machine_s=exactly(window),
             idle_w=found.watts,
             idle_in_run=found.watts.value if found.read else None,
         )

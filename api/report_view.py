@@ -83,8 +83,12 @@ def setup(answer: Deployed) -> str:
 
 
 def machines(answer: Deployed) -> str:
-    """How many machines, as a cell."""
-    return "–" if answer.machines is None else f"{answer.machines:,}"
+    """How many machines, as a cell, with the ends of the interval where they differ."""
+    if answer.machines is None:
+        return "–"
+    if answer.machines_low == answer.machines_high:
+        return f"{answer.machines:,}"
+    return f"{answer.machines:,} ({answer.machines_low:,}–{answer.machines_high:,})"
 
 
 def shares(answer: Deployed) -> list[tuple[PartName, float, float]]:

@@ -38,13 +38,14 @@ def ordered(amount: Amount) -> bool:
 @st.composite
 def settings(draw: st.DrawFn) -> Setting:
     """A deployment's setting in which the machines can do the work."""
-    texts, runtime = draw(positive), draw(ends)
-    busy = texts * (runtime.value or 0.0)
+    texts, runtime, spare = draw(positive), draw(ends), draw(st.floats(1, 100))
+    busy = [texts * (end or 0.0) * spare for end in (runtime.low, runtime.value, runtime.high)]
+    fixed = draw(st.booleans())
     return Setting(
         texts=texts,
         j_per_text=draw(ends),
         runtime_s=runtime,
-        machine_s=busy * draw(st.floats(1, 100)),
+        machine_s=exactly(busy[1]) if fixed else Amount(*sorted(busy)),
         idle_w=draw(st.none() | ends | positive.map(lambda w: Amount(w, w, None))),
         idle_in_run=draw(st.none() | positive),
         holds_idle=draw(st.booleans()),
@@ -92,7 +93,7 @@ def test_net_and_gross_come_to_the_same_total() -> None:
         "texts": 10_000.0,
         "j_per_text": Amount(1.9, 2.0, 2.1),
         "runtime_s": exactly(0.01),
-        "machine_s": 3600.0,
+        "machine_s": exactly(3600.0),
         "idle_w": exactly(30.0),
     }
     gross, net = joules(Setting(**common)), joules(Setting(**common, idle_in_run=30.0))
@@ -112,7 +113,7 @@ def test_unknown_idle_is_missing_and_leaves_the_sum_open() -> None:
             texts=1e3,
             j_per_text=exactly(1.0),
             runtime_s=exactly(0.1),
-            machine_s=3600,
+            machine_s=exactly(3600),
             idle_w=None,
         )
     )
@@ -127,7 +128,7 @@ def test_a_server_measurement_already_holds_its_idle() -> None:
         texts=1e3,
         j_per_text=exactly(1.0),
         runtime_s=exactly(0.1),
-        machine_s=3600,
+        machine_s=exactly(3600),
         idle_w=exactly(50),
         idle_in_run=50.0,
         holds_idle=True,
@@ -143,7 +144,7 @@ def test_a_published_bound_counts_at_the_bound() -> None:
         texts=10,
         j_per_text=Amount(0.0, None, 2.0),
         runtime_s=exactly(0.1),
-        machine_s=1,
+        machine_s=exactly(1),
         idle_w=exactly(10),
         idle_in_run=10.0,
     )
@@ -159,7 +160,7 @@ def test_idle_never_goes_below_nothing() -> None:
         texts=100,
         j_per_text=exactly(1.0),
         runtime_s=Amount(0.9, 1.0, 1.3),
-        machine_s=100,
+        machine_s=exactly(100),
         idle_w=exactly(10),
     )
     assert joules(setting).idle == Amount(0.0, 0.0, pytest.approx(100.0))

@@ -250,6 +250,29 @@ def test_second_plan_sized_from_the_peak_with_stated_idle(advisor: Advisor) -> N
     assert in_order(answer)
 
 
+def test_an_uncertain_runtime_makes_the_number_of_machines_uncertain(advisor: Advisor) -> None:
+    """Each end of an estimated runtime is sized by itself, and idle energy spans what follows."""
+    rate, texts = 20_000, 1e8
+    entry = one(
+        advisor,
+        **planned(
+            "minilm-l6-finetuned",
+            device="NVIDIA L4", texts_per_day=texts, peak_rate=rate, idle_w=30, pue=1.0,
+        ),
+    )  # fmt: skip
+    runtime = entry.setup.runtime_s_per_1000
+    assert runtime is not None
+    ends = [runtime.low / 1000, runtime.value / 1000, runtime.high / 1000]
+    machines = [math.ceil(rate * seconds) for seconds in ends]
+    assert [entry.machines_low, entry.machines, entry.machines_high] == machines
+    assert machines[0] < machines[1] < machines[2]
+    idle = [
+        30 * (n * 86400 - texts * s) * 365 / J_PER_KWH for n, s in zip(machines, ends, strict=True)
+    ]
+    assert entry.parts[1].kwh == Amount(*map(pytest.approx, (min(idle), idle[1], max(idle))))
+    assert in_order(entry)
+
+
 def test_third_plan_machines_off_when_idle_with_their_making(advisor: Advisor) -> None:
     """No idle is charged where machines are off; what making them emitted enters SCI alone."""
     answer = made(
