@@ -10,10 +10,9 @@ import msgspec
 import platformdirs
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from advisor.records import Option
-from api import view
+from api import tabular, view
 from api.opened import opened_estimator, opened_snapshot
 from api.results import Result, results
 from catalog.store import Store
@@ -104,7 +103,7 @@ def say(ended: Ended) -> None:
     """The summary for people: each workload's candidates with the front, then where files are."""
     console = Console()
     for result in ended.results:
-        console.print(_table(result))
+        _table(result)
         console.print(f"[dim]{escape(_basis(result))}[/]\n", soft_wrap=True)
     for lost in ended.reasons:
         said = f"{lost.candidate} on {lost.workload}: {lost.reason}"
@@ -127,26 +126,22 @@ def _basis(result: Result) -> str:
     return f"{said} the measured runtime.{opinion}"
 
 
-def _table(result: Result) -> Table:
+def _table(result: Result) -> None:
     """One workload's candidates, cheapest first."""
-    grid = Table(
-        title=f"{escape(result.workload)}, in batches, energy of {view.SCOPE[result.scope]}",
-        title_justify="left", title_style="bold", box=None, pad_edge=False,
-    )  # fmt: skip
     several = len({option.device for option in result.options}) > 1
     opinions = any(option.second_opinion_j_per_1000 is not None for option in result.options)
-    grid.add_column("")
-    grid.add_column("candidate", no_wrap=True)
-    for name in ["device"] * several:
-        grid.add_column(name)
-    for name in ["accuracy", "J per 1,000", "90 %", "s per 1,000", *["modelled J"] * opinions]:
-        grid.add_column(name, justify="right", no_wrap=True)
-    grid.add_column("energy")
+    figures = ["accuracy", "J per 1,000", "90 %", "s per 1,000", *["modelled J"] * opinions]
     fronted = {id(option) for option in result.front}
-    for option in result.options:
-        mark = "[green]●[/]" if id(option) in fronted else ""
-        grid.add_row(mark, *(escape(cell) for cell in _cells(option, several, opinions)))
-    return grid
+    tabular.show(
+        f"{result.workload}, in batches, energy of {view.SCOPE[result.scope]}",
+        ["", "candidate", *["device"] * several, *figures, "energy"],
+        (
+            ["●" if id(option) in fronted else "", *_cells(option, several, opinions)]
+            for option in result.options
+        ),
+        under=("device", "energy"),
+        right=figures,
+    )
 
 
 def _cells(option: Option, several: bool, opinions: bool) -> list[str]:

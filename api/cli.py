@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, NamedTuple, NoReturn
 import typer
 
 from advisor.records import AskedScenario, Query
-from api import terminal
+from api import tabular, terminal
 from api.cli_catalog import catalog
 from api.cli_probes import probes
 from api.cli_report import report
@@ -148,7 +148,7 @@ def estimate(
     if as_json:
         return terminal.say_json(answer)
     joules = answer.energy_j_per_1000
-    terminal.table(
+    tabular.show(
         f"Energy of {view.SCOPE[joules.scope]}",
         ("device", "J per 1,000 texts", "90 % interval", "basis"),
         [(answer.device, view.joules(joules), view.span(joules.low, joules.high), joules.basis)],

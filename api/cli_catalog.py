@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from api import terminal, view
+from api import tabular, terminal, view
 from api.opened import opened_snapshot, opened_store
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def list_rows(
     rows = [row for _, row in listing.chosen(snapshot, asked)]
     if as_json:
         return terminal.say_json([listing.shown(row) for row in rows])
-    terminal.table(
+    tabular.show(
         f"{len(rows)} measurement(s)",
         (
             "candidate",
@@ -210,6 +210,7 @@ def list_rows(
             )
             for row in rows
         ),
+        under=("workload", "device", "phase", "scenario", "source"),
     )
     return None
 

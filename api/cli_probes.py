@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from advisor.records import AskedScenario, Query
-from api import terminal
+from api import tabular, terminal
 from api.opened import asked_device, opened_estimator, opened_snapshot
 from catalog.records import Scope
 
@@ -40,7 +40,7 @@ def probes(
         return terminal.say_json(found)
     if not found.probes or found.width is None:
         return typer.echo("Nothing to measure: no estimate can be the least energy.")
-    terminal.table(
+    tabular.show(
         f"{len(found.contenders)} estimate(s) may be the least energy, within x {found.width:.3g}",
         ("measure", "leaves x"),
         ((probe.candidate, f"{probe.width:.3g}") for probe in found.probes),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from api import terminal
+from api import tabular, terminal
 from api.opened import opened_snapshot, settings
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def say(answer: Report) -> None:
         rows.append([named, *parts, _with_span(entry.kwh), words.least(entry.kg_co2e)])
     parts = [words.value(sums.parts_kwh[name]) for name in PART_NAMES]
     rows.append(["all", *parts, _with_span(sums.kwh), words.least(sums.kg_co2e)])
-    terminal.table(f"{answer.title}, kWh by part", columns, rows)
+    tabular.show(f"{answer.title}, kWh by part", columns, rows)
     if len(answer.deployments) > terminal.SHOWN:
         left = len(answer.deployments) - terminal.SHOWN
         console.print(f"[dim]... and {left} more; --format csv or --json has all[/]")

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 from rich.console import Console
 
-from api import calibrated, planned, terminal
+from api import calibrated, planned, tabular, terminal
 from api.course import Course, Kind, Step
 from api.fleet import FleetCourse, FleetTable
 from api.progress import JsonLines, Listener, LiveTable, LogFile, PlainLines
@@ -39,7 +39,7 @@ def say_diagnosis(
     if as_json:
         terminal.say_json(findings)
     else:
-        terminal.table(
+        tabular.show(
             "What can be measured here",
             ("", "what", "found", "remedy"),
             (

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 import msgspec
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 from typer.core import TyperGroup
 
 from advisor.records import BadQuestionError, Option, Recommendation
-from api import at_rate, elsewhere, view
+from api import at_rate, elsewhere, tabular, view
 from catalog.errors import (
     BadRunFileError,
     CatalogUnreadableError,
@@ -101,17 +99,6 @@ def say_json(content: Any) -> None:
     sys.stdout.write(msgspec.json.encode(content).decode() + "\n")
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table on stdout; cells are shown as they are."""
-    grid = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    for column in columns:
-        width = 13 if column == "basis and source" else None
-        grid.add_column(column, overflow="fold", no_wrap=column == "candidate", min_width=width)
-    for row in rows:
-        grid.add_row(*(escape(cell) for cell in row))
-    Console().print(grid)
-
-
 def _cells(mark: str, option: Option) -> tuple[str, ...]:
     """One option as a row."""
     accuracy, energy = option.accuracy, option.energy_j_per_1000
@@ -153,7 +140,12 @@ def say_answer(answer: Recommendation) -> None:
             f"{view.SCENARIO[group.scenario]}, energy of {view.SCOPE[group.scope]}"
         )
         columns = ("", "candidate", "device", "accuracy", "J per 1,000 texts", "basis and source")
-        table(title, columns, (_cells(*pair) for pair in zip(marks, ranked, strict=True)))
+        tabular.show(
+            title,
+            columns,
+            (_cells(*pair) for pair in zip(marks, ranked, strict=True)),
+            under=("device", "basis and source"),
+        )
     else:
         console.print("[bold red]Nothing in the catalog qualifies.[/]")
     if answer.nearest_miss and (miss := answer.nearest_miss.missing):
@@ -177,7 +169,7 @@ def say_answer(answer: Recommendation) -> None:
             for entry in answer.rejected[:SHOWN]
         ]
         more = len(answer.rejected) - len(lost)
-        table("Why the others lost", ("candidate", "reason", "in figures", "setups"), lost)
+        tabular.show("Why the others lost", ("candidate", "reason", "in figures", "setups"), lost)
         if more:
             console.print(f"[dim]... and {more} more; --json has all[/]")
     if answer.other_groups:
@@ -207,6 +199,8 @@ def say_evaluation(report: dict[str, Any]) -> None:
     lines |= {f"estimator, {k} probe rows": error for k, error in report["probes"].items()}
     columns = ("method", "MdAPE %", "in 25 %", "in 2x", "tau", "regret %", "covers %", "width")
     title = f"held out: {report['split']}; {report['n_train']} rows, {report['n_test']} scored"
-    table(title, columns, (_error_cells(name, error) for name, error in lines.items() if error))
+    tabular.show(
+        title, columns, (_error_cells(name, error) for name, error in lines.items() if error)
+    )
     for note in report["notes"]:
         Console().print(f"[yellow]note[/] {escape(note)}")

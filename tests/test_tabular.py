@@ -1,0 +1,77 @@
+"""Tests of `api.tabular`: tables in narrow terminals keep their words whole."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+from typer.testing import CliRunner
+
+from advisor.estimator import load
+from advisor.policy import recommend
+from advisor.records import AskedScenario, Query
+from api import tabular
+from api.cli import app
+from api.terminal import say_answer
+from catalog import snapshot
+
+NARROW = 80
+words = st.text("abcdefg-0123456789", min_size=1, max_size=14)
+cells = st.lists(words, min_size=0, max_size=4).map(" ".join)
+
+
+@pytest.mark.parametrize("scenario", ["offline", "single"])
+def test_an_answer_fits_80_columns_without_a_cut_word(
+    scenario: AskedScenario, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Names, devices, sources and figures of every option stand whole; no line is longer."""
+    monkeypatch.setenv("COLUMNS", str(NARROW))
+    query = Query(task="sentiment", min_acc=0.8, scenario=scenario)
+    answer = recommend(snapshot.load(), load(), query)
+    say_answer(answer)
+    table = capsys.readouterr().out.partition("less elsewhere")[0].partition("note ")[0]
+    assert all(cell_len(line) <= NARROW for line in table.splitlines())
+    shown = set(table.replace(";", " ").replace(",", " ").split())
+    for option in filter(None, (answer.chosen, *answer.alternatives)):
+        assert option.candidate in shown
+        assert set(option.device.split()) <= shown
+        assert option.provenance.source in shown
+
+
+def test_a_list_of_measurements_fits_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight columns do not fit; what does not goes under the name, word by word."""
+    monkeypatch.setenv("COLUMNS", str(NARROW))
+    out = CliRunner().invoke(app, ["catalog", "list", "--task", "sentiment"]).output
+    assert all(cell_len(line) <= NARROW for line in out.splitlines())
+    shown = set(out.replace(";", " ").split())
+    assert {"luccioni-2024", "zschache-hartwig-2025", "A100-SXM4-80GB", "inference"} <= shown
+
+
+@given(rows=st.lists(st.tuples(cells, cells, cells), min_size=1, max_size=5))
+def test_words_that_fit_are_whole(rows: list[tuple[str, str, str]]) -> None:
+    """Each column is as wide as its longest word, and all together fill the width at most."""
+    names = ("name", "second", "third")
+    found = tabular.widths(names, rows, NARROW)
+    assert sum(found) + 2 * (len(names) - 1) <= NARROW
+    for at, width in enumerate(found):
+        assert width >= max(len(word) for row in (names, *rows) for word in row[at].split())
+
+
+@pytest.mark.parametrize(("width", "header", "lines"), [(80, "name, where", 2), (120, "name", 1)])
+def test_a_column_goes_under_the_first_where_it_does_not_fit(
+    width: int,
+    header: str,
+    lines: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Wide enough, it stays a column of its own."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    row = ("→", "a" * 40, "b" * 30, "1,234")
+    tabular.show("Title", ("", "name", "where", "figure"), [row], under=("where",))
+    title, head, *rest = capsys.readouterr().out.splitlines()
+    assert title.strip() == "Title"
+    assert header in head
+    assert len(rest) == lines
+    assert "".join(rest).count("b" * 30) == 1
