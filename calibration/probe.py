@@ -193,11 +193,8 @@ def read_machine(root: Path = Path("/")) -> Machine:
 def _listed(snapshot: Snapshot, names: list[str], kinds: tuple[str, ...]) -> Device | None:
     """The first record of the catalog that carries one of `names` and a fitting kind."""
     for name in names:
-        try:
-            found = snapshot.device(name)
-        except UnknownNameError:
-            continue
-        if found.kind in kinds:
+        found = snapshot.named(name)
+        if found is not None and found.kind in kinds:
             return found
     return None
 

@@ -166,6 +166,11 @@ class Snapshot:
         unique = {alias: owner for alias, (owner, *more) in owners.items() if not more}
         return unique | {name.casefold(): name for name in self.devices}
 
+    def named(self, name: str) -> Device | None:
+        """The device of this very name or alias, as a machine reports its chips; else ``None``."""
+        found = self._aliases.get(name.casefold())
+        return None if found is None else self.devices[found]
+
     def device(self, name: str) -> Device:
         """A device by name or alias, or by what can mean no other one; see `catalog.names`.
 
@@ -173,10 +178,11 @@ class Snapshot:
             AmbiguousNameError: It may mean several; names them.
             UnknownNameError: Names the nearest ones.
         """
-        found = self._aliases.get(name.casefold())
-        if found is None:
-            found = names.meant("device", name, {k: d.aliases for k, d in self.devices.items()})
-        return self.devices[found]
+        found = self.named(name)
+        if found is not None:
+            return found
+        spellings = {known: device.aliases for known, device in self.devices.items()}
+        return self.devices[names.meant("device", name, spellings)]
 
     def workload(self, name: str) -> Workload:
         """A workload by name.

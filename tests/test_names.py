@@ -6,6 +6,8 @@ import pytest
 
 from catalog import snapshot
 from catalog.errors import AmbiguousNameError, UnknownNameError
+from catalog.records import Device
+from catalog.snapshot import Snapshot
 
 BUNDLED = snapshot.load()
 
@@ -55,3 +57,14 @@ def test_every_name_and_alias_of_one_device_still_finds_it() -> None:
     for device in BUNDLED.devices.values():
         assert BUNDLED.device(device.name) is device
         assert BUNDLED.device(device.name.upper()) is device
+
+
+def test_a_machine_is_known_by_its_very_name_alone() -> None:
+    """What a chip reports is not what people type: a slice of it, stored before, is another."""
+    guest = Device(name="AMD EPYC 7B13 (2 vCPU, KVM)", kind="cpu")
+    view = Snapshot(
+        measurements=(), devices={guest.name: guest}, workloads={}, candidates={}, digest="d"
+    )
+    assert view.device("AMD EPYC 7B13") is guest
+    assert view.named("AMD EPYC 7B13") is None
+    assert view.named(guest.name.lower()) is guest
