@@ -171,6 +171,12 @@ def _count(value: float | None) -> float | int | None:
     return int(value) if value is not None and float(value).is_integer() else value
 
 
+def size_of(row: Measurement, snapshot: Snapshot) -> float | None:
+    """Parameters of a row's candidate: as declared, else the row's own."""
+    candidate = snapshot.candidates.get(row.candidate)
+    return (candidate.n_parameters if candidate else None) or row.n_parameters
+
+
 def option(offer: Offer, snapshot: Snapshot, version: str) -> Option:
     """An offer as an option of an answer.
 
@@ -181,7 +187,7 @@ def option(offer: Offer, snapshot: Snapshot, version: str) -> Option:
     """
     row, device, joules, served = offer.row, offer.device, offer.energy, offer.served
     candidate = snapshot.candidates.get(row.candidate)
-    n_parameters = (candidate.n_parameters if candidate else None) or row.n_parameters
+    n_parameters = size_of(row, snapshot)
     fewest = least_devices(row, device, n_parameters)
     opinion = None if served is not None else _second_opinion(row, device, joules)
     codes = _doubts(offer)

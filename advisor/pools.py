@@ -24,7 +24,7 @@ from advisor.offers import (
     rank,
     with_known_accuracy,
 )
-from advisor.options import option
+from advisor.options import option, size_of
 from advisor.records import AskedScenario, Option, Reason, Rejected
 from advisor.suitability import Verdict, unfit
 from advisor.variants import DEARER, dearer
@@ -126,7 +126,8 @@ class Pool:
         inside = [row for row in rows if asked.holds(row)]
         offers = _offers(asked, inside, snapshot, estimator)
         if asked.rate_per_s is not None:
-            offers += at_rate(work, offers, asked.rate_per_s, estimator.artefact.stand_in)
+            sizes = {offer.row.candidate: size_of(offer.row, snapshot) for offer in work}
+            offers += at_rate(work, offers, asked.rate_per_s, estimator.artefact.stand_in, sizes)
         self.offers = sorted(offers, key=rank)
         names = [offer.row.candidate for offer in self.offers]
         self.candidates = list(dict.fromkeys(names))
@@ -210,8 +211,7 @@ class Pool:
         """Why offers, by their places, cannot run where they are offered."""
         found = {}
         for place, offer in enumerate(self.offers):
-            candidate = self._snapshot.candidates.get(offer.row.candidate)
-            size = (candidate.n_parameters if candidate else None) or offer.row.n_parameters
+            size = size_of(offer.row, self._snapshot)
             if (verdict := unfit(offer, self.family(place), size)) is not None:
                 found[place] = verdict
         return found

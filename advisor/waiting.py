@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -28,6 +28,7 @@ from advisor.options import runtime
 from advisor.records import EnergyPer1000, WarningCode
 from advisor.report_records import Amount
 from advisor.setups import host_class
+from advisor.suitability import least_devices
 from catalog.energy import components, energy
 from catalog.records import Basis, Device, Measurement, Scope
 
@@ -63,12 +64,18 @@ class Working(NamedTuple):
 
 
 def idle(
-    row: Measurement, device: Device, scope: Scope, stand_in: Imputation, working: Working
+    row: Measurement,
+    device: Device,
+    scope: Scope,
+    stand_in: Imputation,
+    working: Working,
+    n_parameters: float | None = None,
 ) -> Idle:
     """Idle watts with the model loaded: read in the run and its scope, else declared.
 
     Those declared are never above what the machine draws at work. A reading of part of the scope,
-    or from before the model was loaded, is their low end.
+    or from before the model was loaded, is their low end. Where a row does not say how many devices
+    worked, as many wait as the weights of `n_parameters` need.
     """
     found, whole = _reading(row, device, scope)
     if found is not None and whole:
@@ -76,7 +83,8 @@ def idle(
     codes: tuple[WarningCode, ...] = ("idle-assumed",)
     if not (device.tdp_w or device.power_max_w or (device.idle_w and scope == "device")):
         codes = ("device-specs-assumed", *codes)
-    low, value, high = _declared(device, row.n_devices or 1, scope, stand_in)
+    n_devices = row.n_devices or least_devices(row, device, n_parameters) or 1
+    low, value, high = _declared(device, n_devices, scope, stand_in)
     value, high = min(value, working.value), min(high, working.high)
     low = min(low, value)
     if found is not None:
@@ -134,7 +142,11 @@ def timed(offer: Offer) -> bool:
 
 
 def at_rate(
-    work: Iterable[Offer], measured: Sequence[Offer], rate: float, stand_in: Imputation
+    work: Iterable[Offer],
+    measured: Sequence[Offer],
+    rate: float,
+    stand_in: Imputation,
+    sizes: Mapping[str, float | None],
 ) -> list[Offer]:
     """Offers at a request rate, worked out from what setups need one text at a time or in batches.
 
@@ -147,12 +159,13 @@ def at_rate(
         measured: Those measured at this very rate; what they tell is not worked out again.
         rate: Texts per second.
         stand_in: For devices of unknown power.
+        sizes: Parameters of candidates by name, as far as they are known.
     """
     known = {_setup(offer) for offer in measured}
     able = [offer for offer in work if timed(offer)]
     least = _at_work(able)
     made = [
-        _served(offer, rate, stand_in, least[_machine(offer)])
+        _served(offer, rate, stand_in, least[_machine(offer)], sizes.get(offer.row.candidate))
         for offer in able
         if _setup(offer) not in known and offer.row.repeat_group != SORTED
     ]
@@ -198,7 +211,7 @@ def _preferred(group: Sequence[tuple[Offer, Served]]) -> list[Offer]:
 
 
 def _served(
-    work: Offer, rate: float, stand_in: Imputation, working: Working
+    work: Offer, rate: float, stand_in: Imputation, working: Working, n_parameters: float | None
 ) -> tuple[Offer, Served]:
     """An offer at a rate."""
     row, per_1000 = work.row, work.energy
@@ -206,7 +219,7 @@ def _served(
     if seconds is None:
         raise ValueError("an offer without a runtime cannot be worked out for a rate")
     busy = Amount(seconds.low / 1000, seconds.value / 1000, seconds.high / 1000)
-    found = idle(row, work.device, per_1000.scope, stand_in, working)
+    found = idle(row, work.device, per_1000.scope, stand_in, working, n_parameters)
     window = max(1000 / rate, seconds.value)
     spent = joules(
         Setting(

@@ -371,3 +371,14 @@ def test_kept_answers_are_exact_and_costs_rise_with_the_floor(
             now = energy(fresh.chosen)[1] if fresh.chosen else math.inf
             assert now >= last.get(rate, 0.0)
             last[rate] = now
+
+
+def test_as_many_cards_wait_as_the_weights_need() -> None:
+    """A row that hides its number of cards waits on those that hold 70 billion weights."""
+    card = msgspec.structs.replace(DEVICES["Card"], memory_gb=94.0)
+    stand_in = ESTIMATOR.artefact.stand_in
+    hidden, told = (row(device="Card", precision="bf16", n_devices=n) for n in (None, 2))
+    found = idle(hidden, card, "device", stand_in, FREE, 7e10)
+    assert found.watts == idle(told, card, "device", stand_in, FREE, 7e10).watts
+    one = idle(hidden, card, "device", stand_in, FREE, 1e8)
+    assert found.watts.value == pytest.approx(2 * (one.watts.value or 0))
