@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import sys
+import weakref
 from collections.abc import Sequence
 
 import msgspec
@@ -113,10 +114,11 @@ class Advisor:
     def __init__(self, snapshot: Snapshot, estimator: Estimator) -> None:
         self.snapshot, self.estimator = snapshot, estimator
         self._rows = functools.cache(functools.partial(rows_of, snapshot))
-        self._pool = functools.lru_cache(KEPT_POOLS)(self._make_pool)
-        self._view = functools.lru_cache(KEPT_VIEWS)(self._make_view)
+        me: Advisor = weakref.proxy(self)  # what it keeps goes with it, before any collection
+        self._pool = functools.lru_cache(KEPT_POOLS)(lambda asked: me._make_pool(asked))
+        self._view = functools.lru_cache(KEPT_VIEWS)(lambda query: me._make_view(query))
         self._templates = Templates(KEPT_BYTES)
-        self._pairs = functools.lru_cache(KEPT_VIEWS)(self._make_pairs)
+        self._pairs = functools.lru_cache(KEPT_VIEWS)(lambda ranking: me._make_pairs(ranking))
 
     def recommend(self, query: Query) -> Recommendation:
         """The answer as a record.

@@ -15,7 +15,7 @@ from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.stores.memory import MemoryStore
 
-from api import direct, logs
+from api import direct, heap, logs
 from api.clients import limiter
 from api.errors import to_problem
 from api.exchange import Exchange
@@ -54,6 +54,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
     """
     settings = settings or Settings()
     logs.configure(settings.log_level)
+    heap.share()
     served = Served(settings)
     counts = MemoryStore()
     metrics = Metrics(served.serving)

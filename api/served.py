@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import gc
 import hashlib
 import logging
 import threading
@@ -18,6 +17,7 @@ import msgspec
 from advisor import estimator
 from advisor.estimator import Estimator
 from advisor.policy import Advisor
+from api import heap
 from api.metrics import Serving
 from api.settings import Settings
 from catalog import snapshot
@@ -78,6 +78,7 @@ class Served:
         self.settings = settings
         self.store = Store(settings.catalog)
         self.trouble: str | None = None
+        self._tidy = heap.Tidy()
         self._changes = Changes(self.store)
         self._loaded: Loaded | None = None
         self._lock = threading.Lock()
@@ -148,9 +149,8 @@ class Served:
             return
         now = snapshot.load(self.store, before)
         self._loaded = Loaded.of(now, fitted.informed(now))
-        gc.unfreeze()
-        gc.collect()
-        gc.freeze()  # a catalog lives long: no collection need look at it again
+        del before  # what it held is free by now
+        self._tidy()
 
     async def _look(self) -> None:
         """Refreshes off the event loop; trouble is logged once, when it begins."""
