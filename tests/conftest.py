@@ -7,6 +7,7 @@ import csv
 import importlib.util
 import io
 import itertools
+import json
 import os
 import shutil
 import socket
@@ -264,6 +265,36 @@ def server(server_catalog: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
     """Address of a real service that all tests share."""
     with _served(server_catalog, tmp_path_factory.mktemp("log") / "log") as url:
         yield url
+
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session")
+def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
+    """Runs `joulewise` with words, an environment and a folder, in a process of its own."""
+    folder, numbers = tmp_path_factory.mktemp("said"), itertools.count()
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", str(Path(__file__).with_name("forking.py"))],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as loaded:  # fmt: skip
+        assert loaded.stdin
+        assert loaded.stdout
+
+        def run(
+            *words: str, environment: dict[str, str], cwd: Path
+        ) -> subprocess.CompletedProcess[str]:
+            out, err = (folder / f"{next(numbers)}" for _ in range(2))
+            asked = {"words": words, "environment": environment, "folder": str(cwd)}
+            assert loaded.stdin
+            assert loaded.stdout
+            loaded.stdin.write(json.dumps(asked | {"out": str(out), "err": str(err)}) + "\n")
+            loaded.stdin.flush()
+            status = int(loaded.stdout.readline())
+            return subprocess.CompletedProcess(words, status, out.read_text(), err.read_text())
+
+        yield run
+        loaded.stdin.close()
 
 
 @pytest.fixture(scope="session")

