@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from advisor.carrying import CARRYING, Carrying, carried, compared, limit_w, shifts
 from advisor.estimator import Estimator, Prediction
 from advisor.records import EnergyPer1000, WarningCode
 from advisor.report_records import Amount
@@ -23,9 +24,6 @@ from catalog.snapshot import Snapshot
 
 Z90 = 1.645
 """Half of a 90 % interval in standard deviations."""
-CARRIED = 0.7
-"""Share of a setup's own deviation (measured over estimated, elsewhere) that is carried to another
-device: of 0, .3, .5, .7, .85 and 1 all between .5 and 1 do better than 0 on held-out devices."""
 _ACCURACY = ("accuracy", "accuracy_split", "macro_f1", "n_test", "contamination")
 _PARTS = ("gpu", "cpu", "dram", "npu", "board", "wall")
 _BLANK: dict[str, Any] = dict.fromkeys(
@@ -258,53 +256,38 @@ def moved(
     snapshot: Snapshot,
     estimator: Estimator,
     scope: Scope,
+    carrying: Carrying = CARRYING,
 ) -> list[Offer]:
     """Offers of setups measured elsewhere, estimated (runtime too) for `device`.
 
-    Only what a setup is moves over: candidate, precision, batch, tokens, accuracy. What was read
-    on the other machine (runtime, latency, memory, idle watts) stays behind.
+    What a setup is moves over: candidate, precision, batch, tokens, accuracy; and of what it needed
+    elsewhere as much as `carrying` says. What else was read on the other machine (latency, memory,
+    idle watts) stays behind.
     """
     own_accuracy = sorted(rows, key=lambda row: "accuracy-other-device" not in row.flags)
     there = {(row.candidate, row.precision, row.batch_size): row for row in own_accuracy}
-    shifts = _deviations(list(there.values()), snapshot, estimator, scope)
     pending = [
-        (
-            msgspec.structs.replace(
-                row, n_devices=1, n_active_devices=1, device=device.name, flags=_kept(row), **_BLANK
-            ),
-            device,
+        msgspec.structs.replace(
+            row, n_devices=1, n_active_devices=1, device=device.name, flags=_kept(row), **_BLANK
         )
         for row in there.values()
     ]
     asked = [
         msgspec.structs.replace(_setup(row, device, snapshot, scope), source=None)
-        for row, _ in pending
+        for row in pending
     ]  # whoever runs it here, it is not the team that ran it there
-    return _predicted(pending, asked, estimator, scope, shifts)
-
-
-def _deviations(
-    rows: Sequence[Measurement], snapshot: Snapshot, estimator: Estimator, scope: Scope
-) -> list[float]:
-    """Log of measured over estimated joules of rows where they were taken, as if never run.
-
-    0 where the row has no measured energy in `scope`; of the rest `CARRIED` is kept.
-    """
-    taken = []
-    for place, row in enumerate(rows):
-        device = snapshot.devices[row.device]
-        joules = _ranked(row, device, scope)
-        if joules is not None and joules.value_j is not None:
-            taken.append((place, row, device, joules.value_j))
-    asked = [
-        msgspec.structs.replace(_setup(row, device, snapshot, scope), runtime_s=None)
-        for _, row, device, _ in taken
+    alone = estimator.predict(asked)
+    known = compared(snapshot, device.name)
+    shift = shifts(list(there.values()), rows, alone, known, snapshot, scope)
+    most_w = limit_w(device, scope)
+    found = [
+        carried(prediction, own, carrying, most_w, blank=known.blank)
+        for prediction, own in zip(alone, shift, strict=True)
     ]
-    shifts = [0.0] * len(rows)
-    for (place, row, _, joules_there), found in zip(taken, estimator.predict(asked), strict=True):
-        expected = (found.energy_j.value or 1.0) * row.n_items
-        shifts[place] = CARRIED * math.log(joules_there / expected)
-    return shifts
+    return [
+        Offer(row, device, _estimated(prediction, scope, 0.0, 0.0), prediction)
+        for row, prediction in zip(pending, found, strict=True)
+    ]
 
 
 def _kept(row: Measurement) -> tuple[str, ...]:
