@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from statistics import fmean
 from weakref import WeakKeyDictionary
 
@@ -22,6 +22,7 @@ from advisor.estimator import Prediction
 from catalog.energy import energy
 from catalog.records import Device, Estimate, Measurement, Scope
 from catalog.snapshot import Snapshot
+from catalog.staleness import newest_of
 
 HEADROOM = 1.1
 """Mean power over the stated limit that an estimate may imply in scope ``device``: declared; a data
@@ -106,9 +107,9 @@ def limit_w(device: Device, scope: Scope) -> float | None:
 Log = Callable[[Measurement], float | None]
 
 
-def log_joules(snapshot: Snapshot, scope: Scope, row: Measurement) -> float | None:
+def log_joules(devices: Mapping[str, Device], scope: Scope, row: Measurement) -> float | None:
     """Log joules per text of a row that were measured in a scope, at least in part."""
-    found = energy(row, snapshot.devices[row.device].kind, scope)
+    found = energy(row, devices[row.device].kind, scope)
     if found is None or not found.value_j or found.label == "modelled":
         return None
     return math.log(found.value_j / row.n_items)
@@ -148,7 +149,8 @@ def elsewhere(like: Measurement, rows: Iterable[Measurement], log: Log) -> float
 class Compared:
     """How one device compares with others on the candidates that ran on both.
 
-    Rows of a stated request rate hold idle time and do not count.
+    Rows of a stated request rate hold idle time, stale ones tell of another machine: they do not
+    count.
 
     Attributes:
         blank: Whether nothing was measured on the device.
@@ -157,7 +159,8 @@ class Compared:
     def __init__(self, snapshot: Snapshot, device: str) -> None:
         own = [row for row in snapshot.current if row.device == device and _works(row)]
         self.blank = not own
-        own = own[:: 1 + len(own) // MOST_ROWS]
+        newest = newest_of(snapshot)
+        own = [row for row in own[:: 1 + len(own) // MOST_ROWS] if not newest.changes(row)]
         wanted = {_question(row) for row in own}
         others: defaultdict[tuple[str, str, str], list[Measurement]] = defaultdict(list)
         for name in {row.workload for row in own}:
@@ -165,7 +168,7 @@ class Compared:
                 if row.device != device and _works(row) and _question(row) in wanted:
                     others[_question(row)].append(row)
         few = {question: list(of_few_devices(rows)) for question, rows in others.items()}
-        self._snapshot = snapshot
+        self._devices = snapshot.devices  # not the snapshot, which must not outlive its users
         self._pairs = [(row, few.get(_question(row), [])) for row in own]
         self._found: dict[Scope | None, float] = {}
 
@@ -183,7 +186,7 @@ class Compared:
         return self._found[scope]
 
     def _log_joules(self, scope: Scope) -> Log:
-        return functools.partial(log_joules, self._snapshot, scope)
+        return functools.partial(log_joules, self._devices, scope)
 
 
 def _once(log: Log) -> Log:
@@ -241,7 +244,7 @@ def shifts(
     for row in filter(_works, rows):
         by_candidate[row.candidate].append(row)
     few = {name: list(of_few_devices(own)) for name, own in by_candidate.items()}
-    log = _once(functools.partial(log_joules, snapshot, scope))
+    log = _once(functools.partial(log_joules, snapshot.devices, scope))
     result: list[float | None] = []
     for setup, prediction in zip(setups, found, strict=True):
         own = few.get(setup.candidate, [])

@@ -18,6 +18,7 @@ from advisor.setups import Setup, from_measurement
 from catalog.energy import energy
 from catalog.records import SCOPES, Device, Measurement, Scope
 from catalog.snapshot import Snapshot
+from catalog.staleness import newest_of
 
 MIN_ROWS, MIN_DEVICES, MOST_PROBES = 30, 3, 300
 
@@ -144,9 +145,11 @@ def _tells(row: Measurement) -> bool:
 def probe_rows(snapshot: Snapshot, trained: frozenset[str]) -> Rows:
     """Current inference rows with a runtime of runs that nobody trained on.
 
-    Of a source's rows on one device at most `MOST_PROBES` count, spread evenly over the catalog: a
-    machine is known long before its hundredth row.
+    Of a source's rows on one device at most `MOST_PROBES` count, spread evenly over the catalog,
+    the last one among them: a machine is known long before its hundredth row. Of these, stale ones
+    are left out: they were measured on a machine that is no longer.
     """
+    newest = newest_of(snapshot)
     found: defaultdict[tuple[str, str], list[Measurement]] = defaultdict(list)
     for row in snapshot.current:
         if row.run_id not in trained and _tells(row):
@@ -155,5 +158,6 @@ def probe_rows(snapshot: Snapshot, trained: frozenset[str]) -> Rows:
         rows[i]
         for rows in found.values()
         for i in sorted({round(x) for x in np.linspace(0, len(rows) - 1, MOST_PROBES)})
+        if not newest.changes(rows[i])
     )
     return _gathered(spread, snapshot, runtime_will_do=True)

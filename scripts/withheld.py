@@ -88,7 +88,7 @@ def cases_of(snapshot: Snapshot, device: str) -> list[Case]:
         if row.device != device or row.n_devices not in (None, 1) or not usable(row) or not home:
             continue
         for scope in SCOPES:
-            joules = log_joules(snapshot, scope, row)
+            joules = log_joules(snapshot.devices, scope, row)
             if joules is not None and row.runtime_s:
                 found.append(Case(row, scope, joules, math.log(row.runtime_s / row.n_items), home))
     return found
@@ -156,10 +156,10 @@ def unchanged(case: Case, snapshot: Snapshot) -> dict[str, float]:
         return math.log(snapshot.devices[row.device].tdp_w or math.nan)
 
     def per_watt(row: Measurement) -> float | None:
-        joules = log_joules(snapshot, case.scope, row)
+        joules = log_joules(snapshot.devices, case.scope, row)
         return None if joules is None else joules - tdp(row)
 
-    same = elsewhere(case.row, case.home, partial(log_joules, snapshot, case.scope))
+    same = elsewhere(case.row, case.home, partial(log_joules, snapshot.devices, case.scope))
     scaled = elsewhere(case.row, case.home, per_watt)
     if same is None or scaled is None:
         return dict.fromkeys(BASELINES, math.nan)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
+import json
 import math
+import weakref
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import msgspec
 import pytest
 
 from advisor.carrying import CARRYING, DOUBT, HEADROOM, Carrying, carried, compared, limit_w
 from advisor.estimator import Prediction, load
 from advisor.offers import Offer, moved
 from advisor.pools import rows_of
+from advisor.setups import Setup
 from catalog.records import Candidate, Device, Estimate, Measurement, Workload
 from catalog.snapshot import Snapshot
 from catalog.snapshot import load as load_catalog
@@ -113,6 +118,35 @@ def test_a_device_is_compared_on_the_candidates_that_ran_on_both() -> None:
     assert compared(view, "H").ratio(None) == 0
     assert compared(view, "H") is compared(view, "H")
     assert (compared(view, "H").blank, compared(view, "I").blank) == (False, True)
+
+
+def test_a_snapshot_is_not_kept_by_its_comparisons() -> None:
+    """Once nobody reads a snapshot, it is gone, and so is what was worked out for it."""
+    view = catalog(row(), row(device="H"))
+    assert compared(view, "H").ratio("device") == 0
+    kept = weakref.ref(view)
+    del view
+    gc.collect()
+    assert kept() is None
+
+
+def test_stale_rows_correct_nothing() -> None:
+    """Rows from before a driver changed tell of another machine, to comparison and estimator."""
+    before, after = (
+        {"fingerprint": json.dumps({"energy": {"driver": driver}}), "host": "h"}
+        for driver in ("550", "560")
+    )
+    old = row("a", "H", 4000.0, measured_at="2026-01-01", **before)
+    new = row("b", "H", 300.0, measured_at="2026-02-01", **after)
+    elsewhere = row("a"), row("b"), row("c")
+    with_old, without = catalog(*elsewhere, old, new), catalog(*elsewhere, new)
+    one, two = (compared(view, "H").ratio("device") for view in (with_old, without))
+    assert one == two != 0
+    asked = Setup(device=DEVICES["H"], n_parameters=6e7, scope="device", source="s")
+    first, second = (ESTIMATOR.informed(view).estimate(asked) for view in (with_old, without))
+    assert first == second != ESTIMATOR.estimate(asked)
+    fresh = catalog(*elsewhere, msgspec.structs.replace(old, **after), new)
+    assert ESTIMATOR.informed(fresh).estimate(asked) != first
 
 
 def test_the_row_most_alike_counts() -> None:
