@@ -84,6 +84,7 @@ def carried(
         found,
         energy_j=_shifted(joules, way - excess, reach, excess),
         runtime_s=_shifted(seconds, way, reach),
+        carried=shift is not None,
     )
 
 

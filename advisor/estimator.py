@@ -48,6 +48,7 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
         outside: Features beyond the range of the training data.
         assumed_power: Whether the device's nominal power is a stand-in.
         known_device: Whether the device is in the training data, in the asked scope.
+        carried: Whether what the setup needed on other devices counts; see `advisor.carrying`.
     """
 
     energy_j: Estimate
@@ -55,6 +56,7 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     outside: tuple[str, ...]
     assumed_power: bool
     known_device: bool
+    carried: bool = False
 
 
 def _estimate(log_value: float, half: float, basis: Basis) -> Estimate:

@@ -129,13 +129,17 @@ def _second_opinion(row: Measurement, device: Device, joules: EnergyPer1000) -> 
     return 1000 * modelled.value_j / row.n_items
 
 
-def _energy_from(row: Measurement, joules: EnergyPer1000, version: str) -> str:
+def _energy_from(
+    row: Measurement, joules: EnergyPer1000, prediction: Prediction | None, version: str
+) -> str:
     """Who says the energy."""
     if joules.basis == "measured":
         return f"measured by {row.source}"
     if row.runtime_s is not None:
         return f"Joulewise estimator {version}, from the runtime measured by {row.source}"
-    return f"Joulewise estimator {version}; the setup was not run on this device"
+    said = f"Joulewise estimator {version}; the setup was not run on this device"
+    carried = prediction is not None and prediction.carried
+    return f"{said}, what it needed on others counts" if carried else said
 
 
 def _worked_out(served: Served, version: str) -> str:
@@ -149,7 +153,7 @@ def _worked_out(served: Served, version: str) -> str:
     return (
         f"worked out for {figure(served.rate_per_s)} texts per second: busy {share:.2%} of the "
         f"time, {way}, at {joules} J and {seconds} s per 1,000 texts "
-        f"({_energy_from(work.row, work.energy, version)}); else waiting at "
+        f"({_energy_from(work.row, work.energy, work.prediction, version)}); else waiting at "
         f"{figure(watts.value or 0.0)} W{read}"
     )
 
@@ -212,7 +216,7 @@ def option(offer: Offer, snapshot: Snapshot, version: str) -> Option:
         accuracy=_accuracy(row),
         energy_j_per_1000=joules,
         runtime_s_per_1000=runtime(row, offer.prediction) if served is None else _window(served),
-        energy_from=_energy_from(row, joules, version)
+        energy_from=_energy_from(row, joules, offer.prediction, version)
         if served is None
         else _worked_out(served, version),
         provenance=_provenance(row),

@@ -17,6 +17,7 @@ import pytest
 from advisor.carrying import CARRYING, DOUBT, HEADROOM, Carrying, carried, compared, limit_w
 from advisor.estimator import Prediction, load
 from advisor.offers import Offer, moved
+from advisor.options import option
 from advisor.pools import rows_of
 from advisor.setups import Setup
 from catalog.records import Candidate, Device, Estimate, Measurement, Workload
@@ -258,3 +259,16 @@ def test_the_script_scores_what_is_served(withheld: ModuleType) -> None:
         own = [pair[place] for pair in served]
         assert log[: len(own)].tolist() == pytest.approx([pair[0] for pair in own])
         assert half_width[: len(own)].tolist() == pytest.approx([pair[1] for pair in own])
+
+
+def test_an_option_says_that_measurements_elsewhere_count() -> None:
+    """Where its energy comes from names them where there are some, and only there."""
+    told = [
+        option(offer, catalog(row()), "v").energy_from
+        for offer in (
+            brought(row()),
+            brought(row(joules=400.0, gpu_label="modelled", runtime_s=None)),
+        )
+    ]
+    assert told[0].endswith("was not run on this device, what it needed on others counts")
+    assert told[1].endswith("was not run on this device")

@@ -247,6 +247,7 @@ def test_a_plan_of_two_deployments_becomes_a_file(page: Any, server: str) -> Non
     page.locator("[name='2-texts_per_day']").fill("20000")
     page.locator("[name='2-idle_w']").fill("900")
     page.get_by_role("button", name="Make the report").click()
+    page.locator("#report .deployment").nth(1).wait_for()
     told = page.locator("#report").inner_text()
     for wanted in ("Support tickets", "Reviews", "Inference", "Idle", "kWh", "Sources"):
         assert wanted in told
