@@ -7,7 +7,7 @@ them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 from catalog.errors import AmbiguousNameError, UnknownNameError
 
@@ -15,6 +15,8 @@ MAKERS = frozenset(
     ["nvidia", "geforce", "tesla", "amd", "intel", "apple", "qualcomm", "aws", "r", "tm"]
 )
 """Words of a name that people leave out."""
+_MODEL = re.compile(r"(?!(?:sxm|hbm|v)\d\w?$)[a-z]+\d|\d{4,}[a-z]|\d[a-z]\d")
+"""Words that may tell a model: ``h100``, ``13900k``, ``7r13``; not ``80gb``, ``sxm5``."""
 
 
 def words(name: str) -> list[str]:
@@ -22,16 +24,22 @@ def words(name: str) -> list[str]:
     return [word for word in re.findall(r"[a-z0-9+]+", name.casefold()) if word not in MAKERS]
 
 
-def _runs(name: str) -> Iterator[str]:
-    """Every run of words of a name, written as one."""
-    said = words(name)
-    for start in range(len(said)):
-        for end in range(start + 1, len(said) + 1):
-            yield "".join(said[start:end])
+def _spelt(name: str) -> str:
+    """A name without case, spaces, hyphens and maker."""
+    return "".join(words(name))
+
+
+def _has(word: str, own: set[str]) -> bool:
+    """Whether a word is one of a device's; ``sxm`` is any of its generations."""
+    return word in own or (word == "sxm" and any(each.startswith(word) for each in own))
 
 
 def meant(kind: str, asked: str, spellings: Mapping[str, Iterable[str]]) -> str:
-    """The name that is meant: the only one written so, else the only one that holds these words.
+    """The name that is meant: the one written so, else the only one that has all these words.
+
+    Words are whole ones: an i9-13900 is no i9-13900K. One of them is a model's, such as ``h100``,
+    unless a name or another spelling is written out. Other spellings may stand for less than they
+    say (NVML calls one of the H100s just that), so they are held against all names.
 
     Args:
         kind: What is asked for, for the error.
@@ -42,18 +50,20 @@ def meant(kind: str, asked: str, spellings: Mapping[str, Iterable[str]]) -> str:
         AmbiguousNameError: Several may be meant; names them.
         UnknownNameError: None is; names the nearest ones.
     """
-    folded = "".join(words(asked))
+    typed, folded = words(asked), _spelt(asked)
     if not folded:
         raise UnknownNameError(kind, asked, spellings)
-    ways = {name: (name, *others) for name, others in spellings.items()}
-    levels = (
-        (name for name in ways if "".join(words(name)) == folded),
-        (name for name, own in ways.items() if folded in {"".join(words(way)) for way in own}),
-        (name for name, own in ways.items() if any(folded in _runs(way) for way in own)),
-    )
-    for level in levels:
-        if found := sorted(set(level)):
-            if len(found) > 1:
-                raise AmbiguousNameError(kind, asked, found)
-            return found[0]
-    raise UnknownNameError(kind, asked, spellings)
+    found = sorted(name for name in spellings if _spelt(name) == folded)
+    if not found:
+        tells = any(_MODEL.match(word) for word in typed)
+        for name, others in spellings.items():
+            ways = (name, *others)
+            own = {word for way in ways for word in words(way)}
+            whole = any(_spelt(way) == folded for way in ways)
+            if whole or (tells and all(_has(word, own) for word in typed)):
+                found.append(name)
+    if len(found) > 1:
+        raise AmbiguousNameError(kind, asked, found)
+    if not found:
+        raise UnknownNameError(kind, asked, spellings)
+    return found[0]
