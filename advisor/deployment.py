@@ -92,6 +92,8 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
         runtime_s: Seconds per text on one machine.
         machine_s: Seconds all machines together are provisioned; where the runtime decides how
             many there are, each end goes with that of `runtime_s`.
+        left_s: What is left of them there when all texts are classified, see `left_over`; ``None``
+            where the number of machines is fixed.
         idle_w: Watts of one idle machine; ``None`` where nobody knows.
         idle_in_run: Watts read in the run that gave `j_per_text`, with the model loaded and in its
             scope: only with them is the net energy known.
@@ -103,6 +105,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     j_per_text: Amount
     runtime_s: Amount
     machine_s: Amount
+    left_s: Amount | None = None
     idle_w: Amount | None
     idle_in_run: float | None = None
     holds_idle: bool = False
@@ -167,14 +170,17 @@ def _idle(setting: Setting) -> tuple[Amount, IdleMethod]:
         return NIL, "idle-off"
     if setting.idle_w is None:
         return UNKNOWN, "idle-missing"
+    if setting.left_s is not None:
+        return product(setting.idle_w, setting.left_s), "idle-remaining"
     busy = scaled(setting.runtime_s, setting.texts)
-    there = setting.machine_s
-    ends = [(there.low, busy.low), (there.value, busy.value), (there.high, busy.high)]
-    left = [None if a is None or b is None else max(a - b, 0.0) for a, b in ends]
-    known = [seconds for seconds in left if seconds is not None]
-    least = 0.0 if busy.high is None else min(known)
-    most = None if there.high is None else max(known)
-    return product(setting.idle_w, Amount(least, left[1], most)), "idle-remaining"
+    least = 0.0 if busy.high is None else max(setting.machine_s.low - busy.high, 0.0)
+    likely = None
+    if busy.value is not None and setting.machine_s.value is not None:
+        likely = max(setting.machine_s.value - busy.value, 0.0)
+    most = None
+    if setting.machine_s.high is not None:
+        most = max(setting.machine_s.high - busy.low, 0.0)
+    return product(setting.idle_w, Amount(least, likely, most)), "idle-remaining"
 
 
 def machines_for(peak_rate: float, runtime_s: float) -> int:
@@ -185,6 +191,24 @@ def machines_for(peak_rate: float, runtime_s: float) -> int:
         runtime_s: Seconds per text on one machine.
     """
     return max(1, math.ceil(peak_rate * runtime_s * (1 - 1e-12)))
+
+
+def left_over(rate: float, share: float, runtime_s: Amount) -> Amount:
+    """Machines' worth of time left over where just enough are there, over an uncertain runtime.
+
+    ceil(r t) - s r t falls from step to step: it is least where the fewest machines are full, and
+    most where one more has just been needed.
+
+    Args:
+        rate: Texts per second the machines are sized for, r.
+        share: Of `rate` that comes on average, s, 0 to 1.
+        runtime_s: Seconds per text on one machine, t, with both ends.
+    """
+    likely, slow = runtime_s.value or 0.0, runtime_s.high or 0.0
+    fewest, number, most = (machines_for(rate, t) for t in (runtime_s.low, likely, slow))
+    least = fewest - share * min(rate * slow, fewest)
+    largest = most - share * max(rate * runtime_s.low, most - 1)
+    return Amount(max(least, 0.0), max(number - share * rate * likely, 0.0), max(largest, 0.0))
 
 
 def embodied_kg(

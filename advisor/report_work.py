@@ -13,6 +13,7 @@ from advisor.deployment import (
     Setting,
     exactly,
     joules,
+    left_over,
     machines_for,
     scaled,
     total,
@@ -218,6 +219,11 @@ def work(
         for end in (seconds.low if runtime else None, seconds.high)
     )
     on_s = conditions.hours_per_day * S_PER_H * conditions.days
+    left_s = None
+    if entry.machines is None and seconds.high is not None:
+        mean = entry.texts_per_day / (conditions.hours_per_day * S_PER_H)
+        rate = max(conditions.peak_rate, mean)
+        left_s = scaled(left_over(rate, mean / rate, seconds), on_s)
     machine_s = (machines or 0) * on_s
     j_per_text = amount_of(per_1000.low, per_1000.value, per_1000.high)
     stated = own and entry.runtime_s_per_1000 is not None
@@ -227,6 +233,7 @@ def work(
             j_per_text=j_per_text,
             runtime_s=seconds,
             machine_s=Amount((fewest or 0) * on_s, machine_s, (most or 0) * on_s),
+            left_s=left_s,
             idle_w=idle.watts,
             idle_in_run=None if stated else idle.in_run,
             holds_idle=option.scenario == "server",

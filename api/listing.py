@@ -13,6 +13,7 @@ from advisor.records import BadQuestionError
 from catalog.errors import UnknownNameError
 from catalog.records import KEY, Measurement, Phase, Scenario
 from catalog.snapshot import Snapshot
+from catalog.stored import ALL
 
 Item = TypeVar("Item")
 
@@ -57,7 +58,7 @@ def _position(cursor: str | None) -> int:
     try:
         text = base64.urlsafe_b64decode(cursor.encode()).decode()
         if text.startswith("at:") and text[3:].isascii() and text[3:].isdigit():
-            return int(text[3:])
+            return min(int(text[3:]), ALL)
     except (binascii.Error, UnicodeDecodeError, ValueError):
         pass
     raise BadQuestionError("cursor", cursor, "the value of `next` in the page before")
@@ -117,6 +118,7 @@ def chosen(snapshot: Snapshot, asked: Filter, start: int = 0) -> Iterator[tuple[
     known("workload", asked.workload, snapshot.workloads)
     known("candidate", asked.candidate, snapshot.candidates)
     known("source", asked.source, {row.source for row in snapshot.current})
+    known("precision", asked.precision, {row.precision or "" for row in snapshot.current})
     wanted: dict[str, set[Any]] = {
         name: {value}
         for name in ("workload", "candidate", "phase", "scenario", "precision", "source")

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from catalog import bundled, names
-from catalog.errors import UnknownNameError
+from catalog.errors import CatalogUnreadableError, UnknownNameError
 from catalog.predictions import Predictions
 from catalog.records import SETUP, Candidate, Device, Measurement, Workload
 from catalog.registry import DEFAULT_WORKLOAD, WORKLOADS
@@ -106,12 +106,22 @@ class Snapshot:
             fits = all(getattr(row, name) in values for name, values in asked.items())
             if fits and place >= start and current in (None, place in self._current_places):
                 yield place, row
-        if self._store is None or current:
+        if current:
             return
-        after = max(start - first - 1, 0)
-        for id_, row in self._store.rows(asked, after, self.own.last):
+        for id_, row in self._older(asked, max(start - first - 1, 0)):
             if current is None or first + id_ not in self._current_places:
                 yield first + id_, row
+
+    def _older(
+        self, wanted: Mapping[str, Collection[Any]], after: int = 0
+    ) -> Iterator[tuple[int, Measurement]]:
+        """The store's rows as they were when the snapshot was taken, with their ids."""
+        store, own = self._store, self.own
+        if store is None or after >= own.last:
+            return
+        if not store.holds(own.last, own.last_digest):
+            raise CatalogUnreadableError("another catalog took the place of this one; ask again")
+        yield from store.rows(wanted, after, own.last)
 
     def _own_places(self) -> Iterator[tuple[int, Measurement]]:
         """The newest rows of the store with their places."""
@@ -133,11 +143,11 @@ class Snapshot:
         """
         setups = {_setup(row) for row in rows}
         found = [row for row in self.measurements if _setup(row) in setups]
-        if self._store is not None and setups:
+        if self.own.count and setups:
             from catalog.store import setup_of
 
             hashes = {setup_of(row) for row in rows}
-            found += [row for _, row in self._store.rows({"setup": hashes}, last=self.own.last)]
+            found += [row for _, row in self._older({"setup": hashes})]
         return found
 
     @functools.cached_property

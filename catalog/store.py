@@ -25,15 +25,13 @@ from catalog.errors import CatalogUnreadableError, ConflictError
 from catalog.location import default_url
 from catalog.predictions import Predictions
 from catalog.records import KEY, SETUP, Candidate, Device, Measurement, RunFile, Workload
-from catalog.stored import Heads, collected_later, read_heads, read_rows
+from catalog.stored import ALL, Heads, collected_later, read_heads, read_rows
 from catalog.tables import catalog_version, declaration, measurement, prediction
 
 HEAD = "0003"
 """The newest migration; a database that stands there needs none."""
 CHANNEL = "joulewise_catalog"
 """Where a PostgreSQL server tells listeners of each change."""
-ALL = 2**63 - 1
-"""Above every id."""
 _KINDS: dict[str, Any] = {"device": Device, "workload": Workload, "candidate": Candidate}
 
 _FIELDS = [field.name for field in msgspec.structs.fields(Measurement)]
@@ -144,7 +142,12 @@ class Store:
         try:
             with self.engine.begin() if write else self.engine.connect() as connection:
                 yield connection
-        except (sa.exc.DBAPIError, self.engine.dialect.loaded_dbapi.Error, UnicodeError) as error:
+        except (
+            sa.exc.DBAPIError,
+            sa.exc.TimeoutError,
+            self.engine.dialect.loaded_dbapi.Error,
+            UnicodeError,
+        ) as error:
             shown = self.engine.url.render_as_string(hide_password=True)
             said = str(getattr(error, "orig", None) or error).strip()
             raise CatalogUnreadableError(
@@ -324,7 +327,10 @@ class Store:
         if not self.is_there():
             return
         asked = [measurement.c.id > after, measurement.c.id <= last]
-        asked += [measurement.c[name].in_(values) for name, values in (wanted or {}).items()]
+        for name, values in (wanted or {}).items():
+            column = measurement.c[name]
+            known = column.in_([value for value in values if value is not None])
+            asked.append(known | column.is_(None) if None in values else known)
         with self.connection() as connection:
             there = {column["name"] for column in sa.inspect(connection).get_columns("measurement")}
             names = [name for name in _FIELDS if name in there]
@@ -348,6 +354,8 @@ class Store:
 
     def holds(self, id_: int, digest: str) -> bool:
         """Whether the row of an id says what the digest stands for."""
+        if not self.is_there():
+            return False
         query = sa.select(measurement.c.digest).where(measurement.c.id == id_)
         with self.connection() as connection:
             return connection.scalar(query) == digest

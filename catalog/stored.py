@@ -21,6 +21,8 @@ from catalog.times import moment
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
+ALL = 2**63 - 1
+"""Above every id."""
 _FIRST, _MOST = 500, 20_000
 """Rows fetched at once: few at first, as a reader may want no more, then twice as many."""
 _ALIKE = 8

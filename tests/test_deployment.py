@@ -18,6 +18,7 @@ from advisor.deployment import (
     embodied_kg,
     exactly,
     joules,
+    left_over,
     machines_for,
     product,
     scaled,
@@ -39,13 +40,12 @@ def ordered(amount: Amount) -> bool:
 def settings(draw: st.DrawFn) -> Setting:
     """A deployment's setting in which the machines can do the work."""
     texts, runtime, spare = draw(positive), draw(ends), draw(st.floats(1, 100))
-    busy = [texts * (end or 0.0) * spare for end in (runtime.low, runtime.value, runtime.high)]
-    fixed = draw(st.booleans())
+    busy = texts * (runtime.value or 0.0) * spare
     return Setting(
         texts=texts,
         j_per_text=draw(ends),
         runtime_s=runtime,
-        machine_s=exactly(busy[1]) if fixed else Amount(*sorted(busy)),
+        machine_s=exactly(busy),
         idle_w=draw(st.none() | ends | positive.map(lambda w: Amount(w, w, None))),
         idle_in_run=draw(st.none() | positive),
         holds_idle=draw(st.booleans()),
@@ -164,6 +164,28 @@ def test_idle_never_goes_below_nothing() -> None:
         idle_w=exactly(10),
     )
     assert joules(setting).idle == Amount(0.0, 0.0, pytest.approx(100.0))
+
+
+@given(
+    st.floats(0.1, 1e4),
+    st.floats(0, 1),
+    st.tuples(*[st.floats(1e-4, 1e-1)] * 3).map(sorted),
+)
+def test_what_is_left_over_lies_between_its_ends(
+    rate: float, share: float, runtime: list[float]
+) -> None:
+    """Whatever the runtime in its interval is, just enough machines leave no less and no more."""
+    found = left_over(rate, share, Amount(*runtime))
+    assert ordered(found)
+    low, _, high = runtime
+    steps = [low + (high - low) * part / 500 for part in range(501)]
+    full = [n / rate for n in range(1, 2000) if low <= n / rate <= high][:200]
+    left = [machines_for(rate, t) - share * rate * t for t in (*steps, *full)]
+    assert found.high is not None
+    scale = 1e-6 * (1 + rate * high)
+    assert all(found.low - scale <= each <= found.high + scale for each in left)
+    if full:
+        assert min(left) <= found.low + scale
 
 
 @pytest.mark.parametrize(

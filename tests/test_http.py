@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import itertools
 import subprocess
@@ -256,6 +257,16 @@ def test_foreign_cursor_is_a_400(client: Client) -> None:
     """A cursor nobody gave out is refused."""
     for cursor in ("x", "YXQ6LTE=", "%C3%A4"):
         assert problem(client.get(f"/tasks?cursor={cursor}"), 400)["field"] == "cursor"
+
+
+def test_a_cursor_beyond_the_end_is_the_end(client: Client) -> None:
+    """However far, and with every filter, there is nothing more; an odd precision is named."""
+    for place in (10**6, 2**63, 10**30):
+        cursor = base64.urlsafe_b64encode(f"at:{place}".encode()).decode()
+        for more in ("", "&current=true", "&current=false", "&device=NVIDIA+A30"):
+            body = client.get(f"/measurements?cursor={cursor}{more}").json()
+            assert body == {"items": [], "next": None}
+    assert problem(client.get("/measurements?precision=%00"), 404)["field"] == "precision"
 
 
 def test_measurements_carry_their_key_and_labels(client: Client) -> None:

@@ -266,10 +266,15 @@ def test_an_uncertain_runtime_makes_the_number_of_machines_uncertain(advisor: Ad
     machines = [math.ceil(rate * seconds) for seconds in ends]
     assert [entry.machines_low, entry.machines, entry.machines_high] == machines
     assert machines[0] < machines[1] < machines[2]
-    idle = [
-        30 * (n * 86400 - texts * s) * 365 / J_PER_KWH for n, s in zip(machines, ends, strict=True)
-    ]
-    assert entry.parts[1].kwh == Amount(*map(pytest.approx, (min(idle), idle[1], max(idle))))
+    steps = [ends[0] + (ends[2] - ends[0]) * n / 20_000 for n in range(20_001)]
+    idle = [30 * (math.ceil(rate * t) * 86400 - texts * t) * 365 / J_PER_KWH for t in steps]
+    found = entry.parts[1].kwh
+    assert found.low <= min(idle) == pytest.approx(found.low, rel=1e-3)
+    assert found.high is not None
+    assert found.high >= max(idle) == pytest.approx(found.high, rel=1e-3)
+    assert found.value == pytest.approx(
+        30 * (machines[1] * 86400 - texts * ends[1]) * 365 / J_PER_KWH
+    )
     assert in_order(entry)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from catalog import snapshot
-from catalog.errors import UnknownNameError
+from catalog.errors import CatalogUnreadableError, UnknownNameError
 from catalog.records import Device, Measurement, RunFile, Workload
 from catalog.snapshot import Snapshot
 from catalog.store import Store
@@ -156,6 +156,9 @@ def test_a_database_put_in_place_of_another_is_read_whole(tmp_path: Path) -> Non
     before = snapshot.load(stores[0])
     found = snapshot.load(stores[1], before)
     assert [kept.run_id for kept in found.own.rows] == ["other"]
+    before._store = stores[1]
+    with pytest.raises(CatalogUnreadableError, match="took the place"):
+        [*before.rows()]
     assert found.digest == snapshot.load(stores[1]).digest
     for store in stores:
         store.engine.dispose()
@@ -194,6 +197,9 @@ def test_superseded_rows_stay_in_the_database_and_are_found_when_asked_for(
     assert parts.digest == whole.digest
     store.add(RunFile(measurements=(row("later"),)))
     assert len([*whole.rows({"source": {"me"}})]) == 60, "a snapshot does not move"
+    for current in (None, True):
+        nowhere = whole.rows({"source": {"me"}, "host": {None, "x"}}, current=current)
+        assert len([*nowhere]) == (7 if current else 60)
     store.engine.dispose()
 
 
