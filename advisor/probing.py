@@ -43,12 +43,14 @@ class Pending(msgspec.Struct, frozen=True):
 
     Attributes:
         workload: What the candidates are to be measured on.
+        rate_per_s: At what request rate, in scenario ``server``.
         contenders: Candidates whose estimate may be the least energy.
         width: High over low of their intervals now, see `Probe`.
         probes: What to measure, the most telling first.
     """
 
     workload: str
+    rate_per_s: float | None
     contenders: list[str]
     width: float | None
     probes: list[Probe]
@@ -60,11 +62,14 @@ def pending(advisor: Advisor, query: Query, k: int) -> Pending:
     Nothing is left to measure where no estimate can be the least energy.
 
     Raises:
-        BadQuestionError: No device is asked about, or what `Advisor.recommend` raises.
+        BadQuestionError: No device is asked about, no rate of requests is stated or known, or what
+            `Advisor.recommend` raises.
     """
     if query.device is None:
         raise BadQuestionError("device", None, "name the machine that is to be measured")
     pool, places = advisor.contest(query)
+    if query.scenario == "server" and pool.asked.rate_per_s is None:
+        raise BadQuestionError("rate", None, "texts per second; scenario server is measured at one")
     least = min((_high(pool.offers[place]) for place in places), default=math.inf)
     open_ones = {
         place
@@ -72,9 +77,9 @@ def pending(advisor: Advisor, query: Query, k: int) -> Pending:
         if _open(pool.offers[place]) and (pool.offers[place].energy.low or 0.0) <= least
     }
     names = [pool.offers[place].row.candidate for place in sorted(open_ones)]
-    workload = pool.asked.workload
+    workload, rate = pool.asked.workload, pool.asked.rate_per_s
     if not open_ones:
-        return Pending(workload, [], None, [])
+        return Pending(workload, rate, [], None, [])
     shown = [p for p, offer in enumerate(pool.offers) if _open(offer) and p not in pool.unfit]
     known = advisor.snapshot.candidates
     setups = [
@@ -90,7 +95,7 @@ def pending(advisor: Advisor, query: Query, k: int) -> Pending:
     runs = [name in known and known[name].runnable for name in candidates]
     contenders = [place in open_ones for place in shown]
     width, found = next_probes(advisor.estimator, setups, candidates, contenders, runs, k)
-    return Pending(workload, list(dict.fromkeys(names)), width, found)
+    return Pending(workload, rate, list(dict.fromkeys(names)), width, found)
 
 
 def _open(offer: Offer) -> bool:

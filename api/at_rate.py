@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from advisor.options import rank
 from advisor.records import Option, Recommendation
+from api import view
 
 ALIKE = 0.1
 """Share by which options of a request rate differ that are shown as one."""
@@ -45,4 +46,5 @@ def to_measure(answer: Recommendation) -> str:
         )
     if answer.chosen is not None and "rate-worked-out" not in answer.chosen.warnings:
         return ""
-    return f"`joulewise calibrate --rate {answer.query.rate:g}` on the machine measures it"
+    rate = view.exact(answer.query.rate)
+    return f"`joulewise calibrate --rate {rate}` on the machine measures it"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated
 
 import typer
 
 from advisor.records import AskedScenario, Query
-from api import tabular, terminal
+from api import tabular, terminal, view
 from api.opened import asked_device, opened_estimator, opened_snapshot
 from catalog.records import Scope
 
@@ -18,6 +19,7 @@ def probes(
     device: Annotated[str, typer.Option(help="Name, alias, `this`, `this-cpu`, `this-gpu`.")],
     workload: Annotated[str | None, typer.Option(help="One data set of the task.")] = None,
     scenario: Annotated[AskedScenario, typer.Option(help="How texts arrive.")] = "offline",
+    rate: Annotated[float | None, typer.Option(help="Texts per second; scenario server.")] = None,
     scope: Annotated[Scope, typer.Option(help="Whose joules count.")] = "host",
     most: Annotated[int, typer.Option(min=1, max=20, help="Candidates at most.")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
@@ -34,16 +36,25 @@ def probes(
         workload=workload,
         scenario=scenario,
         scope=scope,
+        rate=rate,
     )
     found = pending(Advisor(snapshot, opened_estimator(snapshot)), query, most)
     if as_json:
         return terminal.say_json(found)
-    if not found.probes or found.width is None:
+    if not found.contenders or found.width is None:
         return typer.echo("Nothing to measure: no estimate can be the least energy.")
+    if not found.probes:
+        left = ", ".join(found.contenders)
+        return typer.echo(f"Nothing to measure: the suite runs none that would tell of {left}.")
     tabular.show(
         f"{len(found.contenders)} estimate(s) may be the least energy, within x {found.width:.3g}",
         ("measure", "leaves x"),
         ((probe.candidate, f"{probe.width:.3g}") for probe in found.probes),
     )
-    named = " ".join(f"--candidate {probe.candidate}" for probe in found.probes)
-    return typer.echo(f"joulewise calibrate --workload {found.workload} {named}")
+    if scope == "wall":
+        typer.echo("note: calibrate reads chip, CPU and memory; the plug is estimated from them.")
+    named = [part for probe in found.probes for part in ("--candidate", probe.candidate)]
+    at = [] if found.rate_per_s is None else ["--rate", view.exact(found.rate_per_s)]
+    return typer.echo(
+        shlex.join(["joulewise", "calibrate", "--workload", found.workload, *at, *named])
+    )

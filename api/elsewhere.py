@@ -9,7 +9,6 @@ from advisor.options import rank
 from advisor.records import Option, Query, Recommendation
 from advisor.views import NOTABLE
 from api import view
-from catalog.records import Device
 
 _SPECS = {
     "device_kind": "kind",
@@ -56,19 +55,25 @@ def _scenario(option: Option) -> str:
 
 
 def question(asked: Query, option: Option) -> dict[str, str]:
-    """The parameters of a question whose answer ranks an option of another group."""
-    given: dict[str, object] = {"task": asked.task, "min_acc": f"{asked.min_acc:g}"}
+    """The parameters of a question whose answer ranks an option of another group.
+
+    Figures keep all their digits. A chip that was found here and that the catalog lacks has no name
+    to ask by: it is this machine's.
+    """
+    given: dict[str, object] = {"task": asked.task, "min_acc": asked.min_acc}
     device = asked.device
-    if isinstance(device, Device) and device.status == "asked":
+    if isinstance(device, str):
+        given["device"] = device
+    elif device is not None and device.status == "asked":
         given |= {name: getattr(device, field) for name, field in _SPECS.items()}
     elif device is not None:
-        given["device"] = device if isinstance(device, str) else device.name
+        given["device"] = f"this-{device.kind}"
     given |= {"workload": option.workload, "scenario": _scenario(option)}
     given["rate"] = option.rate_per_s
     kept = ("scope", "basis", "batch_size", "confidence", "max_latency_ms", "max_memory_gb")
     given |= {name: getattr(asked, name) for name in (*kept, "language", "licence")}
     return {
-        name: f"{value:g}" if isinstance(value, float) else str(value)
+        name: view.exact(value)
         for name, value in given.items()
         if value is not None and _DEFAULTS.get(name) != value
     }

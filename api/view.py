@@ -102,6 +102,11 @@ def number(value: float | None) -> str:
     return f"{value:.3g}" if places > 6 else f"{value:,.{places}f}"
 
 
+def exact(value: object) -> str:
+    """A figure as it was asked, with all its digits, to be asked again."""
+    return str(value).removesuffix(".0")
+
+
 def count(value: float | None) -> str:
     """A whole number as one; a mean that a source prints keeps its digits."""
     whole = value is not None and float(value).is_integer()

@@ -1,6 +1,7 @@
 """Side-by-side times on this machine, as ratios within one run.
 
     python scripts/bench.py
+    python scripts/bench.py cold            # only a cold `joulewise recommend`
     python scripts/bench.py meters          # only what metering costs
     python scripts/bench.py service 100000  # only the service under load, with that many rows
 
@@ -69,7 +70,7 @@ def pairs(ours: Work, other: Work, rounds: int) -> tuple[float, float, float]:
 def show(name: str, against: str, ours: Work, other: Work, rounds: int = 30) -> None:
     """One line of the table."""
     first, second, ratio = pairs(ours, other, rounds)
-    print(f"| {name} | {first * 1e3:.3g} | {against} | {second * 1e3:.3g} | {ratio:.3g} |")
+    print(f"| {name} | {first * 1e3:.4g} | {against} | {second * 1e3:.4g} | {ratio:.3g} |")
 
 
 def _process(*arguments: str) -> Work:
@@ -83,6 +84,14 @@ def _process(*arguments: str) -> Work:
         )
 
     return run
+
+
+def cold(rounds: int = 5) -> None:
+    """Prints the line of one answer by a new process that finds no catalog of its own."""
+    command = str(Path(sys.executable).with_name("joulewise"))
+    question = (command, "recommend", "--task", "sentiment", "--min-acc", "0.85", "--json")
+    ours, none = _process(*question), _process("-c", "")
+    show("cold `joulewise recommend`", "python -c pass", ours, none, rounds)
 
 
 def _questions(snapshot: Snapshot) -> list[Query]:
@@ -145,14 +154,14 @@ def main() -> None:
     """Prints the tables."""
     if sys.argv[1:] == ["meters"]:
         return metering()
+    if sys.argv[1:] == ["cold"]:
+        return cold()
     if sys.argv[1:2] == ["service"]:
         return service(*map(int, sys.argv[2:3]))
     snapshot, estimator = load_catalog(), load()
     setup = Setup(device=snapshot.devices["NVIDIA L4"], n_parameters=66e6, runtime_s=5e-3)
     questions = iter(_questions(snapshot) * 10)
     answer = recommend(snapshot, estimator, Query(task="sentiment", min_acc=0.5))
-    command = Path(sys.executable).with_name("joulewise")
-    question = (str(command), "recommend", "--task", "sentiment", "--min-acc", "0.85", "--json")
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python ", end="")
     print(f"{platform.python_version()}, {datetime.now(UTC):%Y-%m-%d}\n")
     print("| what | ms | against | ms | ratio |\n|---|---|---|---|---|")
@@ -168,7 +177,7 @@ def main() -> None:
         lambda: estimator.estimate(setup),
         lambda: estimator.predict([setup] * 1000),
     )
-    show("cold `joulewise recommend`", "python -c pass", _process(*question), _process("-c", ""), 5)
+    cold()
     with threadpool_limits(1):
         show(
             "training and validating the estimator",

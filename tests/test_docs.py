@@ -8,9 +8,11 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from advisor.records import Reason
 from advisor.report_wording import METHODS
 from advisor.wording import CAUTIONS
 
@@ -35,6 +37,14 @@ def test_warning_codes_are_documented() -> None:
     text = (ROOT / "docs" / "method.md").read_text(encoding="utf-8")
     for code, sentence in CAUTIONS.items():
         assert f"| `{code}` | {sentence} |" in text
+
+
+def test_reasons_are_documented() -> None:
+    """docs/method.md says in one line what each reason of a rejection means, and lists no other."""
+    text = (ROOT / "docs" / "method.md").read_text(encoding="utf-8")
+    table = text.split("\n### Reasons\n")[1].split("\n## ")[0]
+    listed = re.findall(r"^\| `([a-z-]+)` \| .+ \|$", table, re.MULTILINE)
+    assert sorted(listed) == sorted(get_args(Reason))
 
 
 def test_the_error_table_is_the_scorecards() -> None:

@@ -6,6 +6,7 @@ import json
 import shlex
 from typing import Any
 
+import msgspec
 import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
@@ -16,6 +17,8 @@ from advisor.policy import recommend
 from advisor.records import Query, Recommendation
 from api import elsewhere
 from api.cli import app
+from calibration import probe
+from calibration.probe import Gpu, Machine
 from catalog import snapshot
 from catalog.records import Candidate, Device, Measurement, Workload
 from catalog.snapshot import Snapshot
@@ -120,6 +123,52 @@ def test_the_command_asks_for_the_other_group(given: dict[str, Any]) -> None:
     done = CliRunner().invoke(app, [*words[1:], "--json"])
     assert done.exit_code == 0, done.output
     assert f'"chosen":{{"candidate":"{less.candidate}"' in done.output
+
+
+GUEST = Machine(
+    cpu="Some Unlisted CPU", sockets=1, cores=2, threads=2, memory_gib=64, hypervisor="KVM"
+)
+CARD = Gpu(name="NVIDIA Unlisted Card", memory_gb=80, driver="580")
+
+
+@pytest.mark.parametrize(
+    ("device", "gpus", "written"),
+    [
+        ("this", (), "this-cpu"),
+        ("this-cpu", (CARD,), "this-cpu"),
+        ("this", (CARD,), "this-gpu"),
+        ("this-gpu", (CARD,), "this-gpu"),
+    ],
+)
+def test_a_machine_nobody_listed_is_asked_about_again(
+    device: str, gpus: tuple[Gpu, ...], written: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The chip has no name in the catalog; the printed command means the same chip and runs."""
+    here = msgspec.structs.replace(GUEST, gpus=gpus)
+    monkeypatch.setattr(probe, "read_machine", lambda: here)
+    start = ["recommend", "--task", "sentiment", "--min-acc", "0.8", "--device", device]
+    first = CliRunner().invoke(app, start)
+    assert first.exit_code == 0, first.output
+    (line,) = (line for line in first.output.splitlines() if " ask: " in line)
+    words = shlex.split(line.partition("ask: ")[2])
+    assert words[words.index("--device") + 1] == written
+    second = CliRunner().invoke(app, [*words[1:], "--json"])
+    assert second.exit_code == 0, second.output
+    asked = json.loads(CliRunner().invoke(app, [*start, "--json"]).output)
+    assert json.loads(second.output)["query"]["device"] == asked["query"]["device"]
+    assert json.loads(second.output)["chosen"]["candidate"] in " ".join(first.output.split())
+
+
+def test_figures_of_the_question_keep_their_digits() -> None:
+    """A floor that is an option's very accuracy, of seven digits, still lets it through."""
+    right = 0.8512345678901
+    answer = ask(row("a", 100.0), row("c", 10.0, scenario="single", accuracy=right), min_acc=right)
+    less = elsewhere.cheaper(answer)
+    assert less is not None
+    given = elsewhere.question(answer.query, less)
+    assert float(given["min_acc"]) == right
+    words = shlex.split(elsewhere.command(answer.query, less))
+    assert float(words[words.index("--min-acc") + 1]) == right
 
 
 def test_the_page_says_it_in_one_line_with_a_link(client: TestClient[Litestar]) -> None:

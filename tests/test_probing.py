@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+from typing import Any
+
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from advisor.estimator import load as load_estimator
 from advisor.policy import Advisor
 from advisor.probing import next_probes, pending
 from advisor.records import BadQuestionError, Query
 from advisor.setups import Setup
+from api import machine
+from api.cli import app
 from catalog.snapshot import load
 
 BUNDLED = load()
@@ -70,3 +77,63 @@ def test_nothing_is_open_where_nothing_qualifies() -> None:
     assert (found.contenders, found.probes) == ([], [])
     with pytest.raises(BadQuestionError, match="device"):
         pending(ADVISOR, Query(task="sentiment", min_acc=0.85), 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "rates"),
+    [
+        ([], ()),
+        (["--scope", "device"], ()),
+        (["--scope", "wall"], ()),
+        (["--scenario", "server", "--rate", "5"], [5.0]),
+        (["--scenario", "server", "--rate", "0.333333333333"], [0.333333333333]),
+    ],
+)
+def test_the_printed_command_measures_what_was_asked(
+    options: list[str], rates: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workload, candidates and request rate; every profile measures single and offline anyway."""
+    asked = ["--task", "topic", "--min-acc", "0.7", "--device", "NVIDIA L4", *options]
+    told = CliRunner().invoke(app, ["probes", *asked])
+    assert told.exit_code == 0, told.output
+    words = shlex.split(told.output.splitlines()[-1])
+    assert words[:2] == ["joulewise", "calibrate"]
+    plans: list[dict[str, Any]] = []
+    monkeypatch.setattr(machine, "make_plan", lambda _, **given: plans.append(given))
+    monkeypatch.setattr(machine, "say_plan", lambda *_, **__: None)
+    done = CliRunner().invoke(app, [*words[1:], "--plan"])
+    assert done.exit_code == 0, done.output
+    query = Query(
+        task="topic",
+        min_acc=0.7,
+        device="NVIDIA L4",
+        scope="device" if "device" in options else "wall" if "wall" in options else "host",
+        scenario="server" if rates else "offline",
+        rate=rates[0] if rates else None,
+    )
+    found = pending(ADVISOR, query, 3)
+    (given,) = plans
+    assert given["rates"] == rates
+    assert given["workloads"] == [found.workload]
+    assert given["candidates"] == [probe.candidate for probe in found.probes]
+    assert ("plug" in told.output) == ("wall" in options)
+
+
+def test_requests_are_measured_at_a_rate() -> None:
+    """Where no rate is stated and none was measured, the question is refused with its name."""
+    query = Query(task="topic", min_acc=0.7, device="NVIDIA L4", scenario="server")
+    with pytest.raises(BadQuestionError, match="rate"):
+        pending(ADVISOR, query, 3)
+
+
+def test_contenders_that_the_suite_cannot_run_are_named() -> None:
+    """Nothing can be measured about them, which is not the same as nothing being open."""
+    asked = ["--task", "sentiment", "--min-acc", "0.85", "--device", "NVIDIA L4"]
+    told = CliRunner().invoke(app, ["probes", *asked, "--scenario", "single"])
+    assert told.exit_code == 0
+    query = Query(task="sentiment", min_acc=0.85, device="NVIDIA L4", scenario="single")
+    found = pending(ADVISOR, query, 3)
+    assert found.contenders
+    assert not found.probes
+    said = re.sub(r"\s+", " ", told.output)
+    assert all(name in said for name in found.contenders)
