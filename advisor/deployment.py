@@ -97,7 +97,8 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
         idle_w: Watts of one idle machine; ``None`` where nobody knows.
         idle_in_run: Watts read in the run that gave `j_per_text`, with the model loaded and in its
             scope: only with them is the net energy known.
-        holds_idle: Whether `j_per_text` was measured at a request rate and so holds the waiting.
+        holds_idle: Whether `j_per_text` was measured at a request rate, so that it and `runtime_s`
+            hold the waiting between texts that come at that rate.
         off_when_idle: Whether machines cost nothing while they do not work.
     """
 
@@ -164,10 +165,10 @@ def _net(setting: Setting) -> Amount | None:
 
 def _idle(setting: Setting) -> tuple[Amount, IdleMethod]:
     """Joules of the hours in which nothing is classified."""
-    if setting.holds_idle:
-        return NIL, "idle-in-inference"
     if setting.off_when_idle:
         return NIL, "idle-off"
+    if setting.holds_idle and _held(setting):
+        return NIL, "idle-in-inference"
     if setting.idle_w is None:
         return UNKNOWN, "idle-missing"
     if setting.left_s is not None:
@@ -181,6 +182,14 @@ def _idle(setting: Setting) -> tuple[Amount, IdleMethod]:
     if setting.machine_s.high is not None:
         most = max(setting.machine_s.high - busy.low, 0.0)
     return product(setting.idle_w, Amount(least, likely, most)), "idle-remaining"
+
+
+def _held(setting: Setting) -> bool:
+    """Whether the seconds that texts were measured in, waiting included, cover the machines'."""
+    measured, there = setting.runtime_s.value, setting.machine_s.value
+    if measured is None or there is None:
+        return True
+    return there <= setting.texts * measured * (1 + 1e-9)
 
 
 def machines_for(peak_rate: float, runtime_s: float) -> int:

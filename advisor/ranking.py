@@ -233,7 +233,12 @@ class Ranking:
             if near.code not in found or missed < found[near.code][0]:
                 found[near.code] = missed, near
         lost = [pair for pair in found.values() if pair[0] > 0.0]
-        return [near for _, near in sorted(lost, key=lambda pair: (pair[0], pair[1].place))]
+
+        def order(pair: tuple[float, Near]) -> tuple[float, float, int]:
+            missed, near = pair  # of those that miss a licence first what reaches the floor
+            return missed, -min(near.value, floor), near.place
+
+        return [near for _, near in sorted(lost, key=order)]
 
     @staticmethod
     def missed(near: Near, floor: float) -> float:
@@ -335,7 +340,7 @@ class Ranking:
         return int(found[order[0]]) if len(found) else None
 
     def miss(self, floor: float, *, ran_there: bool = False) -> tuple[float, float]:
-        """By how much the closest offer misses, and its value negated: what sorts rankings.
+        """By how much the closest offer misses, and its value up to the floor, negated.
 
         With `ran_there` only one that was run on its device counts. Infinite where no number
         measures what is missed.
@@ -345,7 +350,7 @@ class Ranking:
         if place is None or (ran_there and not self.pool.ran_there[place]):
             return math.inf, 1.0
         value = float(np.nan_to_num(self._all_values[place], nan=-1.0))
-        return (math.inf if near is None else self.missed(near, floor)), -value
+        return (math.inf if near is None else self.missed(near, floor)), -min(value, floor)
 
     def edges(self) -> Array:
         """Floors beyond which what misses something else misses the floor too."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from api import tabular, terminal
-from api.opened import opened_snapshot, settings
+from api.opened import opened_estimator, opened_snapshot
 
 if TYPE_CHECKING:
     from advisor.plan import Plan
@@ -41,14 +41,13 @@ def report(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """What planned deployments will need: kWh, kg CO2e and cost, part by part, with sources."""
-    from advisor import estimator
     from advisor.policy import Advisor
     from advisor.report import report as made
     from api.reporting import rendered
 
     wanted = _wanted("json" if as_json else form, output)
-    advisor = Advisor(opened_snapshot(), estimator.load(settings().estimator))
-    answer = made(advisor, _read(plan))
+    snapshot = opened_snapshot()
+    answer = made(Advisor(snapshot, opened_estimator(snapshot)), _read(plan))
     if wanted is None:
         return say(answer)
     content = rendered(answer, wanted, alone=True)

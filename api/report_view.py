@@ -34,9 +34,10 @@ def value(amount: Amount | None) -> str:
 
 
 def least(amount: Amount | None) -> str:
-    """An amount's value in a narrow cell; a lower bound is marked."""
-    open_above = amount is not None and amount.high is None and amount.value is not None
-    return f"≥ {value(amount)}" if open_above else value(amount)
+    """An amount's value in a narrow cell; where a part is missing its low end, marked."""
+    if amount is not None and amount.high is None and amount.value is not None:
+        return f"≥ {view.number(amount.low)}"
+    return value(amount)
 
 
 def part_total(report: Report, name: PartName) -> str:
@@ -57,12 +58,14 @@ def span(amount: Amount | Saving | None) -> str:
 
 
 def figure(amount: Amount | None, unit: str) -> str:
-    """Value and unit in one line; a lower bound says so."""
+    """Value and unit in one line; where a part is missing the low end, which says so."""
     if amount is None:
         return "–"
     if amount.value is None:
         return "missing"
-    return f"{'at least ' if amount.high is None else ''}{view.number(amount.value)} {unit}"
+    if amount.high is None:
+        return f"at least {view.number(amount.low)} {unit}"
+    return f"{view.number(amount.value)} {unit}"
 
 
 def texts(count: float) -> str:

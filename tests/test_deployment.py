@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 
+import msgspec
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -123,18 +124,20 @@ def test_unknown_idle_is_missing_and_leaves_the_sum_open() -> None:
 
 
 def test_a_server_measurement_already_holds_its_idle() -> None:
-    """Joules per text taken at a request rate are not charged for waiting again."""
+    """Waiting at the measured rate is not charged again; hours beyond what it fills are."""
     setting = Setting(
         texts=1e3,
         j_per_text=exactly(1.0),
         runtime_s=exactly(0.1),
-        machine_s=exactly(3600),
+        machine_s=exactly(100),
         idle_w=exactly(50),
         idle_in_run=50.0,
         holds_idle=True,
     )
     found = joules(setting)
     assert (found.idle, found.idle_method) == (NIL, "idle-in-inference")
+    longer = joules(msgspec.structs.replace(setting, machine_s=exactly(3600)))
+    assert (longer.idle, longer.idle_method) == (exactly(50 * 3500), "idle-remaining")
     assert found.inference.value == pytest.approx(1000)
 
 
