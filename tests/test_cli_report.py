@@ -5,11 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from advisor.estimator import load
+from advisor.plan import read
+from advisor.policy import Advisor
+from advisor.report import report as made
 from api import opened
 from api.cli import app
 
@@ -128,3 +133,23 @@ def test_usage_errors(plan: Path, tmp_path: Path) -> None:
         ["report", str(plan), "-o", str(tmp_path / "none" / "r.csv")],
     ):
         assert run(app, arguments).exit_code == 2
+
+
+def test_rows_of_ones_own_inform_a_report(tmp_path: Path, run_csv: Callable[..., bytes]) -> None:
+    """What a catalog's own rows tell about a machine corrects its estimates, as in the service."""
+    rows = [
+        {"run_id": name, "device": "NVIDIA L4", "candidate": name, "precision": "fp32"}
+        for name in ("bow-logistic", "tfidf-word-logistic", "bow-linear-svm")
+    ]
+    (tmp_path / "own.csv").write_bytes(run_csv(*rows))
+    path = tmp_path / "plan.json"
+    brought = {"candidate": "llama-3.1-8b-zero-shot", "workload": "fktg", "device": "NVIDIA L4"}
+    path.write_text(json.dumps({"deployments": [brought | {"name": "a", "texts_per_day": 1e4}]}))
+    assert run(app, ["catalog", "import", str(tmp_path / "own.csv")]).exit_code == 0
+    told = json.loads(run(app, ["report", str(path), "--json"]).stdout)
+    snapshot, plan = opened.opened_snapshot(), read(path.read_bytes(), "json")
+    informed, plain = (
+        made(Advisor(snapshot, each), plan).totals.kwh
+        for each in (opened.opened_estimator(snapshot), load())
+    )
+    assert told["totals"]["kwh"]["value"] == informed.value != plain.value
