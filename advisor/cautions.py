@@ -10,7 +10,7 @@ from advisor.ranking import Ranking
 from advisor.records import Caution, Query, WarningCode
 from advisor.variants import DEARER, sentence
 from advisor.views import NOTABLE, Ranked, View
-from advisor.wording import CAUTIONS, figure
+from advisor.wording import CAUTIONS, SCENARIOS, figure
 
 
 def compared_joules(query: Query, here: Ranking) -> float | None:
@@ -18,10 +18,16 @@ def compared_joules(query: Query, here: Ranking) -> float | None:
 
     ``None`` without one, and for a request rate: its joules hold the waiting, others' do not.
     """
+    chosen = _compared(query, here)
+    return None if chosen is None else chosen.joules
+
+
+def _compared(query: Query, here: Ranking) -> Offer | None:
+    """The chosen offer, where `compared_joules` are its joules."""
     places = here.winners(query.min_acc).places
     if not places or query.scenario == "server":
         return None
-    return here.pool.offers[places[0]].joules
+    return here.pool.offers[places[0]]
 
 
 def cautions(
@@ -42,7 +48,7 @@ def cautions(
             "set of the same task: check its accuracy on your own texts"
         )
     if apart:
-        said = _first(apart[0], compared_joules(query, here))
+        said = _first(apart[0], _compared(query, here))
         codes["other-groups"] = f"{CAUTIONS['other-groups']}: {said}"
     if unlike:
         codes["test-sets-differ"] = f"{CAUTIONS['test-sets-differ']}: {', '.join(unlike[:5])}"
@@ -77,8 +83,8 @@ def _raised(places: Sequence[Place]) -> list[tuple[Offer, Offer]]:
     return list(found.values())
 
 
-def _first(place: Place, chosen: float | None) -> str:
-    """An offer of another group in words, against the chosen joules, and how to ask for its group.
+def _first(place: Place, chosen: Offer | None) -> str:
+    """An offer of another group in words, against the chosen one, and how to ask for its group.
 
     That its energy is less is said where it is, not that it is better: another scenario or data set
     is other work.
@@ -88,10 +94,22 @@ def _first(place: Place, chosen: float | None) -> str:
     row = offer.row
     accuracy = "" if row.accuracy is None else f" at accuracy {row.accuracy:.3f}"
     less = ""
-    if chosen is not None and offer.joules * NOTABLE <= chosen:
-        less = f", {figure(chosen / offer.joules)} times less than the chosen option"
+    if chosen is not None and offer.joules * NOTABLE <= chosen.joules:
+        less = f", {figure(chosen.joules / offer.joules)} times less than the chosen option"
+        if any(each.energy.basis != "measured" for each in (offer, chosen)):
+            less += " by estimate"
     return (
-        f"e.g. {row.candidate} on {row.workload}, measured as {row.scenario}, "
+        f"e.g. {row.candidate} on {row.workload}, {SCENARIOS[row.scenario]}, {_origin(offer)}: "
         f"{figure(offer.joules)} J per 1,000 texts{accuracy}{less}; ask for "
         f"workload={row.workload}, scenario={pool.asked.scenario}"
     )
+
+
+def _origin(offer: Offer) -> str:
+    """Whether an offer's joules were measured; of an estimate its interval."""
+    energy = offer.energy
+    if energy.basis == "measured":
+        return "measured"
+    if energy.low is None or energy.high is None:
+        return "estimated"
+    return f"estimated ({figure(energy.low)} – {figure(energy.high)})"

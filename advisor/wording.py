@@ -64,6 +64,13 @@ CAUTIONS: dict[WarningCode, str] = {
     "than the same candidate without it",
 }
 """Every warning code with what it means."""
+SCENARIOS = {
+    "offline": "in batches",
+    "single": "one text at a time",
+    "server": "as requests arrive",
+    "unstated": "in a way the source does not state",
+}
+"""How texts come, in words, by scenario."""
 
 
 def figure(value: float) -> str:

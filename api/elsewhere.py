@@ -34,19 +34,50 @@ def cheaper(answer: Recommendation) -> Option | None:
     return first if rank(first)[0] * NOTABLE <= rank(answer.chosen)[0] else None
 
 
+def instead(answer: Recommendation) -> Option | None:
+    """Where nothing qualifies: the first option of another group that does; else ``None``."""
+    if answer.chosen is not None or not answer.other_groups:
+        return None
+    return answer.other_groups[0]
+
+
+def nothing(answer: Recommendation) -> str:
+    """That nothing qualifies: nowhere, or only not where it was asked for."""
+    if answer.other_groups:
+        return "Nothing of this data set and scenario qualifies."
+    return "Nothing in the catalog qualifies."
+
+
 def in_words(option: Option, answer: Recommendation) -> str:
-    """What is cheaper elsewhere, in one sentence; ``option`` is `cheaper`'s."""
-    least = rank(option)[0]
-    times = rank(answer.chosen)[0] / least if answer.chosen and least else 0.0
+    """An option of another group in one sentence, against the chosen one where there is one.
+
+    Args:
+        option: `cheaper`'s or `instead`'s.
+        answer: What it stands beside.
+    """
     where = view.SCENARIO[_scenario(option)]
     if option.workload != answer.group.workload:
         where += f", on {option.workload}"
     right = f" at accuracy {view.accuracy(option.accuracy.value)}" if option.accuracy else ""
-    many = f"{view.number(times)} times less" if times else "less"
+    energy, chosen = option.energy_j_per_1000, answer.chosen
+    origin = view.KIND[view.kind(energy)]
+    if energy.basis != "measured" and (interval := view.span(energy.low, energy.high)):
+        origin += f", 90 % interval {interval}"
     return (
-        f"{where}, {option.candidate} on {view.devices(option)} needs {many}: "
-        f"{view.joules(option.energy_j_per_1000)} J per 1,000 texts{right}"
+        f"{where}, {option.candidate} on {view.devices(option)} needs "
+        f"{_less(option, chosen) if chosen else ''}"
+        f"{view.joules(energy)} J per 1,000 texts ({origin}){right}"
     )
+
+
+def _less(option: Option, chosen: Option) -> str:
+    """How many times less than the chosen option, by estimate where either is one."""
+    least = rank(option)[0]
+    if not least:
+        return "less: "
+    both = option.energy_j_per_1000, chosen.energy_j_per_1000
+    by = "" if all(energy.basis == "measured" for energy in both) else ", by estimate"
+    return f"{view.number(rank(chosen)[0] / least)} times less{by}: "
 
 
 def _scenario(option: Option) -> str:

@@ -22,6 +22,7 @@ from api.question import filled, from_form
 from api.served import Served
 from api.templating import page
 from catalog.errors import CatalogUnreadableError, UnknownNameError
+from catalog.records import Device
 from catalog.snapshot import Snapshot
 
 FIRST_QUESTION = {"task": "sentiment", "min_acc": "0.85"}
@@ -55,6 +56,7 @@ def home(request: Request[Any, Any, Any], served: NamedDependency[Served]) -> Te
     given = {name: text for name, text in request.query_params.items() if text.strip()}
     fields = FIRST_QUESTION | given
     context: dict[str, Any] = {"fields": fields, "answer": None, "trouble": None}
+    context["specified"] = False
     context["asked"] = urlencode(fields)
     status = 200
     try:
@@ -62,6 +64,9 @@ def home(request: Request[Any, Any, Any], served: NamedDependency[Served]) -> Te
         context["choices"] = _choices(now.snapshot)
         asked = from_form(_without_hidden(request.query_params), FIRST_QUESTION)
         context["answer"] = now.advisor.recommend(asked)
+        if isinstance(asked.device, str):
+            fields["device"] = now.snapshot.device(asked.device).name
+        context["specified"] = isinstance(asked.device, Device)
     except BadQuestionError as error:
         context["trouble"], status = error, 400
     except UnknownNameError as error:

@@ -7,6 +7,9 @@ from typing import Any
 from advisor.records import BadQuestionError
 from catalog.records import Device, Kind
 
+SPECIFIED = "as specified"
+"""Name of a device that was asked for by its specs."""
+
 
 def specified(device: str | None, kind: Kind | None, specs: dict[str, Any]) -> str | Device | None:
     """The device a question means: a name, one made of its specs, or any.
@@ -29,4 +32,4 @@ def specified(device: str | None, kind: Kind | None, specs: dict[str, Any]) -> s
     if kind is None:
         allowed = "specs need it: cpu, gpu, npu or soc (gpu where peak_fp16_tflops is stated)"
         raise BadQuestionError("device_kind", None, allowed)
-    return Device(name="as specified", kind=kind, status="asked", source=source, **given)
+    return Device(name=SPECIFIED, kind=kind, status="asked", source=source, **given)

@@ -147,7 +147,7 @@ def say_answer(answer: Recommendation) -> None:
             under=("device", "basis and source"),
         )
     else:
-        console.print("[bold red]Nothing in the catalog qualifies.[/]")
+        console.print(f"[bold red]{elsewhere.nothing(answer)}[/]")
     if answer.nearest_miss and (miss := answer.nearest_miss.missing):
         near = answer.nearest_miss
         where = f"{near.candidate} on {view.devices(near)}, {near.workload}"
@@ -159,6 +159,10 @@ def say_answer(answer: Recommendation) -> None:
     if less := elsewhere.cheaper(answer):
         console.print(f"[bold green]less elsewhere[/] {escape(elsewhere.in_words(less, answer))}")
         asking = elsewhere.command(answer.query, less)
+        console.print(f"  [dim]ask:[/] {escape(asking)}", soft_wrap=True)
+    elif instead := elsewhere.instead(answer):
+        console.print(f"[bold green]elsewhere[/] {escape(elsewhere.in_words(instead, answer))}")
+        asking = elsewhere.command(answer.query, instead)
         console.print(f"  [dim]ask:[/] {escape(asking)}", soft_wrap=True)
     for caution in answer.warnings:
         console.print(f"[yellow]note[/] {escape(caution.message)} [dim]({caution.code})[/]")
@@ -179,7 +183,7 @@ def say_answer(answer: Recommendation) -> None:
 def _say_paired(answer: Recommendation, console: Console) -> None:
     """What the answers to the same test items say: comparisons, and cascades that would win."""
     for each in answer.comparisons[:3]:
-        console.print(f"[green]item by item[/] {escape(each.candidate)}: {escape(each.message)}")
+        console.print(f"[green]item by item[/] {escape(view.compared(each))}")
     for cascade in answer.cascades[:3]:
         console.print(f"[green]cascade[/] {escape(view.cascade(cascade))}")
 

@@ -5,19 +5,23 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 from urllib.parse import urlencode
 
 from markupsafe import Markup, escape
 
 from advisor.records import (
     Cascade,
+    Comparison,
     EnergyPer1000,
     Missing,
     Option,
     Rejected,
     Shortfall,
 )
+from advisor.wording import SCENARIOS
+from api.specified import SPECIFIED
 
 BASIS = {
     "measured": "energy was measured on that device",
@@ -32,17 +36,19 @@ KIND = {
     "estimated-runtime": "estimated, runtime too",
     "extrapolated": "extrapolated",
 }
+RUNTIME = {
+    "measured": "measured",
+    "estimated": "estimated",
+    "estimated-runtime": "estimated",
+    "extrapolated": "extrapolated",
+}
+"""Basis of a runtime -> words."""
 LABEL = {
     "measured": "read from a counter or meter",
     "modelled": "power was assumed, not read",
     "mixed": "part read, part modelled",
 }
-SCENARIO = {
-    "offline": "in batches",
-    "single": "one text at a time",
-    "server": "as requests arrive",
-    "unstated": "in a way the source does not state",
-}
+SCENARIO = SCENARIOS
 SCOPE = {
     "device": "the chip alone",
     "host": "chip, CPU and memory",
@@ -160,13 +166,45 @@ def cascade(found: Cascade) -> str:
     )
 
 
+def compared(each: Comparison) -> str:
+    """Another option against the chosen one on the same test items, in one sentence."""
+    p = "under 0.001" if each.p_value < 0.001 else f"{each.p_value:.3f}"
+    return f"{each.candidate}: {each.message}; exact McNemar test p {p}"
+
+
+def each(say: Callable[[Any], str], found: Iterable[Any]) -> list[str]:
+    """A sentence for each of what was found."""
+    return [say(one) for one in found]
+
+
+def capital(text: str) -> str:
+    """A sentence with its first letter in upper case."""
+    return text[:1].upper() + text[1:]
+
+
+def runtime(option: Option) -> str:
+    """Where the runtime of an option comes from, in words; empty without one."""
+    found = option.runtime_s_per_1000
+    if found is None:
+        return ""
+    if "rate-worked-out" in option.warnings and option.rate_per_s is not None:
+        return f"as they arrive, {number(option.rate_per_s)} a second"
+    return RUNTIME[found.basis]
+
+
+def device(name: str) -> str:
+    """A device by name; one that was asked for by its specs has none."""
+    return "the device as specified" if name == SPECIFIED else name
+
+
 def devices(option: Option) -> str:
     """A device and how many of them worked, where it was or must have been more than one."""
+    name = device(option.device)
     if (option.n_devices or 1) > 1:
-        return f"{option.device} × {option.n_devices}"
+        return f"{name} × {option.n_devices}"
     if (option.n_devices_at_least or 1) > 1:
-        return f"{option.device} × {option.n_devices_at_least} or more"
-    return option.device
+        return f"{name} × {option.n_devices_at_least} or more"
+    return name
 
 
 def parameters(count: float | None) -> str:
@@ -225,7 +263,9 @@ def setup_id(run_id: str | None, *choice: object) -> str:
 
 
 def setup_url(option: Option) -> str:
-    """Where the origin of an option stands."""
+    """Where the origin of an option stands; on a device without a page, of its candidate."""
+    if option.device == SPECIFIED:
+        return f"/catalog?{urlencode({'workload': option.workload, 'q': option.candidate})}"
     choice = (option.scenario, option.precision, option.batch_size, option.variant)
     row = setup_id(option.provenance.run_id, *choice)
     return f"{cell_url(option.candidate, option.device, option.workload)}#{row}"

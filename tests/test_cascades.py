@@ -16,6 +16,9 @@ from advisor.estimator import load
 from advisor.intervals import wilson, wilson_lower
 from advisor.policy import Advisor
 from advisor.records import Cascade, Query, Recommendation
+from api import view
+from api.templating import environment
+from api.terminal import say_answer
 from catalog.predictions import Predictions, pack
 from catalog.records import Candidate, Device, Measurement, Workload
 from catalog.snapshot import Snapshot
@@ -299,3 +302,23 @@ def test_the_encoded_answer_is_the_record() -> None:
     assert sent == msgspec.json.decode(msgspec.json.encode(KNOWN.recommend(query)))
     assert sent["cascades"]
     assert sent["comparisons"]
+
+
+def test_page_and_terminal_tell_comparisons_and_cascades_in_the_same_words(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every sentence stands on the page; the terminal has the first ones; nothing where none is."""
+    monkeypatch.setenv("COLUMNS", "400")
+    answer = ask(KNOWN)
+    shown = environment().get_template("answer.html").module
+    page = str(shown.paired(answer))  # type: ignore[attr-defined]
+    said = [view.compared(each) for each in answer.comparisons]
+    said += [view.cascade(each) for each in answer.cascades]
+    assert len(said) >= 2
+    assert all(str(view.escape(sentence)) in page for sentence in said)
+    assert said[0].endswith("McNemar test p under 0.001")
+    say_answer(answer)
+    printed = capsys.readouterr().out
+    assert view.compared(answer.comparisons[0]) in printed
+    assert view.cascade(answer.cascades[0]) in printed
+    assert not str(shown.paired(ask(advisor(predictions=[])))).strip()  # type: ignore[attr-defined]

@@ -10,13 +10,16 @@ import msgspec
 import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
+from markupsafe import escape
 from typer.testing import CliRunner
 
 from advisor.estimator import load
 from advisor.policy import recommend
 from advisor.records import Query, Recommendation
-from api import elsewhere
+from advisor.wording import figure
+from api import elsewhere, view
 from api.cli import app
+from api.templating import environment
 from calibration import probe
 from calibration.probe import Gpu, Machine
 from catalog import snapshot
@@ -93,6 +96,46 @@ def test_about_the_same_energy_in_another_group_is_not_pointed_out() -> None:
     answer = ask(row("a", 100.0), row("b", 80.0, scenario="single"))
     assert elsewhere.cheaper(answer) is None
     assert "times less" not in other_groups(answer)
+
+
+def test_an_estimate_of_another_group_is_told_as_one() -> None:
+    """Scenario in words, basis and interval, and no flat ratio; a measured one says measured."""
+    blank = {"board_j": None, "board_label": None}
+    answer = ask(row("a", 1e6), row("b", 0, scenario="single", **blank))
+    less = elsewhere.cheaper(answer)
+    assert less is not None
+    energy = less.energy_j_per_1000
+    assert energy.basis != "measured"
+    ends = energy.low or 0.0, energy.high or 0.0
+    for said, interval in (
+        (other_groups(answer), " – ".join(map(figure, ends))),
+        (elsewhere.in_words(less, answer), view.span(*ends)),
+    ):
+        assert "one text at a time" in said
+        assert "estimated" in said
+        assert "by estimate" in said
+        assert interval in said
+    measured = ask(row("a", 100.0), row("c", 10.0, scenario="single"))
+    assert "one text at a time, measured" in other_groups(measured)
+    assert "estimate" not in other_groups(measured)
+
+
+def test_where_only_other_groups_qualify_that_is_said_with_how_to_ask() -> None:
+    """Not nothing of the catalog but of this group; page, terminal and command name the other."""
+    answer = ask(row("a", 100.0, accuracy=0.5), row("b", 50.0, scenario="single"))
+    assert answer.chosen is None
+    other = elsewhere.instead(answer)
+    assert other is not None
+    assert other.candidate == "b"
+    assert elsewhere.nothing(answer) == "Nothing of this data set and scenario qualifies."
+    assert "--scenario single" in elsewhere.command(answer.query, other)
+    page = str(environment().get_template("answer.html").module.verdict(answer))  # type: ignore[attr-defined]
+    assert elsewhere.nothing(answer) in page
+    assert str(escape(elsewhere.url(answer.query, other))) in page
+    assert "in the catalog" not in page
+    nowhere = ask(row("a", 100.0, accuracy=0.5))
+    assert elsewhere.instead(nowhere) is None
+    assert elsewhere.nothing(nowhere) == "Nothing in the catalog qualifies."
 
 
 def test_another_data_set_is_pointed_out_with_its_name() -> None:

@@ -55,7 +55,23 @@ def test_the_advisor_answers_what_the_api_answers(client: Client) -> None:
     ):
         chosen = client.get(f"/recommend?{query}").json()["chosen"]
         text = client.get(f"/?{query}&licence=").text
-        assert chosen is None or f">{chosen['candidate']}</a> on {chosen['device']}" in text
+        if chosen is not None:
+            where = "the device as specified" if "device_kind" in query else chosen["device"]
+            assert f">{chosen['candidate']}</a> on {where}" in text
+
+
+def test_the_form_asks_again_about_the_device_that_was_answered(client: Client) -> None:
+    """An alias selects the device it means; specs stay in their fields, named as such above."""
+    text = client.get("/?task=sentiment&min_acc=0.85&device=RTX+4090").text
+    assert "<option selected>NVIDIA GeForce RTX 4090</option>" in text
+    assert ">any device</option>" in text
+    specs = "device_kind=gpu&tdp_w=300&memory_gb=24"
+    text = client.get(f"/?task=sentiment&min_acc=0.85&{specs}").text
+    assert '<option value="">the device specified below</option>' in text
+    assert re.search(r'name="tdp_w"[^>]* value="300"', text)
+    assert "<option selected>gpu</option>" in text
+    assert "on as specified" not in text
+    assert "device=as+specified" not in text
 
 
 def test_every_link_of_an_answer_leads_to_its_setup(client: Client) -> None:

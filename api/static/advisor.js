@@ -19,6 +19,9 @@
       const answer = page.getElementById("answer");
       if (!answer) throw new Error("no answer came");
       before.replaceWith(document.adoptNode(answer));
+      // The empty entry says whether it means any device or the one specified below.
+      const first = "#question select[name=device] option";
+      form.querySelector(first).text = page.querySelector(first).text;
       history.replaceState(null, "", `/?${asked}`);
       const words = answer.querySelectorAll(".verdict, .figures > :first-child, .trouble");
       said.textContent = [...words].map((part) => part.textContent.replace(/\s+/g, " ").trim()).join(". ");
