@@ -110,6 +110,7 @@ def _origin(offer: Offer) -> str:
     energy = offer.energy
     if energy.basis == "measured":
         return "measured"
+    word = "extrapolated" if energy.basis == "extrapolated" else "estimated"
     if energy.low is None or energy.high is None:
-        return "estimated"
-    return f"estimated ({figure(energy.low)} – {figure(energy.high)})"
+        return word
+    return f"{word} ({figure(energy.low)} – {figure(energy.high)})"
