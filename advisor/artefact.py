@@ -56,7 +56,7 @@ class Artefact(msgspec.Struct, frozen=True, kw_only=True):
             the machine (``source``: nothing; ``device``: others of the same source; ``1``, ``3``,
             ``5``: so many rows; ``model``: many rows of other candidates) and by
             ``known_runtime`` or ``unknown_runtime``.
-        runs: Run ids whose rows are in the training data; others inform the machines they ran on.
+        runs: Run ids with rows in the training data; further rows inform the machines they ran on.
     """
 
     catalog_digest: str

@@ -29,8 +29,8 @@ from advisor.fitting import (
     predict,
     remembered,
 )
-from advisor.rows import probe_rows
-from advisor.setups import Setup
+from advisor.rows import probe_rows, probes
+from advisor.setups import Setup, team
 from catalog.records import Basis, Estimate
 from catalog.snapshot import Snapshot
 
@@ -75,7 +75,7 @@ class Estimator:
     Attributes:
         version: Package version and content hash of the artefact.
         scorecard: Its error figures, as written by `advisor.training`.
-        home: By device: who took the catalog's further rows on it; whose rows a setup without a
+        home: By device: who took the catalog's further runs on it; whose rows a setup without a
             source is like.
     """
 
@@ -93,16 +93,18 @@ class Estimator:
     def informed(self, snapshot: Snapshot) -> Estimator:
         """This estimator with what the catalog's further runs tell about the machines they ran on.
 
-        Nothing is fitted again: rows of runs that were not in the training data correct the
-        estimates for their device.
+        Nothing is fitted again: rows that were not in the training data correct the estimates for
+        their device. Those of runs that were in it in part make nobody at home there.
         """
-        rows = probe_rows(snapshot, frozenset(self.artefact.runs))
+        trained = frozenset(self.artefact.runs)
+        further = probes(snapshot, trained)
+        rows = probe_rows(further, snapshot)
         if not rows.setups:
             return Estimator(self.artefact, self.scorecard, self.version)
         fits = self.artefact.fits
         own = asked(fits, rows.setups, numbers(rows.setups, self.artefact.stand_in))
         memory = self.artefact.memory.joined(remembered(fits, own, rows.log_joules))
-        home = dict(zip(rows.devices, rows.sources, strict=True))
+        home = {row.device: team(row) for row in further if row.run_id not in trained}
         return Estimator(self.artefact, self.scorecard, self.version, Deviations(memory), home)
 
     def _at_home(self, setups: Sequence[Setup]) -> list[Setup]:

@@ -123,16 +123,10 @@ def training_rows(snapshot: Snapshot) -> Rows:
 
 
 def trained_runs(snapshot: Snapshot) -> list[str]:
-    """Runs of which every row that tells something is among `training_rows`, sorted.
-
-    A run that also has rows without a measured energy keeps informing its machine about time.
-    """
-    whole: set[str] = set()
-    partly: set[str] = set()
-    for row in filter(_tells, snapshot.current):
-        trained = bool(_measured(row, snapshot.devices[row.device]))
-        (whole if trained else partly).add(row.run_id)
-    return sorted(run for run in whole - partly if run)
+    """Runs with a row among `training_rows`, sorted."""
+    telling = filter(_tells, snapshot.current)
+    trained = {row.run_id for row in telling if _measured(row, snapshot.devices[row.device])}
+    return sorted(run for run in trained if run)
 
 
 def _tells(row: Measurement) -> bool:
@@ -142,22 +136,27 @@ def _tells(row: Measurement) -> bool:
     return row.scenario != "server" and row.rate_per_s is None
 
 
-def probe_rows(snapshot: Snapshot, trained: frozenset[str]) -> Rows:
-    """Current inference rows with a runtime of runs that nobody trained on.
+def probes(snapshot: Snapshot, trained: frozenset[str]) -> list[Measurement]:
+    """Current inference rows with a runtime that nobody trained on.
 
+    Of the `trained` runs these are the rows without a measured energy: they tell the time alone.
     Of a source's rows on one device at most `MOST_PROBES` count, spread evenly over the catalog,
     the last one among them: a machine is known long before its hundredth row. Of these, stale ones
     are left out: they were measured on a machine that is no longer.
     """
     newest = newest_of(snapshot)
     found: defaultdict[tuple[str, str], list[Measurement]] = defaultdict(list)
-    for row in snapshot.current:
-        if row.run_id not in trained and _tells(row):
+    for row in filter(_tells, snapshot.current):
+        if row.run_id not in trained or not _measured(row, snapshot.devices[row.device]):
             found[row.device, row.source].append(row)
-    spread = (
+    return [
         rows[i]
         for rows in found.values()
         for i in sorted({round(x) for x in np.linspace(0, len(rows) - 1, MOST_PROBES)})
         if not newest.changes(rows[i])
-    )
-    return _gathered(spread, snapshot, runtime_will_do=True)
+    ]
+
+
+def probe_rows(rows: Iterable[Measurement], snapshot: Snapshot) -> Rows:
+    """What `probes` tell; joules are NaN where none were measured."""
+    return _gathered(rows, snapshot, runtime_will_do=True)

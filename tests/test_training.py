@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,13 @@ import pandas as pd
 import pytest
 
 from advisor import artefact
+from advisor.deviation import Known
+from advisor.estimator import Estimator, load
 from advisor.evaluation import held_out, prepare
 from advisor.features import imputation, numbers
-from advisor.fitting import designs, fit
+from advisor.fitting import Memory, designs, fit
 from advisor.rows import Rows, TooFewRowsError, trained_runs, training_rows
+from advisor.setups import Setup
 from advisor.training import WorseEstimatorError, train
 from catalog import snapshot
 from catalog.records import Measurement
@@ -209,11 +213,61 @@ def test_too_little_is_refused() -> None:
         training_rows(with_rows(measurements=BUNDLED.measurements[:10]))
 
 
+def informed(view: Snapshot, runs: list[str]) -> tuple[Estimator, Estimator]:
+    """An estimator trained on some runs, before and after a catalog informed it."""
+    loaded = load()
+    trained = msgspec.structs.replace(loaded.artefact, runs=runs)
+    before = Estimator(trained, loaded.scorecard, loaded.version)
+    return before, before.informed(view)
+
+
+def memories(estimator: Estimator) -> Memory:
+    """What it knows of machines."""
+    return estimator._deviations.memory
+
+
+def counted(memory: Mapping[str, Known]) -> dict[str, int]:
+    """Rows of each machine."""
+    return {name: len(known.sources) for name, known in memory.items()}
+
+
+def test_the_bundled_catalog_tells_nothing_twice() -> None:
+    """What was trained on informs no more: no power changes, and nobody is at home anywhere."""
+    before, after = load(), load().informed(snapshot.load(None))
+    one, two = memories(before).power, memories(after).power
+    assert one.keys() == two.keys()
+    for name, known in one.items():
+        assert known.sources == two[name].sources
+        assert (known.residual == two[name].residual).all()
+    assert not after.home
+    setup = Setup(
+        device=BUNDLED.device("NVIDIA A30"),
+        n_parameters=110e6,
+        batch_size=32.0,
+        tokens=64.0,
+        runtime_s=0.002,
+    )
+    assert after.estimate(setup) == before.estimate(setup)
+
+
 def test_runs_that_also_tell_time_keep_informing() -> None:
-    """A run counts as trained on only where every row of it is."""
+    """Of a run trained on in part, the rows without joules tell the time, and nothing else."""
     whole = next(row for row in BUNDLED.current if row.gpu_label == "measured" and row.runtime_s)
     energies = {name: None for name in whole.__struct_fields__ if name.endswith(("_j", "_label"))}
     bare = msgspec.structs.replace(whole, candidate="other", run_id="mixed", **energies)
     full = msgspec.structs.replace(whole, candidate="another", run_id="mixed")
-    assert "mixed" not in trained_runs(with_rows(bare, full))
-    assert "mixed" in trained_runs(with_rows(full))
+    view, device = with_rows(bare, full), whole.device
+    runs = trained_runs(view)
+    assert "mixed" in runs
+    assert trained_runs(with_rows(bare)) == trained_runs(BUNDLED) == load().artefact.runs
+    before, after = informed(view, runs)
+    assert counted(memories(after).power) == counted(memories(before).power)
+    _, bundled = informed(BUNDLED, runs)
+    times = counted(memories(after).time)
+    assert times.pop(device) == counted(memories(bundled).time).pop(device) + 1
+    assert not after.home
+    _, further = informed(view, [run for run in runs if run != "mixed"])
+    assert counted(memories(further).power)[f"{device}|device"] > counted(
+        memories(before).power
+    ).get(f"{device}|device", 0)
+    assert further.home == {device: whole.source}
