@@ -41,23 +41,26 @@ class Carrying(msgspec.Struct, frozen=True):
 
     Attributes:
         share: Of the way (in logs) from the estimator's value to what was measured elsewhere.
+        by_time: The same where only seconds tell.
         reach: Half of the interval over the estimator's own, which knows of no measurement
             elsewhere; on a device with rows of its own.
         blank: The same on a device nobody measured anything on.
     """
 
     share: float
+    by_time: float
     reach: float
     blank: float
 
 
-CARRYING = Carrying(share=0.85, reach=0.85, blank=0.5)
-"""Chosen by `scripts/brought.py` on one half of the devices, reported on the other."""
+CARRYING = Carrying(share=0.85, by_time=0.5, reach=0.85, blank=0.6)
+"""Chosen by `scripts/brought.py`: both shares on one half of the devices, `reach` and `blank` so
+that the intervals cover 90 % on either half."""
 
 
 def carried(
     found: Prediction,
-    shift: float | None,
+    way: float | None,
     carrying: Carrying,
     most_w: float | None,
     *,
@@ -67,24 +70,24 @@ def carried(
 
     Args:
         found: The estimator's alone.
-        shift: Log of elsewhere over `found`; ``None`` where nothing was measured.
-        carrying: How much it counts.
+        way: What `shifts` gives; ``None`` where nothing was measured.
+        carrying: How much it narrows the interval.
         most_w: Watts the estimate may imply; beyond, the joules are those of that power over the
             runtime, and the interval still reaches as high as it did.
         blank: Whether nothing was measured on the device.
     """
-    way, reach = 0.0, 1.0
-    if shift is not None:
-        way, reach = carrying.share * shift, carrying.blank if blank else carrying.reach
+    further, reach = 0.0, 1.0
+    if way is not None:
+        further, reach = way, carrying.blank if blank else carrying.reach
     joules, seconds = found.energy_j, found.runtime_s
     excess = 0.0
     if most_w and joules.value and seconds.value:
         excess = max(0.0, math.log(joules.value / seconds.value / most_w))
     return msgspec.structs.replace(
         found,
-        energy_j=_shifted(joules, way - excess, reach, excess),
-        runtime_s=_shifted(seconds, way, reach),
-        carried=shift is not None,
+        energy_j=_shifted(joules, further - excess, reach, excess),
+        runtime_s=_shifted(seconds, further, reach),
+        carried=way is not None,
     )
 
 
@@ -109,7 +112,12 @@ Log = Callable[[Measurement], float | None]
 
 
 def log_joules(devices: Mapping[str, Device], scope: Scope, row: Measurement) -> float | None:
-    """Log joules per text of a row that were measured in a scope, at least in part."""
+    """Log joules per text of a row that were measured in a scope, at least in part.
+
+    ``None`` where idle devices are in the sum: what the working ones drew of it nobody read.
+    """
+    if row.n_active_devices and row.n_devices and row.n_active_devices < row.n_devices:
+        return None
     found = energy(row, devices[row.device].kind, scope)
     if found is None or not found.value_j or found.label == "modelled":
         return None
@@ -230,8 +238,9 @@ def shifts(
     device: Compared,
     snapshot: Snapshot,
     scope: Scope,
+    carrying: Carrying,
 ) -> list[float | None]:
-    """Log of what each setup needed elsewhere over its prediction; ``None`` where nobody knows.
+    """How far (log) each prediction moves to what was measured; ``None`` where nobody knows.
 
     Args:
         setups: As they were measured elsewhere.
@@ -240,6 +249,7 @@ def shifts(
         device: How it compares with others.
         snapshot: Where the rows stand.
         scope: Of the predictions; where no energy was measured in it, runtimes tell.
+        carrying: How much either tells.
     """
     by_candidate: defaultdict[str, list[Measurement]] = defaultdict(list)
     for row in filter(_works, rows):
@@ -252,10 +262,12 @@ def shifts(
         joules, seconds = elsewhere(setup, own, log), None
         if joules is not None:
             expected = prediction.energy_j.value or 1.0
-            result.append(joules + device.ratio(scope) - math.log(expected))
+            away = joules + device.ratio(scope) - math.log(expected)
+            result.append(carrying.share * away)
         elif (seconds := elsewhere(setup, own, log_seconds)) is not None:
             expected = prediction.runtime_s.value or 1.0
-            result.append(seconds + device.ratio(None) - math.log(expected))
+            away = seconds + device.ratio(None) - math.log(expected)
+            result.append(carrying.by_time * away)
         else:
             result.append(None)
     return result

@@ -278,11 +278,11 @@ def moved(
     ]  # whoever runs it here, it is not the team that ran it there
     alone = estimator.predict(asked)
     known = compared(snapshot, device.name)
-    shift = shifts(list(there.values()), rows, alone, known, snapshot, scope)
+    ways = shifts(list(there.values()), rows, alone, known, snapshot, scope, carrying)
     most_w = limit_w(device, scope)
     found = [
         carried(prediction, own, carrying, most_w, blank=known.blank)
-        for prediction, own in zip(alone, shift, strict=True)
+        for prediction, own in zip(alone, ways, strict=True)
     ]
     return [
         Offer(row, device, _estimated(prediction, scope, 0.0, 0.0), prediction)

@@ -19,13 +19,13 @@ from advisor.features import FEATURES, Array, Mask, imputation, numbers
 from advisor.fitting import asked, designs, fit, remembered
 from advisor.offers import Offer, moved
 from advisor.rows import trained_runs, training_rows
-from catalog.records import SCOPES, Estimate, Measurement, Scope
+from catalog.records import COMPONENTS, SCOPES, Estimate, Measurement, Scope
 from catalog.snapshot import Snapshot
 
 SEED, DRAWS = 20250819, 5
 PROBES = (0, 1, 3, 5)
-ALONE = Carrying(share=0.0, reach=1.0, blank=1.0)
-THERE = Carrying(share=1.0, reach=0.0, blank=0.0)
+ALONE = Carrying(share=0.0, by_time=0.0, reach=1.0, blank=1.0)
+THERE = Carrying(share=1.0, by_time=1.0, reach=0.0, blank=0.0)
 BASELINES = ("energy elsewhere", "x TDP ratio")
 
 
@@ -61,7 +61,7 @@ class Table(msgspec.Struct):
         alone: Log estimate of the estimator alone with half its interval, by quantity.
         there: Log of what was measured elsewhere, with the part of the interval that no reach
             shrinks, by quantity.
-        baselines: By name: log joules per text, NaN where there are none.
+        baselines: By name: log joules per text, NaN where there are none and seconds tell.
     """
 
     k: list[int] = []
@@ -92,6 +92,18 @@ def cases_of(snapshot: Snapshot, device: str) -> list[Case]:
             if joules is not None and row.runtime_s:
                 found.append(Case(row, scope, joules, math.log(row.runtime_s / row.n_items), home))
     return found
+
+
+def timed(case: Case) -> Case:
+    """A case of which only seconds are known elsewhere."""
+    no_joules: dict[str, None] = dict.fromkeys(
+        [
+            *(f"{name}_{cell}" for name in COMPONENTS for cell in ("j", "label")),
+            *(f"total_{cell}" for cell in ("j", "low_j", "high_j", "label", "scope")),
+        ]
+    )
+    bare = [msgspec.structs.replace(row, **no_joules) for row in case.home]
+    return msgspec.structs.replace(case, home=bare)
 
 
 def usable(row: Measurement) -> bool:
@@ -183,9 +195,12 @@ def floors(cases: Sequence[Case], snapshot: Snapshot) -> list[float]:
     return [size or 0.0 for size in sizes]
 
 
-def bring(table: Table, snapshot: Snapshot, device: str, reach: Artefact, by_source: bool) -> None:
+def bring(
+    table: Table, snapshot: Snapshot, device: str, reach: Artefact, by_source: bool, by_time: bool
+) -> None:
     """Adds every case of a device to the table."""
     cases = cases_of(snapshot, device)
+    cases = [timed(case) for case in cases] if by_time else cases
     rest = [row for row in snapshot.current if row.device != device]
     sources = {case.row.source for case in cases} if by_source else set()
     trained = with_rows(snapshot, (row for row in rest if row.source not in sources))
@@ -264,7 +279,9 @@ class Columns:
         """Log estimates and half their intervals: both are linear in share and in reach."""
         (log, half), (far, fixed) = self._alone[quantity], self._there[quantity]
         reach = np.where(self.k == 0, carrying.blank, carrying.reach)
-        return log + carrying.share * (far - log), fixed + reach * (half - fixed)
+        known = np.isfinite(self.baselines[BASELINES[0]])
+        share = np.where(known, carrying.share, carrying.by_time)
+        return log + share * (far - log), fixed + reach * (half - fixed)
 
     def of(self, devices: Sequence[str], k: int) -> Mask:
         """Entries of some devices after k probe rows."""
@@ -272,10 +289,23 @@ class Columns:
 
 
 def gathered(
-    snapshot: Snapshot, devices: Sequence[str], reach: Artefact, by_source: bool
+    snapshot: Snapshot,
+    devices: Sequence[str],
+    reach: Artefact,
+    *,
+    by_source: bool = False,
+    by_time: bool = False,
 ) -> Columns:
-    """Every case of some devices."""
+    """Every case of some devices.
+
+    Args:
+        snapshot: Where they stand.
+        devices: To be taken out, one at a time.
+        reach: Whose intervals' reach counts.
+        by_source: Whether their publications are taken out of the fit too.
+        by_time: Whether of what was measured elsewhere the seconds alone are told.
+    """
     table = Table()
     for device in devices:
-        bring(table, snapshot, device, reach, by_source)
+        bring(table, snapshot, device, reach, by_source, by_time)
     return Columns(table)

@@ -88,7 +88,7 @@ def half(found: Estimate) -> float:
     return math.log(found.high / found.value)
 
 
-ALONE = Carrying(share=0.0, reach=1.0, blank=1.0)
+ALONE = Carrying(share=0.0, by_time=0.0, reach=1.0, blank=1.0)
 
 
 def test_what_was_dearer_elsewhere_is_dearer_here_and_takes_as_much_longer() -> None:
@@ -101,7 +101,7 @@ def test_what_was_dearer_elsewhere_is_dearer_here_and_takes_as_much_longer() -> 
 
 def test_the_whole_share_is_what_was_measured_elsewhere() -> None:
     """Carried whole, to a device nobody knows, the joules are the mean (of logs) of the others'."""
-    whole = Carrying(share=1.0, reach=1.0, blank=1.0)
+    whole = Carrying(share=1.0, by_time=1.0, reach=1.0, blank=1.0)
     both = brought(row(), row(device="I", joules=1600.0), carrying=whole)
     assert figures(both)[0] == pytest.approx(8.0)
 
@@ -155,7 +155,7 @@ def test_the_row_most_alike_counts() -> None:
     rows = [row(precision="fp16", batch_size=size, joules=size) for size in (1.0, 8.0, 64.0)]
     rows += [row(precision="fp32", batch_size=32.0, joules=32.0)]
     view = catalog(*rows, row("a"))
-    whole = Carrying(share=1.0, reach=1.0, blank=1.0)
+    whole = Carrying(share=1.0, by_time=1.0, reach=1.0, blank=1.0)
     offers = moved(rows, DEVICES["H"], view, ESTIMATOR, "device", whole)
     assert sorted(figures(offer)[0] for offer in offers) == pytest.approx([0.01, 0.08, 0.32, 0.64])
 
@@ -166,8 +166,39 @@ def test_runtimes_tell_where_no_energy_was_measured() -> None:
     joules, seconds = figures(brought(row(**bare)))
     for longer in (row(**bare, runtime_s=20.0), row(**bare, runtime_s=10.0, n_devices=2)):
         more, slower = figures(brought(longer))
-        assert more / joules == pytest.approx(10**CARRYING.share)
-        assert slower / seconds == pytest.approx(10**CARRYING.share)
+        assert more / joules == pytest.approx(10**CARRYING.by_time)
+        assert slower / seconds == pytest.approx(10**CARRYING.by_time)
+
+
+def test_idle_devices_in_the_joules_add_no_seconds() -> None:
+    """Of eight cards that one worked on, the seconds tell; what the other seven drew does not."""
+    own = {"n_devices": 8, "n_active_devices": 1}
+    bare: dict[str, Any] = {"gpu_j": None, "gpu_label": None}
+    told = figures(brought(row(joules=900.0, **own)))
+    assert told == figures(brought(row(joules=9.0, **own))) == figures(brought(row(**bare, **own)))
+    assert told == figures(brought(row(**bare)))
+    assert told != figures(brought(row(joules=900.0, n_devices=8, n_active_devices=8)))
+    view = catalog(row("a", joules=900.0, **own), row("a", "H"))
+    assert compared(view, "H").ratio("device") == 0
+
+
+@pytest.mark.parametrize("name", ["NVIDIA L4", "NVIDIA T4", "NVIDIA H100-SXM5-80GB"])
+def test_published_rows_of_idle_cards_stay_between_their_seconds_and_the_estimate(
+    name: str,
+) -> None:
+    """No runtime is longer than both the estimator's and that on the A100 that was measured."""
+    device, estimator = BUNDLED.device(name), ESTIMATOR.informed(BUNDLED)
+    rows = [row for row in rows_of(BUNDLED, "sst2") if row.n_active_devices == 1]
+    rows = [row for row in rows if row.n_devices == 8]
+    assert len(rows) > 10
+    longest = math.exp(max(0.0, compared(BUNDLED, name).ratio(None)))
+    took = {row.candidate: (row.runtime_s or math.nan) / row.n_items for row in rows}
+    alone = moved(rows, device, BUNDLED, estimator, "device", ALONE)
+    for before, after in zip(alone, moved(rows, device, BUNDLED, estimator, "device"), strict=True):
+        measured = took[after.row.candidate] * longest
+        assert figures(after)[1] <= max(measured, figures(before)[1]) * (1 + 1e-9)
+        watts = [figures(offer)[0] / figures(offer)[1] for offer in (before, after)]
+        assert watts[1] == pytest.approx(watts[0])
 
 
 def test_without_any_figure_the_estimator_speaks_alone() -> None:
@@ -249,7 +280,7 @@ def test_the_script_scores_what_is_served(withheld: ModuleType) -> None:
         names = {case.row.candidate for case in probes}
         assert len(names) == len(probes) == k
         assert not names & {case.row.candidate for case in others}
-    columns = withheld.gathered(BUNDLED, [device], ESTIMATOR.artefact, False)
+    columns = withheld.gathered(BUNDLED, [device], ESTIMATOR.artefact)
     view = withheld.with_rows(BUNDLED, (row for row in BUNDLED.current if row.device != device))
     estimator = withheld.fitted(view, ESTIMATOR.artefact)
     first = [case for case in cases if case.choice == cases[0].choice]
