@@ -51,8 +51,9 @@ if WORKER := os.environ.get("PYTEST_XDIST_WORKER"):
     atexit.register(shutil.rmtree, own, ignore_errors=True)
     os.environ["TMPDIR"], tempfile.tempdir = str(own), None
 
+hypothesis_settings.register_profile("untimed", deadline=None)
 hypothesis_settings.register_profile("nightly")
-hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "untimed"))
 
 MEASURED = {
     "run_id": "lab-1",

@@ -184,8 +184,11 @@ def test_logs_lie_beside_the_catalog(tmp_path: Path) -> None:
 
 
 COMMAND = """
+import signal
 from api.cli import app
 from calibration import protocol
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # as at a terminal, whoever runs the tests
 
 protocol.PROFILES["quick"] = protocol.Profile(name="quick", window_s=1, repeats=3, warmup_s=0.5)
 app()

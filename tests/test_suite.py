@@ -138,7 +138,9 @@ def test_components_keep_the_meters_labels(store: Store) -> None:
     calibrate(tiny(meter=ReplayMeter([WATTS])), store)
     for row in store.measurements():
         assert (row.cpu_label, row.dram_label) == ("measured", "modelled")
-        assert row.idle_w == pytest.approx(0.5 / TINY.idle_s, rel=0.5)
+        assert (
+            0 < (row.idle_w or 0) <= 1.5 * 0.5 / TINY.idle_s
+        )  # less where others delay the window
         assert row.idle_resident_w
     single = store.measurements()[1]
     assert single.cpu_j == pytest.approx(0.5, rel=0.3)
