@@ -51,7 +51,8 @@ class Worth(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         source: Whose software runs; ``None`` is somebody the estimator does not know.
-        known: Half-width as a factor where the runtime was measured, `unknown` where it was not.
+        known: High over low end of the 90 % interval where the runtime was measured, `unknown`
+            where it was not.
     """
 
     source: str | None
@@ -79,6 +80,13 @@ def general_source(device: Device) -> str:
     """A device's source without what it says of single specs."""
     parts = _PART.split(device.source or "")
     return "; ".join(p for p in parts if not p.startswith("idle:") and not _NOTE.match(p))
+
+
+def other_names(device: Device) -> list[str]:
+    """What else a device is printed as; other capitals make no other name."""
+    known = {alias.casefold(): alias for alias in reversed(device.aliases)}
+    known.pop(device.name.casefold(), None)
+    return [alias for alias in device.aliases if known.get(alias.casefold()) == alias]
 
 
 def specs(device: Device) -> list[Spec]:
@@ -125,7 +133,7 @@ def worth(device: Device, estimator: Estimator, sources: Iterable[str]) -> list[
             (known,) = estimator.predict([timed])
             (unknown,) = estimator.predict([msgspec.structs.replace(timed, runtime_s=None)])
             ends = known.energy_j, unknown.energy_j
-            factors = [(e.high or 1) / (e.value or 1) for e in ends]
+            factors = [(e.high or 1) / (e.low or 1) for e in ends]
             found.append(
                 Worth(
                     source=source,

@@ -10,7 +10,9 @@ import msgspec
 from litestar import Request, Response
 from litestar.exceptions import (
     HTTPException,
+    MethodNotAllowedException,
     NotAuthorizedException,
+    NotFoundException,
     TooManyRequestsException,
     ValidationException,
 )
@@ -35,7 +37,7 @@ _PLAIN = {
 }
 """The decoder's words -> plain ones."""
 _SHOWN = 200
-"""Names listed at most where a name is unknown and nothing resembles it."""
+"""Names listed at most where a name is unknown and nothing resembles it; letters of a path."""
 _log = logging.getLogger("joulewise")
 
 
@@ -101,11 +103,22 @@ def _declared(request: Request[Any, Any, Any], key: str) -> tuple[str, str | Non
     return key, None
 
 
+def _plainly(request: Request[Any, Any, Any], error: HTTPException) -> str:
+    """What one of litestar's errors says; one that only repeats its title says what was asked."""
+    asked = request.scope["path"]
+    asked = asked if len(asked) <= _SHOWN else f"{asked[:_SHOWN]}..."
+    if isinstance(error, NotFoundException):
+        return f"there is nothing at {asked}"
+    if isinstance(error, MethodNotAllowedException):
+        return f"{asked} does not take {request.method}"
+    return error.detail
+
+
 def _of_litestar(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     """One of litestar's own errors."""
     if isinstance(error, ValidationException):
         return _invalid(request, error)
-    answer = problem(request, error.status_code, error.detail)
+    answer = problem(request, error.status_code, _plainly(request, error))
     if isinstance(error, TooManyRequestsException):
         told = dict(error.headers or {})
         answer.headers.update({**told, "Retry-After": str(told.get("RateLimit-Reset", 1))})

@@ -134,6 +134,7 @@ def device(
         setups=covered.setups.get(there.name, 0),
         specs=datasheet.specs(there),
         source=datasheet.general_source(there),
+        names=datasheet.other_names(there),
         statuses=datasheet.STATUS,
         worth=datasheet.worth(there, now.estimator, sources),
         measured=measured,

@@ -127,7 +127,7 @@ def coverage(scorecard: dict[str, Any], width: int) -> Lines:
         if row[2] == "estimator" and row[3].get("coverage90") is not None
     ]
     wide = width > 500
-    left, right = (330, width - 130) if wide else (8, width - 112)
+    left, right = (400, width - 130) if wide else (8, width - 112)
     lowest = min((row[3]["coverage90"] for row in found), default=80)
     axis = Scale(low=min(70, 10 * (lowest // 10)), high=100, start=left, end=right)
     step = _ROW + 6 if wide else _ROW + 20

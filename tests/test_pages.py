@@ -10,6 +10,8 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
+from advisor.estimator import load
+from advisor.setups import Setup
 from api import datasheet, view
 from catalog import snapshot
 from catalog.records import Device
@@ -156,6 +158,28 @@ def test_the_devices_are_a_page_for_browsers_and_json_for_others(client: Client)
     assert client.get("/devices?kind=fpga", headers=BROWSER).status_code == 400
 
 
+def test_a_device_is_not_said_to_be_printed_as_its_own_name() -> None:
+    """Nor twice as one alias: capitals make no other name."""
+    aliases = ("nvidia x1", "X1", "x1", "GeForce X1")
+    device = Device(name="NVIDIA X1", kind="gpu", aliases=aliases)
+    assert datasheet.other_names(device) == ["X1", "GeForce X1"]
+
+
+def test_the_width_of_an_estimate_is_high_over_low() -> None:
+    """On a device's page as on the scorecard."""
+    device, estimator = WHOLE.devices["NVIDIA GeForce RTX 4090"], load()
+    for each in datasheet.worth(device, estimator, ()):
+        timed = Setup(
+            device=device, n_parameters=22.7e6, runtime_s=1e-3, batch_size=32, tokens=32,
+            scope=each.scope, source=None,
+        )  # fmt: skip
+        (found,) = estimator.predict([timed])
+        assert found.energy_j.low
+        assert found.energy_j.high
+        assert each.known == pytest.approx(found.energy_j.high / found.energy_j.low)
+        assert each.unknown > each.known
+
+
 def test_specs_carry_their_own_source() -> None:
     """What a record's source says of one spec stands beside that spec, and only there."""
     device = Device(
@@ -216,6 +240,12 @@ def test_errors_are_pages_for_browsers_only(client: Client) -> None:
         assert page.headers["content-type"].startswith("text/html")
         assert plain.headers["content-type"].startswith("application/problem+json")
         assert "<h1>" in page.text
+    text = client.get("/nothing%3Cb%3E", headers=BROWSER).text
+    assert "there is nothing at /nothing&lt;b&gt;" in text
+    assert '<a href="/">front page</a>' in text
+    assert client.get("/nothing").json()["detail"] == "there is nothing at /nothing"
+    assert "there is nothing at /nothing" in client.get("/nothing", headers=BROWSER).text
+    assert client.put("/recommend").json()["detail"] == "/recommend does not take PUT"
 
 
 def test_pages_need_nothing_from_elsewhere(client: Client) -> None:
