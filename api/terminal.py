@@ -106,7 +106,7 @@ def _cells(mark: str, option: Option) -> tuple[str, ...]:
     if accuracy and accuracy.low is not None:
         shown += f"\n{view.accuracy(accuracy.low)} – {view.accuracy(accuracy.high)}"
     interval = view.span(energy.low, energy.high)
-    origin = f"{energy.basis}{f', {energy.label}' if energy.label else ''}"
+    origin = f"{view.KIND[energy.basis]}{f', {energy.label}' if energy.label else ''}"
     return (
         mark,
         option.candidate,

@@ -36,13 +36,13 @@ KIND = {
     "estimated-runtime": "estimated, runtime too",
     "extrapolated": "extrapolated",
 }
-RUNTIME = {
+FIGURES = {
     "measured": "measured",
     "estimated": "estimated",
     "estimated-runtime": "estimated",
     "extrapolated": "extrapolated",
 }
-"""Basis of a runtime -> words."""
+"""Basis of a runtime, or of figures together -> one word."""
 LABEL = {
     "measured": "read from a counter or meter",
     "modelled": "power was assumed, not read",
@@ -162,7 +162,7 @@ def cascade(found: Cascade) -> str:
         f"{found.first.candidate}, handing on to {found.second.candidate} what it scores under "
         f"{found.threshold:.3f} ({found.deferred:.0%} of texts): accuracy {accuracy(right.value)} "
         f"({accuracy(right.low)} – {accuracy(right.high)}), {joules(energy)} J per 1,000 texts"
-        f"{saved}{tied}; worked out from {energy.basis} figures, never run"
+        f"{saved}{tied}; worked out from {FIGURES[energy.basis]} figures, never run"
     )
 
 
@@ -188,8 +188,8 @@ def runtime(option: Option) -> str:
     if found is None:
         return ""
     if "rate-worked-out" in option.warnings and option.rate_per_s is not None:
-        return f"as they arrive, {number(option.rate_per_s)} a second"
-    return RUNTIME[found.basis]
+        return f"as they arrive, {option.rate_per_s:g} a second"
+    return FIGURES[found.basis]
 
 
 def device(name: str) -> str:

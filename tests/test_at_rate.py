@@ -10,7 +10,7 @@ from advisor.estimator import load
 from advisor.options import rank
 from advisor.policy import recommend
 from advisor.records import Query
-from api import at_rate
+from api import at_rate, view
 from api.cli import app
 from catalog import snapshot
 
@@ -59,3 +59,18 @@ def test_a_rate_that_a_scenario_hides_is_not_asked(client: TestClient[Litestar])
     text = client.get("/?task=sentiment&min_acc=0.8&scenario=single&rate=5").text
     assert 'class="trouble"' not in text
     assert text.count('name="rate"') == 1
+
+
+def test_a_runtime_that_is_the_spacing_of_arrivals_says_so() -> None:
+    """At a rate it is no estimate of work; without one its basis is told in a word."""
+    served = recommend(snapshot.load(), load(), SERVED).chosen
+    assert served is not None
+    assert served.runtime_s_per_1000 is not None
+    assert served.runtime_s_per_1000.value == 200
+    assert view.runtime(served) == "as they arrive, 5 a second"
+    for device in ("NVIDIA A30", "RTX 4090"):
+        query = Query(task="sentiment", min_acc=0.8, scope="device", device=device)
+        found = recommend(snapshot.load(), load(), query)
+        assert {view.runtime(option) for option in found.front} <= {
+            *("measured", "estimated", "extrapolated", "")
+        }
