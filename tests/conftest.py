@@ -29,7 +29,7 @@ from hypothesis import settings as hypothesis_settings
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from api import tokens
+from api import opened, tokens
 from api.app import create_app
 from api.settings import Settings
 from catalog.registry import MINILM
@@ -80,6 +80,12 @@ MEASURED = {
     "measured_at": "2026-06-01",
 }
 """A row that is sound; 100 J per 1,000 texts in the scope `host`."""
+
+
+@pytest.fixture(autouse=True)
+def own_settings() -> None:
+    """No test answers with the settings that another one left behind."""
+    opened.settings.cache_clear()
 
 
 @pytest.fixture

@@ -266,7 +266,8 @@ def test_an_uncertain_runtime_makes_the_number_of_machines_uncertain(advisor: Ad
     machines = [math.ceil(rate * seconds) for seconds in ends]
     assert [entry.machines_low, entry.machines, entry.machines_high] == machines
     assert machines[0] < machines[1] < machines[2]
-    steps = [ends[0] + (ends[2] - ends[0]) * n / 20_000 for n in range(20_001)]
+    full = [n / rate for n in range(machines[0], machines[2])]  # where one more is needed
+    steps = [ends[0], ends[2], *(t * (1 - 1e-9) for t in full), *(t * (1 + 1e-9) for t in full)]
     idle = [30 * (math.ceil(rate * t) * 86400 - texts * t) * 365 / J_PER_KWH for t in steps]
     found = entry.parts[1].kwh
     assert found.low <= min(idle) == pytest.approx(found.low, rel=1e-3)
