@@ -168,7 +168,8 @@ def request(kind: str, rng: random.Random, snapshot: Snapshot) -> tuple[str, dic
         ]
         return rng.choice(lists), {}
     if kind == "export":
-        return f"/measurements?{urlencode({'workload': setup.workload, 'format': 'csv'})}", {}
+        asked = {"workload": setup.workload, "format": "csv", "current": "true"}  # as long as ever
+        return f"/measurements?{urlencode(asked)}", {}
     task = rng.choice(list(snapshot.tasks()))
     pages = [
         "/",
