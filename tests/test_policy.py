@@ -811,3 +811,14 @@ def test_where_no_number_measures_the_miss_the_most_accurate_is_nearest() -> Non
         None,
     )
     assert miss.missing.also == ()
+
+
+def test_of_all_that_miss_a_licence_the_nearest_reaches_the_floor() -> None:
+    """A licence is missed or not: what then misses nothing else is nearer than what does."""
+    asked = Query(task="sentiment", min_acc=0.85, scenario="single", licence="nobody's")
+    near = recommend(BUNDLED, ESTIMATOR, asked).nearest_miss
+    assert near is not None
+    assert near.missing is not None
+    assert near.accuracy is not None
+    assert near.accuracy.value >= 0.85
+    assert (near.missing.constraint, near.missing.also) == ("licence", ())
