@@ -35,9 +35,12 @@ def value(amount: Amount | None) -> str:
 
 def least(amount: Amount | None) -> str:
     """An amount's value in a narrow cell; where a part is missing its low end, marked."""
-    if amount is not None and amount.high is None and amount.value is not None:
-        return f"≥ {view.number(amount.low)}"
-    return value(amount)
+    return f"≥ {view.number(amount.low)}" if amount and open_above(amount) else value(amount)
+
+
+def open_above(amount: Amount) -> bool:
+    """Whether nothing but a low end above 0 can be promised of a value."""
+    return amount.high is None and amount.value is not None and amount.low > 0
 
 
 def part_total(report: Report, name: PartName) -> str:
@@ -63,7 +66,7 @@ def figure(amount: Amount | None, unit: str) -> str:
         return "–"
     if amount.value is None:
         return "missing"
-    if amount.high is None:
+    if open_above(amount):
         return f"at least {view.number(amount.low)} {unit}"
     return f"{view.number(amount.value)} {unit}"
 

@@ -15,7 +15,9 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from advisor import grid
+from advisor.report_records import Amount
 from api import planning
+from api import report_view as words
 from api.report_writing import guarded
 from api.reporting import DETAILED, EXAMPLE, LISTED, MEDIA
 
@@ -311,3 +313,14 @@ def test_the_planner_without_a_catalog_says_so(client: Client) -> None:
     assert "llama-3.1-8b-zero-shot" in choices["candidates"]
     assert H100 in choices["devices"]["with measurements"]
     assert "Germany" in {entry.name for entry in choices["regions"]}
+
+
+def test_a_low_end_is_promised_only_where_there_is_one() -> None:
+    """An amount without an upper end is told by its low end, or by its value where that is 0."""
+    open_above, nothing = Amount(2.0, 5.0, None), Amount(0.0, 5.0, None)
+    assert (words.figure(open_above, "kWh"), words.least(open_above)) == (
+        "at least 2.00 kWh",
+        "≥ 2.00",
+    )
+    assert (words.figure(nothing, "kWh"), words.least(nothing)) == ("5.00 kWh", "5.00")
+    assert words.span(nothing) == "not bounded above"
