@@ -21,12 +21,14 @@ import pandas as pd
 import pytest
 
 from calibration import candidates, planning, suite, trials
+from calibration import run as runs
 from calibration.fingerprint import holds
 from calibration.lock import BusyError, measuring
 from calibration.meters import NullMeter, Reading, ReplayMeter
 from calibration.planning import QUICK_FAMILIES, choose_candidates
 from calibration.probe import Gpu, Machine
-from calibration.protocol import Profile
+from calibration.protocol import Profile, idle_watts
+from calibration.reading import Meter
 from calibration.run import score
 from calibration.suite import Event, Plan, calibrate, diagnose, plan
 from catalog import snapshot as snapshots
@@ -133,17 +135,26 @@ def test_what_the_meter_saw_goes_into_the_rows(store: Store) -> None:
     assert not tiny(store, meter=ReplayMeter([seen])).pending
 
 
-def test_components_keep_the_meters_labels(store: Store) -> None:
+def test_components_keep_the_meters_labels(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Counter readings are measured, the rest modelled; idle watts come from counters alone."""
+    read: list[tuple[float, float | None]] = []
+
+    def watched(meter: Meter, seconds: float) -> float | None:
+        read.append((seconds, idle_watts(meter, seconds)))
+        return read[-1][1]
+
+    for module in (runs, trials):
+        monkeypatch.setattr(module, "idle_watts", watched)
     calibrate(tiny(meter=ReplayMeter([WATTS])), store)
-    for row in store.measurements():
+    rows = store.measurements()
+    for row in rows:
         assert (row.cpu_label, row.dram_label) == ("measured", "modelled")
-        assert (
-            0 < (row.idle_w or 0) <= 1.5 * 0.5 / TINY.idle_s
-        )  # less where others delay the window
-        assert row.idle_resident_w
-    single = store.measurements()[1]
-    assert single.cpu_j == pytest.approx(0.5, rel=0.3)
+        assert row.idle_w == read[0][1]
+        assert row.idle_resident_w in {watts for _, watts in read[1:]}
+    assert {seconds for seconds, _ in read} == {TINY.idle_s}
+    most = 0.5 / TINY.idle_s  # nobody sleeps for less than was asked
+    assert all(watts is not None and 0 < watts <= most for _, watts in read)
+    assert rows[1].cpu_j == pytest.approx(0.5, rel=0.3)
 
 
 def test_rows_pass_the_catalogs_schema(store: Store) -> None:
