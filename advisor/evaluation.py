@@ -83,7 +83,9 @@ def encoders(rows: Rows) -> Mask:
     least, most = ENCODERS
     return np.array(
         [
-            not setup.llm and setup.n_parameters is not None and least < setup.n_parameters < most
+            not (setup.llm or setup.classical)
+            and setup.n_parameters is not None
+            and least < setup.n_parameters < most
             for setup in rows.setups
         ]
     )

@@ -55,6 +55,7 @@ WarningCode = Literal[
     "scenario-unstated",
     "second-opinion-differs",
     "server-rate-differs",
+    "setup-assumed",
     "splits-differ",
     "spread-unstated",
     "stale-measurement",

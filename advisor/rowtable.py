@@ -180,6 +180,7 @@ def _setup(row: Mapping[str, Any], devices: Mapping[str, Device]) -> Setup:
         n_active=value("n_active_devices"),
         flops=value("flops_per_inference"),
         llm="llm" in flag,
+        classical="classical" in flag,
         startup="startup" in flag,
         source=source_of(str(row["source"])),
         pair=f"{row['model']}|{row['task']}",

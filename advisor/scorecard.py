@@ -60,10 +60,13 @@ def figures(
         return {}
     half = None if quantiles is None else quantiles(found, k, given) * found.spread
     devices = [rows.devices[i] for i in found.index]
-    works = [f"{rows.works[i]}|{draw}" for i, draw in zip(found.index, found.draw, strict=True)]
+    units, works = (
+        [f"{names[i]}|{draw}" for i, draw in zip(found.index, found.draw, strict=True)]
+        for names in (rows.units, rows.works)
+    )
     measured = rows.log_joules[found.index]
     plain: dict[str, Any] = msgspec.to_builtins(
-        errors(found.log_predicted, measured, devices, half, works)
+        errors(found.log_predicted, measured, devices, half, units, works)
     )
     return plain
 

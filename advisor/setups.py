@@ -26,6 +26,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
         n_devices: Devices whose energy counts; `n_active` of them do the work (default: all).
         host_w: Measured power of the host around the devices, watts; replaces the class guess.
         llm: Whether text is generated token by token.
+        classical: Whether it is no network: counts or numbers that go to a linear model or trees.
         startup: Whether process start and model load lie inside the window.
         source: Who measured it; known sources have an offset of their own.
         pair: Which candidate on which workload; its time on other devices counts here too.
@@ -43,6 +44,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     flops: float | None = None
     host_w: float | None = None
     llm: bool = False
+    classical: bool = False
     startup: bool = False
     source: str | None = None
     pair: str | None = None
@@ -94,6 +96,7 @@ def from_measurement(
         n_active=float(row.n_active_devices) if row.n_active_devices else None,
         flops=row.flops_per_item,
         llm="llm" in row.flags or (candidate is not None and candidate.family == "reasoning-llm"),
+        classical=candidate is not None and candidate.family in ("bag-of-words", "tf-idf"),
         startup="startup-in-window" in row.flags,
         source=team(row),
         pair=f"{row.candidate}|{row.workload}",

@@ -27,11 +27,13 @@ class Errors(msgspec.Struct, frozen=True, kw_only=True):
         within25: Share of rows within 25 %, in percent; `within2x` within a factor of two.
         coverage90: Share of rows inside the 90 % interval, each device weighing 1, percent.
         width90: Median of the interval's high end over its low end.
-        kendall_tau: Rank agreement (tau-b) of predicted and measured energy inside a choice: the
-            setups of one work on one device, in one scope as one source measured it. Mean over
-            choices of three setups and more.
+        kendall_tau: Rank agreement (tau-b) of predicted and measured energy inside a unit: all
+            setups of one device, in one scope as one source measured it. Mean over units of three
+            setups and more.
         regret: How much more energy than the best the setup picked by prediction needs, in a
-            choice, mean, percent; `regret_median` the median.
+            unit, mean, percent; `regret_median` the median.
+        choice_kendall_tau: The same inside a choice, the setups of a unit that do one work;
+            `choice_regret` and `choice_regret_median` likewise.
     """
 
     mdape_macro_device: float
@@ -47,16 +49,19 @@ class Errors(msgspec.Struct, frozen=True, kw_only=True):
     kendall_tau: float | None = None
     regret: float | None = None
     regret_median: float | None = None
+    choice_kendall_tau: float | None = None
+    choice_regret: float | None = None
+    choice_regret_median: float | None = None
 
 
 _RANKABLE = 3
 
 
 def ranking(
-    log_predicted: Array, log_measured: Array, choices: Sequence[str]
+    log_predicted: Array, log_measured: Array, groups: Sequence[str]
 ) -> tuple[float, float, float]:
-    """Mean tau-b, mean and median regret of the pick (percent) over choices; NaN without any."""
-    names, codes = np.unique(np.asarray(choices, dtype=str), return_inverse=True)
+    """Mean tau-b, mean and median regret of the pick (percent) over groups; NaN without any."""
+    names, codes = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
     order = np.argsort(codes, kind="stable")
     taus, regrets = [], []
     for own in np.split(order, np.cumsum(np.bincount(codes, minlength=len(names)))[:-1]):
@@ -99,6 +104,7 @@ def errors(
     log_measured: Array,
     devices: Sequence[str],
     half_width: Array | None = None,
+    units: Sequence[str] | None = None,
     choices: Sequence[str] | None = None,
 ) -> Errors:
     """The error figures of predictions.
@@ -108,7 +114,8 @@ def errors(
         log_measured: Natural log of measured joules, n.
         devices: Device of each row.
         half_width: Half the width of the 90 % interval in log space, n.
-        choices: What each row competes in, for the ranking.
+        units: The machine and team each row is ranked in.
+        choices: The work on it that each row competes for.
     """
     log_predicted = log_predicted.round(9)  # equal setups tie, whatever the last bits say
     difference = log_predicted - log_measured
@@ -129,12 +136,10 @@ def errors(
         inside = (np.abs(difference) <= half_width).astype(float)
         found["coverage90"] = 100 * float(np.mean(by_group(inside, devices, np.mean)))
         found["width90"] = float(np.exp(2 * np.median(half_width)))
-    if choices is not None:
-        found |= zip(
-            ("kendall_tau", "regret", "regret_median"),
-            ranking(log_predicted, log_measured, choices),
-            strict=True,
-        )
+    for prefix, groups in (("", units), ("choice_", choices)):
+        if groups is not None:
+            names = [prefix + name for name in ("kendall_tau", "regret", "regret_median")]
+            found |= zip(names, ranking(log_predicted, log_measured, groups), strict=True)
     return Errors(**{name: round(value, 3) for name, value in found.items() if value == value})
 
 

@@ -253,9 +253,22 @@ def create_token(
     return None
 
 
+@token.command("list")
+def list_tokens(as_json: Json = False) -> None:
+    """Ids of all tokens, when each was made and revoked; never a token itself."""
+    from api import tokens
+
+    found = tokens.listed(opened_store())
+    if as_json:
+        return terminal.say_json(found)
+    rows = [(own.id, own.scope, own.created_at, own.revoked_at or "-") for own in found]
+    tabular.show("Tokens", ("id", "scope", "created", "revoked"), rows)
+    return None
+
+
 @token.command("revoke")
 def revoke_token(
-    given: Annotated[str, typer.Argument(metavar="TOKEN", help="The token itself.")],
+    given: Annotated[str, typer.Argument(metavar="TOKEN", help="The token, or its id.")],
 ) -> None:
     """Makes a token good for nothing."""
     from api import tokens

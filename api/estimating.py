@@ -37,12 +37,14 @@ class EstimateAnswer(msgspec.Struct, frozen=True, kw_only=True):
     estimator_version: str
 
 
-def _cautions(found: Prediction) -> tuple[Caution, ...]:
+def _cautions(found: Prediction, asked: EstimateAsked) -> tuple[Caution, ...]:
     """What is doubtful about an estimate."""
+    stated = (asked.n_parameters, asked.batch_size, asked.tokens, asked.precision)
     doubts: list[tuple[WarningCode, bool]] = [
         ("device-not-calibrated", not found.known_device),
         ("device-specs-assumed", found.assumed_power),
         ("out-of-range", bool(found.outside)),
+        ("setup-assumed", asked.runtime_s_per_1000 is None and None in stated),
     ]
     return tuple(Caution(code=code, message=CAUTIONS[code]) for code, holds in doubts if holds)
 
@@ -85,6 +87,6 @@ def estimate(device: Device, estimator: Estimator, asked: EstimateAsked) -> Esti
             scope=asked.scope,
             label=joules.label,
         ),
-        warnings=_cautions(found),
+        warnings=_cautions(found, asked),
         estimator_version=estimator.version,
     )

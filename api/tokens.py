@@ -8,11 +8,16 @@ import hmac
 import secrets
 from collections.abc import Iterable
 
+import msgspec
+import sqlalchemy as sa
+
 from catalog.store import Store
 from catalog.tables import token
 
 SCOPES = ("write",)
 """What a token may be good for."""
+ID_DIGITS = 16
+"""Digits of a hash that name a token: 64 bits tell all apart and help nobody to guess one."""
 
 
 def hash_of(secret: str) -> str:
@@ -34,15 +39,48 @@ def create(store: Store, scope: str = "write") -> str:
     return secret
 
 
-def revoke(store: Store, secret: str) -> bool:
+class Listed(msgspec.Struct, frozen=True):
+    """A token without what makes it one.
+
+    Attributes:
+        id: The first digits of its hash; enough to revoke it.
+    """
+
+    id: str
+    scope: str
+    created_at: str
+    revoked_at: str | None
+
+
+def listed(store: Store) -> list[Listed]:
+    """Every token ever made, oldest first.
+
+    Raises:
+        CatalogUnreadableError: The database cannot be read.
+    """
+    if not store.is_there():
+        return []
+    with store.connection() as connection:
+        return [
+            Listed(row.hash[:ID_DIGITS], row.scope, row.created_at, row.revoked_at)
+            for row in connection.execute(token.select().order_by(token.c.created_at, token.c.hash))
+        ]
+
+
+def revoke(store: Store, given: str) -> bool:
     """Makes a token good for nothing from now on; whether there was such a token.
+
+    Args:
+        store: Where tokens are kept.
+        given: The token, or its id where the token itself is lost.
 
     Raises:
         CatalogUnreadableError: The database cannot be written.
     """
     store.migrate()
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    own = (token.c.hash == hash_of(secret)) & token.c.revoked_at.is_(None)
+    named = sa.func.substr(token.c.hash, 1, ID_DIGITS) == given
+    own = (named | (token.c.hash == hash_of(given))) & token.c.revoked_at.is_(None)
     with store.connection(write=True) as connection:
         return connection.execute(token.update().where(own).values(revoked_at=now)).rowcount > 0
 

@@ -14,7 +14,7 @@ def engine_of(url: str) -> sa.Engine:
     """An engine for a database URL; PostgreSQL through psycopg 3, SQLite in WAL mode.
 
     Raises:
-        CatalogUnreadableError: The URL is malformed.
+        CatalogUnreadableError: The URL is malformed or of another database.
         ImportError: Its driver is not installed.
     """
     try:
@@ -27,7 +27,11 @@ def engine_of(url: str) -> sa.Engine:
         ) from error
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
-    if parsed.get_backend_name() != "sqlite":
+    if (backend := parsed.get_backend_name()) not in ("sqlite", "postgresql"):
+        raise CatalogUnreadableError(
+            f"JOULEWISE_CATALOG names a {backend} database; allowed: sqlite, postgresql"
+        )
+    if backend == "postgresql":
         return sa.create_engine(parsed, pool_pre_ping=True)
     engine = sa.create_engine(parsed, connect_args={"timeout": 60})
 

@@ -3,6 +3,7 @@
     python scripts/bench.py
     python scripts/bench.py cold            # only a cold `joulewise recommend`
     python scripts/bench.py meters          # only what metering costs
+    python scripts/bench.py meters 100      # with so many pairs; 600 otherwise
     python scripts/bench.py service 100000  # only the service under load, with that many rows
 
 Each line repeats two things in turn and prints the median of both and of their ratio: machines
@@ -132,7 +133,7 @@ def _meters() -> dict[str, Meter]:
 
 
 def metering(
-    window_s: float = 1.0, pairs: int = 30, meters: dict[str, Meter] | None = None
+    window_s: float = 0.1, pairs: int = 600, meters: dict[str, Meter] | None = None
 ) -> None:
     """Prints what each meter costs on the same bare loop, in this process."""
     work = null_work(window_s)
@@ -152,8 +153,8 @@ def metering(
 
 def main() -> None:
     """Prints the tables."""
-    if sys.argv[1:] == ["meters"]:
-        return metering()
+    if sys.argv[1:2] == ["meters"]:
+        return metering(pairs=int(sys.argv[2]) if sys.argv[2:] else 600)
     if sys.argv[1:] == ["cold"]:
         return cold()
     if sys.argv[1:2] == ["service"]:

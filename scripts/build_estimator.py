@@ -33,12 +33,14 @@ METHODS = {
     "ols_time_tdp_params": "OLS: log time, TDP, parameters",
     "lightgbm_power": "LightGBM on log power",
 }
+REGRETS = ("regret", "choice_regret", "choice_regret_median")
 
 
 def _line(split: str, method: str, error: dict[str, Any]) -> str:
     """One line of the table."""
     coverage, width = error.get("coverage90"), error.get("width90")
-    tau, regret = error.get("kendall_tau"), error.get("regret")
+    taus = [error.get(name) for name in ("kendall_tau", "choice_kendall_tau")]
+    regrets = [error.get(name) for name in REGRETS]
     cells = [
         split,
         method,
@@ -48,8 +50,8 @@ def _line(split: str, method: str, error: dict[str, Any]) -> str:
         f"{error['within2x']:.0f} %",
         "" if coverage is None else f"{coverage:.0f} %",
         "" if width is None else f"{width:.3g}",
-        "" if tau is None else f"{tau:.2f}",
-        "" if regret is None else f"{regret:.1f} %, {error['regret_median']:.1f} %",
+        ", ".join(f"{tau:.2f}" for tau in taus if tau is not None),
+        ", ".join(f"{regret:.1f} %" for regret in regrets if regret is not None),
     ]
     return f"| {' | '.join(cells)} |"
 
@@ -61,7 +63,8 @@ def table(card: dict[str, Any]) -> str:
         f"{len(card['sources'])} sources; written by `make estimator`.",
         "",
         "| held out | method | MdAPE, macro over devices | 90 % bootstrap | within 25 % "
-        "| within 2 x | 90 % interval covers | high / low | Kendall tau | regret: mean, median |",
+        "| within 2 x | 90 % interval covers | high / low | Kendall tau: device, choice "
+        "| regret: device, choice, median choice |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, title in SPLITS.items():

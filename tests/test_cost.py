@@ -66,13 +66,13 @@ def test_the_interval_of_a_median_covers_it() -> None:
     assert median_interval([3.0, 1.0]) == (1.0, 3.0)
 
 
-def test_null_work_does_the_same_sums_again_and_more_of_them_for_longer() -> None:
-    """Every call does the same; a hundred times the seconds are more sums, whatever else runs."""
+def test_null_work_hashes_the_same_again_and_more_for_longer() -> None:
+    """Every call does the same; a hundred times the seconds are more hashes, whatever else runs."""
     short, long = null_work(0.003), null_work(0.3)
-    sums = short()
-    assert isinstance(sums, int)
-    assert short() == short() == sums
-    assert long() > sums  # type: ignore[operator]
+    hashes = short()
+    assert isinstance(hashes, int)
+    assert short() == short() == hashes
+    assert long() > hashes  # type: ignore[operator]
 
 
 def test_the_bench_prints_its_section(

@@ -130,6 +130,19 @@ def test_probe_rows_are_of_other_models_and_never_scored(table: Path, devices: P
     assert seen == evaluation.DRAWS * len(WATTS)
 
 
+def test_encoders_are_neither_generators_nor_classical_models(
+    tmp_path: Path, devices: Path
+) -> None:
+    """Of models of one size only those that are flagged neither way are scored as encoders."""
+    rows = lines(WATTS)
+    for row, flag in zip(rows, ["llm", "classical_ml", "", ""] * len(rows), strict=False):
+        row["flag"] = flag
+    found = loaded(write(tmp_path / "flagged.csv", rows), devices)[0]
+    kept = evaluation.encoders(found)
+    assert kept.sum() == len(rows) / 2
+    assert not any(found.setups[i].llm or found.setups[i].classical for i in np.flatnonzero(kept))
+
+
 @pytest.mark.parametrize("split", ["device", "source", "model", "family"])
 def test_every_split_runs(split: Any, table: Path, devices: Path) -> None:
     """Each split reports figures for the estimator and five baselines."""

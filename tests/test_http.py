@@ -411,8 +411,12 @@ def test_estimate_gives_joules_with_an_interval(client: Client) -> None:
     assert energy["low"] < energy["value"] < energy["high"]
     assert energy["basis"] in ("estimated", "extrapolated")
     del asked["runtime_s_per_1000"]
-    energy = client.post("/estimate", json=asked).json()["energy_j_per_1000"]
-    assert energy["basis"] in ("estimated-runtime", "extrapolated")
+    bare = client.post("/estimate", json=asked).json()
+    assert bare["energy_j_per_1000"]["basis"] in ("estimated-runtime", "extrapolated")
+    stated = asked | {"batch_size": 32, "tokens": 40, "precision": "fp16"}
+    whole = client.post("/estimate", json=stated).json()
+    for answer, assumed in ((body, False), (bare, True), (whole, False)):
+        assert ("setup-assumed" in {own["code"] for own in answer["warnings"]}) is assumed
 
 
 def test_estimate_takes_specs_and_names_faults(client: Client) -> None:
@@ -587,6 +591,21 @@ def test_a_revoked_token_is_good_for_nothing(store: Store) -> None:
     assert tokens.revoke(store, secret)
     assert not tokens.revoke(store, secret)
     assert tokens.scopes_of(secret, store) == set()
+
+
+def test_a_lost_token_is_revoked_by_its_id(store: Store) -> None:
+    """The list shows when each was made and revoked, and no token; an id revokes that one alone."""
+    assert tokens.listed(store) == []
+    kept, lost = tokens.create(store), tokens.create(store)
+    ids = {tokens.hash_of(secret)[:16]: secret for secret in (kept, lost)}
+    assert {own.id for own in tokens.listed(store)} == ids.keys()
+    (its_id,) = (own for own, secret in ids.items() if secret == lost)
+    assert not tokens.revoke(store, its_id[:8])
+    assert tokens.revoke(store, its_id)
+    assert tokens.scopes_of(lost, store) == set()
+    assert tokens.scopes_of(kept, store) == {"write"}
+    assert {own.id for own in tokens.listed(store) if own.revoked_at} == {its_id}
+    assert tokens.scopes_of(its_id, store) == set()
 
 
 def test_token_commands_tell_what_is_wrong_with_the_database(store: Store) -> None:

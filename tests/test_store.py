@@ -310,7 +310,13 @@ def test_a_malformed_url_is_told_with_an_example(url: str) -> None:
 
 def test_a_missing_driver_is_told_with_the_extra() -> None:
     """A server without its driver says what to install."""
-    with pytest.raises(CatalogUnreadableError, match="driver MySQLdb is missing"):
+    with pytest.raises(CatalogUnreadableError, match="driver pg8000 is missing"):
+        Store("postgresql+pg8000://localhost/x")
+
+
+def test_another_kind_of_database_is_refused_by_its_name() -> None:
+    """What is not supported is told as that, not as a driver to install."""
+    with pytest.raises(CatalogUnreadableError, match="mysql database; allowed: sqlite, postgresql"):
         Store("mysql://localhost/x")
 
 

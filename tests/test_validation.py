@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import kendalltau
 
 from advisor.baselines import BASELINES
 from advisor.validation import (
@@ -41,6 +42,23 @@ def test_error_figures_agree_with_pandas(seed: int, groups: list[str]) -> None:
     assert found.within2x == pytest.approx(100 * (table.ratio <= 2).mean(), abs=0.006)
     assert found.coverage90 == pytest.approx(100 * by_device.inside.mean().mean(), abs=0.006)
     assert found.width90 == pytest.approx(np.exp(2 * np.median(half)), abs=0.0006)
+
+
+def test_setups_are_ranked_in_their_unit_and_in_their_choice() -> None:
+    """Tau-b is scipy's inside each group, and regret is what the pick costs beyond the best."""
+    random = np.random.default_rng(5)
+    truth, guess = random.normal(size=(2, 24))
+    units, works = ["u", "v"] * 12, [f"{'uv'[i % 2]}{i // 2 % 3}" for i in range(24)]
+    found = errors(guess, truth, units, None, units, works)
+    for groups, tau, regret in (
+        (units, found.kendall_tau, found.regret),
+        (works, found.choice_kendall_tau, found.choice_regret),
+    ):
+        own = pd.DataFrame({"true": truth, "guess": guess}).groupby(groups)
+        taus = [kendalltau(part.guess, part.true).statistic for _, part in own]
+        extra = [np.exp(p.true[p.guess.idxmin()] - p.true.min()) - 1 for _, p in own]
+        assert tau == pytest.approx(np.mean(taus), abs=0.0006)
+        assert regret == pytest.approx(100 * np.mean(extra), abs=0.0006)
 
 
 @pytest.mark.parametrize("split", [folds, many_folds])
