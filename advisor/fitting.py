@@ -280,9 +280,12 @@ def _grouped(one: Sequence[str], two: Sequence[str]) -> list[tuple[tuple[str, st
 
 def predict(fits: Fits, rows: Asked, deviations: Deviations, given: Array) -> Predicted:
     """Predicts setups; where `given` holds with their runtime, else with a predicted one."""
-    time, time_spread = deviations.time(rows.devices, rows.sources, place(rows.unknown))
+    time, time_spread = np.zeros((2, len(given)))
+    if len(timeless := np.flatnonzero(~given)):
+        devices, sources = ([names[i] for i in timeless] for names in (rows.devices, rows.sources))
+        places = place(rows.unknown)[timeless]
+        time[timeless], time_spread[timeless] = deviations.time(devices, sources, places)
     log_seconds = np.where(given, rows.known.log_runtime_s, rows.log_seconds + time)
-    time_spread = np.where(given, 0.0, time_spread)
     features = design(rows.raw, log_seconds)
     own, spread = deviations.power(rows.machines, rows.sources, place(features))
     return Predicted(

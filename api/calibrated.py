@@ -152,7 +152,7 @@ def _cells(option: Option, several: bool, opinions: bool) -> list[str]:
         *[option.device] * several,
         view.accuracy(option.accuracy.value if option.accuracy else None),
         view.joules(energy),
-        view.span(energy.low, energy.high),
+        view.span(energy.low, energy.high).replace(" – ", "–"),
         view.number(runtime.value if runtime else None),
         *[view.number(option.second_opinion_j_per_1000)] * opinions,
         f"{energy.basis}, {energy.label}" if energy.label not in (None, "measured")
