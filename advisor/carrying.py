@@ -147,12 +147,18 @@ def of_few_devices(rows: Iterable[Measurement]) -> Iterator[Measurement]:
 
 
 def elsewhere(like: Measurement, rows: Iterable[Measurement], log: Log) -> float | None:
-    """What a candidate needed on other devices: the mean of each one's row most like a setup."""
+    """What a candidate needed on other devices: the mean of each one's rows most like a setup."""
     by_device: defaultdict[str, list[tuple[tuple[bool, float], float]]] = defaultdict(list)
     for row in rows:
         if (value := log(row)) is not None:
             by_device[row.device].append((unlike(like, row), value))
-    return fmean(min(own)[1] for own in by_device.values()) if by_device else None
+    if not by_device:
+        return None
+    least = {device: min(apart for apart, _ in own) for device, own in by_device.items()}
+    return fmean(
+        fmean(value for apart, value in own if apart == least[device])
+        for device, own in by_device.items()
+    )
 
 
 class Compared:

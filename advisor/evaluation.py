@@ -8,6 +8,7 @@ rows are used for scoring and for those probe rows, for nothing else.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
@@ -41,6 +42,8 @@ SHRINK = 0.2
 """Prior rows that a baseline's probe rows are weighed against."""
 ENCODERS = (1e5, 1e9)
 """Parameters of an encoder, least and most."""
+_GENERATORS = re.compile(r"gpt|bloom|t5|opt-|llama|bart|pegasus|\bled\b|ctrl", re.IGNORECASE)
+"""Small models that generate text, by names in published tables; their sources flag large ones."""
 
 
 class Prepared(msgspec.Struct, frozen=True):
@@ -86,7 +89,8 @@ def encoders(rows: Rows) -> Mask:
             not (setup.llm or setup.classical)
             and setup.n_parameters is not None
             and least < setup.n_parameters < most
-            for setup in rows.setups
+            and not _GENERATORS.search(model)
+            for setup, model in zip(rows.setups, rows.models, strict=True)
         ]
     )
 
@@ -207,7 +211,7 @@ class Scored(msgspec.Struct, frozen=True):
 
     Attributes:
         spread: Its standard deviation; 1 where the method knows none.
-        draw: Which draw of probe rows they were made with.
+        draw: Which draw of probe rows they were made with; 0 without probe rows.
     """
 
     index: Positions
@@ -222,14 +226,14 @@ class Scored(msgspec.Struct, frozen=True):
         )
 
 
-def _joined(parts: Sequence[tuple[Positions, Array, Array]]) -> Scored:
-    """Many predictions as one, each part a draw of its own."""
+def _joined(parts: Sequence[tuple[Positions, Array, Array]], *, draws: bool = True) -> Scored:
+    """Many predictions as one, each part a draw of its own where there are `draws`."""
     none = np.array([], dtype=np.intp)
     if not parts:
         return Scored(none, np.array([]), np.array([]), none)
     index, log, spread = (np.concatenate(column) for column in zip(*parts, strict=True))
     sizes = [len(part[0]) for part in parts]
-    return Scored(index, log, spread, np.repeat(np.arange(len(parts)), sizes))
+    return Scored(index, log, spread, np.repeat(np.arange(len(parts)) * draws, sizes))
 
 
 def scored(held: Sequence[Fold], given: bool) -> Scored:
@@ -238,12 +242,13 @@ def scored(held: Sequence[Fold], given: bool) -> Scored:
     for fold in held:
         found = fold.predicted(given)
         parts.append((fold.index, found.log_joules, found.spread))
-    return _joined(parts)
+    return _joined(parts, draws=False)
 
 
 def scored_baseline(held: Sequence[Fold], name: str) -> Scored:
     """A baseline's predictions of every held-out row."""
-    return _joined([(fold.index, fold.baselines[name], np.ones(len(fold.index))) for fold in held])
+    parts = [(fold.index, fold.baselines[name], np.ones(len(fold.index))) for fold in held]
+    return _joined(parts, draws=False)
 
 
 def _within(fold: Fold, n: int) -> Positions:

@@ -281,7 +281,7 @@ def _grouped(one: Sequence[str], two: Sequence[str]) -> list[tuple[tuple[str, st
 def predict(fits: Fits, rows: Asked, deviations: Deviations, given: Array) -> Predicted:
     """Predicts setups; where `given` holds with their runtime, else with a predicted one."""
     time, time_spread = np.zeros((2, len(given)))
-    if len(timeless := np.flatnonzero(~given)):
+    if len(timeless := np.flatnonzero(np.logical_not(given))):
         devices, sources = ([names[i] for i in timeless] for names in (rows.devices, rows.sources))
         places = place(rows.unknown)[timeless]
         time[timeless], time_spread[timeless] = deviations.time(devices, sources, places)

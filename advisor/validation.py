@@ -29,9 +29,9 @@ class Errors(msgspec.Struct, frozen=True, kw_only=True):
         width90: Median of the interval's high end over its low end.
         kendall_tau: Rank agreement (tau-b) of predicted and measured energy inside a unit: all
             setups of one device, in one scope as one source measured it. Mean over units of three
-            setups and more.
+            setups and more; 0 where all predictions are alike.
         regret: How much more energy than the best the setup picked by prediction needs, in a
-            unit, mean, percent; `regret_median` the median.
+            unit, mean, percent; `regret_median` the median. Equal predictions are picked alike.
         choice_kendall_tau: The same inside a choice, the setups of a unit that do one work;
             `choice_regret` and `choice_regret_median` likewise.
     """
@@ -66,20 +66,21 @@ def ranking(
     taus, regrets = [], []
     for own in np.split(order, np.cumsum(np.bincount(codes, minlength=len(names)))[:-1]):
         predicted, measured = log_predicted[own], log_measured[own]
-        if len(measured) < _RANKABLE or np.ptp(measured) == 0 or np.ptp(predicted) == 0:
+        if len(measured) < _RANKABLE or np.ptp(measured) == 0:
             continue
         taus.append(_tau(predicted, measured))
-        picked = measured[int(np.argmin(predicted))]
-        regrets.append(100 * float(np.expm1(picked - measured.min())))
+        picked = measured[predicted == predicted.min()]
+        regrets.append(100 * float(np.mean(np.expm1(picked - measured.min()))))
     if not taus:
         return math.nan, math.nan, math.nan
     return float(np.mean(taus)), float(np.mean(regrets)), float(np.median(regrets))
 
 
 def _tau(one: Array, two: Array) -> float:
-    """Kendall's tau-b; scipy's takes ten times as long on few values."""
+    """Kendall's tau-b, 0 where nothing is told apart; scipy's takes ten times as long."""
     a, b = (np.sign(np.subtract.outer(values, values)) for values in (one, two))
-    return float((a * b).sum() / math.sqrt((a * a).sum() * (b * b).sum()))
+    pairs = math.sqrt((a * a).sum() * (b * b).sum())
+    return float((a * b).sum() / pairs) if pairs else 0.0
 
 
 def by_group(values: Array, groups: Sequence[str], reduce: Callable[[Array], float]) -> Array:

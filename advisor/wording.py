@@ -33,7 +33,8 @@ CAUTIONS: dict[WarningCode, str] = {
     "and the total a lower bound; state idle_w or calibrate the machine",
     "other-groups": "options of another data set or scenario qualify too; they cannot be compared "
     "and are listed apart",
-    "other-load": "other processes kept the machine busy while it was measured",
+    "other-load": "other processes kept more than half a core busy while it was measured "
+    "(`context.other_cores`)",
     "out-of-range": "the setup lies outside the data the estimator learned from",
     "peak-above-capacity": "the stated machines cannot keep up with the peak rate; texts will wait",
     "rate-near-capacity": "within the interval of its runtime the setup may not keep up with the "
@@ -48,8 +49,8 @@ CAUTIONS: dict[WarningCode, str] = {
     "printed figure alone",
     "server-rate-differs": "the joules are of another request rate than each machine is planned "
     "for; the waiting between requests is held at that rate",
-    "setup-assumed": "the runtime is estimated for 1e8 parameters, batches of 1, 64 tokens a text "
-    "or 16 bits where parameters, batch size, tokens or precision were not stated; state them",
+    "setup-assumed": "1e8 parameters, batches of 1, 64 tokens a text or 16 bits stand in where "
+    "parameters, batch size, tokens or precision were not stated; state them",
     "splits-differ": "some accuracies were taken on the dev split, others on the test split",
     "stale-measurement": "the machine has changed since (driver, power limit, governor, protocol, "
     "meter or a library); calibrate it again",

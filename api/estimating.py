@@ -44,7 +44,7 @@ def _cautions(found: Prediction, asked: EstimateAsked) -> tuple[Caution, ...]:
         ("device-not-calibrated", not found.known_device),
         ("device-specs-assumed", found.assumed_power),
         ("out-of-range", bool(found.outside)),
-        ("setup-assumed", asked.runtime_s_per_1000 is None and None in stated),
+        ("setup-assumed", None in stated),
     ]
     return tuple(Caution(code=code, message=CAUTIONS[code]) for code, holds in doubts if holds)
 

@@ -35,6 +35,8 @@ _LIBRARIES: dict[str, tuple[str, ...]] = {
     "zero-shot": ("torch", "transformers"),
     "architecture": ("torch", "transformers"),
 }
+_MODULES = {"scikit-learn": "sklearn"}
+"""Modules that are not called as their distributions are."""
 _GB_PER_PARAMETER = {"fp32": 4e-9, "int8": 4e-9, "bf16": 2e-9, "fp16": 2e-9}
 """Memory of the weights; int8 is made from fp32."""
 _TRAINING_COPIES = 4
@@ -205,15 +207,19 @@ def build(
 
 
 def _require(candidate: Candidate) -> None:
-    """Refuses a candidate whose libraries are not installed."""
-    modules = {"scikit-learn": "sklearn"}
-    missing = [
-        name
-        for name in libraries(candidate)
-        if importlib.util.find_spec(modules.get(name, name)) is None
-    ]
+    """Imports a candidate's libraries, so that no window holds it; refuses it where one is missing.
+
+    Importing torch and transformers takes as long as many fits do, and once in a process: in a
+    window it would be the first neural candidate's alone.
+    """
+    modules = {name: _MODULES.get(name, name) for name in libraries(candidate)}
+    missing = [name for name, own in modules.items() if importlib.util.find_spec(own) is None]
     if missing:
         raise CannotRunError(f"{', '.join(missing)} not installed; install joulewise[calibration]")
+    for own in modules.values():
+        importlib.import_module(own)
+    if "transformers" in modules:
+        importlib.import_module("transformers.models.auto.modeling_auto")  # else at first use
 
 
 def _require_memory(candidate: Candidate, kind: Kind) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from calibration.reading import Reading
@@ -24,15 +24,24 @@ class CodeCarbonMeter:
         every_s: Seconds between its own readings. The time a reading takes is missing from the
             next one (a quarter of a 5 s window was lost on a busy machine), so they are few, yet
             often enough that RAPL cannot wrap around twice in between.
+        trusted: Components whose counters it may read; of others, which our own reader refused as
+            not all of their parts can be read, it keeps nothing.
     """
 
-    def __init__(self, *, gpu: bool = False, every_s: float = 60.0) -> None:
+    def __init__(
+        self,
+        *,
+        gpu: bool = False,
+        every_s: float = 60.0,
+        trusted: frozenset[str] = frozenset({"cpu", "dram", "gpu"}),
+    ) -> None:
         # It logs at import and in its constructor, before a level can be handed over.
         logging.getLogger("codecarbon").disabled = True
         self.name = "codecarbon"
         self.least_s = 1.0
-        self._gpu, self._every_s = gpu, every_s
+        self._gpu, self._every_s, self._trusted = gpu, every_s, trusted
         self._tracker: Any = None
+        self._labels: dict[str, Label] = {}
         self.start()  # looks for hardware once, seconds that belong to no window
         self.stop()
         self.counts = "measured" in self._labels.values()
@@ -67,8 +76,17 @@ class CodeCarbonMeter:
             "dram": data.ram_energy * _JOULES_PER_KWH,
             **({"gpu": data.gpu_energy * _JOULES_PER_KWH} if self._gpu else {}),
         }
+        return self._kept(joules)
+
+    def _kept(self, joules: Mapping[str, float]) -> Reading:
+        """What may be kept of its joules, labelled."""
+        labels = {part: self._labels.get(part, "modelled") for part in joules}
         return Reading(
-            {part: (j, self._labels.get(part, "modelled")) for part, j in joules.items() if j > 0}
+            {
+                part: (j, labels[part])
+                for part, j in joules.items()
+                if j > 0 and (part in self._trusted or labels[part] == "modelled")
+            }
         )
 
 

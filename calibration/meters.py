@@ -118,10 +118,9 @@ def _wanted(device: Device) -> frozenset[str]:
     return frozenset({"cpu", "dram", *(["gpu"] if device.kind == "gpu" else [])})
 
 
-def _counters(device: Device, lib: Any, powercap: Path) -> list[CounterMeter]:
-    """The counter meters of a device, whether they can read or not."""
-    gpu: list[CounterMeter] = [NvmlMeter(lib)] if device.kind == "gpu" else []
-    return [*gpu, RaplMeter(powercap)]
+def _gpu_counters(device: Device, lib: Any) -> list[CounterMeter]:
+    """The counter meter of a GPU, whether it can read or not."""
+    return [NvmlMeter(lib)] if device.kind == "gpu" else []
 
 
 def meter_for(
@@ -142,8 +141,9 @@ def meter_for(
     Returns:
         A `HostMeter` where a counter is readable; else CodeCarbon; else one that reads nothing.
     """
-    parts = _counters(device, library() if device.kind == "gpu" else None, powercap)
-    codecarbon = _codecarbon(device)
+    rapl = RaplMeter(powercap)
+    parts = [*_gpu_counters(device, library() if device.kind == "gpu" else None), rapl]
+    codecarbon = _codecarbon(device, rapl.refused)
     meter: Meter
     if any(part.counts for part in parts):
         meter = HostMeter(parts, codecarbon, _wanted(device))
@@ -153,12 +153,13 @@ def meter_for(
     return RecordingMeter(meter, Path(file)) if file else meter
 
 
-def _codecarbon(device: Device) -> CodeCarbonMeter | None:
-    """CodeCarbon's meter, where the library is there."""
+def _codecarbon(device: Device, refused: frozenset[str]) -> CodeCarbonMeter | None:
+    """CodeCarbon's meter, where the library is there; what RAPL refused it may not read either."""
     if importlib.util.find_spec("codecarbon") is None:
         return None
     try:
-        return CodeCarbonMeter(gpu=device.kind == "gpu")
+        trusted = frozenset({"cpu", "dram", "gpu"}) - refused
+        return CodeCarbonMeter(gpu=device.kind == "gpu", trusted=trusted)
     except ImportError:
         return None
 
@@ -167,7 +168,8 @@ def meter_name(
     device: Device, *, library: Callable[[], Any] = nvml.bindings, powercap: Path = POWERCAP
 ) -> str:
     """The name `meter_for` would give, without starting CodeCarbon, which takes seconds."""
-    parts = _counters(device, library() if device.kind == "gpu" else None, powercap)
+    gpu = _gpu_counters(device, library() if device.kind == "gpu" else None)
+    parts = [*gpu, RaplMeter(powercap)]
     return _name(parts, _wanted(device), importlib.util.find_spec("codecarbon") is not None)
 
 

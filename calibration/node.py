@@ -33,7 +33,7 @@ from calibration.plans import Plan, PlanError, Trial, measured_often
 from calibration.probe import read_machine, read_small
 from calibration.run import Run
 from calibration.tables import WorkloadError
-from calibration.usage import load_1m, other_load
+from calibration.usage import load_1m
 from calibration.workloads import Texts
 from catalog.errors import UnknownNameError
 from catalog.records import Measurement
@@ -115,16 +115,14 @@ def _marked(request: Request, texts: Any, rows: list[Measurement]) -> tuple[Tria
     return _plan(request, tuple(rows), texts=loaded).trials
 
 
+_IDLE_W: dict[str, float | None] = {}
+"""By device, idle watts before this process loaded any model; later ones would hold its context."""
+
+
 @functools.lru_cache(maxsize=1)
 def _run(request: bytes, run_id: str) -> Run:
-    """What all rows of one pass share; idle power is read once, before any model was loaded."""
-    made = _fresh(request)
-    return Run(
-        plan=made,
-        run_id=run_id,
-        load_1m=load_1m(),
-        other_cores=other_load(made.profile.gate_s),
-    )
+    """What all rows of one pass share; idle power is read once in the life of a process."""
+    return Run(plan=_fresh(request), run_id=run_id, load_1m=load_1m(), known_idle_w=_IDLE_W)
 
 
 def measure(request: bytes, order: bytes, topic: str) -> bytes:

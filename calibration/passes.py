@@ -39,7 +39,7 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
 
     def allowance_s(self, planned_s: float, profile: Profile) -> float:
         """Seconds after which a trial counts as hung; idle power is read beside it."""
-        around_s = 2 * profile.idle_s + profile.gate_s
+        around_s = 2 * profile.idle_s
         return self.factor * (planned_s + around_s) + self.least_s
 
 

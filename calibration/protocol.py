@@ -20,7 +20,7 @@ import msgspec
 from calibration.reading import Meter, Reading, combined_context, combined_flags
 from catalog.records import Label
 
-VERSION = 1
+VERSION = 2
 """Grows when a change here moves the figures; rows of an older one are measured again."""
 UNSTABLE_CV = 0.05
 _BLOCK_S = 0.02
@@ -40,7 +40,6 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         window_s: Least seconds of a window; `repeats` of them are taken (an odd number).
         warmup_s: Most seconds of warming up.
         idle_s: Seconds over which idle power is read where a counter exists.
-        gate_s: Seconds over which the load of others is watched before the run.
         sweep: Whether batch sizes, orders and precisions beside the usual ones are measured.
     """
 
@@ -49,7 +48,6 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     repeats: int
     warmup_s: float
     idle_s: float = 5.0
-    gate_s: float = 0.5
     sweep: bool = False
 
 
@@ -243,10 +241,10 @@ def idle_watts(
     """
     if not meter.counts:
         return None
-    begin = time.perf_counter()
     meter.start()
+    begin = time.perf_counter()
     sleep(seconds)
-    reading = meter.stop()
     spent = time.perf_counter() - begin
+    reading = meter.stop()
     joules = reading.measured_j()
     return joules / spent if joules and "counter-failed" not in reading.flags else None

@@ -200,8 +200,10 @@ class RaplMeter:
         every_s: float | None = None,
     ) -> None:
         self.absent: Mapping[str, str]
-        self._counters, self.absent = _chosen(list(rapl_zones(root)))
+        zones = list(rapl_zones(root))
+        self._counters, self.absent = _chosen(zones)
         self.covers = frozenset(counter.component for counter in self._counters)
+        self.refused = frozenset(self.absent) if zones else frozenset()
         self.counts = bool(self.covers)
         self._clock = clock
         self._between: list[tuple[float, list[int | None]]] = []

@@ -35,14 +35,18 @@ UNSCORED = Score(None, None)
 
 @dataclass
 class Run:
-    """One invocation: what all its rows share."""
+    """One invocation: what all its rows share.
+
+    Attributes:
+        load_1m: Load average before it.
+        known_idle_w: By device, idle watts that were read before any model was loaded.
+    """
 
     plan: Plan
     run_id: str
     load_1m: float | None
-    other_cores: float
+    known_idle_w: dict[str, float | None] = field(default_factory=dict)
     _meters: dict[str, Meter] = field(default_factory=dict)
-    _idle_w: dict[str, float | None] = field(default_factory=dict)
     _tokens: dict[str, float | None] = field(default_factory=dict)
     _answers: dict[tuple[str, str, str | None], bytes] = field(default_factory=dict)
     _items: dict[str, str] = field(default_factory=dict)
@@ -52,13 +56,14 @@ class Run:
         if device.name not in self._meters:
             meter = self.plan.meter or meter_for(device)
             self._meters[device.name] = meter
-            self._idle_w[device.name] = idle_watts(meter, self.plan.profile.idle_s)
+            if device.name not in self.known_idle_w:
+                self.known_idle_w[device.name] = idle_watts(meter, self.plan.profile.idle_s)
         return self._meters[device.name]
 
     def idle_w(self, device: Device) -> float | None:
         """Idle watts before any model was loaded."""
         self.meter(device)
-        return self._idle_w[device.name]
+        return self.known_idle_w[device.name]
 
     def score(self, fitted: Any, trial: Trial, texts: Texts) -> Score:
         """Accuracy of a classifier; its answers wait for the first row they belong to."""

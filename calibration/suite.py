@@ -18,7 +18,7 @@ from calibration.probe import this_device
 from calibration.protocol import PROFILES, Profile
 from calibration.run import Run
 from calibration.tables import WorkloadError
-from calibration.usage import load_1m, other_load
+from calibration.usage import load_1m
 from catalog import snapshot
 from catalog.store import Store
 
@@ -47,13 +47,8 @@ def _ignore(_: Event) -> None:
 
 
 def _new_run(plan: Plan) -> Run:
-    """A run with a name of its own, and what the machine was doing before it."""
-    return Run(
-        plan=plan,
-        run_id=new_run_id(),
-        load_1m=load_1m(),
-        other_cores=other_load(plan.profile.gate_s),
-    )
+    """A run with a name of its own, and how busy the machine was before it."""
+    return Run(plan=plan, run_id=new_run_id(), load_1m=load_1m())
 
 
 def _measure_pair(run: Run, trials: list[Trial], store: Store, progress: Progress) -> None:

@@ -38,7 +38,7 @@ class Training:
     """A fitted classifier and what one fit took, as the mean of `fits` in one window.
 
     `flags` are the fit's own and hold for the classifier; `seen` and `context` are what the meter
-    said about the window.
+    said about the window, `other_cores` how many cores others kept busy in it.
     """
 
     fitted: Any
@@ -48,6 +48,7 @@ class Training:
     flags: tuple[str, ...]
     seen: tuple[str, ...] = ()
     context: Mapping[str, Any] = field(default_factory=dict)
+    other_cores: float | None = None
 
 
 def train(unfitted: Any, texts: Texts, meter: Meter) -> Training:
@@ -55,7 +56,7 @@ def train(unfitted: Any, texts: Texts, meter: Meter) -> Training:
 
     Not to converge is a flag, not an error.
     """
-    fits = 0
+    fits, others = 0, usage.Others()
     meter.start()
     begin = time.perf_counter()
     try:
@@ -76,6 +77,7 @@ def train(unfitted: Any, texts: Texts, meter: Meter) -> Training:
         flags=("not-converged",) if slow else (),
         seen=reading.flags,
         context=combined_context([reading], [fits], 1),
+        other_cores=others.cores(),
     )
 
 
@@ -134,6 +136,7 @@ def _row(
     trial: Trial,
     flags: tuple[str, ...],
     seen: Mapping[str, Any],
+    other_cores: float | None,
     changed: dict[str, Any] | None,
     **values: Any,
 ) -> Measurement:
@@ -144,13 +147,15 @@ def _row(
         trial: What was to be measured.
         flags: About the window.
         seen: What its meter saw.
+        other_cores: Cores that others kept busy meanwhile.
         changed: Fields in which the row differs from what was planned.
         values: The figures.
     """
     device, plan = run.plan.devices[trial.device], run.plan
-    if run.other_cores > OTHER_LOAD_CORES:
-        flags = (*flags, "other-load")
-    load = {"load_1m": run.load_1m, "other_cores": round(run.other_cores, 2)}
+    load = {"load_1m": run.load_1m}
+    if other_cores is not None:
+        load["other_cores"] = round(other_cores, 2)
+        flags = (*flags, "other-load") if other_cores > OTHER_LOAD_CORES else flags
     around = context(plan.profile, plan.seed, **load, **seen)
     return Measurement(
         **(trial.key() | (changed or {})),
@@ -187,6 +192,7 @@ def _train_row(
         trial,
         (*training.flags, *training.seen),
         training.context,
+        training.other_cores,
         None,
         n_items=n_items,
         runtime_s=training.seconds,
@@ -248,6 +254,7 @@ def _inference_row(
     shared: dict[str, float | None],
 ) -> Measurement:
     """The row of one scenario."""
+    others = usage.Others()
     found, size = _measured(run, trial, texts, fitted)
     halved = size < (trial.batch_size or 1)
     flags += () if scored.accuracy is not None else ("random-weights",)
@@ -259,6 +266,7 @@ def _inference_row(
         trial,
         (*flags, *found.flags),
         found.context,
+        others.cores(),
         _halved(trial, size) if halved else None,
         n_items=float(found.n_items),
         runtime_s=found.runtime_s,

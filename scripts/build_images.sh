@@ -114,8 +114,10 @@ for target in "${targets[@]}"; do
     echo "built   $image, $(images images --format '{{.Size}}' "$image")," \
         "of which the base has $(images images --format '{{.Size}}' "$from")"
     inside "$image" <<'COMMANDS'
-[ "$(id -u)" != 0 ] && echo "user    $(id -u), not root"
-[ -z "$(ls -A)" ] && echo "folder  $(pwd), empty"
+[ "$(id -u)" != 0 ] || { echo "runs as root" >&2; exit 1; }
+echo "user    $(id -u), not root"
+[ -z "$(ls -A)" ] || { echo "$(pwd) is not empty" >&2; exit 1; }
+echo "folder  $(pwd), empty"
 for place in / "$(pwd)" /opt/joulewise /usr; do
     if touch "$place/x" 2> /dev/null; then echo "$place can be written" >&2; exit 1; fi
 done

@@ -91,7 +91,7 @@ class Load:
         begun = time.perf_counter()
         try:
             fault = send()
-        except httpx.HTTPError as error:
+        except Exception as error:  # whatever it is, it is what this looks for
             fault = f"{type(error).__name__}: {error}"
         now = time.perf_counter()
         self.sent.append(Sent(kind, begun - self.begun, now - begun, fault))
@@ -287,6 +287,8 @@ def soak(seconds: float) -> int:
                 thread.join()
             faults = [f"{one.kind}: {one.fault}" for one in load_on.sent if one.fault]
             faults += lost(url, load_on.runs)
+            asked = {one.kind for one in load_on.sent}
+            faults += [f"{kind}: never sent" for kind in (*SHARES, "change") if kind not in asked]
         log = (folder / "log").read_text(errors="replace")
         faults += [line[:300] for line in log.splitlines() if "Traceback" in line]
     growth = memory[-1] / memory[0] - 1

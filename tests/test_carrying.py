@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import importlib.util
 import json
@@ -14,7 +15,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from advisor.carrying import CARRYING, DOUBT, HEADROOM, Carrying, carried, compared, limit_w
+from advisor.carrying import (
+    CARRYING,
+    DOUBT,
+    HEADROOM,
+    Carrying,
+    carried,
+    compared,
+    elsewhere,
+    limit_w,
+    log_joules,
+)
 from advisor.estimator import Prediction, load
 from advisor.offers import Offer, moved
 from advisor.options import option
@@ -104,6 +115,13 @@ def test_the_whole_share_is_what_was_measured_elsewhere() -> None:
     whole = Carrying(share=1.0, by_time=1.0, reach=1.0, blank=1.0)
     both = brought(row(), row(device="I", joules=1600.0), carrying=whole)
     assert figures(both)[0] == pytest.approx(8.0)
+
+
+def test_rows_equally_alike_count_alike() -> None:
+    """Neither the cheapest nor the first of a device's rows is taken, but their mean (of logs)."""
+    rows = [row(joules=1600.0), row(joules=400.0), row(joules=1.0, batch_size=64.0)]
+    log = functools.partial(log_joules, DEVICES, "device")
+    assert elsewhere(row(), rows, log) == pytest.approx(math.log(8))
 
 
 def test_a_device_is_compared_on_the_candidates_that_ran_on_both() -> None:

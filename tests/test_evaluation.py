@@ -143,6 +143,16 @@ def test_encoders_are_neither_generators_nor_classical_models(
     assert not any(found.setups[i].llm or found.setups[i].classical for i in np.flatnonzero(kept))
 
 
+def test_the_order_is_judged_over_whole_units(table: Path, devices: Path) -> None:
+    """TDP x time fits nothing, so no split changes how it ranks the same rows."""
+    ranked = [
+        evaluate(table, devices, None, split, "all", [0])["known_runtime"]["baselines"]["tdp_time"]
+        for split in ("device", "model", "family")
+    ]
+    for name in ("kendall_tau", "regret", "choice_kendall_tau", "choice_regret"):
+        assert len({figures[name] for figures in ranked}) == 1
+
+
 @pytest.mark.parametrize("split", ["device", "source", "model", "family"])
 def test_every_split_runs(split: Any, table: Path, devices: Path) -> None:
     """Each split reports figures for the estimator and five baselines."""

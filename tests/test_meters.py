@@ -188,6 +188,25 @@ def powercap(root: Path, *, dram: bool = False) -> Path:
     return root
 
 
+def test_what_rapl_refused_codecarbon_may_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of two packages cannot be read: half a machine is no measured CPU, whoever reads it."""
+    root = powercap(tmp_path / "powercap")
+    (root / "intel-rapl:1").mkdir()
+    (root / "intel-rapl:1" / "name").write_text("package-1")
+    monkeypatch.setattr(CodeCarbonMeter, "stop", lambda self: self._kept({"cpu": 5.0, "dram": 2.0}))
+    monkeypatch.setattr(CodeCarbonMeter, "start", lambda self: setattr(self, "_labels", {}))
+    meter = meters.meter_for(CPU, library=lambda: None, powercap=root, environment={})
+    assert isinstance(meter, CodeCarbonMeter)
+    for read, kept in (
+        ("measured", {"dram": (2.0, "modelled")}),
+        ("modelled", {"cpu": (5.0, "modelled"), "dram": (2.0, "modelled")}),
+    ):
+        meter._labels = {"cpu": read}  # type: ignore[dict-item]
+        assert meter.stop().components == kept
+
+
 def test_a_device_gets_its_counters(tmp_path: Path) -> None:
     """The name before and after starting the meter is the same; a CPU's window has no GPU."""
     root = powercap(tmp_path / "powercap", dram=True)

@@ -134,5 +134,5 @@ def test_hardware_of_one_name_is_told_apart() -> None:
 def test_patience_grows_with_the_forecast() -> None:
     """Ten times what is planned, idle power included, and two minutes."""
     quick = PROFILES["quick"]
-    assert Patience().allowance_s(20, quick) == pytest.approx(10 * (20 + 10 + 0.5) + 120)
+    assert Patience().allowance_s(20, quick) == pytest.approx(10 * (20 + 10) + 120)
     assert ATTEMPTS == 2

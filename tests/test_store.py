@@ -184,6 +184,13 @@ def test_a_conflict_stores_nothing_of_the_run(store: Store) -> None:
     assert store.version() == 1
 
 
+def test_a_file_that_contradicts_itself_is_told_as_that(store: Store) -> None:
+    """Two rows of one run and setup: nothing is there already, and nothing is stored."""
+    with pytest.raises(ConflictError, match="of the file itself"):
+        store.add(run(row("twice"), row("twice", gpu_j=6.0)))
+    assert store.measurements() == []
+
+
 def test_a_name_keeps_its_description(store: Store) -> None:
     """A second description of a device is a conflict and brings no rows in."""
     store.add(run(row("a"), devices=(Device(name="D", kind="gpu", tdp_w=100.0),)))

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from calibration import candidates, planning, suite, trials
+from calibration import candidates, planning, suite, trials, usage
 from calibration import run as runs
 from calibration.fingerprint import holds
 from calibration.lock import BusyError, measuring
@@ -41,7 +41,7 @@ from catalog.snapshot import Snapshot
 from catalog.store import Store
 from catalog.tables import metadata
 
-TINY = Profile(name="tiny", window_s=0.02, repeats=3, warmup_s=0.02, idle_s=0.01, gate_s=0.01)
+TINY = Profile(name="tiny", window_s=0.02, repeats=3, warmup_s=0.02, idle_s=0.01)
 VM = Machine(cpu="AMD EPYC", sockets=1, cores=2, threads=2, memory_gib=23, hypervisor="KVM")
 NB = "bow-complement-nb"
 WATTS = {"cpu": (0.5, "measured"), "dram": (0.1, "modelled")}
@@ -401,13 +401,33 @@ def test_two_measurers_on_one_machine_are_refused(store: Store) -> None:
     assert calibrate(tiny(), store).done == 3
 
 
-def test_other_load_is_marked(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """More than half a core of others' work goes into the row's flags."""
-    monkeypatch.setattr(suite, "other_load", lambda _: 0.8)
+def test_other_load_is_marked_trial_by_trial(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than half a core of others' work in a trial goes into that row's flags alone."""
+    busy = iter([0.1, 0.8, 0.1])
+    monkeypatch.setattr(usage.Others, "cores", lambda _: next(busy))
     calibrate(tiny(), store)
-    row = store.measurements()[0]
-    assert "other-load" in row.flags
-    assert json.loads(row.fingerprint or "")["context"]["other_cores"] == 0.8
+    seen = [
+        ("other-load" in row.flags, json.loads(row.fingerprint or "")["context"]["other_cores"])
+        for row in store.measurements()
+    ]
+    assert sorted(seen) == [(False, 0.1), (False, 0.1), (True, 0.8)]
+
+
+def test_no_window_holds_the_import_of_a_library(tmp_path: Path) -> None:
+    """What a neural candidate needs is there before its first window begins."""
+    asked = """
+import sys
+from calibration import candidates
+from catalog import bundled
+needed = ("torch", "transformers.models.auto.modeling_auto", "sklearn")
+assert "torch" not in sys.modules
+candidates._require(bundled.candidates()["minilm-l6-frozen-logistic"])
+print(all(name in sys.modules for name in needed))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", asked], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "True"
 
 
 def test_quick_fits_are_repeated_until_the_meter_can_tell(store: Store) -> None:

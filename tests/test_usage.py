@@ -41,6 +41,19 @@ def allocator(monkeypatch: pytest.MonkeyPatch) -> Allocator:
     return cuda
 
 
+def test_what_others_keep_busy_leaves_own_work_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 7 CPU seconds in 2 s this process had 4, so others kept 1.5 cores busy; never below 0."""
+    for busy, own, cores in (([10.0, 17.0], [3.0, 7.0], 1.5), ([10.0, 11.0], [3.0, 7.0], 0.0)):
+        times = iter([100.0, 102.0])
+        monkeypatch.setattr(usage, "_busy_seconds", iter(busy).__next__)
+        monkeypatch.setattr(usage, "_own_seconds", iter(own).__next__)
+        monkeypatch.setattr(usage.time, "perf_counter", times.__next__)
+        assert usage.Others().cores() == pytest.approx(cores)
+    monkeypatch.undo()
+    monkeypatch.setattr(usage, "_busy_seconds", lambda: None)
+    assert usage.Others().cores() is None
+
+
 def test_a_gpus_peak_is_its_own_memory_since_the_reset(allocator: Allocator) -> None:
     """An earlier, larger trial does not count, the weights that stay do; the host never does."""
     allocator.hold(9_000_000_000)

@@ -61,6 +61,14 @@ def test_setups_are_ranked_in_their_unit_and_in_their_choice() -> None:
         assert regret == pytest.approx(100 * np.mean(extra), abs=0.0006)
 
 
+def test_a_method_that_tells_nothing_apart_is_no_better_than_a_draw() -> None:
+    """One prediction for all: tau 0, and the regret of a pick at random, not of the first row."""
+    truth = np.log([1.0, 2.0, 3.0])
+    for order in ([0, 1, 2], [2, 1, 0]):
+        found = errors(np.zeros(3), truth[order], ["d"] * 3, None, ["u"] * 3)
+        assert (found.kendall_tau, found.regret) == (0, pytest.approx(100))
+
+
 @pytest.mark.parametrize("split", [folds, many_folds])
 @given(groups=names)
 def test_no_group_is_on_both_sides_of_a_split(split: object, groups: list[str]) -> None:
