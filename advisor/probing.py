@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -47,6 +48,9 @@ class Pending(msgspec.Struct, frozen=True):
         contenders: Candidates whose estimate may be the least energy.
         width: High over low of their intervals now, see `Probe`.
         probes: What to measure, the most telling first.
+        settled: Why there are no contenders: nothing qualifies; what needs least was timed there
+            and no counter was read, so another run would leave its joules an estimate; or what
+            needs least is measured. ``None`` where there are some.
     """
 
     workload: str
@@ -54,6 +58,7 @@ class Pending(msgspec.Struct, frozen=True):
     contenders: list[str]
     width: float | None
     probes: list[Probe]
+    settled: Literal["nothing-qualifies", "timed-there", "measured"] | None = None
 
 
 def pending(advisor: Advisor, query: Query, k: int) -> Pending:
@@ -79,7 +84,7 @@ def pending(advisor: Advisor, query: Query, k: int) -> Pending:
     names = [pool.offers[place].row.candidate for place in sorted(open_ones)]
     workload, rate = pool.asked.workload, pool.asked.rate_per_s
     if not open_ones:
-        return Pending(workload, rate, [], None, [])
+        return Pending(workload, rate, [], None, [], _settled([pool.offers[p] for p in places]))
     shown = [p for p, offer in enumerate(pool.offers) if _open(offer) and p not in pool.unfit]
     known = advisor.snapshot.candidates
     setups = [
@@ -96,6 +101,16 @@ def pending(advisor: Advisor, query: Query, k: int) -> Pending:
     contenders = [place in open_ones for place in shown]
     width, found = next_probes(advisor.estimator, setups, candidates, contenders, runs, k)
     return Pending(workload, rate, list(dict.fromkeys(names)), width, found)
+
+
+def _settled(
+    qualified: Sequence[Offer],
+) -> Literal["nothing-qualifies", "timed-there", "measured"]:
+    """Why none of the offers is worth measuring."""
+    if not qualified:
+        return "nothing-qualifies"
+    least = min(qualified, key=_high)
+    return "measured" if least.prediction is None else "timed-there"
 
 
 def _open(offer: Offer) -> bool:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, NamedTuple, NoReturn
 
 import typer
 
-from advisor.records import AskedScenario, Query
+from advisor.records import AskedScenario, BadQuestionError, Query
 from api import tabular, terminal
 from api.cli_catalog import catalog
 from api.cli_probes import probes
@@ -114,7 +114,9 @@ def recommend(
 
 @app.command()
 def estimate(
-    device: Annotated[str, typer.Option(help="Name, alias, `this`, `this-cpu`, `this-gpu`.")],
+    device: Annotated[
+        str | None, typer.Option(help="Name, alias, `this`, `this-cpu`, `this-gpu`; or specs.")
+    ] = None,
     params: Annotated[float | None, typer.Option(help="Parameters of the model.")] = None,
     runtime_s_per_1000: Annotated[
         float | None, typer.Option(help="Measured there, seconds per 1,000 texts.")
@@ -124,6 +126,13 @@ def estimate(
     precision: Annotated[str | None, typer.Option(help="E.g. fp16.")] = None,
     scope: Annotated[Scope, typer.Option(help="Whose joules count.")] = "host",
     n_devices: Annotated[int, typer.Option()] = 1,
+    device_kind: Annotated[
+        Kind | None, typer.Option(help="Kind of a device the table lacks; then its specs.")
+    ] = None,
+    tdp_w: Spec = None,
+    peak_fp32_tflops: Spec = None,
+    peak_fp16_tflops: Spec = None,
+    memory_bandwidth_gbs: Spec = None,
     as_json: Json = False,
 ) -> None:
     """Joules for a setup nobody measured, with a 90 % interval."""
@@ -131,9 +140,18 @@ def estimate(
     from api.estimating import EstimateAsked
     from api.estimating import estimate as estimated
 
+    specs = {
+        "tdp_w": tdp_w,
+        "peak_fp32_tflops": peak_fp32_tflops,
+        "peak_fp16_tflops": peak_fp16_tflops,
+        "bandwidth_gbs": memory_bandwidth_gbs,
+    }
     snapshot = opened_snapshot()
-    machine = asked_device(device, snapshot)
-    known = machine if isinstance(machine, Device) else snapshot.device(device)
+    machine = specified(device, device_kind, specs)
+    if machine is None:
+        raise BadQuestionError("device", None, "name it, or give its specs (device_kind ...)")
+    found = asked_device(machine, snapshot) if isinstance(machine, str) else machine
+    known = found if isinstance(found, Device) else snapshot.device(str(found))
     asked = EstimateAsked(
         device=known.name,
         n_parameters=params,
@@ -197,7 +215,6 @@ def evaluate(
 ) -> None:
     """Errors of the estimator and of every baseline on rows it did not see."""
     from advisor import evaluating
-    from advisor.records import BadQuestionError
     from api import cluster
 
     counts = [int(part) for part in probes.split(",") if part.strip().isdigit()]
@@ -247,9 +264,11 @@ def create_token(
     from api import tokens
 
     secret = tokens.create(opened_store(), scope)
+    its_id = tokens.id_of(secret)
     if as_json:
-        return terminal.say_json({"token": secret, "scope": scope})
+        return terminal.say_json({"token": secret, "id": its_id, "scope": scope})
     typer.echo(secret)
+    typer.echo(f"id {its_id}, by which it can be revoked", err=True)
     return None
 
 

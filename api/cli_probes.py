@@ -12,6 +12,15 @@ from api import tabular, terminal, view
 from api.opened import asked_device, opened_estimator, opened_snapshot
 from catalog.records import Scope
 
+_SETTLED = {
+    "nothing-qualifies": "Nothing here reaches the floor, so no order is open; "
+    "`joulewise recommend` names what comes nearest.",
+    "timed-there": "Nothing to measure: what needs least was timed on this machine, and no counter "
+    "was read. Its joules stay an estimate until one can be: `joulewise doctor`.",
+    "measured": "Nothing to measure: no estimate can be the least energy.",
+}
+"""Why nothing is to be measured, in words."""
+
 
 def probes(
     task: Annotated[str, typer.Option(help="What is decided, e.g. sentiment.")],
@@ -42,7 +51,7 @@ def probes(
     if as_json:
         return terminal.say_json(found)
     if not found.contenders or found.width is None:
-        return typer.echo("Nothing to measure: no estimate can be the least energy.")
+        return typer.echo(_SETTLED[found.settled or "measured"])
     if not found.probes:
         left = ", ".join(found.contenders)
         return typer.echo(f"Nothing to measure: the suite runs none that would tell of {left}.")

@@ -25,6 +25,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         estimated_s: Seconds the trial was planned to take; `estimated_j` joules of its chip, at
             most.
         joules_per_1000: Gross joules per 1,000 texts; `label` says how they were obtained.
+        flags: What is doubtful about the row.
         left_s: Seconds the rest will take, about.
         place: The hardware, in a fleet; `node` the machine of it that is at work.
     """
@@ -47,6 +48,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     joules_per_1000: float | None = None
     label: Label | None = None
     seconds_per_1000: float | None = None
+    flags: tuple[str, ...] = ()
     reason: str | None = None
     left_s: float | None = None
     place: str | None = None

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import msgspec
 
 from advisor.estimator import Estimator, Setup
+from advisor.setups import CALIBRATION
 from catalog.records import SCOPES, Basis, Device, Scope
 
 SPECS = (
@@ -116,10 +117,11 @@ def worth(device: Device, estimator: Estimator, sources: Iterable[str]) -> list[
     Args:
         device: Where it would run.
         estimator: What estimates.
-        sources: Who measured that device already.
+        sources: Who measured that device already. Calibrations are not told apart from nobody's: a
+            setup of nobody's is like those of the host that was calibrated.
     """
     found = []
-    for source in (*sources, None):
+    for source in (*(name for name in sources if name != CALIBRATION), None):
         for scope in SCOPES[:2]:
             timed = Setup(
                 device=device,

@@ -137,7 +137,7 @@ def _measure(
 
 _TOLD = (
     *("done", "total", "reason"),
-    *("accuracy", "joules_per_1000", "label", "seconds_per_1000"),
+    *("accuracy", "joules_per_1000", "label", "seconds_per_1000", "flags"),
 )
 
 

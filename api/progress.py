@@ -39,7 +39,7 @@ def duration(seconds: float) -> str:
 
 
 def figures(step: Step) -> str:
-    """A step's accuracy, energy and time in words; only those that are there."""
+    """A step's accuracy, energy, time and doubts in words; only those that are there."""
     found = []
     if step.accuracy is not None:
         found.append(f"accuracy {view.accuracy(step.accuracy)}")
@@ -47,6 +47,8 @@ def figures(step: Step) -> str:
         found.append(f"{view.number(step.joules_per_1000)} J per 1,000 texts {step.label}")
     if step.seconds_per_1000 is not None:
         found.append(f"{view.number(step.seconds_per_1000)} s per 1,000")
+    if step.flags:
+        found.append(f"but {' and '.join(step.flags)}")
     return ", ".join(found)
 
 

@@ -25,6 +25,11 @@ def hash_of(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
+def id_of(secret: str) -> str:
+    """The name of a token; see `ID_DIGITS`."""
+    return hash_of(secret)[:ID_DIGITS]
+
+
 def create(store: Store, scope: str = "write") -> str:
     """Makes a token, stores its hash and returns the token; nobody can show it again.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -34,6 +34,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
         joules_per_1000: Gross joules per 1,000 texts of everything the meter covers, where
             it covers the device; `label` says how they were obtained. Figures of a present
             trial are those of its stored row.
+        flags: What is doubtful about the row.
         place: The hardware it belongs to, in a fleet; `node` the machine at work.
     """
 
@@ -46,6 +47,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     joules_per_1000: float | None = None
     label: Label | None = None
     seconds_per_1000: float | None = None
+    flags: tuple[str, ...] = ()
     place: str | None = None
     node: str | None = None
 
@@ -84,13 +86,13 @@ class Progress:
         self.counts = {"finished": 0, "present": 0, "skipped": 0, "failed": 0}
         self.reasons: dict[tuple[str, str], str] = {}
 
-    def tell(self, kind: Outcome, trial: Trial, **details: float | str | None) -> None:
+    def tell(self, kind: Outcome, trial: Trial, **details: Any) -> None:
         """One event; everything but a start settles its trial."""
         if kind != "started":
             self.counts[kind] += 1
         done = sum(self.counts.values())
         event = {"kind": kind, "trial": trial, "done": done, "total": self.total, **details}
-        self.on_event(Event(**event))  # type: ignore[arg-type]
+        self.on_event(Event(**event))
 
     def give_up(
         self, kind: Outcome, trials: Sequence[Trial], reason: str, **where: str | None
@@ -166,7 +168,11 @@ def _file(run: Run, row: Measurement) -> RunFile:
     )
 
 
-def figures(devices: Mapping[str, Device], row: Measurement) -> dict[str, float | str | None]:
+DOUBTS = ("counter-failed", "other-load", "shared-gpu", "suspect", "throttled", "unstable")
+"""Flags of a row that is to be measured again, or read with care."""
+
+
+def figures(devices: Mapping[str, Device], row: Measurement) -> dict[str, Any]:
     """What a finished trial's event tells."""
     kind = devices[row.device].kind
     used = energy(row, kind, "host") or energy(row, kind, "device")
@@ -177,6 +183,7 @@ def figures(devices: Mapping[str, Device], row: Measurement) -> dict[str, float 
         "joules_per_1000": None if joules is None else joules * per_1000,
         "label": used.label if used else None,
         "seconds_per_1000": None if row.runtime_s is None else row.runtime_s * per_1000,
+        "flags": tuple(flag for flag in row.flags if flag in DOUBTS),
     }
 
 

@@ -14,6 +14,9 @@ import pytest
 
 from api import tokens, view
 from api.opened import settings
+from calibration import suite
+from catalog.records import RunFile
+from catalog.snapshot import load
 from catalog.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -154,6 +157,32 @@ def test_estimate_has_an_interval(joulewise: Run) -> None:
     words = ("--device", "NVIDIA L4", "--params", "66e6", "--runtime-s-per-1000", "5", "--json")
     energy = body(joulewise("estimate", *words))["energy_j_per_1000"]
     assert energy["low"] < energy["value"] < energy["high"]
+
+
+def test_this_machine_can_be_estimated_once_it_is_in_the_catalog(joulewise: Run, url: str) -> None:
+    """`this` means the machine's record before it is calibrated, and its row afterwards."""
+    asked = ("estimate", "--device", "this-cpu", "--params", "66e6", "--json")
+    before = body(joulewise(*asked))
+    store = Store(url)
+    store.migrate()
+    store.add(RunFile(measurements=(), devices=(suite.this_device(load(), "cpu"),)))
+    store.engine.dispose()
+    after = body(joulewise(*asked))
+    assert after["device"] == before["device"]
+    assert after["energy_j_per_1000"] == before["energy_j_per_1000"]
+
+
+def test_a_device_is_estimated_by_its_specs(joulewise: Run) -> None:
+    """More watts, more joules; nothing to go by is a usage error that names the field."""
+    specs = ("--device-kind", "cpu", "--params", "66e6", "--runtime-s-per-1000", "5", "--json")
+    joules = [
+        body(joulewise("estimate", *specs, "--tdp-w", watts))["energy_j_per_1000"]["value"]
+        for watts in ("50", "200")
+    ]
+    assert joules[0] < joules[1]
+    done = joulewise("estimate", "--params", "66e6")
+    assert done.returncode == 2
+    assert "device" in done.stderr
 
 
 def test_plan_measures_nothing(joulewise: Run) -> None:

@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from rich.console import Console
 
@@ -131,6 +132,8 @@ def test_joules_stand_with_their_label() -> None:
         console.print(LiveTable(console, course, "t").table())
     assert "2.50 modelled" in shown.get()
     assert "2.50 J per 1,000 texts modelled" in sentence(done)
+    doubtful = msgspec.structs.replace(done, flags=("other-load", "unstable"))
+    assert sentence(doubtful).endswith("but other-load and unstable")
 
 
 def test_plain_lines_tell_what_was_settled_and_what_is_left() -> None:

@@ -168,6 +168,8 @@ def test_a_device_is_not_said_to_be_printed_as_its_own_name() -> None:
 def test_the_width_of_an_estimate_is_high_over_low() -> None:
     """On a device's page as on the scorecard."""
     device, estimator = WHOLE.devices["NVIDIA GeForce RTX 4090"], load()
+    own = datasheet.worth(device, estimator, ["calibration"])
+    assert {each.source for each in own} == {None}  # nobody's setup is like the host's own
     for each in datasheet.worth(device, estimator, ()):
         timed = Setup(
             device=device, n_parameters=22.7e6, runtime_s=1e-3, batch_size=32, tokens=32,

@@ -17,7 +17,8 @@ from advisor.records import BadQuestionError, Query
 from advisor.setups import Setup
 from api import machine
 from api.cli import app
-from catalog.snapshot import load
+from catalog.records import Measurement
+from catalog.snapshot import Snapshot, load
 
 BUNDLED = load()
 ESTIMATOR = load_estimator()
@@ -75,8 +76,34 @@ def test_nothing_is_open_where_nothing_qualifies() -> None:
     """An impossible floor leaves nothing to measure; without a device the question is refused."""
     found = pending(ADVISOR, Query(task="sentiment", min_acc=0.999, device="NVIDIA L4"), 3)
     assert (found.contenders, found.probes) == ([], [])
+    assert found.settled == "nothing-qualifies"
     with pytest.raises(BadQuestionError, match="device"):
         pending(ADVISOR, Query(task="sentiment", min_acc=0.85), 3)
+
+
+def test_what_was_timed_without_a_counter_stays_an_estimate() -> None:
+    """All that qualifies ran there without a counter: another run would tell nothing new."""
+    names = ("run_id", "workload", "candidate", "scenario", "batch_size", "precision", "n_items")
+    names += ("runtime_s", "accuracy", "accuracy_split", "n_test")
+    timed = tuple(
+        Measurement(
+            device="NVIDIA L4", source="calibration", **{name: getattr(row, name) for name in names}
+        )
+        for row in BUNDLED.measurements
+        if row.workload == "fktg" and row.runtime_s and row.accuracy
+    )
+    rows = tuple(row for row in BUNDLED.measurements if row.workload != "fktg")
+    view = Snapshot(
+        measurements=rows + timed,
+        devices=BUNDLED.devices,
+        workloads=BUNDLED.workloads,
+        candidates=BUNDLED.candidates,
+        digest="d",
+    )
+    task = BUNDLED.workloads["fktg"].task
+    query = Query(task=task, min_acc=0.5, device="NVIDIA L4", workload="fktg")
+    found = pending(Advisor(view, ESTIMATOR.informed(view)), query, 3)
+    assert (found.contenders, found.settled) == ([], "timed-there")
 
 
 @pytest.mark.parametrize(
