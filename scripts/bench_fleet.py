@@ -25,7 +25,7 @@ TESTS = Path(__file__).resolve().parent.parent / "tests"
 SLOW_S = {"quick": 1.0, "middle": 2.0, "slow": 4.0}
 """Seconds each fit takes on a machine, beyond the fit itself."""
 CANDIDATES = ("bow-*", "tfidf-word-*")
-TINY = Profile(name="tiny", window_s=0.1, repeats=3, warmup_s=0.1, idle_s=0.01, gate_s=0.01)
+TINY = Profile(name="tiny", window_s=0.1, repeats=3, warmup_s=0.1, idle_s=0.01)
 
 
 def _seconds(names: list[str]) -> tuple[float, int]:

@@ -1,12 +1,13 @@
 """Load on the service and on a bare handler that sends the same bytes, in turn on this machine.
 
-    python scripts/bench.py service             # bundled catalog, then one with 1,000,000 rows
+    python scripts/bench.py service             # bundled catalog, then 1,000,000 rows
     python scripts/bench.py service 100000
     python scripts/bench.py service 0           # the bundled catalog alone
 
-Both run on granian with one worker and are driven by wrk in turn. No question comes twice: floors
-walk through [0, 1] in steps of the golden ratio. The bare handler parses nothing and decides
-nothing; it sends answers that the service gave, one after another.
+Rows are on SQLite and, where one can be started, on PostgreSQL. Both servers run on granian with
+one worker and are driven by wrk in turn. No question comes twice: floors walk through [0, 1] in
+steps of the golden ratio. The bare handler parses nothing and decides nothing; it sends answers
+that the service gave, one after another.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from urllib.parse import urlencode
 
 import msgspec
 import psutil
+from bench_catalog import databases
 
 from catalog import bulk
 from catalog.snapshot import Snapshot, load
@@ -262,20 +264,22 @@ def service(rows: int = 1_000_000) -> None:
     print(f"Python {platform.python_version()}, {datetime.now(UTC):%Y-%m-%d}")
     print(f"Distinct /recommend questions, {CONNECTIONS} connections, {ROUNDS} runs of")
     print(f"{SECONDS} s in turn, one worker each; medians, ratios of neighbouring runs:\n")
-    head = "rows | kB | requests/s | bare handler | ratio | p99 ms | bare | ratio"
-    print(f"| {head} | CPU us | bare | ready s |\n|{'---|' * 11}")
-    with tempfile.TemporaryDirectory() as temporary:
-        folder, reached = Path(temporary), []
-        for count in dict.fromkeys((0, rows)):
-            store = Store(f"sqlite:///{folder / f'{count}.sqlite'}")
+    head = "database | rows | kB | requests/s | bare handler | ratio | p99 ms | bare | ratio"
+    print(f"| {head} | CPU us | bare | ready s |\n|{'---|' * 12}")
+    with tempfile.TemporaryDirectory() as temporary, databases(2) as found:
+        (kind, (empty, full)), *others = found.items()
+        asked = [(kind, empty, 0)] + [(name, urls[1], rows) for name, urls in others if rows]
+        asked[1:1] = [(kind, full, rows)] if rows else []
+        reached = []
+        for name, url, count in asked:
+            store = Store(url)
             fill(store, count)
-            rate, cells = _compared(store, folder)
+            rate, cells = _compared(store, Path(temporary))
             reached.append(rate)
-            print(f"| {cells} |", flush=True)
+            print(f"| {name} | {cells} |", flush=True)
             store.engine.dispose()
-        if not rows:
-            return
-        print(f"\nRequests per second lost with them: {1 - reached[1] / reached[0]:.0%}")
+        for (name, _, _), rate in zip(asked[1:], reached[1:], strict=True):
+            print(f"\nRequests per second lost with them, {name}: {1 - rate / reached[0]:.0%}")
 
 
 if __name__ == "__main__":
