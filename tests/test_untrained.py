@@ -151,7 +151,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[Board]:
     for module, name in ((run, "meter_for"), (planning, "meter_name")):
         known = functools.partial(getattr(meters, name), library=lib)
         monkeypatch.setattr(module, name, known)
-    monkeypatch.setattr(meters, "_codecarbon", lambda _: None)
+    monkeypatch.setattr(meters, "_codecarbon", lambda *_: None)
     monkeypatch.setattr(meters.NvmlMeter, "least_s", 0.0, raising=False)
     monkeypatch.setattr(candidates, "_chip", lambda _: "cpu")
     monkeypatch.setattr(candidates, "free_memory_gb", lambda _: 24.0)
