@@ -34,6 +34,9 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.
 Data = Annotated[Path | None, typer.Option(help="Folder of workloads [JOULEWISE_DATA].")]
 Models = Annotated[Path | None, typer.Option(help="Folder of checkpoints [JOULEWISE_MODELS].")]
 
+DeviceKind = Annotated[
+    Kind | None, typer.Option(help="Kind of a device the table lacks; then its specs.")
+]
 Spec = Annotated[
     float | None, typer.Option(min=1e-3, max=1e9, help="Spec of a device the table lacks.")
 ]
@@ -64,9 +67,7 @@ def recommend(
         float | None, typer.Option(help="Hold the floor with this confidence, e.g. 0.95.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Entries per list.")] = 100,
-    device_kind: Annotated[
-        Kind | None, typer.Option(help="Kind of a device the table lacks; then its specs.")
-    ] = None,
+    device_kind: DeviceKind = None,
     tdp_w: Spec = None,
     peak_fp32_tflops: Spec = None,
     peak_fp16_tflops: Spec = None,
@@ -126,9 +127,7 @@ def estimate(
     precision: Annotated[str | None, typer.Option(help="E.g. fp16.")] = None,
     scope: Annotated[Scope, typer.Option(help="Whose joules count.")] = "host",
     n_devices: Annotated[int, typer.Option()] = 1,
-    device_kind: Annotated[
-        Kind | None, typer.Option(help="Kind of a device the table lacks; then its specs.")
-    ] = None,
+    device_kind: DeviceKind = None,
     tdp_w: Spec = None,
     peak_fp32_tflops: Spec = None,
     peak_fp16_tflops: Spec = None,
