@@ -14,6 +14,7 @@ from typing import Any, get_origin
 import msgspec
 import numpy as np
 
+from advisor.deviation import MANY_ROWS
 from advisor.features import FEATURES, Imputation, LeakError, checked
 from advisor.fitting import Fits, Memory
 
@@ -26,8 +27,6 @@ class StaleEstimatorError(RuntimeError):
 
 REGIMES = ("source", "device", "1", "3", "5", "model")
 """What may be known of a machine, from nothing to much."""
-MANY_ROWS = 10
-"""Rows of a machine from which on it counts as well known."""
 Reach = dict[str, dict[str, float]]
 
 

@@ -3,23 +3,32 @@
 A prediction for a machine is corrected by the log residuals of the rows known there, be they one
 probe or a thousand published rows: their common offset, and a part that resembles the rows near
 by in runtime, size, batch, length and use. Rows that another team took on the same device count
-in part. The posterior's spread scales the interval.
+in part, and so do rows that the same source took on other machines: they share its software and
+its way of measuring. The posterior's spread scales the interval.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from advisor.features import FEATURES, Array, Design
+from advisor.setups import source_of_team
 
 MOST_ROWS = 150
 """Rows kept of one source; more hardly change a prediction."""
-OTHER_TEAM = 0.5
-"""Correlation between what two sources see of one device in one scope: half of a deviation is taken
-to be the device's, half the host's and the software's."""
+MOST_ELSEWHERE = 150
+"""Rows kept of all other machines that a source measured, as many of each."""
+OF_DEVICE, OF_SOURCE = 0.3, 0.4
+"""Shares of a deviation's variance: the device's, whoever measures, and the source's, wherever it
+measures. The rest is a team's on one machine (host, cooling, settings)."""
+MANY_ROWS = 10
+"""Rows of a machine by one team from which on it counts as well known: what that source sees on
+others is not asked then."""
 _NEAR = {
     "log_runtime": 4.0,
     "log_parameters": 3.0,
@@ -53,13 +62,10 @@ class Spread(msgspec.Struct, frozen=True):
         return float(np.sqrt(self.offset**2 + self.local**2 + self.noise**2))
 
 
-POWER = Spread(offset=0.5, local=0.3, noise=0.1)
+POWER = Spread(offset=0.5, local=0.4, noise=0.1)
 TIME = Spread(offset=1.5, local=0.8, noise=0.5)
 """Chosen on the development rows from a handful of values: errors with probes move by less than
 half a percentage point between them."""
-
-
-_CHUNK = 4096
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -83,6 +89,11 @@ class Known(msgspec.Struct, frozen=True):
             np.concatenate([self.residual, other.residual]),
         )
 
+    def taken_by(self, source: str) -> Known:
+        """The rows of every team of a source."""
+        own = [i for i, team in enumerate(self.sources) if source_of_team(team) == source]
+        return Known([self.sources[i] for i in own], self.places[own], self.residual[own])
+
     def count(self, source: str) -> int:
         """Rows of one source."""
         return sum(own == source for own in self.sources)
@@ -94,15 +105,30 @@ def place(design: Design) -> Array:
 
 
 def _kernel(one: Array, two: Array, spread: Spread) -> Array:
-    """Covariance of rows of one source, without noise."""
+    """Covariance of rows of one team on one machine, without noise."""
     lengths = (one**2).sum(axis=1)[:, None] + (two**2).sum(axis=1)
     return np.asarray(spread.offset**2 + spread.local**2 * np.exp(one @ two.T - 0.5 * lengths))
 
 
-def _shared(one: Sequence[str], two: Sequence[str]) -> Array:
-    """1 for two rows of one source, `OTHER_TEAM` otherwise."""
-    same = np.asarray(one, dtype=str)[:, None] == np.asarray(two, dtype=str)[None, :]
-    return np.where(same, 1.0, OTHER_TEAM)
+class _Labels(NamedTuple):
+    """Where rows were taken: n machines, teams and sources."""
+
+    machines: NDArray[np.str_]
+    teams: NDArray[np.str_]
+    sources: NDArray[np.str_]
+
+
+def _labels(machines: Sequence[str], teams: Sequence[str]) -> _Labels:
+    """Labels of rows."""
+    sources = [source_of_team(team) for team in teams]
+    return _Labels(*(np.asarray(names, dtype=str) for names in (machines, teams, sources)))
+
+
+def _shared(one: _Labels, two: _Labels) -> Array:
+    """Correlation of deviations by where rows were taken, from 0 to 1."""
+    machine, team, source = (a[:, None] == b[None, :] for a, b in zip(one, two, strict=True))
+    both = (1 - OF_DEVICE - OF_SOURCE) * (machine & team)
+    return np.asarray(OF_DEVICE * machine + OF_SOURCE * source + both)
 
 
 def prior(places: Array, spread: Spread) -> Array:
@@ -110,21 +136,28 @@ def prior(places: Array, spread: Spread) -> Array:
     return _kernel(places, places, spread)
 
 
-class Deviation:
-    """The process conditioned on the rows of one device in one scope; immutable."""
+_CHUNK = 4096
 
-    def __init__(self, known: Known, spread: Spread) -> None:
-        self.known, self.spread = known, spread
-        covariance = _kernel(known.places, known.places, spread)
-        covariance *= _shared(known.sources, known.sources)
-        covariance += spread.noise**2 * np.eye(len(known.sources))
+
+class Deviation:
+    """The process of one machine, conditioned on its rows and on others; immutable."""
+
+    def __init__(self, machine: str, rows: Mapping[str, Known], spread: Spread) -> None:
+        """Conditions on rows by the machine they were taken on."""
+        self.machine, self.spread = machine, spread
+        machines = [name for name, known in rows.items() for _ in known.sources]
+        self._labels = _labels(machines, [team for own in rows.values() for team in own.sources])
+        self._places = np.vstack([known.places for known in rows.values()])
+        covariance = _kernel(self._places, self._places, spread)
+        covariance *= _shared(self._labels, self._labels)
+        covariance += spread.noise**2 * np.eye(len(machines))
         self._precision = np.linalg.inv(covariance)  # noise keeps it far from singular
-        self._weights = self._precision @ known.residual
+        residual = np.concatenate([known.residual for known in rows.values()])
+        self._weights = self._precision @ residual
 
     def covariance(self, source: str, places: Array) -> Array:
         """Covariance (n x n) of log residuals where a source measures, noise left out."""
-        shared = _kernel(places, self.known.places, self.spread)
-        shared *= _shared([source], self.known.sources)
+        shared = self._to(source, places)
         return prior(places, self.spread) - shared @ self._precision @ shared.T
 
     def at(self, source: str, places: Array) -> tuple[Array, Array]:
@@ -133,24 +166,28 @@ class Deviation:
         found = [self._at(source, part) for part in parts]
         return np.concatenate([m for m, _ in found]), np.concatenate([s for _, s in found])
 
+    def _to(self, source: str, places: Array) -> Array:
+        """Covariance of a source's rows on the machine with the known ones."""
+        shared = _kernel(places, self._places, self.spread)
+        return np.asarray(shared * _shared(_labels([self.machine], [source]), self._labels))
+
     def _at(self, source: str, places: Array) -> tuple[Array, Array]:
         """The same for as many places as fit into a cache."""
-        shared = _kernel(places, self.known.places, self.spread)
-        shared *= _shared([source], self.known.sources)
+        shared = self._to(source, places)
         explained = ((shared @ self._precision) * shared).sum(axis=1)
         variance = np.maximum(self.spread.total**2 - explained, self.spread.noise**2)
         return shared @ self._weights, np.sqrt(variance)
 
 
-def thinned(known: Known) -> Known:
-    """At most `MOST_ROWS` different rows of each source, spread evenly over their places."""
+def thinned(known: Known, most: int = MOST_ROWS) -> Known:
+    """At most `most` different rows of each source, spread evenly over their places."""
     names, kept = np.asarray(known.sources, dtype=str), []
     content = np.column_stack([known.places, known.residual]).round(9)
     for name in sorted(set(known.sources)):
         own = np.flatnonzero(names == name)
         own = own[np.unique(content[own], axis=0, return_index=True)[1]]
         order = own[np.lexsort((known.residual[own], *known.places[own].T[::-1]))]
-        wanted = np.linspace(0, len(order) - 1, min(len(order), MOST_ROWS)).round().astype(int)
+        wanted = np.linspace(0, len(order) - 1, min(len(order), most)).round().astype(int)
         kept.append(np.sort(order[wanted]))
     chosen = np.concatenate(kept) if kept else np.array([], dtype=int)
     sources = [known.sources[int(i)] for i in chosen]
@@ -167,3 +204,25 @@ def by_machine(
         own = np.flatnonzero(names == name)
         found[name] = thinned(Known([sources[int(i)] for i in own], places[own], residual[own]))
     return found
+
+
+def related(
+    memory: Mapping[str, Known], name: str, others: Iterable[str], team: str
+) -> dict[str, Known]:
+    """Rows that tell about a team's on one machine, by the machine they were taken on.
+
+    Args:
+        memory: All rows by machine.
+        name: The machine that is asked about.
+        others: Machines on which the same source may have rows that tell.
+        team: Who measures.
+    """
+    own = memory.get(name)
+    found = {} if own is None else {name: own}
+    if not team or (own is not None and own.count(team) >= MANY_ROWS):
+        return found
+    source = source_of_team(team)
+    elsewhere = {other: memory[other].taken_by(source) for other in others if other != name}
+    elsewhere = {other: rows for other, rows in elsewhere.items() if rows.sources}
+    most = max(1, MOST_ELSEWHERE // max(1, len(elsewhere)))
+    return found | {other: thinned(rows, most) for other, rows in elsewhere.items()}

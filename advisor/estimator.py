@@ -30,7 +30,7 @@ from advisor.fitting import (
     remembered,
 )
 from advisor.rows import probe_rows, probes
-from advisor.setups import Setup, team
+from advisor.setups import CALIBRATION, Setup, team
 from catalog.records import Basis, Estimate
 from catalog.snapshot import Snapshot
 
@@ -75,8 +75,8 @@ class Estimator:
     Attributes:
         version: Package version and content hash of the artefact.
         scorecard: Its error figures, as written by `advisor.training`.
-        home: By device: who took the catalog's further runs on it; whose rows a setup without a
-            source is like.
+        home: By device: who calibrated it or took the catalog's further runs on it; whose rows a
+            setup without a source is like.
     """
 
     def __init__(
@@ -94,17 +94,20 @@ class Estimator:
         """This estimator with what the catalog's further runs tell about the machines they ran on.
 
         Nothing is fitted again: rows that were not in the training data correct the estimates for
-        their device. Those of runs that were in it in part make nobody at home there.
+        their device, and in part what the same source takes on others. Published rows of runs that
+        were in it in part make nobody at home there.
         """
         trained = frozenset(self.artefact.runs)
         further = probes(snapshot, trained)
         rows = probe_rows(further, snapshot)
+        own = (row for row in snapshot.current if row.source == CALIBRATION)
+        others = (row for row in further if row.run_id not in trained)
+        home = {row.device: team(row) for row in (*others, *own)}
         if not rows.setups:
-            return Estimator(self.artefact, self.scorecard, self.version)
+            return Estimator(self.artefact, self.scorecard, self.version, home=home)
         fits = self.artefact.fits
-        own = asked(fits, rows.setups, numbers(rows.setups, self.artefact.stand_in))
-        memory = self.artefact.memory.joined(remembered(fits, own, rows.log_joules))
-        home = {row.device: team(row) for row in further if row.run_id not in trained}
+        told = asked(fits, rows.setups, numbers(rows.setups, self.artefact.stand_in))
+        memory = self.artefact.memory.joined(remembered(fits, told, rows.log_joules))
         return Estimator(self.artefact, self.scorecard, self.version, Deviations(memory), home)
 
     def _at_home(self, setups: Sequence[Setup]) -> list[Setup]:
@@ -154,12 +157,12 @@ class Estimator:
         given = np.array([setup.runtime_s is not None for setup in setups])
         return covariance(rows, self._deviations, given)
 
-    def _reach(self, setup: Setup, beyond: bool) -> float:
+    def _reach(self, setup: Setup) -> float:
         """How many spreads the setup's interval reaches."""
         memory, given = self._deviations.memory, setup.runtime_s is not None
         rows = memory.power.get(machine(setup)) if given else memory.time.get(setup.device.name)
-        k = 0 if rows is None or beyond else rows.count(setup.source or "")
-        known = not beyond and setup.source in self.artefact.sources
+        k = 0 if rows is None else rows.count(setup.source or "")
+        known = setup.source in self.artefact.sources
         return reach_of(self.artefact.quantiles, k, given=given, source_known=known)
 
     def _prediction(
@@ -179,11 +182,13 @@ class Estimator:
         )
         assumed = tdp_is_assumed(setup.device)
         runtime_known = setup.runtime_s is not None
-        reach = self._reach(setup, bool(beyond))
-        if beyond:  # rows of the machine say nothing about what lies beyond all rows
-            time_spread = 0.0 if runtime_known else max(time_spread, TIME.total)
-            spread = max(spread, math.hypot(POWER.total, time_spread))
-        half = reach * spread
+        reach = self._reach(setup)
+        half, time_half = reach * spread, reach * time_spread
+        if beyond:  # rows of the machine or source say nothing about what lies beyond all rows
+            reach = reach_of(self.artefact.quantiles, 0, given=runtime_known, source_known=False)
+            time_spread = 0.0 if runtime_known else TIME.total
+            time_half = max(time_half, reach * time_spread)
+            half = max(half, reach * math.hypot(POWER.total, time_spread))
         if assumed:
             half = math.hypot(half, _Z90 * self.artefact.stand_in.spread[part_class(setup.device)])
         basis: Basis = "estimated" if runtime_known else "estimated-runtime"
@@ -191,9 +196,7 @@ class Estimator:
             basis = "extrapolated"
         return Prediction(
             energy_j=_estimate(log_energy, half, basis),
-            runtime_s=_estimate(
-                log_time, reach * time_spread, "measured" if runtime_known else basis
-            ),
+            runtime_s=_estimate(log_time, time_half, "measured" if runtime_known else basis),
             outside=beyond,
             assumed_power=assumed,
             known_device=machine(setup) in self._deviations.memory.power,

@@ -101,7 +101,7 @@ class Fold(msgspec.Struct, frozen=True):
     Attributes:
         index: Positions of the test rows among all.
         asked: Their static part under `fits`.
-        memory: Training rows of the devices of the test rows.
+        memory: What the training rows tell about their machines.
         sources: Sources the training rows came from.
         baselines: Log joules by every baseline, by name.
         energy: Measured log joules of the test rows; NaN where there are none.
@@ -132,11 +132,7 @@ def learned(train: Prepared, test: Prepared, index: Positions) -> Fold:
     """Fits on training rows and everything the test rows are predicted from."""
     energy = train.rows.log_joules
     fits = fit(train.known, train.unknown, energy, train.rows.groupings(), train.rows.pairs)
-    shared = np.isin(train.rows.devices, sorted(set(test.rows.devices)))
-    near = train.take(shared)
-    memory = Memory()
-    if shared.any():
-        memory = remembered(fits, asked(fits, near.rows.setups, near.raw), near.rows.log_joules)
+    memory = remembered(fits, asked(fits, train.rows.setups, train.raw), energy)
     return Fold(
         index,
         fits,

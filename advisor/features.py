@@ -247,8 +247,14 @@ class _Part(NamedTuple):
     bandwidth: float
     around: float
     overhead: float
+    gpu: bool
     on_soc: bool
-    flags: tuple[bool, ...]
+    cpu: bool
+    npu: bool
+    beyond_device: bool
+    at_the_wall: bool
+    edge: bool
+    desktop: bool
 
 
 def _part(setup: Setup, stand_in: Imputation) -> _Part:
@@ -257,69 +263,46 @@ def _part(setup: Setup, stand_in: Imputation) -> _Part:
     bits = precision_bits(setup.precision)
     tdp, peak, bandwidth = _specs(device, stand_in, bits)
     return _Part(
-        bits,
-        tdp,
-        peak,
-        bandwidth,
-        _around_w(device, scope, tdp, setup.host_w),
-        CALL_OVERHEAD_S[device.kind],
-        device.kind == "soc" or (host == "edge" and device.kind in ("cpu", "gpu")),
-        (
-            device.kind == "cpu",
-            device.kind == "npu",
-            scope != "device",
-            scope == "wall",
-            host == "edge",
-            host == "desktop",
-        ),
+        bits=bits,
+        tdp=tdp,
+        peak=peak,
+        bandwidth=bandwidth,
+        around=_around_w(device, scope, tdp, setup.host_w),
+        overhead=CALL_OVERHEAD_S[device.kind],
+        gpu=device.kind == "gpu",
+        on_soc=device.kind == "soc" or (host == "edge" and device.kind in ("cpu", "gpu")),
+        cpu=device.kind == "cpu",
+        npu=device.kind == "npu",
+        beyond_device=scope != "device",
+        at_the_wall=scope == "wall",
+        edge=host == "edge",
+        desktop=host == "desktop",
     )
 
 
-def _numbers(setup: Setup, part: _Part) -> tuple[float, ...]:
-    """The raw numbers of one setup, in the order `design` takes them apart."""
-    bits, tdp, peak, bandwidth, around, overhead, on_soc, flags = part
-    total = setup.n_devices or 1.0
-    active = setup.n_active or total
-    nominal = tdp * active + IDLE_SHARE * tdp * max(total - active, 0) + around
-    if setup.scope == "wall":
-        nominal /= SUPPLY_EFFICIENCY
-    parameters = setup.n_parameters or 1e8
-    tokens = setup.tokens or DEFAULT_TOKENS
-    batch = setup.batch_size or 1.0
-    flops = setup.flops or 2 * parameters * tokens
-    calls = tokens if setup.llm else 1.0
-    weights = parameters * bits / 8 * calls / batch
-    roofline = (
-        flops / (COMPUTE_SHARE * peak * active)
-        + weights / (BANDWIDTH_SHARE * bandwidth * active)
-        + overhead * calls / batch
-    )
-    return (
-        parameters,
-        setup.n_parameters is None,
-        setup.runtime_s or roofline,
-        batch,
-        setup.batch_size is None,
-        tokens,
-        setup.tokens is None,
-        flops,
-        weights,
-        peak,
-        bandwidth,
-        tdp,
-        total,
-        active,
-        bits,
-        nominal,
-        roofline,
-        *flags,
-        setup.llm,
-        setup.startup,
-        on_soc,
-        setup.startup and setup.device.kind == "gpu",
-        setup.startup and on_soc,
-        flops / (peak * active),
-    )
+def _parts(setups: Sequence[Setup], stand_in: Imputation) -> Array:
+    """The fields of `_Part` for n setups, one row each field."""
+    places: dict[object, int] = {}
+    parts: list[_Part] = []
+    codes = np.empty(len(setups), dtype=np.intp)
+    for i, setup in enumerate(setups):
+        key = id(setup.device), setup.scope, setup.precision, setup.host_w
+        place = places.get(key)
+        if place is None:
+            place = places[key] = len(parts)
+            parts.append(_part(setup, stand_in))
+        codes[i] = place
+    return np.array(parts, dtype=float).T[:, codes]
+
+
+def _stated(setups: Sequence[Setup], name: str) -> Array:
+    """A field of n setups as numbers; NaN where it is not stated."""
+    return np.array([getattr(setup, name) for setup in setups], dtype=float)
+
+
+def _or(stated: Array, default: Array | float) -> Array:
+    """What is stated, else a default; 0 states nothing."""
+    return np.where((stated == 0) | np.isnan(stated), default, stated)
 
 
 def numbers(setups: Sequence[Setup], stand_in: Imputation) -> Array:
@@ -329,16 +312,63 @@ def numbers(setups: Sequence[Setup], stand_in: Imputation) -> Array:
         setups: What is asked about.
         stand_in: Specs for devices that state none.
     """
-    parts: dict[object, _Part] = {}
-
-    def of(setup: Setup) -> _Part:
-        key = id(setup.device), setup.scope, setup.precision, setup.host_w
-        found = parts.get(key)
-        if found is None:
-            found = parts[key] = _part(setup, stand_in)
-        return found
-
-    return np.array([_numbers(setup, of(setup)) for setup in setups], dtype=float).T
+    if not setups:
+        return np.empty((ROOFLINE, 0))
+    part = _Part(*_parts(setups, stand_in))
+    given, sizes, batches, lengths = (
+        _stated(setups, name) for name in ("runtime_s", "n_parameters", "batch_size", "tokens")
+    )
+    llm, startup = _stated(setups, "llm"), _stated(setups, "startup")
+    total = _or(_stated(setups, "n_devices"), 1.0)
+    active = _or(_stated(setups, "n_active"), total)
+    parameters, tokens = _or(sizes, 1e8), _or(lengths, DEFAULT_TOKENS)
+    batch = _or(batches, 1.0)
+    starting = startup * part.gpu * (1 - part.on_soc)  # starting a process is the CPU's work
+    working = active * (1 - starting)
+    idle = np.maximum(total - working, 0)
+    nominal = part.tdp * working + IDLE_SHARE * part.tdp * idle + part.around
+    flops = _or(_stated(setups, "flops"), 2 * parameters * tokens)
+    calls = np.where(llm, tokens, 1.0)
+    weights = parameters * part.bits / 8 * calls / batch
+    roofline = (
+        flops / (COMPUTE_SHARE * part.peak * active)
+        + weights / (BANDWIDTH_SHARE * part.bandwidth * active)
+        + part.overhead * calls / batch
+    )
+    return np.array(
+        [
+            parameters,
+            np.isnan(sizes),
+            _or(given, roofline),
+            batch,
+            np.isnan(batches),
+            tokens,
+            np.isnan(lengths),
+            flops,
+            weights,
+            part.peak,
+            part.bandwidth,
+            part.tdp,
+            total,
+            active,
+            part.bits,
+            nominal / np.where(part.at_the_wall, SUPPLY_EFFICIENCY, 1.0),
+            roofline,
+            part.cpu,
+            part.npu,
+            part.beyond_device,
+            part.at_the_wall,
+            part.edge,
+            part.desktop,
+            llm,
+            startup,
+            part.on_soc,
+            startup * part.gpu,
+            startup * part.on_soc,
+            flops / (part.peak * active),
+        ],
+        dtype=float,
+    )
 
 
 def design(raw: Array, log_runtime_s: Array | None = None) -> Design:

@@ -8,13 +8,23 @@ machine's own deviation in time. Logarithms are natural throughout.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 import numpy as np
 
 from advisor import regression
-from advisor.deviation import POWER, TIME, Deviation, Known, Spread, by_machine, place, prior
+from advisor.deviation import (
+    POWER,
+    TIME,
+    Deviation,
+    Known,
+    Spread,
+    by_machine,
+    place,
+    prior,
+    related,
+)
 from advisor.features import ROOFLINE, Array, Design, Positions, design
 from advisor.regression import Regression
 from advisor.setups import Setup
@@ -62,7 +72,7 @@ def fit(
     """
     power = log_joules - known.log_runtime_s - known.log_nominal_w
     time = known.log_runtime_s - unknown.log_roofline_s
-    fitted = regression.fit_time(unknown.X, time, groupings[0])
+    fitted = regression.fit_time(unknown.X, time, groupings)
     return Fits(
         regression.fit_power(known.X, power, groupings),
         fitted,
@@ -215,52 +225,62 @@ class Deviations:
 
     def __init__(self, memory: Memory) -> None:
         self.memory = memory
-        self._made: dict[tuple[str, str], Deviation] = {}
+        self._made: dict[tuple[str, str, str], Deviation | None] = {}
 
-    def _process(self, kind: str, name: str, known: Known, spread: Spread) -> Deviation:
-        """The process of one machine."""
-        if (kind, name) not in self._made:
-            self._made[kind, name] = Deviation(known, spread)
-        return self._made[kind, name]
+    def _power(self, name: str, team: str) -> Deviation | None:
+        """The process of a machine in one scope for a team's rows; none without any row."""
+        memory, (_, _, scope) = self.memory.power, name.rpartition("|")
+        if ("power", name, team) not in self._made:
+            others = [other for other in memory if other.endswith(f"|{scope}")]
+            self._made["power", name, team] = _process(memory, name, others, team, POWER)
+        return self._made["power", name, team]
 
-    def power(self, machines: Sequence[str], sources: Sequence[str], places: Array) -> Array:
+    def _time(self, name: str, team: str) -> Deviation | None:
+        """The process of a device's times for a team's rows; none without any row."""
+        memory = self.memory.time
+        if ("time", name, team) not in self._made:
+            self._made["time", name, team] = _process(memory, name, memory, team, TIME)
+        return self._made["time", name, team]
+
+    def power(self, machines: Sequence[str], teams: Sequence[str], places: Array) -> Array:
         """Mean and standard deviation (2 x n) of each setup's log power deviation."""
-        memory, found = self.memory.power, np.zeros((2, len(sources)))
+        found = np.zeros((2, len(teams)))
         found[1] = POWER.total
-        for (name, own), rows in _grouped(machines, sources):
-            near = nearest(memory, name)
-            if near is not None:
-                process = self._process("power", near, memory[near], POWER)
-                mean, spread = process.at(own, places[rows])
+        for (name, team), rows in _grouped(machines, teams):
+            near = nearest(self.memory.power, name) or name
+            if process := self._power(near, team):
+                mean, spread = process.at(team, places[rows])
                 found[0, rows] = mean
                 found[1, rows] = spread if near == name else POWER.total
         return found
 
-    def time(self, devices: Sequence[str], sources: Sequence[str], places: Array) -> Array:
+    def time(self, devices: Sequence[str], teams: Sequence[str], places: Array) -> Array:
         """Mean and standard deviation (2 x n) of each setup's log time deviation."""
-        memory, found = self.memory.time, np.zeros((2, len(sources)))
+        found = np.zeros((2, len(teams)))
         found[1] = TIME.total
-        for (name, own), rows in _grouped(devices, sources):
-            if name in memory:
-                process = self._process("time", name, memory[name], TIME)
-                found[:, rows] = process.at(own, places[rows])
+        for (name, team), rows in _grouped(devices, teams):
+            if process := self._time(name, team):
+                found[:, rows] = process.at(team, places[rows])
         return found
 
     def covariance(self, rows: Asked) -> tuple[Array, Array]:
         """Covariances (n x n) of log time and log power of setups on one machine."""
-        name, device, source = rows.machines[0], rows.devices[0], rows.sources[0]
-        near = nearest(self.memory.power, name)
+        name, device, team = rows.machines[0], rows.devices[0], rows.sources[0]
         found = []
-        for kind, known, spread, places in (
-            ("time", self.memory.time.get(device), TIME, place(rows.unknown)),
-            ("power", near and self.memory.power[near], POWER, place(rows.known)),
+        for process, spread, places in (
+            (self._time(device, team), TIME, place(rows.unknown)),
+            (self._power(nearest(self.memory.power, name) or name, team), POWER, place(rows.known)),
         ):
-            if not known:
-                found.append(prior(places, spread))
-            else:
-                key = device if kind == "time" else str(near)
-                found.append(self._process(kind, key, known, spread).covariance(source, places))
+            found.append(process.covariance(team, places) if process else prior(places, spread))
         return found[0], found[1]
+
+
+def _process(
+    memory: Mapping[str, Known], name: str, others: Iterable[str], team: str, spread: Spread
+) -> Deviation | None:
+    """The process of one machine for a team's rows; none where no row tells about them."""
+    rows = related(memory, name, others, team)
+    return Deviation(name, rows, spread) if rows else None
 
 
 def covariance(rows: Asked, deviations: Deviations, given: Array) -> Array:

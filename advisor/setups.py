@@ -73,6 +73,11 @@ def team(row: Measurement) -> str:
     return f"{row.source}|{row.host}" if row.source == CALIBRATION else row.source
 
 
+def source_of_team(team: str) -> str:
+    """The source of a team of `team`: all calibrations are one, whatever their host."""
+    return team.split("|")[0]
+
+
 def from_measurement(
     row: Measurement, device: Device, candidate: Candidate | None, scope: Scope
 ) -> Setup:

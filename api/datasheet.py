@@ -111,6 +111,13 @@ def specs(device: Device) -> list[Spec]:
     return found
 
 
+def nobody(device: Device, estimator: Estimator, sources: Iterable[str]) -> str:
+    """Who a setup without a source belongs to, in words."""
+    if device.name in estimator.home:
+        return "you, on the machine that was calibrated"
+    return "anybody else, you included" if {*sources} - {CALIBRATION} else "anybody"
+
+
 def worth(device: Device, estimator: Estimator, sources: Iterable[str]) -> list[Worth]:
     """The interval of an estimate for a MiniLM-sized encoder at batch 32 on a device.
 

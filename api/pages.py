@@ -137,6 +137,7 @@ def device(
         names=datasheet.other_names(there),
         statuses=datasheet.STATUS,
         worth=datasheet.worth(there, now.estimator, sources),
+        nobody=datasheet.nobody(there, now.estimator, sources),
         measured=measured,
         base=str(request.base_url),
     )

@@ -55,6 +55,19 @@ def test_nominal_power_adds_idle_devices_and_the_host() -> None:
     assert math.exp(alone.log_nominal_w[0]) == pytest.approx(300 + 3 * 0.15 * 300)
 
 
+def test_a_card_idles_while_a_process_starts() -> None:
+    """With process start in the window a card counts at its idle share; a CPU or SoC works."""
+
+    def watts(device: Device) -> float:
+        setup = Setup(device=device, scope="device", startup=True)
+        return math.exp(float(design(numbers([setup], STAND_IN)).log_nominal_w[0]))
+
+    assert watts(GPU) == pytest.approx(0.15 * 300)
+    for name in ("NVIDIA Jetson Xavier NX", "Intel Core i7-6700"):
+        device = bundled.devices()[name]
+        assert watts(device) == pytest.approx(device.tdp_w)
+
+
 def test_the_matrix_is_finite_for_every_device_of_the_table() -> None:
     """No device of the table, and no device that is only a kind, gives a hole in the features."""
     bare = [Device(name=kind, kind=kind) for kind in ("cpu", "gpu", "npu", "soc")]  # type: ignore[arg-type]

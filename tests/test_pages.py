@@ -10,7 +10,7 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from advisor.estimator import load
+from advisor.estimator import Estimator, load
 from advisor.setups import Setup
 from api import datasheet, view
 from catalog import snapshot
@@ -180,6 +180,17 @@ def test_the_width_of_an_estimate_is_high_over_low() -> None:
         assert found.energy_j.high
         assert each.known == pytest.approx(found.energy_j.high / found.energy_j.low)
         assert each.unknown > each.known
+
+
+def test_who_a_setup_of_nobodys_belongs_to_is_said() -> None:
+    """To whoever calibrated the device; else to anybody, beside those who measured there."""
+    device, estimator = WHOLE.devices["NVIDIA A30"], load()
+    home = Estimator(
+        estimator.artefact, estimator.scorecard, "1", home={device.name: "calibration|box"}
+    )
+    assert datasheet.nobody(device, home, ["calibration"]).startswith("you,")
+    assert datasheet.nobody(device, estimator, ["paper"]) == "anybody else, you included"
+    assert datasheet.nobody(device, estimator, []) == "anybody"
 
 
 def test_specs_carry_their_own_source() -> None:

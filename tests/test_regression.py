@@ -47,7 +47,7 @@ def test_trees_never_read_the_runtime() -> None:
 def test_time_does_not_know_the_scope() -> None:
     """The same run seen at the plug and at the chip takes the same time."""
     X, y, groups = simulated()
-    fitted = regression.fit_time(X, y, groups[0])
+    fitted = regression.fit_time(X, y, groups)
     other = X.copy()
     other[:, list(SCOPE_COLUMNS)] = 1 - other[:, list(SCOPE_COLUMNS)]
     assert (fitted.predict(X) == fitted.predict(other)).all()

@@ -103,7 +103,10 @@ def test_nominal_power_of_a_single_chip_is_its_tdp() -> None:
     single = [
         i
         for i, setup in enumerate(rows.setups)
-        if setup.scope == "device" and setup.device.tdp_w and setup.n_devices in (None, 1)
+        if setup.scope == "device"
+        and setup.device.tdp_w
+        and setup.n_devices in (None, 1)
+        and not setup.startup
     ]
     own = [(rows.setups[i].device.tdp_w or 0) * (rows.setups[i].runtime_s or 0) for i in single]
     assert len(single) > 500
@@ -271,3 +274,14 @@ def test_runs_that_also_tell_time_keep_informing() -> None:
         memories(before).power
     ).get(f"{device}|device", 0)
     assert further.home == {device: whole.source}
+
+
+def test_a_calibrated_machine_stays_home_once_it_is_trained_on() -> None:
+    """An estimator trained on a calibration still takes what is asked about its machine for its."""
+    whole = next(row for row in BUNDLED.current if row.gpu_label == "measured" and row.runtime_s)
+    own = msgspec.structs.replace(
+        whole, candidate="own", run_id="own", source="calibration", host="box"
+    )
+    view = with_rows(own)
+    _, after = informed(view, trained_runs(view))
+    assert after.home == {whole.device: "calibration|box"}
