@@ -225,22 +225,34 @@ class Deviations:
 
     def __init__(self, memory: Memory) -> None:
         self.memory = memory
-        self._made: dict[tuple[str, str, str], Deviation | None] = {}
+        self._made: dict[tuple[str, str, str], Deviation] = {}
 
     def _power(self, name: str, team: str) -> Deviation | None:
         """The process of a machine in one scope for a team's rows; none without any row."""
         memory, (_, _, scope) = self.memory.power, name.rpartition("|")
-        if ("power", name, team) not in self._made:
-            others = [other for other in memory if other.endswith(f"|{scope}")]
-            self._made["power", name, team] = _process(memory, name, others, team, POWER)
-        return self._made["power", name, team]
+        others = (other for other in memory if other.endswith(f"|{scope}"))
+        return self._process("power", memory, name, others, team, POWER)
 
     def _time(self, name: str, team: str) -> Deviation | None:
         """The process of a device's times for a team's rows; none without any row."""
-        memory = self.memory.time
-        if ("time", name, team) not in self._made:
-            self._made["time", name, team] = _process(memory, name, memory, team, TIME)
-        return self._made["time", name, team]
+        return self._process("time", self.memory.time, name, self.memory.time, team, TIME)
+
+    def _process(
+        self,
+        kind: str,
+        memory: Mapping[str, Known],
+        name: str,
+        others: Iterable[str],
+        team: str,
+        spread: Spread,
+    ) -> Deviation | None:
+        """The process of one machine for a team's rows; none where no row tells about them."""
+        if (kind, name, team) not in self._made:
+            rows = related(memory, name, others, team)
+            if not rows:
+                return None
+            self._made[kind, name, team] = Deviation(name, rows, spread)
+        return self._made[kind, name, team]
 
     def power(self, machines: Sequence[str], teams: Sequence[str], places: Array) -> Array:
         """Mean and standard deviation (2 x n) of each setup's log power deviation."""
@@ -273,14 +285,6 @@ class Deviations:
         ):
             found.append(process.covariance(team, places) if process else prior(places, spread))
         return found[0], found[1]
-
-
-def _process(
-    memory: Mapping[str, Known], name: str, others: Iterable[str], team: str, spread: Spread
-) -> Deviation | None:
-    """The process of one machine for a team's rows; none where no row tells about them."""
-    rows = related(memory, name, others, team)
-    return Deviation(name, rows, spread) if rows else None
 
 
 def covariance(rows: Asked, deviations: Deviations, given: Array) -> Array:
