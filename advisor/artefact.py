@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import math
 from pathlib import Path
 from typing import Any, get_origin
 
 import msgspec
 import numpy as np
 
-from advisor.deviation import MANY_ROWS
+from advisor.deviation import MANY_ROWS, POWER, TIME
 from advisor.features import FEATURES, Imputation, LeakError, checked
 from advisor.fitting import Fits, Memory
 
@@ -30,19 +31,32 @@ REGIMES = ("source", "device", "1", "3", "5", "model")
 Reach = dict[str, dict[str, float]]
 
 
-def reach_of(reach: Reach, k: int, *, given: bool, source_known: bool) -> float:
-    """How many spreads reach to the end of the 90 % interval.
+def half_width(reach: Reach, k: int, spread: float, *, given: bool, source_known: bool) -> float:
+    """Half of the 90 % interval in natural logs, never wider than where nothing is known.
 
     Args:
         reach: `Artefact.quantiles`.
         k: Rows known of the machine.
+        spread: Standard deviation of the estimate as the process sees it.
         given: Whether the runtime is known.
-        source_known: Whether other machines of the same source are.
+        source_known: Whether rows of the same source on other machines are.
     """
+    kind = "known_runtime" if given else "unknown_runtime"
     regime = "device" if source_known else "source"
     if k:
         regime = "model" if k >= MANY_ROWS else next(str(n) for n in (5, 3, 1) if k >= n)
-    return reach[regime]["known_runtime" if given else "unknown_runtime"]
+    return min(reach[regime][kind] * spread, reach["source"][kind] * unknown_spread(given=given))
+
+
+def unknown_spread(*, given: bool) -> float:
+    """Standard deviation of an estimate for a machine nobody knows."""
+    return POWER.total if given else math.hypot(POWER.total, TIME.total)
+
+
+def widest(reach: Reach, *, given: bool) -> float:
+    """Half of the interval beyond the data: the wider one of a machine nobody knows."""
+    kind = "known_runtime" if given else "unknown_runtime"
+    return max(reach[name][kind] for name in ("source", "device")) * unknown_spread(given=given)
 
 
 class Artefact(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ its way of measuring. The posterior's spread scales the interval.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -20,7 +20,7 @@ from advisor.features import FEATURES, Array, Design
 from advisor.setups import source_of_team
 
 MOST_ROWS = 150
-"""Rows kept of one source; more hardly change a prediction."""
+"""Rows kept of one team on a machine; more hardly change a prediction."""
 MOST_ELSEWHERE = 150
 """Rows kept of all other machines that a source measured, as many of each."""
 OF_DEVICE, OF_SOURCE = 0.3, 0.4
@@ -124,9 +124,15 @@ def _labels(machines: Sequence[str], teams: Sequence[str]) -> _Labels:
     return _Labels(*(np.asarray(names, dtype=str) for names in (machines, teams, sources)))
 
 
+def _equal(one: NDArray[np.str_], two: NDArray[np.str_]) -> NDArray[np.bool_]:
+    """Which names are equal (n x m); numbers are compared, as names take ten times as long."""
+    _, codes = np.unique(np.concatenate([one, two]), return_inverse=True)
+    return np.asarray(codes[: len(one), None] == codes[None, len(one) :])
+
+
 def _shared(one: _Labels, two: _Labels) -> Array:
     """Correlation of deviations by where rows were taken, from 0 to 1."""
-    machine, team, source = (a[:, None] == b[None, :] for a, b in zip(one, two, strict=True))
+    machine, team, source = (_equal(a, b) for a, b in zip(one, two, strict=True))
     both = (1 - OF_DEVICE - OF_SOURCE) * (machine & team)
     return np.asarray(OF_DEVICE * machine + OF_SOURCE * source + both)
 
@@ -179,11 +185,11 @@ class Deviation:
         return shared @ self._weights, np.sqrt(variance)
 
 
-def thinned(known: Known, most: int = MOST_ROWS) -> Known:
-    """At most `most` different rows of each source, spread evenly over their places."""
-    names, kept = np.asarray(known.sources, dtype=str), []
+def thinned(known: Known, most: int = MOST_ROWS, group: Callable[[str], str] = str) -> Known:
+    """At most `most` different rows of each team, or of each group of teams, evenly over places."""
+    names, kept = np.asarray([group(team) for team in known.sources], dtype=str), []
     content = np.column_stack([known.places, known.residual]).round(9)
-    for name in sorted(set(known.sources)):
+    for name in np.unique(names):
         own = np.flatnonzero(names == name)
         own = own[np.unique(content[own], axis=0, return_index=True)[1]]
         order = own[np.lexsort((known.residual[own], *known.places[own].T[::-1]))]
@@ -206,23 +212,11 @@ def by_machine(
     return found
 
 
-def related(
-    memory: Mapping[str, Known], name: str, others: Iterable[str], team: str
-) -> dict[str, Known]:
-    """Rows that tell about a team's on one machine, by the machine they were taken on.
-
-    Args:
-        memory: All rows by machine.
-        name: The machine that is asked about.
-        others: Machines on which the same source may have rows that tell.
-        team: Who measures.
-    """
-    own = memory.get(name)
-    found = {} if own is None else {name: own}
-    if not team or (own is not None and own.count(team) >= MANY_ROWS):
-        return found
-    source = source_of_team(team)
-    elsewhere = {other: memory[other].taken_by(source) for other in others if other != name}
-    elsewhere = {other: rows for other, rows in elsewhere.items() if rows.sources}
-    most = max(1, MOST_ELSEWHERE // max(1, len(elsewhere)))
-    return found | {other: thinned(rows, most) for other, rows in elsewhere.items()}
+def seen_by(source: str, memory: Mapping[str, Known], machines: Iterable[str]) -> dict[str, Known]:
+    """What a source took on some machines: `MOST_ELSEWHERE` rows in all, as many of each."""
+    rows = {name: memory[name].taken_by(source) for name in machines}
+    names = [name for name in sorted(rows) if rows[name].sources]
+    few = min(len(names), MOST_ELSEWHERE)
+    names = [names[int(i)] for i in np.linspace(0, len(names) - 1, few).round()]
+    most = MOST_ELSEWHERE // max(1, few)
+    return {name: thinned(rows[name], most, source_of_team) for name in names}

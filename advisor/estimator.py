@@ -17,8 +17,15 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from advisor.artefact import Artefact, StaleEstimatorError, reach_of, read
-from advisor.deviation import POWER, TIME
+from advisor.artefact import (
+    Artefact,
+    StaleEstimatorError,
+    half_width,
+    read,
+    unknown_spread,
+    widest,
+)
+from advisor.deviation import TIME
 from advisor.features import FEATURES, Array, design, numbers, part_class, tdp_is_assumed
 from advisor.fitting import (
     Deviations,
@@ -29,8 +36,8 @@ from advisor.fitting import (
     predict,
     remembered,
 )
-from advisor.rows import probe_rows, probes
-from advisor.setups import CALIBRATION, Setup, team
+from advisor.rows import calibrated, probe_rows, probes
+from advisor.setups import Setup, team
 from catalog.records import Basis, Estimate
 from catalog.snapshot import Snapshot
 
@@ -100,9 +107,8 @@ class Estimator:
         trained = frozenset(self.artefact.runs)
         further = probes(snapshot, trained)
         rows = probe_rows(further, snapshot)
-        own = (row for row in snapshot.current if row.source == CALIBRATION)
-        others = (row for row in further if row.run_id not in trained)
-        home = {row.device: team(row) for row in (*others, *own)}
+        others = [row for row in further if row.run_id not in trained]
+        home = {row.device: team(row) for row in (*others, *calibrated(snapshot))}
         if not rows.setups:
             return Estimator(self.artefact, self.scorecard, self.version, home=home)
         fits = self.artefact.fits
@@ -157,13 +163,12 @@ class Estimator:
         given = np.array([setup.runtime_s is not None for setup in setups])
         return covariance(rows, self._deviations, given)
 
-    def _reach(self, setup: Setup) -> float:
-        """How many spreads the setup's interval reaches."""
-        memory, given = self._deviations.memory, setup.runtime_s is not None
-        rows = memory.power.get(machine(setup)) if given else memory.time.get(setup.device.name)
-        k = 0 if rows is None else rows.count(setup.source or "")
-        known = setup.source in self.artefact.sources
-        return reach_of(self.artefact.quantiles, k, given=given, source_known=known)
+    def _half(self, setup: Setup, spread: float) -> float:
+        """Half of the setup's interval in natural logs."""
+        given = setup.runtime_s is not None
+        name = machine(setup) if given else setup.device.name
+        k, known = self._deviations.known(name, setup.source or "")
+        return half_width(self.artefact.quantiles, k, spread, given=given, source_known=known)
 
     def _prediction(
         self,
@@ -182,13 +187,13 @@ class Estimator:
         )
         assumed = tdp_is_assumed(setup.device)
         runtime_known = setup.runtime_s is not None
-        reach = self._reach(setup)
-        half, time_half = reach * spread, reach * time_spread
         if beyond:  # rows of the machine or source say nothing about what lies beyond all rows
-            reach = reach_of(self.artefact.quantiles, 0, given=runtime_known, source_known=False)
+            spread = unknown_spread(given=runtime_known)
             time_spread = 0.0 if runtime_known else TIME.total
-            time_half = max(time_half, reach * time_spread)
-            half = max(half, reach * math.hypot(POWER.total, time_spread))
+            half = widest(self.artefact.quantiles, given=runtime_known)
+        else:
+            half = self._half(setup, spread)
+        time_half = half * time_spread / spread
         if assumed:
             half = math.hypot(half, _Z90 * self.artefact.stand_in.spread[part_class(setup.device)])
         basis: Basis = "estimated" if runtime_known else "estimated-runtime"

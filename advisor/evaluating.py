@@ -13,7 +13,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from advisor import rowtable
-from advisor.artefact import Reach, reach_of
+from advisor.artefact import Reach, half_width
 from advisor.evaluation import (
     Fold,
     Prepared,
@@ -27,6 +27,7 @@ from advisor.evaluation import (
     scored,
 )
 from advisor.features import Array, Imputation, Positions, imputation
+from advisor.fitting import Deviations
 from advisor.rows import Rows
 from advisor.rowtable import BadTableError
 from advisor.scorecard import cross_validate, report
@@ -38,12 +39,19 @@ FEWEST = 30
 """Rows a table must have to be learned from."""
 
 
-def _notes(table: pd.DataFrame, devices: dict[str, Device], name: str) -> list[str]:
+def _notes(table: pd.DataFrame, devices: dict[str, Device], path: Path) -> list[str]:
     """What was left out of a table or had to be assumed, in words."""
-    notes = []
+    name = path.name
+    notes = [
+        f"{name}: {count} value(s) of {column} that are not above 0 or infinite count as missing"
+        for column, count in rowtable.impossible(path).items()
+    ]
     without = len(table) - len(rowtable.usable(table))
     if without:
         notes.append(f"{name}: {without} row(s) without a runtime are left out")
+    bare = int(rowtable.usable(table)[rowtable.MEASURED].isna().sum())
+    if bare:
+        notes.append(f"{name}: {bare} row(s) without an energy are not scored, nor are they probes")
     unknown = sorted(set(table["device"].astype(str)) - devices.keys())
     if unknown:
         notes.append(f"{name}: no specs for {', '.join(unknown)}; medians stand in")
@@ -65,18 +73,17 @@ class Tested(msgspec.Struct, frozen=True):
 
     def quantiles(self, found: Scored, k: int, given: bool) -> Array:
         """How many spreads each prediction's interval reaches."""
-        memory = self.fold.memory.power if given else self.fold.memory.time
         machines = self.fold.asked.machines if given else self.fold.asked.devices
+        deviations = Deviations(self.fold.memory)
+        asked = [*zip(machines, self.rows.sources, strict=True)]
+        knowledge = {pair: deviations.known(*pair) for pair in sorted({*asked})}
 
-        def reach(i: int) -> float:
-            source = self.rows.sources[i]
-            known = memory.get(machines[i])
-            rows = k + (0 if known is None else known.count(source))
-            of_source = source in self.fold.sources
-            return reach_of(self.reach, rows, given=given, source_known=of_source)
+        def reach(i: int, spread: float) -> float:
+            rows, elsewhere = knowledge[asked[i]]
+            half = half_width(self.reach, k + rows, spread, given=given, source_known=elsewhere)
+            return half / spread
 
-        each = np.array([reach(i) for i in range(len(self.rows.models))])
-        return np.asarray(each[found.index])
+        return np.array([reach(i, s) for i, s in zip(found.index, found.spread, strict=True)])
 
 
 def _tested(train: Prepared, reach: Reach, test: Rows, stand_in: Imputation) -> Tested:
@@ -167,22 +174,27 @@ def evaluate(
             f"an energy, repeats averaged; at least {FEWEST} are needed"
         )
     stand_in = imputation([*(bundled.devices() | specs).values()])
-    notes = _notes(table, specs, rows.name)
+    notes = _notes(table, specs, rows)
+    whole = None if test is None else rowtable.read(test)
     with threadpool_limits(1):
         prepared = prepare(train, stand_in)
         try:
-            if test is None:
+            if test is None or whole is None:
                 return {**cross_validate(prepared, split, probes, subset)[0], "notes": notes}
             reach = _reach(prepared)
         except ValueError as error:
             raise BadTableError(f"{rows}: {error}") from error
-        return _on_another(prepared, reach, test, specs, split, subset, probes, predictions, notes)
+        notes += _notes(whole, specs, test)
+        another = test, whole
+        return _on_another(
+            prepared, reach, another, specs, split, subset, probes, predictions, notes
+        )
 
 
 def _on_another(
     train: Prepared,
     reach: Reach,
-    path: Path,
+    another: tuple[Path, pd.DataFrame],
     specs: dict[str, Device],
     split: Split,
     subset: str,
@@ -192,8 +204,7 @@ def _on_another(
 ) -> dict[str, Any]:
     """The error on another table; writes its predictions if asked."""
     stand_in = imputation([*(bundled.devices() | specs).values()])
-    whole = rowtable.read(path)
-    notes = [*notes, *_notes(whole, specs, path.name)]
+    path, whole = another
     raw = rowtable.usable(whole)
     if not len(raw):
         raise BadTableError(f"{path}: no row has a runtime")

@@ -32,6 +32,7 @@ from advisor.fitting import (
     remembered,
 )
 from advisor.rows import Rows
+from advisor.setups import source_of_team
 from advisor.validation import folds, many_folds
 
 Split = Literal["device", "source", "model", "family"]
@@ -78,7 +79,9 @@ def groups_of(rows: Rows, split: Split) -> list[str]:
     """What is held out together."""
     if split == "family":
         return [family_of(model) for model in rows.models]
-    return {"device": rows.devices, "source": rows.sources, "model": rows.models}[split]
+    if split == "source":
+        return [source_of_team(team) for team in rows.sources]
+    return rows.devices if split == "device" else rows.models
 
 
 def encoders(rows: Rows) -> Mask:

@@ -292,7 +292,7 @@ def _parts(setups: Sequence[Setup], stand_in: Imputation) -> Array:
             place = places[key] = len(parts)
             parts.append(_part(setup, stand_in))
         codes[i] = place
-    return np.array(parts, dtype=float).T[:, codes]
+    return np.array(parts, dtype=float).reshape(-1, len(_Part._fields)).T[:, codes]
 
 
 def _stated(setups: Sequence[Setup], name: str) -> Array:
@@ -312,8 +312,6 @@ def numbers(setups: Sequence[Setup], stand_in: Imputation) -> Array:
         setups: What is asked about.
         stand_in: Specs for devices that state none.
     """
-    if not setups:
-        return np.empty((ROOFLINE, 0))
     part = _Part(*_parts(setups, stand_in))
     given, sizes, batches, lengths = (
         _stated(setups, name) for name in ("runtime_s", "n_parameters", "batch_size", "tokens")
@@ -325,7 +323,7 @@ def numbers(setups: Sequence[Setup], stand_in: Imputation) -> Array:
     batch = _or(batches, 1.0)
     starting = startup * part.gpu * (1 - part.on_soc)  # starting a process is the CPU's work
     working = active * (1 - starting)
-    idle = np.maximum(total - working, 0)
+    idle = np.maximum(total, active) - working
     nominal = part.tdp * working + IDLE_SHARE * part.tdp * idle + part.around
     flops = _or(_stated(setups, "flops"), 2 * parameters * tokens)
     calls = np.where(llm, tokens, 1.0)

@@ -8,13 +8,14 @@ machine's own deviation in time. Logarithms are natural throughout.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
 
 from advisor import regression
 from advisor.deviation import (
+    MANY_ROWS,
     POWER,
     TIME,
     Deviation,
@@ -23,11 +24,11 @@ from advisor.deviation import (
     by_machine,
     place,
     prior,
-    related,
+    seen_by,
 )
 from advisor.features import ROOFLINE, Array, Design, Positions, design
 from advisor.regression import Regression
-from advisor.setups import Setup
+from advisor.setups import Setup, source_of_team
 from catalog.records import SCOPES
 
 Groupings = Sequence[Sequence[str]]
@@ -226,33 +227,41 @@ class Deviations:
     def __init__(self, memory: Memory) -> None:
         self.memory = memory
         self._made: dict[tuple[str, str, str], Deviation] = {}
+        self._seen: dict[tuple[str, str], dict[str, Known]] = {}
 
-    def _power(self, name: str, team: str) -> Deviation | None:
-        """The process of a machine in one scope for a team's rows; none without any row."""
-        memory, (_, _, scope) = self.memory.power, name.rpartition("|")
-        others = (other for other in memory if other.endswith(f"|{scope}"))
-        return self._process("power", memory, name, others, team, POWER)
+    def elsewhere(self, name: str, team: str) -> dict[str, Known]:
+        """What the same source took on other machines in its scope, or on other devices."""
+        source, (_, bar, scope) = source_of_team(team), name.rpartition("|")
+        if not source:
+            return {}
+        scope = scope if bar else ""
+        if (scope, source) not in self._seen:
+            memory = self.memory.power if bar else self.memory.time
+            machines = [other for other in memory if not bar or other.endswith(f"|{scope}")]
+            self._seen[scope, source] = seen_by(source, memory, machines)
+        return {other: rows for other, rows in self._seen[scope, source].items() if other != name}
 
-    def _time(self, name: str, team: str) -> Deviation | None:
-        """The process of a device's times for a team's rows; none without any row."""
-        return self._process("time", self.memory.time, name, self.memory.time, team, TIME)
+    def known(self, name: str, team: str) -> tuple[int, bool]:
+        """How many rows of a team a machine has; whether its source has some elsewhere."""
+        memory = self.memory.power if "|" in name else self.memory.time
+        own = memory.get(name)
+        return 0 if own is None else own.count(team), bool(self.elsewhere(name, team))
 
-    def _process(
-        self,
-        kind: str,
-        memory: Mapping[str, Known],
-        name: str,
-        others: Iterable[str],
-        team: str,
-        spread: Spread,
-    ) -> Deviation | None:
-        """The process of one machine for a team's rows; none where no row tells about them."""
-        if (kind, name, team) not in self._made:
-            rows = related(memory, name, others, team)
+    def _process(self, name: str, team: str, near: str, spread: Spread) -> Deviation | None:
+        """The process of a machine for a team's rows; none where no row tells about them.
+
+        `near` is the machine whose own rows count: the same, or in another scope.
+        """
+        own = (self.memory.power if spread is POWER else self.memory.time).get(near)
+        known = own is not None and own.count(team) >= MANY_ROWS
+        key = name, near, "" if known else source_of_team(team)
+        if key not in self._made:
+            rows = {} if own is None else {near: own}
+            rows |= {} if known else self.elsewhere(name, team)
             if not rows:
                 return None
-            self._made[kind, name, team] = Deviation(name, rows, spread)
-        return self._made[kind, name, team]
+            self._made[key] = Deviation(near, rows, spread)
+        return self._made[key]
 
     def power(self, machines: Sequence[str], teams: Sequence[str], places: Array) -> Array:
         """Mean and standard deviation (2 x n) of each setup's log power deviation."""
@@ -260,10 +269,12 @@ class Deviations:
         found[1] = POWER.total
         for (name, team), rows in _grouped(machines, teams):
             near = nearest(self.memory.power, name) or name
-            if process := self._power(near, team):
-                mean, spread = process.at(team, places[rows])
-                found[0, rows] = mean
-                found[1, rows] = spread if near == name else POWER.total
+            process = self._process(name, team, near, POWER)
+            if process is not None:
+                found[:, rows] = process.at(team, places[rows])
+                if near != name:
+                    alone = self._process(name, team, name, POWER)
+                    found[1, rows] = alone.at(team, places[rows])[1] if alone else POWER.total
         return found
 
     def time(self, devices: Sequence[str], teams: Sequence[str], places: Array) -> Array:
@@ -271,17 +282,18 @@ class Deviations:
         found = np.zeros((2, len(teams)))
         found[1] = TIME.total
         for (name, team), rows in _grouped(devices, teams):
-            if process := self._time(name, team):
+            if process := self._process(name, team, name, TIME):
                 found[:, rows] = process.at(team, places[rows])
         return found
 
     def covariance(self, rows: Asked) -> tuple[Array, Array]:
         """Covariances (n x n) of log time and log power of setups on one machine."""
         name, device, team = rows.machines[0], rows.devices[0], rows.sources[0]
+        near = nearest(self.memory.power, name) or name
         found = []
         for process, spread, places in (
-            (self._time(device, team), TIME, place(rows.unknown)),
-            (self._power(nearest(self.memory.power, name) or name, team), POWER, place(rows.known)),
+            (self._process(device, team, device, TIME), TIME, place(rows.unknown)),
+            (self._process(name, team, near, POWER), POWER, place(rows.known)),
         ):
             found.append(process.covariance(team, places) if process else prior(places, spread))
         return found[0], found[1]

@@ -14,6 +14,7 @@ import numpy as np
 
 from advisor import ridge, trees
 from advisor.features import FEATURES, RUNTIME_COLUMNS, SCOPE_COLUMNS, Array
+from advisor.setups import source_of_team
 from advisor.trees import DECIMALS, Trees
 
 IDEAL = FEATURES.index("log_ideal_s")
@@ -69,10 +70,11 @@ def _scaled(forest: Trees, share: float) -> Trees:
 
 def _of_sources(residual: Array, units: Sequence[str], sources: Sequence[str]) -> Array:
     """What the units of a source share, for each row: their mean, weighed against one of doubt."""
-    names, teams = np.asarray(units, dtype=str), np.asarray(sources, dtype=str)
+    names = np.asarray(units, dtype=str)
+    labels = np.asarray([source_of_team(team) for team in sources], dtype=str)
     found = np.zeros(len(residual))
-    for team in np.unique(teams):
-        own = teams == team
+    for source in np.unique(labels):
+        own = labels == source
         medians = [np.median(residual[names == unit]) for unit in np.unique(names[own])]
         found[own] = np.sum(medians) / (len(medians) + 1)
     return found

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import msgspec
 import numpy as np
 
 from advisor.features import Array, Mask
-from advisor.setups import Setup, from_measurement
+from advisor.setups import CALIBRATION, Setup, from_measurement
 from catalog.energy import energy
 from catalog.records import SCOPES, Device, Measurement, Scope
 from catalog.snapshot import Snapshot
@@ -155,6 +155,14 @@ def probes(snapshot: Snapshot, trained: frozenset[str]) -> list[Measurement]:
         for i in sorted({round(x) for x in np.linspace(0, len(rows) - 1, MOST_PROBES)})
         if not newest.changes(rows[i])
     ]
+
+
+def calibrated(snapshot: Snapshot) -> Iterator[Measurement]:
+    """Rows of calibrations that tell about their machine as it is, in the catalog's order."""
+    newest = newest_of(snapshot)
+    for row in snapshot.current:
+        if row.source == CALIBRATION and _tells(row) and not newest.changes(row):
+            yield row
 
 
 def probe_rows(rows: Iterable[Measurement], snapshot: Snapshot) -> Rows:

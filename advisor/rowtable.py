@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -89,15 +89,47 @@ def read(path: Path) -> pd.DataFrame:
     for name in (*INPUTS, MEASURED):
         if name not in table:
             table[name] = np.nan
+    for name in _NAMES:
+        _refuse(path, table, name, table[name].isna(), "is empty")
+    scopes = table["energy_scope"]
+    unknown = ~scopes.astype(str).isin(SCOPE_OF_SOURCE)
+    _refuse(path, table, "energy_scope", unknown, f"is none of: {', '.join(SCOPE_OF_SOURCE)}")
     for name in _NUMBERS:
-        numbers = pd.to_numeric(table[name], errors="coerce")
-        wrong = table.index[numbers.isna() & table[name].notna()]
-        if len(wrong):
-            raise BadTableError(f"{path}: row {wrong[0] + 1} column {name!r} is not a number")
-        table[name] = numbers.where(np.isfinite(numbers) & (numbers > 0))
+        table[name] = _numbers(path, table, name)
     return table
 
 
+def _refuse(path: Path, table: pd.DataFrame, name: str, wrong: pd.Series, why: str) -> None:
+    """Raises where a cell of a column is wrong, naming the first."""
+    places = np.flatnonzero(wrong)
+    if len(places):
+        cell = table[name].iloc[places[0]]
+        came = "" if pd.isna(cell) else f" {cell!r}"
+        raise BadTableError(f"{path}: row {places[0] + 1} column {name!r}{came} {why}")
+
+
+def _numbers(path: Path, table: pd.DataFrame, name: str) -> pd.Series:
+    """A column of numbers above 0; what is not above 0, or infinite, is missing.
+
+    Raises:
+        BadTableError: A cell is no number.
+    """
+    numbers = pd.to_numeric(table[name], errors="coerce")
+    _refuse(path, table, name, numbers.isna() & table[name].notna(), "is not a number")
+    return numbers.where(np.isfinite(numbers) & (numbers > 0))
+
+
+def impossible(path: Path) -> dict[str, int]:
+    """By column: cells with a number that is not above 0, or infinite, and counts as missing."""
+    table = _table(path)
+    found = {}
+    for name in set(_NUMBERS) & {*table.columns}:
+        numbers = pd.to_numeric(table[name], errors="coerce")
+        found[name] = int((numbers.notna() & ~(np.isfinite(numbers) & (numbers > 0))).sum())
+    return {name: found[name] for name in _NUMBERS if found.get(name)}
+
+
+_NAMES = ("source", "model", "device", "energy_scope")
 _NUMBERS = (
     "model_params",
     "batch_size",
@@ -114,13 +146,22 @@ def read_devices(path: Path) -> dict[str, Device]:
     """Devices by name from a table in the layout of the bundled one or of `devices.csv`.
 
     Raises:
-        BadTableError: Unreadable or without names.
+        BadTableError: Unreadable, without names, a device twice, an unknown kind or no number.
     """
-    table = _table(path).rename(columns=_DEVICE_COLUMNS)
+    cells = _table(path)
+    table = cells.rename(columns=_DEVICE_COLUMNS)
     if not {"name", "kind"} <= {*table.columns}:
         raise BadTableError(
             f"{path}: needed columns are missing: device, kind; it has {_columns(table)}"
         )
+    names = "device" if "device" in cells else "name"
+    _refuse(path, cells, names, cells[names].isna(), "is empty")
+    _refuse(path, cells, names, cells[names].duplicated(), "is listed twice")
+    kinds = get_args(Kind)
+    _refuse(path, table, "kind", ~table["kind"].isin(kinds), f"is none of: {', '.join(kinds)}")
+    for name in (*_SPECS, "cores"):
+        if name in table:
+            table[name] = _numbers(path, table, name)
     found = {}
     for row in table.to_dict("records"):
         name, cores = str(row["name"]), row.get("cores")

@@ -75,7 +75,7 @@ def team(row: Measurement) -> str:
 
 def source_of_team(team: str) -> str:
     """The source of a team of `team`: all calibrations are one, whatever their host."""
-    return team.split("|")[0]
+    return CALIBRATION if team.startswith(f"{CALIBRATION}|") else team
 
 
 def from_measurement(

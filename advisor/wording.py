@@ -49,8 +49,8 @@ CAUTIONS: dict[WarningCode, str] = {
     "printed figure alone",
     "server-rate-differs": "the joules are of another request rate than each machine is planned "
     "for; the waiting between requests is held at that rate",
-    "setup-assumed": "1e8 parameters, batches of 1, 64 tokens a text or 16 bits stand in where "
-    "parameters, batch size, tokens or precision were not stated; state them",
+    "setup-assumed": "parameters, batch size, tokens or precision were not stated: the estimate is "
+    "for what published rows that state none are like; state them",
     "splits-differ": "some accuracies were taken on the dev split, others on the test split",
     "stale-measurement": "the machine has changed since (driver, power limit, governor, protocol, "
     "meter or a library); calibrate it again",

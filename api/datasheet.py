@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import msgspec
 
 from advisor.estimator import Estimator, Setup
-from advisor.setups import CALIBRATION
+from advisor.setups import CALIBRATION, source_of_team
 from catalog.records import SCOPES, Basis, Device, Scope
 
 SPECS = (
@@ -113,9 +113,9 @@ def specs(device: Device) -> list[Spec]:
 
 def nobody(device: Device, estimator: Estimator, sources: Iterable[str]) -> str:
     """Who a setup without a source belongs to, in words."""
-    if device.name in estimator.home:
+    if source_of_team(estimator.home.get(device.name, "")) == CALIBRATION:
         return "you, on the machine that was calibrated"
-    return "anybody else, you included" if {*sources} - {CALIBRATION} else "anybody"
+    return "anybody else, you included" if any(sources) else "anybody"
 
 
 def worth(device: Device, estimator: Estimator, sources: Iterable[str]) -> list[Worth]:

@@ -16,9 +16,10 @@ from advisor.deviation import (
     POWER,
     Deviation,
     Known,
-    related,
+    seen_by,
     thinned,
 )
+from advisor.fitting import Deviations, Memory
 
 HERE = np.zeros((1, 6))
 
@@ -57,12 +58,12 @@ def test_more_rows_are_believed_more_and_leave_less_spread() -> None:
 @pytest.mark.parametrize(
     ("machine", "team", "share"),
     [
-        ("m", "suite|here", 1.0),
-        ("m", "suite|there", OF_DEVICE + OF_SOURCE),
-        ("m", "them", OF_DEVICE),
-        ("other", "suite|here", OF_SOURCE),
-        ("other", "suite|there", OF_SOURCE),
-        ("other", "them", 0.0),
+        ("m", "calibration|here", 1.0),
+        ("m", "calibration|there", OF_DEVICE + OF_SOURCE),
+        ("m", "them|here", OF_DEVICE),
+        ("other", "calibration|here", OF_SOURCE),
+        ("other", "calibration|there", OF_SOURCE),
+        ("other", "them|there", 0.0),
     ],
 )
 def test_rows_of_other_teams_and_machines_count_in_part(
@@ -70,32 +71,70 @@ def test_rows_of_other_teams_and_machines_count_in_part(
 ) -> None:
     """The device is common to all teams, the source to all machines; the rest is one team's."""
     process = Deviation("m", {machine: known([1.0], source=team)}, POWER)
-    own, _ = Deviation("m", {"m": known([1.0], source="suite|here")}, POWER).at("suite|here", HERE)
-    found, _ = process.at("suite|here", HERE)
+    own, _ = Deviation("m", {"m": known([1.0], source="calibration|here")}, POWER).at(
+        "calibration|here", HERE
+    )
+    found, _ = process.at("calibration|here", HERE)
     assert found == pytest.approx(share * own)
 
 
-def test_what_a_source_saw_elsewhere_counts_until_a_machine_is_well_known() -> None:
-    """Its rows on other machines, a share of each; none of other sources, none beyond ten rows."""
-    memory = {
-        "a": known([1.0] * 3),
-        "b": Known(
-            ["us"] * 400 + ["them"],
-            np.random.default_rng(0).normal(size=(401, 6)),
-            np.arange(401.0),
-        ),
-        "c": known([2.0], source="them"),
-    }
-    found = related(memory, "a", memory, "us")
-    assert {name: len(rows.sources) for name, rows in found.items()} == {
-        "a": 3,
-        "b": MOST_ELSEWHERE,
-    }
-    assert {*found["b"].sources} == {"us"}
-    assert [*related(memory, "new", memory, "us")] == ["a", "b"]
-    assert [*related({**memory, "a": known([1.0] * MANY_ROWS)}, "a", memory, "us")] == ["a"]
-    assert [*related(memory, "a", memory, "")] == ["a"]
-    assert related(memory, "new", memory, "") == {}
+def test_what_a_source_saw_elsewhere_is_bounded() -> None:
+    """As many rows of each machine, however many teams or machines of the source there are."""
+    random = np.random.default_rng(0)
+    teams = [f"calibration|host{i % 20}" for i in range(600)] + ["them"]
+    big = Known(teams, random.normal(size=(601, 6)), np.arange(601.0))
+    memory = {"a": known([1.0], "calibration|x"), "b": big, "c": known([2.0], source="them")}
+    found = seen_by("calibration", memory, memory)
+    sizes = {name: len(rows.sources) for name, rows in found.items()}
+    assert sizes == {"a": 1, "b": MOST_ELSEWHERE // 2}
+    assert "them" not in found["b"].sources
+    many = {f"m{i}": known([1.0, 2.0], "calibration|x") for i in range(400)}
+    assert sum(len(rows.sources) for rows in seen_by("calibration", many, many).values()) <= (
+        MOST_ELSEWHERE
+    )
+    assert seen_by("nobody", memory, memory) == {}
+
+
+def test_rows_elsewhere_count_until_a_machine_is_well_known() -> None:
+    """They move a machine with few rows of the team, in their own scope, and none with ten."""
+    memory = Memory(
+        power={
+            "few|host": known([0.0]),
+            "many|host": known([0.0] * MANY_ROWS),
+            "other|host": known([1.0] * 5),
+            "other|wall": known([-9.0] * 5),
+        },
+        time={},
+    )
+    deviations = Deviations(memory)
+
+    def mean(name: str, team: str = "us") -> float:
+        return float(deviations.power([name], [team], HERE)[0, 0])
+
+    assert 0 < mean("few|host") < mean("new|host") < 1
+    assert mean("many|host") == 0
+    assert mean("new|host", "") == mean("new|host", "them") == 0
+    assert deviations.known("few|host", "us") == (1, True)
+    assert deviations.known("new|host", "") == (0, False)
+    assert not deviations.elsewhere("other|wall", "us")
+
+
+def test_a_row_in_another_scope_leaves_what_the_source_told() -> None:
+    """A machine seen in another scope by somebody else is no less sure than one never seen."""
+    power = {"other|host": known([1.0] * 5)}
+    blank = Deviations(Memory(power=power)).power(["m|host"], ["us"], HERE)
+    seen = Deviations(Memory(power={**power, "m|device": known([0.0], source="them")}))
+    mean, spread = seen.power(["m|host"], ["us"], HERE)
+    assert spread == blank[1] < POWER.total
+    assert mean == pytest.approx(blank[0])
+
+
+def test_one_process_serves_every_team_that_asks_for_nothing_else() -> None:
+    """Well-known machines are inverted once, and unknown names are not kept."""
+    rows = Known([f"t{i % 3}" for i in range(60)], np.zeros((60, 6)), np.arange(60.0))
+    deviations = Deviations(Memory(power={"m|host": rows}))
+    deviations.power(["m|host"] * 3 + ["new|host"], ["t0", "t1", "t2", "x"], np.zeros((4, 6)))
+    assert len(deviations._made) == 1
 
 
 def test_many_rows_are_thinned_evenly_and_repeats_count_once() -> None:

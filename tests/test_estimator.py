@@ -117,6 +117,9 @@ def test_outside_the_data_an_estimate_is_extrapolated() -> None:
     assert far.energy_j.basis == "extrapolated"
     assert "log_parameters" in far.outside
     assert spread(far.energy_j) > spread(inside.energy_j)
+    own = changed(setup, source="sashavor/co2_inference")
+    beyond = ESTIMATOR.predict([changed(own, n_parameters=1e16)])[0]
+    assert spread(beyond.energy_j) == pytest.approx(spread(far.energy_j))  # its rows do not help
 
 
 def test_a_device_of_the_data_is_surer_than_a_new_one() -> None:

@@ -219,6 +219,54 @@ def test_tables_that_cannot_be_used(
         evaluate(write(tmp_path / "x.csv", rows), devices, None, "device", "all", [0])
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"device": ""}, r"x\.csv: row 3 column 'device' is empty"),
+        ({"energy_scope": "moon"}, r"x\.csv: row 3 column 'energy_scope' 'moon' is none of: gpu"),
+        ({"model_params": "many"}, r"x\.csv: row 3 column 'model_params' 'many' is not a number"),
+    ],
+)
+def test_one_bad_cell_is_named(
+    change: dict[str, Any], said: str, tmp_path: Path, devices: Path
+) -> None:
+    """With file, row and column, in the table that is tested before anything is fitted."""
+    rows = lines(WATTS)
+    rows[2] |= change
+    bad, good = write(tmp_path / "x.csv", rows), write(tmp_path / "a.csv", lines(WATTS))
+    for train, test in ((bad, None), (good, bad)):
+        with pytest.raises(BadTableError, match=said):
+            evaluate(train, devices, test, "device", "all", [0])
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        ("A,gpu,lots", "row 1 column 'tdp_w' 'lots' is not a number"),
+        ("A,quantum,100", "row 1 column 'kind' 'quantum' is none of: cpu, gpu, npu, soc"),
+        ("A,gpu,100\nA,gpu,200", "row 2 column 'device' 'A' is listed twice"),
+        (",gpu,100", "row 1 column 'device' is empty"),
+    ],
+)
+def test_bad_specs_are_named(cells: str, said: str, tmp_path: Path) -> None:
+    """A device table with a word for watts, an unknown kind, a device twice or without a name."""
+    path = tmp_path / "d.csv"
+    path.write_text(f"device,kind,tdp_w\n{cells}\n")
+    with pytest.raises(BadTableError, match=said):
+        rowtable.read_devices(path)
+
+
+def test_impossible_numbers_are_told(tmp_path: Path, devices: Path) -> None:
+    """What is not above 0 counts as missing, and a note says how many and where."""
+    rows = [{**row, "n_devices": 1} for row in lines(WATTS)]
+    rows[0]["energy_j_per_inference"], rows[1]["n_devices"] = -3, 0
+    rows[2]["energy_j_per_inference"] = math.inf
+    notes = evaluate(write(tmp_path / "x.csv", rows), devices, None, "device", "all", [0])["notes"]
+    assert "x.csv: 2 value(s) of energy_j_per_inference that are not above 0" in " ".join(notes)
+    assert "x.csv: 1 value(s) of n_devices that are not above 0" in " ".join(notes)
+    assert "x.csv: 2 row(s) without an energy are not scored" in " ".join(notes)
+
+
 def test_the_command_prints_the_agreed_shape(table: Path, devices: Path) -> None:
     """`joulewise evaluate --json` has the documented keys; bad probes are a usage error."""
     command = ["evaluate", "--rows", str(table), "--devices", str(devices)]

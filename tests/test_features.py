@@ -55,6 +55,22 @@ def test_nominal_power_adds_idle_devices_and_the_host() -> None:
     assert math.exp(alone.log_nominal_w[0]) == pytest.approx(300 + 3 * 0.15 * 300)
 
 
+def test_setups_are_worked_out_alike_alone_and_together() -> None:
+    """A column of many is that of one; what is 0 is not stated; none give none."""
+    devices = [*bundled.devices().values()][:40]
+    setups = [
+        Setup(device=device, n_parameters=size, runtime_s=seconds, tokens=tokens, llm=llm)
+        for device in devices
+        for size, seconds, tokens, llm in (
+            (1e9, None, 100.0, True), (None, 0.1, None, False), (0.0, 0.0, 0.0, False)
+        )
+    ]  # fmt: skip
+    together = numbers(setups, STAND_IN)
+    alone = np.hstack([numbers([setup], STAND_IN) for setup in setups])
+    assert (together == alone).all()
+    assert numbers([], STAND_IN).shape == (len(together), 0)
+
+
 def test_a_card_idles_while_a_process_starts() -> None:
     """With process start in the window a card counts at its idle share; a CPU or SoC works."""
 
@@ -63,6 +79,9 @@ def test_a_card_idles_while_a_process_starts() -> None:
         return math.exp(float(design(numbers([setup], STAND_IN)).log_nominal_w[0]))
 
     assert watts(GPU) == pytest.approx(0.15 * 300)
+    eight = Setup(device=GPU, scope="device", startup=True, n_active=8)
+    made = design(numbers([eight], STAND_IN))
+    assert math.exp(made.log_nominal_w[0]) == pytest.approx(8 * 0.15 * 300)
     for name in ("NVIDIA Jetson Xavier NX", "Intel Core i7-6700"):
         device = bundled.devices()[name]
         assert watts(device) == pytest.approx(device.tdp_w)

@@ -189,6 +189,8 @@ def test_who_a_setup_of_nobodys_belongs_to_is_said() -> None:
         estimator.artefact, estimator.scorecard, "1", home={device.name: "calibration|box"}
     )
     assert datasheet.nobody(device, home, ["calibration"]).startswith("you,")
+    read = Estimator(estimator.artefact, estimator.scorecard, "1", home={device.name: "paper"})
+    assert datasheet.nobody(device, read, ["paper"]) == "anybody else, you included"
     assert datasheet.nobody(device, estimator, ["paper"]) == "anybody else, you included"
     assert datasheet.nobody(device, estimator, []) == "anybody"
 

@@ -61,3 +61,27 @@ def test_predictions_do_not_run_away_beyond_the_data() -> None:
     assert fitted.predict(far) == pytest.approx(fitted.predict(edge))
     assert fitted.outside(far).all()
     assert not fitted.outside(X).any()
+
+
+def test_trees_do_not_learn_a_source_from_the_specs_of_its_machines() -> None:
+    """Two sources that differ by 2 and had machines of different sizes: the size tells little."""
+    random = np.random.default_rng(3)
+    n = 800
+    X = random.normal(size=(n, len(FEATURES)))
+    X[:, list(SCOPE_COLUMNS)] = 0
+    unit = random.integers(0, 8, size=n)
+    source = unit % 2
+    X[:, PARAMETERS] = source + random.normal(scale=0.01, size=n)
+    y = 2.0 * source + random.normal(scale=0.02, size=n)
+    units, sources = [f"u{i}" for i in unit], [f"s{i}" for i in source]
+
+    def told(groupings: list[list[str]]) -> float:
+        fitted = regression.fit_time(X, y, groupings)
+        predicted = fitted.predict(X)
+        return float(predicted[source == 1].mean() - predicted[source == 0].mean())
+
+    one = told([units, units, ["all"] * n])
+    assert one == pytest.approx(2, abs=0.1)
+    assert told([units, units, sources]) < one
+    hosts = [f"calibration|{name}" for name in sources]
+    assert told([units, units, hosts]) == pytest.approx(one, abs=0.1)  # all calibrations are one

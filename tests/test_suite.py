@@ -437,7 +437,7 @@ def test_quick_fits_are_repeated_until_the_meter_can_tell(store: Store) -> None:
     calibrate(tiny(meter=meter), store)
     train = store.measurements()[0]
     assert (train.repeats or 0) > 1
-    assert (train.runtime_s or 0) * (train.repeats or 0) == pytest.approx(0.2, rel=0.6)
+    assert (train.runtime_s or 0) * (train.repeats or 0) >= 0.2 - 1e-6
     assert train.cpu_j == pytest.approx(8.0 / (train.repeats or 1))
 
 
