@@ -16,8 +16,9 @@ import msgspec
 import numpy as np
 
 from advisor.deviation import MANY_ROWS, POWER, TIME
-from advisor.features import FEATURES, Imputation, LeakError, checked
+from advisor.features import FEATURES, LeakError, checked
 from advisor.fitting import Fits, Memory
+from advisor.standins import Imputation
 
 ESTIMATOR, SCORECARD = "estimator.json", "scorecard.json"
 

@@ -26,7 +26,7 @@ from advisor.artefact import (
     widest,
 )
 from advisor.deviation import TIME
-from advisor.features import FEATURES, Array, design, numbers, part_class, tdp_is_assumed
+from advisor.features import FEATURES, Array, design, numbers
 from advisor.fitting import (
     Deviations,
     Predicted,
@@ -38,6 +38,7 @@ from advisor.fitting import (
 )
 from advisor.rows import calibrated, probe_rows, probes
 from advisor.setups import Setup, team
+from advisor.standins import part_class, tdp_is_assumed
 from catalog.records import Basis, Estimate
 from catalog.snapshot import Snapshot
 

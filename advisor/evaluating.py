@@ -26,11 +26,12 @@ from advisor.evaluation import (
     probed,
     scored,
 )
-from advisor.features import Array, Imputation, Positions, imputation
+from advisor.features import Array, Positions
 from advisor.fitting import Deviations
 from advisor.rows import Rows
 from advisor.rowtable import BadTableError
 from advisor.scorecard import cross_validate, report
+from advisor.standins import Imputation, imputation
 from advisor.training import filled, known_machine, quantiles
 from catalog import bundled
 from catalog.records import Device

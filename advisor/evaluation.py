@@ -18,7 +18,7 @@ from joblib import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
 from advisor.baselines import BASELINES, lightgbm_power
-from advisor.features import FEATURES, Array, Design, Imputation, Mask, Positions, numbers
+from advisor.features import FEATURES, Array, Design, Mask, Positions, numbers
 from advisor.fitting import (
     Asked,
     Deviations,
@@ -33,6 +33,7 @@ from advisor.fitting import (
 )
 from advisor.rows import Rows
 from advisor.setups import source_of_team
+from advisor.standins import Imputation
 from advisor.validation import folds, many_folds
 
 Split = Literal["device", "source", "model", "family"]

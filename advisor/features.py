@@ -7,7 +7,7 @@ the runtime. Units: joules, seconds, watts; logarithms are natural. The physics 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advisor.setups import Setup, host_class, precision_bits
+from advisor.standins import Imputation, specs
 from catalog.records import Device, Scope
 
 Array = NDArray[np.float64]
@@ -37,94 +38,6 @@ COMPUTE_SHARE, BANDWIDTH_SHARE = 0.3, 0.6
 CALL_OVERHEAD_S = {"gpu": 5e-3, "npu": 2e-3, "cpu": 1e-4, "soc": 5e-3}
 """Seconds one call costs before any arithmetic: kernel launches, Python, transfers."""
 _SMALL = 1e-12
-
-
-class Imputation(msgspec.Struct, frozen=True):
-    """What stands in for specs nobody stated: medians of the device table, by `part_class`.
-
-    Attributes:
-        watts: TDP per core of a CPU, TDP of any other device, watts.
-        spread: Standard deviation of its natural logarithm; widens the interval.
-        tflops_per_watt: Peak fp32 rate over TDP.
-        gbs_per_watt: Peak bandwidth over TDP.
-    """
-
-    watts: dict[str, float]
-    spread: dict[str, float]
-    tflops_per_watt: dict[str, float]
-    gbs_per_watt: dict[str, float]
-
-
-def part_class(device: Device) -> str:
-    """Devices that resemble each other in power, e.g. ``cpu/server``."""
-    return f"{device.kind}/{host_class(device)}"
-
-
-CLASSES = [f"{kind}/{host}" for kind in ("cpu", "gpu", "npu", "soc") for host in HOST_W]
-_FEWEST = 3
-
-
-def _watts(device: Device) -> float | None:
-    """TDP per core of a CPU, TDP of any other device."""
-    if device.kind != "cpu" or device.tdp_w is None:
-        return device.tdp_w
-    return device.tdp_w / device.cores if device.cores else None
-
-
-def _ratio(top: str) -> Callable[[Device], float | None]:
-    """A spec over TDP."""
-
-    def ratio(device: Device) -> float | None:
-        value: float | None = getattr(device, top)
-        return value / device.tdp_w if value and device.tdp_w else None
-
-    return ratio
-
-
-def _by_class(
-    devices: Sequence[Device], value: Callable[[Device], float | None]
-) -> dict[str, list[float]]:
-    """Values of the devices of each class; of its kind, or of all, where a class has few."""
-    found = [(device, v) for device in devices if (v := value(device)) is not None]
-    result = {}
-    for name in CLASSES:
-        own = [v for device, v in found if part_class(device) == name]
-        kind = [v for device, v in found if device.kind == name.split("/")[0]]
-        result[name] = next(
-            (values for values in (own, kind) if len(values) >= _FEWEST), [v for _, v in found]
-        )
-    return result
-
-
-def imputation(devices: Sequence[Device]) -> Imputation:
-    """Medians of the table for specs a device lacks."""
-
-    def medians(value: Callable[[Device], float | None]) -> dict[str, float]:
-        return {name: float(np.median(v)) for name, v in _by_class(devices, value).items()}
-
-    watts = _by_class(devices, _watts)
-    return Imputation(
-        watts=medians(_watts),
-        spread={name: float(np.std(np.log(values))) for name, values in watts.items()},
-        tflops_per_watt=medians(_ratio("peak_fp32_tflops")),
-        gbs_per_watt=medians(_ratio("bandwidth_gbs")),
-    )
-
-
-def tdp_is_assumed(device: Device) -> bool:
-    """Whether the nominal power of a device is a stand-in."""
-    return not (device.tdp_w or device.power_max_w)
-
-
-def _specs(device: Device, stand_in: Imputation, bits: float) -> tuple[float, float, float]:
-    """Nominal watts, peak FLOP/s at a precision, bandwidth B/s; stand-ins where missing."""
-    name = part_class(device)
-    cores = (device.cores or 8) if device.kind == "cpu" else 1
-    tdp = device.tdp_w or device.power_max_w or stand_in.watts[name] * cores
-    peak32 = device.peak_fp32_tflops or stand_in.tflops_per_watt[name] * tdp
-    peak = (device.peak_fp16_tflops or peak32) if bits <= 16 else peak32
-    bandwidth = device.bandwidth_gbs or stand_in.gbs_per_watt[name] * tdp
-    return tdp, peak * 1e12, bandwidth * 1e9
 
 
 def _around_w(device: Device, scope: Scope, tdp: float, host_w: float | None) -> float:
@@ -261,7 +174,7 @@ def _part(setup: Setup, stand_in: Imputation) -> _Part:
     """The shared numbers of a setup's device."""
     device, scope, host = setup.device, setup.scope, host_class(setup.device)
     bits = precision_bits(setup.precision)
-    tdp, peak, bandwidth = _specs(device, stand_in, bits)
+    tdp, peak, bandwidth = specs(device, stand_in, bits)
     return _Part(
         bits=bits,
         tdp=tdp,

@@ -23,10 +23,11 @@ from advisor.evaluation import (
     probed,
     scored,
 )
-from advisor.features import FEATURES, imputation
+from advisor.features import FEATURES
 from advisor.fitting import asked, fit, remembered
 from advisor.rows import Rows, trained_runs, training_rows
 from advisor.scorecard import PROBES, by_device, cross_validate, figures, from_others, points
+from advisor.standins import imputation
 from advisor.validation import grouped_quantile
 from catalog.snapshot import Snapshot
 

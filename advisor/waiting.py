@@ -15,19 +15,13 @@ from typing import NamedTuple
 import msgspec
 
 from advisor.deployment import Setting, exactly, joules, total
-from advisor.features import (
-    CPU_MEMORY_SHARE,
-    HOST_W,
-    IDLE_SHARE,
-    SUPPLY_EFFICIENCY,
-    Imputation,
-    part_class,
-)
+from advisor.features import CPU_MEMORY_SHARE, HOST_W, IDLE_SHARE, SUPPLY_EFFICIENCY
 from advisor.offers import Z90, Offer, Served
 from advisor.options import runtime
 from advisor.records import EnergyPer1000, WarningCode
 from advisor.report_records import Amount
 from advisor.setups import host_class
+from advisor.standins import Imputation, part_class
 from advisor.suitability import least_devices
 from catalog.energy import components, energy
 from catalog.records import Basis, Device, Measurement, Scope

@@ -23,10 +23,10 @@ import numpy as np
 from advisor.artefact import ESTIMATOR
 from advisor.estimator import Estimator, load
 from advisor.evaluation import prepare
-from advisor.features import imputation
 from advisor.fitting import fit
 from advisor.rows import Rows, training_rows
 from advisor.setups import Setup
+from advisor.standins import imputation
 from catalog.snapshot import Snapshot
 from catalog.snapshot import load as load_catalog
 

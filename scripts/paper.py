@@ -13,8 +13,9 @@ import msgspec
 import numpy as np
 
 from advisor.evaluation import Fold, draws, learned, prepare
-from advisor.features import Array, imputation
+from advisor.features import Array
 from advisor.rows import Rows, training_rows
+from advisor.standins import imputation
 from catalog.energy import energy
 from catalog.records import Measurement
 from catalog.snapshot import Snapshot, load

@@ -15,10 +15,11 @@ from advisor.artefact import Artefact
 from advisor.carrying import Carrying, elsewhere, log_joules, unlike
 from advisor.estimator import Estimator
 from advisor.evaluation import SHRINK
-from advisor.features import FEATURES, Array, Mask, imputation, numbers
+from advisor.features import FEATURES, Array, Mask, numbers
 from advisor.fitting import asked, designs, fit, remembered
 from advisor.offers import Offer, moved
 from advisor.rows import trained_runs, training_rows
+from advisor.standins import imputation
 from catalog.records import COMPONENTS, SCOPES, Estimate, Measurement, Scope
 from catalog.snapshot import Snapshot
 

@@ -16,9 +16,9 @@ from typer.testing import CliRunner
 
 from advisor import evaluation, rowtable
 from advisor.evaluating import evaluate
-from advisor.features import imputation
 from advisor.rows import Rows
 from advisor.rowtable import BadTableError
+from advisor.standins import imputation
 from api.cli import app
 from catalog import bundled
 

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.features import FEATURES, ROOFLINE, Imputation, design, imputation, numbers
-from advisor.features import tdp_is_assumed as assumed
+from advisor.features import FEATURES, ROOFLINE, design, numbers
 from advisor.setups import Setup, from_measurement, host_class, precision_bits
+from advisor.standins import Imputation, imputation
+from advisor.standins import tdp_is_assumed as assumed
 from catalog import bundled
 from catalog.records import Candidate, Device, Measurement
 

@@ -15,10 +15,11 @@ from advisor import artefact
 from advisor.deviation import Known
 from advisor.estimator import Estimator, load
 from advisor.evaluation import held_out, prepare
-from advisor.features import imputation, numbers
+from advisor.features import numbers
 from advisor.fitting import Memory, designs, fit
 from advisor.rows import Rows, TooFewRowsError, trained_runs, training_rows
 from advisor.setups import Setup
+from advisor.standins import imputation
 from advisor.training import WorseEstimatorError, train
 from catalog import snapshot
 from catalog.records import Measurement
