@@ -144,7 +144,8 @@ def _fits(artefact: Artefact) -> bool:
         artefact.features == list(FEATURES)
         and all(len(own.low) == len(own.high) == n for own in regressions)
         and all(len(own.slopes) == len(own.columns) == len(own.centre) for own in regressions)
-        and all(own.trees.sound(n) for own in regressions)
+        and all(own.trees.sound(n) and own.surface.sound(n) for own in regressions)
+        and not artefact.fits.power.surface.weights  # power is worked out without one
         and all(artefact.quantiles.get(name, {}).keys() >= kinds for name in REGIMES)
     )
 

@@ -151,8 +151,8 @@ class Estimator:
     def vectorised(self, setups: Sequence[Setup]) -> tuple[Predicted, Array]:
         """Predictions of n setups as columns; the features that lie outside the data (n x p)."""
         part = self.artefact
-        rows = asked(part.fits, setups, numbers(setups, part.stand_in))
         given = np.array([setup.runtime_s is not None for setup in setups])
+        rows = asked(part.fits, setups, numbers(setups, part.stand_in), given)
         found = predict(part.fits, rows, self._deviations, given)
         final = design(rows.raw, found.log_seconds)
         return found, part.fits.power.outside(final.X)
@@ -160,8 +160,8 @@ class Estimator:
     def covariance(self, setups: Sequence[Setup]) -> Array:
         """Covariance (n x n) of the log joules of setups on one device, repeats' noise left out."""
         setups, part = self._at_home(setups), self.artefact
-        rows = asked(part.fits, setups, numbers(setups, part.stand_in))
         given = np.array([setup.runtime_s is not None for setup in setups])
+        rows = asked(part.fits, setups, numbers(setups, part.stand_in), given)
         return covariance(rows, self._deviations, given)
 
     def _half(self, setup: Setup, spread: float) -> float:

@@ -218,6 +218,15 @@ def _or(stated: Array, default: Array | float) -> Array:
     return np.where((stated == 0) | np.isnan(stated), default, stated)
 
 
+def _read(share: Array, together: Array) -> Array:
+    """Share of the weights that a pass over so many tokens reads.
+
+    Each token uses a share of them; which ones, is independent of the others. That is right for one
+    token and for many; between, too much, as what all tokens share is taken for experts.
+    """
+    return 1 - (1 - share) ** together
+
+
 def numbers(setups: Sequence[Setup], stand_in: Imputation) -> Array:
     """The raw numbers of n setups, one column each; `design` knows their order.
 
@@ -226,21 +235,22 @@ def numbers(setups: Sequence[Setup], stand_in: Imputation) -> Array:
         stand_in: Specs for devices that state none.
     """
     part = _Part(*_parts(setups, stand_in))
-    given, sizes, batches, lengths = (
-        _stated(setups, name) for name in ("runtime_s", "n_parameters", "batch_size", "tokens")
-    )
+    names = ("runtime_s", "n_parameters", "n_active_parameters", "batch_size", "tokens")
+    given, sizes, used, batches, lengths = (_stated(setups, name) for name in names)
     llm, startup = _stated(setups, "llm"), _stated(setups, "startup")
     total = _or(_stated(setups, "n_devices"), 1.0)
     active = _or(_stated(setups, "n_active"), total)
-    parameters, tokens = _or(sizes, 1e8), _or(lengths, DEFAULT_TOKENS)
+    parameters, tokens = _or(sizes, _or(used, 1e8)), _or(lengths, DEFAULT_TOKENS)
     batch = _or(batches, 1.0)
     starting = startup * part.gpu * (1 - part.on_soc)  # starting a process is the CPU's work
     working = active * (1 - starting)
     idle = np.maximum(total, active) - working
     nominal = part.tdp * working + IDLE_SHARE * part.tdp * idle + part.around
-    flops = _or(_stated(setups, "flops"), 2 * parameters * tokens)
+    share = np.minimum(_or(used, parameters) / parameters, 1.0)  # below 1: a mixture of experts
+    flops = _or(_stated(setups, "flops"), 2 * share * parameters * tokens)
     calls = np.where(llm, tokens, 1.0)
-    weights = parameters * part.bits / 8 * calls / batch
+    together = np.maximum(batch * tokens / calls, 1.0)
+    weights = _read(share, together) * parameters * part.bits / 8 * calls / batch
     roofline = (
         flops / (COMPUTE_SHARE * part.peak * active)
         + weights / (BANDWIDTH_SHARE * part.bandwidth * active)

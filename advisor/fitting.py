@@ -26,7 +26,7 @@ from advisor.deviation import (
     prior,
     seen_by,
 )
-from advisor.features import ROOFLINE, Array, Design, Positions, design
+from advisor.features import ROOFLINE, Array, Design, Mask, Positions, design
 from advisor.regression import Regression
 from advisor.setups import Setup, source_of_team
 from catalog.records import SCOPES
@@ -128,7 +128,7 @@ class Asked(msgspec.Struct, frozen=True):
         known: Features with their runtimes (of the roofline where they have none).
         unknown: Features with the roofline time.
         trees: The power regression's trees; `linear` is added for the runtime in use.
-        log_seconds: Log seconds per text without the machine's deviation.
+        log_seconds: Log seconds per text without the machine's deviation; NaN where not asked.
         machines: Device in one scope; `devices` without the scope.
         sources: Who measures.
     """
@@ -155,17 +155,29 @@ class Asked(msgspec.Struct, frozen=True):
         )
 
 
-def asked(fits: Fits, setups: Sequence[Setup], raw: Array) -> Asked:
-    """Evaluates what is static about setups; `raw` are their numbers."""
+def asked(fits: Fits, setups: Sequence[Setup], raw: Array, given: Mask | None = None) -> Asked:
+    """Evaluates what is static about setups.
+
+    Args:
+        fits: Both regressions.
+        setups: What is asked about.
+        raw: Their numbers.
+        given: Where the runtime will be taken as it is, so that none is predicted (NaN).
+    """
     known, unknown = designs(raw)
+    timeless = np.arange(len(setups)) if given is None else np.flatnonzero(~given)
+    log_seconds = np.full(len(setups), np.nan)
+    log_seconds[timeless] = (
+        fits.time.predict(unknown.X[timeless])
+        + np.array([fits.pairs.get(setups[int(i)].pair or "", 0.0) for i in timeless])
+        + unknown.log_roofline_s[timeless]
+    )
     return Asked(
         raw,
         known,
         unknown,
         fits.power.trees.predict(known.X),
-        fits.time.predict(unknown.X)
-        + np.array([fits.pairs.get(setup.pair or "", 0.0) for setup in setups])
-        + unknown.log_roofline_s,
+        log_seconds,
         [machine(setup) for setup in setups],
         [setup.device.name for setup in setups],
         [setup.source or "" for setup in setups],

@@ -2,7 +2,7 @@
 
 What depends on the runtime enters linearly, with slopes learned inside units, so that energy
 rises with time and can be extrapolated; boosted trees learn the rest, from what is known before
-anything runs.
+anything runs. Where the runtime itself is learned, trees are averaged with a smooth surface.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 import msgspec
 import numpy as np
 
-from advisor import ridge, trees
+from advisor import ridge, surface, trees
 from advisor.features import FEATURES, RUNTIME_COLUMNS, SCOPE_COLUMNS, Array
 from advisor.setups import source_of_team
+from advisor.surface import NOWHERE, Scales, Surface
 from advisor.trees import DECIMALS, Trees
 
 IDEAL = FEATURES.index("log_ideal_s")
@@ -26,10 +27,22 @@ PENALTY = 30.0
 """Ridge penalty on standardised slopes."""
 TURNS = 4
 """Refits beside the sources; from 3 to 6 errors move by a percentage point, without a trend."""
+SMOOTH = 0.5
+"""Share of the surface in the average with trees."""
+TIME = Scales(
+    length=2.5,
+    near=0.5,
+    common=1.2,
+    source=(1.2, 0.3),
+    device=(0.4, 0.3),
+    unit=(0.1, 0.2),
+    noise=0.4,
+)
+"""Near what marginal likelihood finds on the development rows, rounded."""
 
 
 class Regression(msgspec.Struct, frozen=True):
-    """y = slopes . (columns clipped to what was seen - their centre) + trees.
+    """y = slopes . (columns clipped to what was seen - their centre) + trees + surface.
 
     Attributes:
         columns: Columns of the linear part; `slopes` and `centre` are theirs.
@@ -43,6 +56,7 @@ class Regression(msgspec.Struct, frozen=True):
     low: list[float]
     high: list[float]
     trees: Trees
+    surface: Surface
 
     def linear(self, X: Array) -> Array:
         """The linear part for rows of X (n x features)."""
@@ -54,7 +68,8 @@ class Regression(msgspec.Struct, frozen=True):
 
     def predict(self, X: Array) -> Array:
         """Predictions for rows of X (n x features)."""
-        return self.linear(X) + self.trees.predict(X)
+        smooth = self.surface.predict(np.clip(X, self.low, self.high))
+        return self.linear(X) + self.trees.predict(X) + smooth
 
     def outside(self, X: Array, slack: float = 0.1) -> Array:
         """For each row and feature whether it lies outside the range seen in training."""
@@ -125,13 +140,16 @@ def fit_power(X: Array, y: Array, groupings: Sequence[Sequence[str]]) -> Regress
             low=X.min(axis=0).tolist(),
             high=X.max(axis=0).tolist(),
             trees=_scaled(trees.fit(X, rest, weights, static, SCOPE_COLUMNS), 1 - STRAIGHT),
+            surface=NOWHERE,
         )
 
     return _backfitted(fitted, X, y, groupings)
 
 
 def fit_time(X: Array, y: Array, groupings: Sequence[Sequence[str]]) -> Regression:
-    """Runtime over roofline time, in logs: trees alone; time does not know the scope.
+    """Runtime over roofline time, in logs: trees averaged with a surface.
+
+    Time does not know the scope.
 
     Args:
         X: Features with the roofline time in place of the runtime, n x len(FEATURES).
@@ -150,6 +168,15 @@ def fit_time(X: Array, y: Array, groupings: Sequence[Sequence[str]]) -> Regressi
             low=X.min(axis=0).tolist(),
             high=X.max(axis=0).tolist(),
             trees=trees.fit(X, y, weights, columns),
+            surface=NOWHERE,
         )
 
-    return _backfitted(fitted, X, y, groupings)
+    stepped = _backfitted(fitted, X, y, groupings)
+    seen = [column for column in columns if column != IDEAL]
+    smooth, level = surface.fit(X, y, groupings, seen, TIME)
+    return msgspec.structs.replace(
+        stepped,
+        level=SMOOTH * level,
+        trees=_scaled(stepped.trees, 1 - SMOOTH),
+        surface=smooth.scaled(SMOOTH),
+    )

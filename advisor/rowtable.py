@@ -18,6 +18,7 @@ from advisor.rows import Rows
 from advisor.setups import Setup
 from catalog.delimiters import not_commas
 from catalog.energy import SCOPE_OF_SOURCE
+from catalog.experts import active_parameters
 from catalog.records import Device, Kind, Scope
 
 REQUIRED = ("source", "model", "device", "energy_scope", "runtime_s_per_inference")
@@ -212,6 +213,7 @@ def _setup(row: Mapping[str, Any], devices: Mapping[str, Device]) -> Setup:
     return Setup(
         device=devices.get(name) or Device(name=name, kind=_kind(row["device_type"])),
         n_parameters=value("model_params"),
+        n_active_parameters=active_parameters(str(row["model"])),
         runtime_s=value("runtime_s_per_inference"),
         batch_size=value("batch_size"),
         tokens=value("seq_len_or_tokens"),

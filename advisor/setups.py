@@ -20,7 +20,8 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     """A candidate on a device at one serving choice, per text.
 
     Attributes:
-        n_parameters: Parameters used for one token; ``None`` where unknown.
+        n_parameters: Parameters; ``None`` where unknown.
+        n_active_parameters: Those used for one token, where a mixture of experts uses fewer.
         runtime_s: Seconds per text; ``None`` asks for an estimate of it too.
         tokens: Mean tokens per text.
         n_devices: Devices whose energy counts; `n_active` of them do the work (default: all).
@@ -34,6 +35,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
 
     device: Device
     n_parameters: float | None = None
+    n_active_parameters: float | None = None
     runtime_s: float | None = None
     batch_size: float | None = None
     tokens: float | None = None
@@ -83,15 +85,13 @@ def from_measurement(
 ) -> Setup:
     """The setup of a measured row, per text, for an estimate in `scope`.
 
-    Parameters are those active for one token: the row's own count, else the candidate's.
+    Parameters are the row's own count, else the candidate's.
     """
-    declared = None
-    if candidate is not None:
-        declared = candidate.n_active_parameters or candidate.n_parameters
     total = row.n_devices
     return Setup(
         device=device,
-        n_parameters=row.n_parameters or declared,
+        n_parameters=row.n_parameters or (candidate.n_parameters if candidate else None),
+        n_active_parameters=candidate.n_active_parameters if candidate else None,
         runtime_s=row.runtime_s / row.n_items if row.runtime_s else None,
         batch_size=row.batch_size,
         tokens=row.tokens_mean,

@@ -119,6 +119,12 @@ def estimate(
         str | None, typer.Option(help="Name, alias, `this`, `this-cpu`, `this-gpu`; or specs.")
     ] = None,
     params: Annotated[float | None, typer.Option(help="Parameters of the model.")] = None,
+    active_params: Annotated[
+        float | None, typer.Option(help="Used for one token, in a mixture of experts.")
+    ] = None,
+    generates: Annotated[
+        bool, typer.Option("--generates", help="Text is generated, token by token.")
+    ] = False,
     runtime_s_per_1000: Annotated[
         float | None, typer.Option(help="Measured there, seconds per 1,000 texts.")
     ] = None,
@@ -154,6 +160,8 @@ def estimate(
     asked = EstimateAsked(
         device=known.name,
         n_parameters=params,
+        n_active_parameters=active_params,
+        generates=generates,
         runtime_s_per_1000=runtime_s_per_1000,
         batch_size=batch_size,
         tokens=tokens,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from advisor.estimator import Estimator, Prediction, Setup
 from advisor.records import Caution, EnergyPer1000, WarningCode
@@ -20,12 +20,26 @@ class EstimateAsked(BaseModel):
 
     device: str | DeviceSpecs = Field(description="name in GET /devices, or specs")
     n_parameters: float | None = Field(default=None, gt=0, le=1e14)
+    n_active_parameters: float | None = Field(
+        default=None, gt=0, le=1e14, description="used for one token, in a mixture of experts"
+    )
+    generates: bool = Field(default=False, description="whether text is generated, token by token")
     runtime_s_per_1000: float | None = Field(default=None, gt=0, le=1e9, description="seconds")
     batch_size: float | None = Field(default=None, ge=1, le=1e7)
     tokens: float | None = Field(default=None, gt=0, le=1e7, description="mean per text")
     precision: str | None = Field(default=None, max_length=40)
     scope: Scope = "host"
     n_devices: int = Field(default=1, ge=1, le=100_000)
+
+    @field_validator("n_active_parameters")
+    @classmethod
+    def _some_of_all(cls, active: float | None, info: ValidationInfo) -> float | None:
+        """No more are used for one token than there are."""
+        if active is None or "n_parameters" not in info.data:  # a fault of its own
+            return active
+        if active > (info.data["n_parameters"] or 0.0):
+            raise ValueError("may not exceed n_parameters, which is needed beside it")
+        return active
 
 
 class EstimateAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,11 +79,13 @@ def estimate(device: Device, estimator: Estimator, asked: EstimateAsked) -> Esti
     setup = Setup(
         device=device,
         n_parameters=asked.n_parameters,
+        n_active_parameters=asked.n_active_parameters,
         runtime_s=None if per_1000 is None else per_1000 / 1000,
         batch_size=asked.batch_size,
         tokens=asked.tokens,
         precision=asked.precision,
         scope=asked.scope,
+        llm=asked.generates,
         n_devices=asked.n_devices,
     )
     (found,) = estimator.predict([setup])

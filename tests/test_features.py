@@ -15,6 +15,7 @@ from advisor.setups import Setup, from_measurement, host_class, precision_bits
 from advisor.standins import Imputation, imputation
 from advisor.standins import tdp_is_assumed as assumed
 from catalog import bundled
+from catalog.experts import active_parameters
 from catalog.records import Candidate, Device, Measurement
 
 GPU = Device(
@@ -54,6 +55,43 @@ def test_nominal_power_adds_idle_devices_and_the_host() -> None:
     assert math.exp(made.log_nominal_w[0]) == pytest.approx(300 + 3 * 0.15 * 300 + 200)
     alone = design(numbers([msgspec.structs.replace(setup, scope="device")], STAND_IN))
     assert math.exp(alone.log_nominal_w[0]) == pytest.approx(300 + 3 * 0.15 * 300)
+
+
+def test_a_mixture_of_experts_computes_with_some_and_reads_what_a_batch_touches() -> None:
+    """FLOPs are those of the active parameters; large batches read the weights of all experts."""
+    dense = Setup(device=GPU, n_parameters=4e10, batch_size=1, tokens=100, llm=True)
+    mixed = msgspec.structs.replace(dense, n_active_parameters=1e10)
+    flops, weights = 7, 8  # rows of `numbers`
+    one, other = (numbers([setup], STAND_IN)[:, 0] for setup in (dense, mixed))
+    assert other[flops] == pytest.approx(0.25 * one[flops])
+    assert other[weights] == pytest.approx(0.25 * one[weights])  # a token at a time
+    batched = [msgspec.structs.replace(setup, batch_size=32) for setup in (dense, mixed)]
+    one, other = numbers(batched, STAND_IN).T
+    assert other[weights] == pytest.approx((1 - 0.75**32) * one[weights])
+    unsized = msgspec.structs.replace(mixed, n_parameters=None)
+    assert numbers([unsized], STAND_IN)[0, 0] == 1e10
+    too_many = msgspec.structs.replace(dense, n_active_parameters=1e12)
+    assert (numbers([too_many], STAND_IN) == numbers([dense], STAND_IN)).all()
+
+
+@pytest.mark.parametrize(
+    ("model", "wanted"),
+    [
+        ("Qwen/Qwen3-235B-A22B-Instruct-2507-FP8", 22e9),
+        ("someone/Tiny-MoE-A2.7B", 2.7e9),
+        ("Mixtral (8x7B)", 12.9e9),
+        ("mistralai/Mixtral-8x22B-Instruct-v0.1", 39e9),
+        ("openai/gpt-oss-120b", 5e9),
+        ("OpenAI/GPT-OSS-120b", 5e9),
+        ("someone/x-30b_a3b_fp8", 3e9),
+        ("flexibert-a1445729322b", None),
+        ("meta-llama/Meta-Llama-3.1-70B-Instruct", None),
+        ("bert-base-uncased", None),
+    ],
+)
+def test_names_tell_the_active_parameters(model: str, wanted: float | None) -> None:
+    """By the name, else by the bundled candidate of that checkpoint."""
+    assert active_parameters(model) == wanted
 
 
 def test_setups_are_worked_out_alike_alone_and_together() -> None:
@@ -136,4 +174,5 @@ def test_of_a_measured_row_only_the_runtime_enters() -> None:
     candidate = Candidate(name="c", family="other", n_parameters=2e9, n_active_parameters=1e9)
     setup = from_measurement(row, GPU, candidate, "host")
     assert setup == from_measurement(read, GPU, candidate, "host")
-    assert (setup.runtime_s, setup.n_parameters, setup.tokens) == (0.5, 1e9, 30.0)
+    assert (setup.runtime_s, setup.tokens) == (0.5, 30.0)
+    assert (setup.n_parameters, setup.n_active_parameters) == (2e9, 1e9)

@@ -413,6 +413,11 @@ def test_estimate_gives_joules_with_an_interval(client: Client) -> None:
     del asked["runtime_s_per_1000"]
     bare = client.post("/estimate", json=asked).json()
     assert bare["energy_j_per_1000"]["basis"] in ("estimated-runtime", "extrapolated")
+    large = asked | {"n_parameters": 4e10}
+    experts = large | {"n_active_parameters": 6e9}
+    all_at_work, some = (client.post("/estimate", json=body).json() for body in (large, experts))
+    joules = [answer["energy_j_per_1000"]["value"] for answer in (all_at_work, some)]
+    assert joules[1] < joules[0]  # a token of the mixture computes less
     stated = asked | {"batch_size": 32, "tokens": 40, "precision": "fp16"}
     whole = client.post("/estimate", json=stated).json()
     for answer, assumed in ((body, True), (bare, True), (whole, False)):
@@ -426,7 +431,8 @@ def test_estimate_takes_specs_and_names_faults(client: Client) -> None:
     assert body["device"] == "as specified"
     assert {caution["code"] for caution in body["warnings"]} >= {"device-not-calibrated"}
     problem(client.post("/estimate", json={"device": "NVIDIA A3O"}), 404)
-    for wrong in ({"n_parameters": -1}, {"n_params": 3}, {"scope": "moon"}):
+    experts = {"n_active_parameters": 2e9, "n_parameters": 1e9}
+    for wrong in ({"n_parameters": -1}, {"n_params": 3}, {"scope": "moon"}, experts):
         found = problem(client.post("/estimate", json={"device": "NVIDIA A30"} | wrong), 400)
         assert next(iter(wrong)) in str(found["field"])
     problem(client.post("/estimate", content=b"{", headers={"Content-Type": "text/json"}), 400)

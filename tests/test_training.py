@@ -197,6 +197,7 @@ def test_shuffled_rows_teach_the_same() -> None:
     own = designs(raw)[0].X
     assert two.power.predict(own) == pytest.approx(one.power.predict(own), abs=1e-6)
     assert two.time.trees == one.time.trees
+    assert two.time.surface == one.time.surface
     assert two.pairs == pytest.approx(one.pairs, abs=1e-9)
 
 

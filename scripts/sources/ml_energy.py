@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from catalog.experts import of_name
 from sources.bundle import ML_ENERGY, Bundle, Row, records, setup, slug
 
 ML_ENERGY_TASKS = {
@@ -36,13 +37,13 @@ def read_ml_energy(bundle: Bundle, rows: pd.DataFrame) -> None:
     for row in records(rows, "source", "source_file", "model", "device", "batch_size"):
         dataset, total = row["task"].removeprefix("llm:"), row["model_params"]
         _, _, stated = row["notes"].partition("activated params ")
-        active = float(stated.rstrip("B")) * 1e9 if stated else total
+        active = float(stated.rstrip("B")) * 1e9 if stated else of_name(row["model"])
         name = bundle.candidate(
             slug(row["model"]),
             "other",
             checkpoint=row["model"],
             n_parameters=total,
-            n_active_parameters=active if active < total else None,
+            n_active_parameters=active if active and active < total else None,
         )
         task = ML_ENERGY_TASKS.get(dataset, "chat")
         bundle.add(
