@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from advisor.estimator import Estimator, Prediction, Setup
 from advisor.records import Caution, EnergyPer1000, WarningCode
@@ -38,7 +39,9 @@ class EstimateAsked(BaseModel):
         if active is None or "n_parameters" not in info.data:  # a fault of its own
             return active
         if active > (info.data["n_parameters"] or 0.0):
-            raise ValueError("may not exceed n_parameters, which is needed beside it")
+            raise PydanticCustomError(
+                "too_many", "may not exceed n_parameters, which is needed beside it"
+            )
         return active
 
 

@@ -86,6 +86,10 @@ def test_nothing_qualifies_is_exit_3_with_the_nearest_miss(joulewise: Run) -> No
         (("catalog", "list", "--phase", "lunch"), "phase"),
         (("estimate", "--device", "NVIDIA A3O"), "NVIDIA A30"),
         (("estimate", "--device", "NVIDIA A30", "--params", "-1"), "n_parameters"),
+        (
+            ("estimate", "--device", "NVIDIA A30", "--params", "1e9", "--active-params", "2e9"),
+            "n_active_parameters: may not exceed n_parameters",
+        ),
     ],
 )
 def test_bad_question_is_exit_2(joulewise: Run, words: tuple[str, ...], said: str) -> None:
