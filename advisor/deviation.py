@@ -39,7 +39,8 @@ _NEAR = {
 }
 """Distance in natural logs at which a row tells half as much as next door: a factor of 20 to 50
 (3 devices to 4 times as many)."""
-_COLUMNS = [FEATURES.index(name) for name in _NEAR]
+NEAR = [FEATURES.index(name) for name in _NEAR]
+"""Columns by which rows of one machine resemble each other."""
 _SCALES = np.array(list(_NEAR.values()))
 
 
@@ -101,7 +102,7 @@ class Known(msgspec.Struct, frozen=True):
 
 def place(design: Design) -> Array:
     """Coordinates in which nearness is measured, n x 6."""
-    return np.asarray(design.X[:, _COLUMNS] / _SCALES)
+    return np.asarray(design.X[:, NEAR] / _SCALES)
 
 
 def _kernel(one: Array, two: Array, spread: Spread) -> Array:
@@ -124,7 +125,7 @@ def _labels(machines: Sequence[str], teams: Sequence[str]) -> _Labels:
     return _Labels(*(np.asarray(names, dtype=str) for names in (machines, teams, sources)))
 
 
-def _equal(one: NDArray[np.str_], two: NDArray[np.str_]) -> NDArray[np.bool_]:
+def equal(one: NDArray[np.str_], two: NDArray[np.str_]) -> NDArray[np.bool_]:
     """Which names are equal (n x m); numbers are compared, as names take ten times as long."""
     _, codes = np.unique(np.concatenate([one, two]), return_inverse=True)
     return np.asarray(codes[: len(one), None] == codes[None, len(one) :])
@@ -132,7 +133,7 @@ def _equal(one: NDArray[np.str_], two: NDArray[np.str_]) -> NDArray[np.bool_]:
 
 def _shared(one: _Labels, two: _Labels) -> Array:
     """Correlation of deviations by where rows were taken, from 0 to 1."""
-    machine, team, source = (_equal(a, b) for a, b in zip(one, two, strict=True))
+    machine, team, source = (equal(a, b) for a, b in zip(one, two, strict=True))
     both = (1 - OF_DEVICE - OF_SOURCE) * (machine & team)
     return np.asarray(OF_DEVICE * machine + OF_SOURCE * source + both)
 

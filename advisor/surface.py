@@ -13,7 +13,8 @@ from functools import cached_property
 import msgspec
 import numpy as np
 
-from advisor.features import FEATURES, Array
+from advisor.deviation import NEAR, equal
+from advisor.features import Array
 from advisor.setups import source_of_team
 
 MOST_ROWS = 1000
@@ -22,8 +23,6 @@ LEAST_SPREAD = 0.3
 """Least standard deviation a feature counts with, so that a rare flag does not set a row apart."""
 DECIMALS = 9
 """What is learned from is rounded: the last bits of a sum change with the order of rows."""
-_NEAR = ("log_runtime", "log_parameters", "log_batch", "log_tokens", "compute_share", "log_devices")
-"""Features by which rows of one machine resemble each other."""
 _CHUNK = 512
 
 
@@ -104,12 +103,6 @@ def _bumps(one: Array, two: Array) -> Array:
     return np.asarray(np.exp(np.minimum(one @ two.T - 0.5 * lengths, 0.0)))
 
 
-def _equal(names: Sequence[str]) -> Array:
-    """1 where two rows have the same name (n x n), else 0."""
-    _, codes = np.unique(np.asarray(names, dtype=str), return_inverse=True)
-    return np.asarray(codes[:, None] == codes[None], dtype=float)
-
-
 def _kept(X: Array, y: Array, units: Sequence[str]) -> list[int]:
     """Rows to fit on: at most `MOST_ROWS`, of each unit evenly over its features."""
     names = np.asarray(units, dtype=str)
@@ -118,11 +111,10 @@ def _kept(X: Array, y: Array, units: Sequence[str]) -> list[int]:
     groups, counts = groups[chosen], counts[chosen]
     fits = [m for m in range(2, MOST_ROWS + 1) if np.minimum(counts, m).sum() <= MOST_ROWS]
     most = max(fits, default=1)
-    near = [FEATURES.index(name) for name in _NEAR]
     kept: list[int] = []
     for group in groups:
         own = np.flatnonzero(names == group)
-        order = own[np.lexsort((y[own], *X[own].T, *X[own][:, near].T[::-1]))]
+        order = own[np.lexsort((y[own], *X[own].T, *X[own][:, NEAR].T[::-1]))]
         ends = (0, len(order) - 1) if most > 1 else (len(order) // 2,) * 2
         wanted = np.linspace(*ends, min(len(order), most)).round().astype(int)
         kept += [int(i) for i in order[wanted]]
@@ -147,7 +139,7 @@ def fit(
     units, devices, teams = ([names[i] for i in kept] for names in groupings)
     scale = np.maximum(spread[used], LEAST_SPREAD)
     standard = X[kept][:, used] / scale
-    own = [used.index(c) for c in (FEATURES.index(name) for name in _NEAR) if c in used]
+    own = [used.index(column) for column in NEAR if column in used]
     near = _bumps(standard[:, own] / scales.near, standard[:, own] / scales.near)
     common = scales.common**2 * _bumps(standard / scales.length, standard / scales.length)
     covariance = common + scales.noise**2 * np.eye(len(kept))
@@ -157,7 +149,8 @@ def fit(
         (devices, scales.device),
         (units, scales.unit),
     ):
-        covariance += _equal(names) * (offset**2 + local**2 * near)
+        labels = np.asarray(names, dtype=str)
+        covariance += equal(labels, labels) * (offset**2 + local**2 * near)
     solved = np.linalg.solve(covariance, np.column_stack([y[kept], np.ones(len(kept))]))
     told, counted = solved.T
     level = float(told.sum() / counted.sum())  # generalised least squares
