@@ -53,7 +53,7 @@ class Carrying(msgspec.Struct, frozen=True):
     blank: float
 
 
-CARRYING = Carrying(share=1.0, by_time=0.5, reach=1.0, blank=0.7)
+CARRYING = Carrying(share=0.85, by_time=0.7, reach=0.85, blank=1.0)
 """Chosen by `scripts/brought.py`: both shares on one half of the devices, `reach` and `blank` so
 that the intervals cover 90 % on either half."""
 

@@ -33,6 +33,8 @@ HOST_W = {"edge": 3.0, "desktop": 60.0, "server": 200.0}
 """Watts around the devices of one machine, by class of host; a learned factor corrects it."""
 DEFAULT_TOKENS = 64.0
 """Tokens per text where nobody stated them; a flag tells the estimator."""
+DEFAULT_BATCH = 32.0
+"""Texts per call where nobody stated them: those of scenario offline; a flag tells it apart."""
 COMPUTE_SHARE, BANDWIDTH_SHARE = 0.3, 0.6
 """Shares of peak compute and bandwidth that inference reaches (roofline)."""
 CALL_OVERHEAD_S = {"gpu": 5e-3, "npu": 2e-3, "cpu": 1e-4, "soc": 5e-3}
@@ -241,7 +243,7 @@ def numbers(setups: Sequence[Setup], stand_in: Imputation) -> Array:
     total = _or(_stated(setups, "n_devices"), 1.0)
     active = _or(_stated(setups, "n_active"), total)
     parameters, tokens = _or(sizes, _or(used, 1e8)), _or(lengths, DEFAULT_TOKENS)
-    batch = _or(batches, 1.0)
+    batch = _or(batches, DEFAULT_BATCH)
     starting = startup * part.gpu * (1 - part.on_soc)  # starting a process is the CPU's work
     working = active * (1 - starting)
     idle = np.maximum(total, active) - working

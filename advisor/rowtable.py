@@ -179,6 +179,7 @@ _SPECS = (
     "idle_w",
     "peak_fp32_tflops",
     "peak_fp16_tflops",
+    "peak_int8_tops",
     "memory_gb",
     "bandwidth_gbs",
 )

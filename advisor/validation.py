@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -29,11 +30,11 @@ class Errors(msgspec.Struct, frozen=True, kw_only=True):
         width90: Median of the interval's high end over its low end.
         kendall_tau: Rank agreement (tau-b) of predicted and measured energy inside a unit: all
             setups of one device, in one scope as one source measured it. Mean over units of three
-            setups and more; 0 where all predictions are alike.
+            setups and more; 0 where all predictions are alike. `kendall_tau_median` the median.
         regret: How much more energy than the best the setup picked by prediction needs, in a
             unit, mean, percent; `regret_median` the median. Equal predictions are picked alike.
         choice_kendall_tau: The same inside a choice, the setups of a unit that do one work;
-            `choice_regret` and `choice_regret_median` likewise.
+            `choice_kendall_tau_median`, `choice_regret` and `choice_regret_median` likewise.
     """
 
     mdape_macro_device: float
@@ -47,9 +48,11 @@ class Errors(msgspec.Struct, frozen=True, kw_only=True):
     coverage90: float | None = None
     width90: float | None = None
     kendall_tau: float | None = None
+    kendall_tau_median: float | None = None
     regret: float | None = None
     regret_median: float | None = None
     choice_kendall_tau: float | None = None
+    choice_kendall_tau_median: float | None = None
     choice_regret: float | None = None
     choice_regret_median: float | None = None
 
@@ -57,10 +60,17 @@ class Errors(msgspec.Struct, frozen=True, kw_only=True):
 _RANKABLE = 3
 
 
-def ranking(
-    log_predicted: Array, log_measured: Array, groups: Sequence[str]
-) -> tuple[float, float, float]:
-    """Mean tau-b, mean and median regret of the pick (percent) over groups; NaN without any."""
+class Ranking(NamedTuple):
+    """Tau-b and regret of the pick (percent) over groups, mean and median; NaN without any."""
+
+    kendall_tau: float
+    kendall_tau_median: float
+    regret: float
+    regret_median: float
+
+
+def ranking(log_predicted: Array, log_measured: Array, groups: Sequence[str]) -> Ranking:
+    """How well predictions order the rows of each group of three and more."""
     names, codes = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
     order = np.argsort(codes, kind="stable")
     taus, regrets = [], []
@@ -72,8 +82,8 @@ def ranking(
         picked = measured[predicted == predicted.min()]
         regrets.append(100 * float(np.mean(np.expm1(picked - measured.min()))))
     if not taus:
-        return math.nan, math.nan, math.nan
-    return float(np.mean(taus)), float(np.mean(regrets)), float(np.median(regrets))
+        return Ranking(math.nan, math.nan, math.nan, math.nan)
+    return Ranking(*(float(reduce(v)) for v in (taus, regrets) for reduce in (np.mean, np.median)))
 
 
 def _tau(one: Array, two: Array) -> float:
@@ -139,8 +149,8 @@ def errors(
         found["width90"] = float(np.exp(2 * np.median(half_width)))
     for prefix, groups in (("", units), ("choice_", choices)):
         if groups is not None:
-            names = [prefix + name for name in ("kendall_tau", "regret", "regret_median")]
-            found |= zip(names, ranking(log_predicted, log_measured, groups), strict=True)
+            order = ranking(log_predicted, log_measured, groups)
+            found |= {prefix + name: value for name, value in order._asdict().items()}
     return Errors(**{name: round(value, 3) for name, value in found.items() if value == value})
 
 

@@ -71,6 +71,7 @@ def recommend(
     tdp_w: Spec = None,
     peak_fp32_tflops: Spec = None,
     peak_fp16_tflops: Spec = None,
+    peak_int8_tops: Spec = None,
     memory_bandwidth_gbs: Spec = None,
     memory_gb: Spec = None,
     as_json: Json = False,
@@ -82,6 +83,7 @@ def recommend(
         "tdp_w": tdp_w,
         "peak_fp32_tflops": peak_fp32_tflops,
         "peak_fp16_tflops": peak_fp16_tflops,
+        "peak_int8_tops": peak_int8_tops,
         "bandwidth_gbs": memory_bandwidth_gbs,
         "memory_gb": memory_gb,
     }
@@ -137,6 +139,7 @@ def estimate(
     tdp_w: Spec = None,
     peak_fp32_tflops: Spec = None,
     peak_fp16_tflops: Spec = None,
+    peak_int8_tops: Spec = None,
     memory_bandwidth_gbs: Spec = None,
     as_json: Json = False,
 ) -> None:
@@ -149,6 +152,7 @@ def estimate(
         "tdp_w": tdp_w,
         "peak_fp32_tflops": peak_fp32_tflops,
         "peak_fp16_tflops": peak_fp16_tflops,
+        "peak_int8_tops": peak_int8_tops,
         "bandwidth_gbs": memory_bandwidth_gbs,
     }
     snapshot = opened_snapshot()

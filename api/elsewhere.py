@@ -15,6 +15,7 @@ _SPECS = {
     "tdp_w": "tdp_w",
     "peak_fp32_tflops": "peak_fp32_tflops",
     "peak_fp16_tflops": "peak_fp16_tflops",
+    "peak_int8_tops": "peak_int8_tops",
     "memory_bandwidth_gbs": "bandwidth_gbs",
     "memory_gb": "memory_gb",
 }

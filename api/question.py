@@ -93,6 +93,7 @@ def provide_question(
     tdp_w: Spec = None,
     peak_fp32_tflops: Spec = None,
     peak_fp16_tflops: Spec = None,
+    peak_int8_tops: Spec = None,
     memory_bandwidth_gbs: Spec = None,
     memory_gb: Spec = None,
 ) -> Query:
@@ -101,6 +102,7 @@ def provide_question(
         "tdp_w": tdp_w,
         "peak_fp32_tflops": peak_fp32_tflops,
         "peak_fp16_tflops": peak_fp16_tflops,
+        "peak_int8_tops": peak_int8_tops,
         "bandwidth_gbs": memory_bandwidth_gbs,
         "memory_gb": memory_gb,
     }

@@ -48,6 +48,7 @@ class Device(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         idle_w: Power with no process on it, watts; with a model resident it is 2-4 times that.
         peak_fp32_tflops: Dense fp32 rate without tensor units, 1e12 FLOP/s.
         peak_fp16_tflops: Dense fp16 tensor rate, 1e12 FLOP/s; ``None`` without tensor units.
+        peak_int8_tops: Dense 8-bit rate, 1e12 operations/s.
         bandwidth_gbs: Peak memory bandwidth, 1e9 B/s.
         aliases: What NVML, lscpu and the like print for it.
         source: Where the figures were read.

@@ -93,7 +93,7 @@ def orders(columns: Columns, mask: Mask, log: Array) -> tuple[Array, Array]:
     for name in sorted(set(columns.device[mask])):
         own = np.flatnonzero(mask & (columns.device == name))
         truth = columns.truth["energy"]
-        taus.append(ranking(log[own], truth[own], list(columns.choice[own]))[0])
+        taus.append(ranking(log[own], truth[own], list(columns.choice[own])).kendall_tau)
         index, choices = [], []
         for choice in sorted(set(columns.choice[own])):
             inside = own[columns.choice[own] == choice]
@@ -101,7 +101,7 @@ def orders(columns: Columns, mask: Mask, log: Array) -> tuple[Array, Array]:
                 reached = inside[columns.floor[inside] >= floor]
                 index += list(reached)
                 choices += [f"{choice}|{floor}"] * len(reached)
-        regrets.append(ranking(log[index], truth[index], choices)[1])
+        regrets.append(ranking(log[index], truth[index], choices).regret)
     return np.array(taus), np.array(regrets)
 
 

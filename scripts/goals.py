@@ -22,6 +22,8 @@ class Aim(msgspec.Struct, frozen=True):
     """One figure: the way to it in a report of `evaluate`, the prototype's and the aim.
 
     Attributes:
+        ols: What the prototype's author counts for least squares on log time, TDP and parameters.
+        figure: Its name; MdAPE has three ways to sum up over devices, see `COUNTS`.
         more: Whether more is better.
     """
 
@@ -31,70 +33,94 @@ class Aim(msgspec.Struct, frozen=True):
     path: str
     prototype: float
     aim: float
+    ols: float | None = None
+    figure: str = "mdape"
     more: bool = False
 
 
 _KNOWN, _UNKNOWN = "known_runtime.estimator", "unknown_runtime.estimator"
 AIMS = (
-    Aim("held-out model, known device", "model", "all", _KNOWN, 11.0, 8),
-    Aim("the same, encoders", "model", "encoders", _KNOWN, 9.4, 6),
-    Aim("held-out model family, known device", "family", "all", _KNOWN, 16, 12),
-    Aim("the same, encoders", "family", "encoders", _KNOWN, 16, 12),
-    Aim("unseen device", "device", "all", _KNOWN, 27.8, 22),
-    Aim("the same, encoders", "device", "encoders", _KNOWN, 37.1, 18),
-    Aim("unseen source", "source", "all", _KNOWN, 36, 28),
-    Aim("unseen device, 1 probe row", "device", "all", "probes.1", 16, 11),
+    Aim("held-out model, known device", "model", "all", _KNOWN, 11.0, 8, 41),
+    Aim("the same, encoders", "model", "encoders", _KNOWN, 9.4, 6, 54),
+    Aim("held-out model family, known device", "family", "all", _KNOWN, 16, 12, 44),
+    Aim("the same, encoders", "family", "encoders", _KNOWN, 16, 12, 58),
+    Aim("unseen device", "device", "all", _KNOWN, 27.8, 22, 46),
+    Aim("the same, encoders", "device", "encoders", _KNOWN, 37.1, 18, 61),
+    Aim("unseen source", "source", "all", _KNOWN, 36, 28, 57),
+    Aim("unseen device, 1 probe row", "device", "all", "probes.1", 16, 11, 22),
     Aim("the same, encoders", "device", "encoders", "probes.1", 10, 8),
-    Aim("unseen device, 3 probe rows", "device", "all", "probes.3", 13.9, 9),
+    Aim("unseen device, 3 probe rows", "device", "all", "probes.3", 13.9, 9, 18),
     Aim("the same, encoders", "device", "encoders", "probes.3", 9.0, 7),
-    Aim("unseen device, 5 probe rows", "device", "all", "probes.5", 12.2, 8),
+    Aim("unseen device, 5 probe rows", "device", "all", "probes.5", 12.2, 8, 17),
     Aim("the same, encoders", "device", "encoders", "probes.5", 6.8, 5),
-    Aim("width of the interval, unseen device", "device", "all", f"{_KNOWN}.width90", 4.1, 3),
-    Aim("the same, 3 probe rows", "device", "all", "probes.3.width90", 2.3, 1.6),
-    Aim("coverage, unseen device", "device", "all", f"{_KNOWN}.coverage90", 89, 88, True),
-    Aim("the same, 3 probe rows", "device", "all", "probes.3.coverage90", 89, 90, True),
-    Aim(
-        "runtime unknown, held-out model", "model", "all", f"{_UNKNOWN}.mdape_median_device", 23, 15
-    ),
+    Aim("width of the interval, unseen device", "device", "all", _KNOWN, 4.1, 3, None, "width90"),
+    Aim("the same, 3 probe rows", "device", "all", "probes.3", 2.3, 1.6, None, "width90"),
+    Aim("coverage, unseen device", "device", "all", _KNOWN, 89, 88, None, "coverage90", True),
+    Aim("the same, 3 probe rows", "device", "all", "probes.3", 89, 90, None, "coverage90", True),
+    Aim("runtime unknown, held-out model", "model", "all", _UNKNOWN, 23, 15, None, "median"),
     Aim(
         "runtime unknown, unseen device, encoders",
         "device",
         "encoders",
-        f"{_UNKNOWN}.mdape_median_device",
+        _UNKNOWN,
         28,
         25,
+        None,
+        "median",
     ),
     Aim("runtime unknown, 3 probe rows", "device", "all", "probes_unknown_runtime.3", 39, 25),
     Aim("runtime unknown, 5 probe rows", "device", "all", "probes_unknown_runtime.5", 36, 20),
-    Aim("Kendall tau in a device", "device", "all", f"{_KNOWN}.kendall_tau", 0.91, 0.93, True),
-    Aim("regret of the pick, median device", "device", "all", f"{_KNOWN}.regret_median", 0.1, 0.1),
+    Aim("Kendall tau in a device", "device", "all", _KNOWN, 0.91, 0.93, 0.9, "kendall_tau", True),
+    Aim("regret of the pick", "device", "all", _KNOWN, 0.1, 0.1, 0.1, "regret"),
     Aim(
         "Kendall tau, runtime unknown, 3 probe rows",
         "device",
         "all",
-        "probes_unknown_runtime.3.kendall_tau",
+        "probes_unknown_runtime.3",
         0.66,
         0.85,
+        None,
+        "kendall_tau",
         True,
     ),
 )
-"""MdAPE in percent, macro over devices, unless the title says otherwise."""
+"""Errors are MdAPE in percent."""
 
 
-COUNTS = {
-    "mean of devices": "mdape_macro_device",
-    "median device": "mdape_median_device",
-    "all rows": "mdape",
+COUNTS = ("mean of devices", "median device", "all rows")
+"""Ways to sum up a figure over rows of several devices."""
+_NAMES = {
+    "mdape": ("mdape_macro_device", "mdape_median_device", "mdape"),
+    "median": ("mdape_median_device",) * 3,
+    "kendall_tau": ("kendall_tau", "kendall_tau_median", "kendall_tau"),
+    "regret": ("regret", "regret_median", "regret"),
 }
-"""Ways to sum up an error over rows of several devices."""
+"""Names of a figure in each way of `COUNTS`; a figure without ways has its own name in all.
+
+The prototype's median errors with the runtime unknown are those of the median device."""
 
 
-def counted(report: dict[str, Any], path: str) -> list[float]:
-    """A figure in every way of `COUNTS`; the same in all where it is no MdAPE over devices."""
-    found: Any = report
+def found(report: dict[str, Any], path: str) -> dict[str, Any]:
+    """A part of a report; empty where it has none."""
+    part: Any = report
     for name in path.split("."):
-        found = found[name]
-    return [float(found[name] if isinstance(found, dict) else found) for name in COUNTS.values()]
+        part = part.get(name, {})
+    return dict(part)
+
+
+def counted(figures: dict[str, Any], figure: str) -> list[float]:
+    """A figure in every way of `COUNTS`."""
+    return [float(figures[name]) for name in _NAMES.get(figure, (figure,) * len(COUNTS))]
+
+
+def baseline(report: dict[str, Any], aim: Aim) -> str:
+    """Least squares on the same rows, by the mean of devices; empty where the report has none."""
+    part, _, k = aim.path.partition(".")
+    path = f"probes_baselines.{k}" if part == "probes" else f"{part}.baselines"
+    figures = found(report, f"{path}.ols_time_tdp_params")
+    names = _NAMES.get(aim.figure, (aim.figure,))
+    value = figures.get(names[0])
+    return "" if value is None else f"{value:.3g}"
 
 
 def good(aim: Aim, value: float, bar: float) -> bool:
@@ -109,16 +135,18 @@ def main() -> None:
     parser.add_argument("devices", type=Path)
     asked = parser.parse_args()
     reports: dict[tuple[str, str], dict[str, Any]] = {}
-    print(f"| figure | prototype | aim | {' | '.join(COUNTS)} |")
-    print("|---|---|---|---|---|---|")
+    print(f"| figure | OLS, theirs | OLS here | prototype | aim | {' | '.join(COUNTS)} |")
+    print("|---" * (5 + len(COUNTS)) + "|")
     met: dict[str, list[int]] = {name: [0, 0] for name in COUNTS}
     for aim in AIMS:
         key = aim.split, aim.subset
         if key not in reports:
             given = (asked.rows, asked.devices, None, *key, (0, 1, 3, 5))
             reports[key] = evaluate(*given)  # type: ignore[arg-type]
-        values = counted(reports[key], aim.path)
-        cells = [aim.title, f"{aim.prototype:g}", f"{aim.aim:g}"]
+        values = counted(found(reports[key], aim.path), aim.figure)
+        theirs = "" if aim.ols is None else f"{aim.ols:g}"
+        least = theirs, baseline(reports[key], aim)
+        cells = [aim.title, *least, f"{aim.prototype:g}", f"{aim.aim:g}"]
         for value, sums in zip(values, met.values(), strict=True):
             sums[0] += good(aim, value, aim.aim)
             sums[1] += good(aim, value, aim.prototype)

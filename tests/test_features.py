@@ -38,6 +38,36 @@ def test_the_roofline_is_compute_traffic_and_overhead() -> None:
     assert roofline(setup) == pytest.approx(compute + traffic + 5e-3 / 10)
 
 
+def test_peak_compute_is_that_of_the_precision() -> None:
+    """8 bits at their own rate where one is stated, else as 16; 4 bits are unpacked to 16."""
+    with_int8 = msgspec.structs.replace(GPU, peak_int8_tops=400.0)
+
+    def flops(device: Device, precision: str) -> float:
+        setup = Setup(device=device, n_parameters=1e9, tokens=50, precision=precision)
+        ideal = math.exp(design(numbers([setup], STAND_IN)).X[0, FEATURES.index("log_ideal_s")])
+        return 2 * 1e9 * 50 / ideal
+
+    for precision, tera in (
+        ("fp32", 20),
+        ("bf16", 100),
+        ("int8", 400),
+        ("fp8", 400),
+        ("int4", 100),
+    ):
+        assert flops(with_int8, precision) == pytest.approx(tera * 1e12, rel=1e-6)
+    assert flops(GPU, "int8") == pytest.approx(100e12, rel=1e-6)
+
+
+def test_an_unstated_batch_is_that_of_scenario_offline() -> None:
+    """The roofline is that of 32 texts a call; a feature still tells the two apart."""
+    setup = Setup(device=GPU, n_parameters=1e8, tokens=50)
+    stated = msgspec.structs.replace(setup, batch_size=32)
+    assert roofline(setup) == roofline(stated)
+    one, other = design(numbers([setup, stated], STAND_IN)).X
+    apart = [name for name, a, b in zip(FEATURES, one, other, strict=True) if a != b]
+    assert apart == ["batch_missing"]
+
+
 @given(factor=st.floats(1.01, 100), batch=st.floats(1, 512), tokens=st.floats(1, 2048))
 def test_more_work_never_takes_less_time(factor: float, batch: float, tokens: float) -> None:
     """Parameters and tokens lengthen the roofline; batching never does."""
