@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from advisor.deviation import MANY_ROWS, POWER, TIME
-from advisor.features import FEATURES, LeakError, checked
+from advisor.features import FEATURES, MEANING, LeakError, checked
 from advisor.fitting import Fits, Memory
 from advisor.standins import Imputation
 
@@ -70,11 +70,13 @@ class Artefact(msgspec.Struct, frozen=True, kw_only=True):
             the machine (``source``: nothing; ``device``: others of the same source; ``1``, ``3``,
             ``5``: so many rows; ``model``: many rows of other candidates) and by
             ``known_runtime`` or ``unknown_runtime``.
+        meaning: `advisor.features.MEANING` of the code that trained it.
         runs: Run ids with rows in the training data; further rows inform the machines they ran on.
     """
 
     catalog_digest: str
     features: list[str]
+    meaning: int = 1
     stand_in: Imputation
     fits: Fits
     memory: Memory
@@ -142,6 +144,7 @@ def _fits(artefact: Artefact) -> bool:
     regressions = (artefact.fits.power, artefact.fits.time)
     return (
         artefact.features == list(FEATURES)
+        and artefact.meaning == MEANING
         and all(len(own.low) == len(own.high) == n for own in regressions)
         and all(len(own.slopes) == len(own.columns) == len(own.centre) for own in regressions)
         and all(own.trees.sound(n) and own.surface.sound(n) for own in regressions)

@@ -19,6 +19,8 @@ from weakref import WeakKeyDictionary
 import msgspec
 
 from advisor.estimator import Prediction
+from advisor.features import DEFAULT_BATCH
+from advisor.setups import batch_of
 from catalog.energy import energy
 from catalog.records import Device, Estimate, Measurement, Scope
 from catalog.snapshot import Snapshot
@@ -133,7 +135,7 @@ def log_seconds(row: Measurement) -> float | None:
 
 def unlike(one: Measurement, two: Measurement) -> tuple[bool, float]:
     """How far two setups of a candidate are from each other: precision first, then batch size."""
-    batches = (math.log(row.batch_size or 1.0) for row in (one, two))
+    batches = (math.log(batch_of(row) or DEFAULT_BATCH) for row in (one, two))
     return one.precision != two.precision, abs(next(batches) - next(batches))
 
 

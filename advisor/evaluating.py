@@ -40,19 +40,29 @@ FEWEST = 30
 """Rows a table must have to be learned from."""
 
 
+def _impossible(path: Path) -> list[str]:
+    """Which numbers of a file cannot be and count as missing, in words."""
+    return [
+        f"{path.name}: {count} value(s) of {column} that are not above 0 or infinite count as "
+        f"missing, the first in row {row}"
+        for column, (count, row) in rowtable.impossible(path).items()
+    ]
+
+
 def _notes(table: pd.DataFrame, devices: dict[str, Device], path: Path) -> list[str]:
     """What was left out of a table or had to be assumed, in words."""
     name = path.name
-    notes = [
-        f"{name}: {count} value(s) of {column} that are not above 0 or infinite count as missing"
-        for column, count in rowtable.impossible(path).items()
-    ]
+    notes = _impossible(path)
     without = len(table) - len(rowtable.usable(table))
     if without:
         notes.append(f"{name}: {without} row(s) without a runtime are left out")
     bare = int(rowtable.usable(table)[rowtable.MEASURED].isna().sum())
     if bare:
         notes.append(f"{name}: {bare} row(s) without an energy are not scored, nor are they probes")
+    measured = int(rowtable.usable(table)[rowtable.MEASURED].notna().sum())
+    setups = len(rowtable.averaged(table))
+    if setups < measured:
+        notes.append(f"{name}: {measured} row(s) alike in all stated are averaged to {setups}")
     unknown = sorted(set(table["device"].astype(str)) - devices.keys())
     if unknown:
         notes.append(f"{name}: no specs for {', '.join(unknown)}; medians stand in")
@@ -175,7 +185,7 @@ def evaluate(
             f"an energy, repeats averaged; at least {FEWEST} are needed"
         )
     stand_in = imputation([*(bundled.devices() | specs).values()])
-    notes = _notes(table, specs, rows)
+    notes = _notes(table, specs, rows) + _impossible(devices)
     whole = None if test is None else rowtable.read(test)
     with threadpool_limits(1):
         prepared = prepare(train, stand_in)
@@ -218,13 +228,13 @@ def _on_another(
     averaged = rowtable.averaged(whole)
     if not len(averaged):
         notes.append(f"{path.name}: nothing is measured")
-        return _unscored(split, len(train.rows.models), len(raw), notes)
+        return _unscored(split, len(train.rows.models), notes)
     asked = rowtable.rows(averaged, specs)
     if subset == "encoders":
         asked = asked.take(encoders(asked))
     if not asked.models:
         notes.append(f"{path.name}: no encoders")
-        return _unscored(split, len(train.rows.models), 0, notes)
+        return _unscored(split, len(train.rows.models), notes)
     tested = _tested(train, reach, asked, stand_in)
     everything = np.ones(len(asked.models), dtype=bool)
     table = report(asked, [tested.fold], everything, probes, tested.quantiles)
@@ -232,12 +242,12 @@ def _on_another(
     return counts | table | {"notes": notes}
 
 
-def _unscored(split: Split, n_train: int, n_test: int, notes: list[str]) -> dict[str, Any]:
+def _unscored(split: Split, n_train: int, notes: list[str]) -> dict[str, Any]:
     """The report for a test table without anything to score."""
     return {
         "split": split,
         "n_train": n_train,
-        "n_test": n_test,
+        "n_test": 0,
         "known_runtime": {"estimator": {}, "baselines": {}},
         "unknown_runtime": {"estimator": {}},
         "probes": {},

@@ -83,6 +83,8 @@ FEATURES = (
     "log_ideal_s",
 )
 """Names of the columns of the design matrix."""
+MEANING = 2
+"""Raised where a column or the nominal power comes to mean something else under the same name."""
 READ_IN_THE_WINDOW = (
     "joule",
     "energy",

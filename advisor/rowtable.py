@@ -120,14 +120,21 @@ def _numbers(path: Path, table: pd.DataFrame, name: str) -> pd.Series:
     return numbers.where(np.isfinite(numbers) & (numbers > 0))
 
 
-def impossible(path: Path) -> dict[str, int]:
-    """By column: cells with a number that is not above 0, or infinite, and counts as missing."""
+def impossible(path: Path) -> dict[str, tuple[int, int]]:
+    """By column: cells with a number that is not above 0, or infinite, and counts as missing.
+
+    Returns:
+        How many there are and the row of the first; the first row of the file is 1.
+    """
     table = _table(path)
+    specs = [*_SPECS, *(own for own, name in _DEVICE_COLUMNS.items() if name in _SPECS)]
     found = {}
-    for name in set(_NUMBERS) & {*table.columns}:
+    for name in table.columns[table.columns.isin([*_NUMBERS, *specs])]:
         numbers = pd.to_numeric(table[name], errors="coerce")
-        found[name] = int((numbers.notna() & ~(np.isfinite(numbers) & (numbers > 0))).sum())
-    return {name: found[name] for name in _NUMBERS if found.get(name)}
+        wrong = np.flatnonzero(numbers.notna() & ~(np.isfinite(numbers) & (numbers > 0)))
+        if len(wrong):
+            found[str(name)] = len(wrong), int(wrong[0]) + 1
+    return found
 
 
 _NAMES = ("source", "model", "device", "energy_scope")
@@ -151,9 +158,10 @@ def read_devices(path: Path) -> dict[str, Device]:
     """
     cells = _table(path)
     table = cells.rename(columns=_DEVICE_COLUMNS)
-    if not {"name", "kind"} <= {*table.columns}:
+    missing = [own for own, name in (("device", "name"), ("kind", "kind")) if name not in table]
+    if missing:
         raise BadTableError(
-            f"{path}: needed columns are missing: device, kind; it has {_columns(table)}"
+            f"{path}: needed columns are missing: {', '.join(missing)}; it has {_columns(cells)}"
         )
     names = "device" if "device" in cells else "name"
     _refuse(path, cells, names, cells[names].isna(), "is empty")

@@ -70,6 +70,11 @@ def precision_bits(precision: str | None) -> float:
     return float(found.group(1)) if found and 1 < int(found.group(1)) <= 64 else 16.0
 
 
+def batch_of(row: Measurement) -> float | None:
+    """Texts per call; one where the scenario says so, ``None`` where nothing does."""
+    return row.batch_size or (1.0 if row.scenario == "single" else None)
+
+
 def team(row: Measurement) -> str:
     """Who measured a row: its source; of our own calibrations also the host, one of many."""
     return f"{row.source}|{row.host}" if row.source == CALIBRATION else row.source
@@ -85,7 +90,7 @@ def from_measurement(
 ) -> Setup:
     """The setup of a measured row, per text, for an estimate in `scope`.
 
-    Parameters are the row's own count, else the candidate's.
+    Parameters are the row's own count, else the candidate's; scenario single is a batch of 1.
     """
     total = row.n_devices
     return Setup(
@@ -93,7 +98,7 @@ def from_measurement(
         n_parameters=row.n_parameters or (candidate.n_parameters if candidate else None),
         n_active_parameters=candidate.n_active_parameters if candidate else None,
         runtime_s=row.runtime_s / row.n_items if row.runtime_s else None,
-        batch_size=row.batch_size,
+        batch_size=batch_of(row),
         tokens=row.tokens_mean,
         precision=row.precision,
         scope=scope,

@@ -16,7 +16,9 @@ class DeviceSpecs(BaseModel):
     tdp_w: float | None = Field(default=None, ge=1e-3, le=1e9, description="watts, 1e-3 to 1e9")
     peak_fp32_tflops: float | None = Field(default=None, ge=1e-3, le=1e9, description="1e-3 to 1e9")
     peak_fp16_tflops: float | None = Field(default=None, ge=1e-3, le=1e9, description="1e-3 to 1e9")
-    peak_int8_tops: float | None = Field(default=None, ge=1e-3, le=1e9, description="1e-3 to 1e9")
+    peak_int8_tops: float | None = Field(
+        default=None, ge=1e-3, le=1e9, description="dense, 1e-3 to 1e9"
+    )
     memory_bandwidth_gbs: float | None = Field(
         default=None, ge=1e-3, le=1e9, description="1e-3 to 1e9"
     )

@@ -94,14 +94,14 @@ def tdp_is_assumed(device: Device) -> bool:
 def specs(device: Device, stand_in: Imputation, bits: float) -> tuple[float, float, float]:
     """Nominal watts, peak FLOP/s at a precision, bandwidth B/s; stand-ins where missing.
 
-    Weights of 4 bits and fewer are unpacked and computed with in 16.
+    Weights of fewer than 8 bits are unpacked and computed with in 16.
     """
     name = part_class(device)
     cores = (device.cores or 8) if device.kind == "cpu" else 1
     tdp = device.tdp_w or device.power_max_w or stand_in.watts[name] * cores
     peak32 = device.peak_fp32_tflops or stand_in.tflops_per_watt[name] * tdp
     peak16 = device.peak_fp16_tflops or peak32
-    peak8 = device.peak_int8_tops or peak16
-    peak = peak8 if 4 < bits <= 8 else peak16 if bits <= 16 else peak32
+    peak8 = max(device.peak_int8_tops or 0.0, device.peak_fp16_tflops or 0.0) or peak32
+    peak = peak8 if bits == 8 else peak16 if bits <= 16 else peak32
     bandwidth = device.bandwidth_gbs or stand_in.gbs_per_watt[name] * tdp
     return tdp, peak * 1e12, bandwidth * 1e9

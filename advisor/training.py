@@ -23,7 +23,7 @@ from advisor.evaluation import (
     probed,
     scored,
 )
-from advisor.features import FEATURES
+from advisor.features import FEATURES, MEANING
 from advisor.fitting import asked, fit, remembered
 from advisor.rows import Rows, trained_runs, training_rows
 from advisor.scorecard import PROBES, by_device, cross_validate, figures, from_others, points
@@ -128,6 +128,7 @@ def learn(snapshot: Snapshot) -> tuple[Artefact, dict[str, Any]]:
     artefact = Artefact(
         catalog_digest=snapshot.digest,
         features=list(FEATURES),
+        meaning=MEANING,
         stand_in=stand_in,
         fits=fits,
         memory=memory,

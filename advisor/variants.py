@@ -12,7 +12,7 @@ from typing import Any
 
 from advisor.offers import Offer
 from advisor.records import WarningCode
-from advisor.setups import precision_bits
+from advisor.setups import batch_of, precision_bits
 from advisor.wording import figure
 
 DEARER: WarningCode = "variant-raises-energy"
@@ -117,7 +117,10 @@ def _told(variant: Offer, plain: Offer) -> str:
         one, two = row.precision or "", other.precision or ""
         same = f" in batches of {figure(row.batch_size)}" if row.batch_size else ""
     else:
-        one, two = (f"batches of {figure(each.batch_size or 1)}" for each in (row, other))
+        one, two = (
+            f"batches of {figure(size)}" if size else "an unstated batch"
+            for size in map(batch_of, (row, other))
+        )
         same = f" in {row.precision}" if row.precision else ""
     return (
         f"{row.candidate} on {row.device}{same}: {one} {figure(variant.joules)} J per 1,000 texts, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, NoReturn
 
@@ -233,6 +234,9 @@ def evaluate(
         raise BadQuestionError("probes", probes, "allowed: whole numbers such as 0,1,3,5")
     if predictions is not None and test is None:
         raise BadQuestionError("predictions", str(predictions), "needs --test")
+    if predictions is not None and not os.access(predictions.absolute().parent, os.W_OK):
+        allowed = "allowed: a file in a folder that is there and can be written to"
+        raise BadQuestionError("predictions", str(predictions), allowed)
     with cluster.folds_on(scheduler):
         report = evaluating.evaluate(rows, devices, test, split, subset, counts, predictions)
     if as_json:

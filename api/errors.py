@@ -67,7 +67,8 @@ def problem(
 def _invalid(request: Request[Any, Any, Any], error: ValidationException) -> Response[bytes]:
     """A value that litestar refused: names the field, what came and what is allowed."""
     faults = error.extra if isinstance(error.extra, list) else []
-    first = faults[0] if faults and isinstance(faults[0], dict) else {}
+    first = next((_said(fault) for fault in faults if _tells(fault)), {})
+    first = first or (faults[0] if faults and isinstance(faults[0], dict) else {})
     if first.get("key") == "data":
         return problem(
             request, 400, "the body is missing; send a JSON object", field="body", came=None
@@ -83,6 +84,20 @@ def _invalid(request: Request[Any, Any, Any], error: ValidationException) -> Res
         said = f"{field}: not allowed"
     detail = f"{said}; {allowed or 'it is required'}" if field else error.detail
     return problem(request, 400, detail, field=field, came=came, allowed=allowed or "required")
+
+
+_SPECS_BRANCH = ".DeviceSpecs."
+"""In the key of a fault: the device came as specs, of which one is at fault."""
+
+
+def _tells(fault: object) -> bool:
+    """Whether a fault is one of a device's specs; beside it stands that specs are no name."""
+    return isinstance(fault, dict) and _SPECS_BRANCH in str(fault.get("key"))
+
+
+def _said(fault: dict[str, str]) -> dict[str, str]:
+    """A fault of a spec under the name that was sent."""
+    return fault | {"key": fault["key"].replace(_SPECS_BRANCH, ".")}
 
 
 def _missing(detail: str) -> str | None:

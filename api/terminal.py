@@ -203,8 +203,10 @@ def say_evaluation(report: dict[str, Any]) -> None:
     lines |= {f"estimator, {k} probe rows": error for k, error in report["probes"].items()}
     columns = ("method", "MdAPE %", "in 25 %", "in 2x", "tau", "regret %", "covers %", "width")
     title = f"held out: {report['split']}; {report['n_train']} rows, {report['n_test']} scored"
-    tabular.show(
-        title, columns, (_error_cells(name, error) for name, error in lines.items() if error)
-    )
+    cells = [_error_cells(name, error) for name, error in lines.items() if error]
+    if cells:
+        tabular.show(title, columns, cells)
+    else:
+        Console().print(title)
     for note in report["notes"]:
         Console().print(f"[yellow]note[/] {escape(note)}")

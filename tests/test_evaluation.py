@@ -196,6 +196,7 @@ def test_blank_energies_are_predicted_and_not_scored(tmp_path: Path, devices: Pa
         report = evaluate(train, devices, path, "device", "all", [0], out)
         frames.append(pd.read_csv(out))
     assert report["known_runtime"]["estimator"] == {}
+    assert report["n_test"] == 0
     pd.testing.assert_frame_equal(*frames)
 
 
@@ -265,12 +266,43 @@ def test_impossible_numbers_are_told(tmp_path: Path, devices: Path) -> None:
     assert "x.csv: 2 value(s) of energy_j_per_inference that are not above 0" in " ".join(notes)
     assert "x.csv: 1 value(s) of n_devices that are not above 0" in " ".join(notes)
     assert "x.csv: 2 row(s) without an energy are not scored" in " ".join(notes)
+    assert "the first in row 2" in next(note for note in notes if "n_devices" in note)
+
+
+def test_what_is_stated_of_a_device_is_read_or_told(tmp_path: Path, table: Path) -> None:
+    """The 8-bit rate is a spec; what cannot be is noted, and a column that lacks is named."""
+    card = {"device": "card-a", "kind": "gpu", "tdp_w": -5, "peak_int8_tops": 624}
+    path = write(tmp_path / "cards.csv", [card])
+    assert rowtable.read_devices(path)["card-a"].peak_int8_tops == 624
+    assert rowtable.impossible(path) == {"tdp_w": (1, 1)}
+    assert any("cards.csv: 1 value(s) of tdp_w" in note for note in noted(table, path))
+    bare = write(tmp_path / "bare.csv", [{"device": "card-a", "memory_bandwidth_gbs": 900}])
+    with pytest.raises(BadTableError, match="missing: kind; it has device, memory_bandwidth_gbs"):
+        rowtable.read_devices(bare)
+
+
+def test_setups_that_cannot_be_told_apart_are_counted(tmp_path: Path, devices: Path) -> None:
+    """Repeats are averaged, and the notes say how many rows became how many."""
+    rows = lines(WATTS)
+    notes = noted(write(tmp_path / "twice.csv", [*rows, *rows[:3]]), devices)
+    told = f"twice.csv: {len(rows) + 3} row(s) alike in all stated are averaged to {len(rows)}"
+    assert told in notes
+
+
+def noted(table: Path, devices: Path) -> list[str]:
+    """The notes of an evaluation."""
+    found: list[str] = evaluate(table, devices, None, "device", "all", [0])["notes"]
+    return found
 
 
 def test_the_command_prints_the_agreed_shape(table: Path, devices: Path) -> None:
     """`joulewise evaluate --json` has the documented keys; bad probes are a usage error."""
     command = ["evaluate", "--rows", str(table), "--devices", str(devices)]
     done = CliRunner().invoke(app, [*command, "--probes", "0,1", "--json"])
+    nowhere = str(table.parent / "nowhere" / "p.csv")
+    lost = [*command, "--test", str(table), "--predictions", nowhere]
+    refused = CliRunner().invoke(app, lost)
+    assert (refused.exit_code, "folder that is there" in refused.stderr) == (2, True)
     report = json.loads(done.stdout)
     assert {"split", "n_train", "n_test", "known_runtime", "unknown_runtime", "probes"} <= {*report}
     assert set(report["probes"]) == {"0", "1"}

@@ -206,3 +206,6 @@ def test_of_a_measured_row_only_the_runtime_enters() -> None:
     assert setup == from_measurement(read, GPU, candidate, "host")
     assert (setup.runtime_s, setup.tokens) == (0.5, 30.0)
     assert (setup.n_parameters, setup.n_active_parameters) == (2e9, 1e9)
+    assert setup.batch_size is None
+    single = msgspec.structs.replace(row, scenario="single")
+    assert from_measurement(single, GPU, candidate, "host").batch_size == 1

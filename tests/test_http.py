@@ -436,6 +436,26 @@ def test_estimate_takes_specs_and_names_faults(client: Client) -> None:
         found = problem(client.post("/estimate", json={"device": "NVIDIA A30"} | wrong), 400)
         assert next(iter(wrong)) in str(found["field"])
     problem(client.post("/estimate", content=b"{", headers={"Content-Type": "text/json"}), 400)
+    for name, spec in (("peak_int8_tops", -1), ("kind", "toaster"), ("peak_int8_tflops", 10)):
+        found = problem(client.post("/estimate", json={"device": specs | {name: spec}}), 400)
+        assert found["field"] == f"device.{name}"
+
+
+def test_the_8_bit_rate_of_an_unlisted_device_counts(client: Client) -> None:
+    """More operations a second need less energy, for 8 bits alone; a question takes it as well."""
+    specs = {"kind": "gpu", "tdp_w": 300, "memory_bandwidth_gbs": 900, "peak_fp16_tflops": 150}
+    fast = specs | {"peak_int8_tops": 1200}
+
+    def joules(device: dict[str, Any], precision: str) -> float:
+        asked = {"device": device, "n_parameters": 1e9, "batch_size": 32, "tokens": 100}
+        body = client.post("/estimate", json=asked | {"precision": precision}).json()
+        return float(body["energy_j_per_1000"]["value"])
+
+    assert joules(fast, "int8") < joules(specs, "int8")
+    assert joules(fast, "fp16") == joules(specs, "fp16")
+    asked = {"device_kind": "gpu", "tdp_w": "300", "peak_int8_tops": "1200"}
+    body = client.get("/recommend", params={"task": "sentiment", "min_acc": "0.5"} | asked).json()
+    assert body["query"]["device"]["peak_int8_tops"] == 1200
 
 
 def test_scorecard_and_health(client: Client) -> None:
