@@ -67,12 +67,13 @@ def problem(
 def _invalid(request: Request[Any, Any, Any], error: ValidationException) -> Response[bytes]:
     """A value that litestar refused: names the field, what came and what is allowed."""
     faults = error.extra if isinstance(error.extra, list) else []
-    first = next((_said(fault) for fault in faults if _tells(fault)), {})
-    first = first or (faults[0] if faults and isinstance(faults[0], dict) else {})
+    first = faults[0] if faults and isinstance(faults[0], dict) else {}
     if first.get("key") == "data":
         return problem(
             request, 400, "the body is missing; send a JSON object", field="body", came=None
         )
+    if of_body := getattr(error.__cause__, "errors", None):
+        return _invalid_body(request, of_body)
     field = first.get("key") or _missing(error.detail)
     field, declared = _declared(request, field) if field else (None, None)
     fault = _PLAIN.get(first.get("message", ""))
@@ -80,24 +81,31 @@ def _invalid(request: Request[Any, Any, Any], error: ValidationException) -> Res
     allowed = "; ".join(plain) or first.get("message", "")
     came = request.query_params.get(field) if field else None
     said = f"{field}: {came!r} is not allowed" if came is not None else f"{field} is missing"
-    if first.get("source") == "body" or (field and came is None and first):
+    if field and came is None and first:
         said = f"{field}: not allowed"
     detail = f"{said}; {allowed or 'it is required'}" if field else error.detail
     return problem(request, 400, detail, field=field, came=came, allowed=allowed or "required")
 
 
-_SPECS_BRANCH = ".DeviceSpecs."
-"""In the key of a fault: the device came as specs, of which one is at fault."""
+_NAME, _SPECS = "str", "DeviceSpecs"
+"""How pydantic calls the two ways to say a device."""
 
 
-def _tells(fault: object) -> bool:
-    """Whether a fault is one of a device's specs; beside it stands that specs are no name."""
-    return isinstance(fault, dict) and _SPECS_BRANCH in str(fault.get("key"))
-
-
-def _said(fault: dict[str, str]) -> dict[str, str]:
-    """A fault of a spec under the name that was sent."""
-    return fault | {"key": fault["key"].replace(_SPECS_BRANCH, ".")}
+def _invalid_body(request: Request[Any, Any, Any], faults: list[dict[str, Any]]) -> Response[bytes]:
+    """A body that pydantic refused: its first fault, of a device's specs before its name's."""
+    fault = max(faults, key=lambda own: len(own["loc"]) if _SPECS in own["loc"] else 0)
+    field = ".".join(str(part) for part in fault["loc"] if part not in (_NAME, _SPECS))
+    came, allowed = fault["input"], fault["msg"]
+    if not field:
+        field, allowed = "body", "a JSON object"
+    elif fault["loc"][-1] == _SPECS:
+        allowed = "a name or specs"
+    came = came[:_SHOWN] if isinstance(came, str) else came
+    came = None if isinstance(came, dict | list) else came
+    said = f"{field}: not allowed" if came is None else f"{field}: {came!r} is not allowed"
+    if fault["type"] == "missing":
+        said = f"{field} is missing"
+    return problem(request, 400, f"{said}; {allowed}", field=field, came=came, allowed=allowed)
 
 
 def _missing(detail: str) -> str | None:

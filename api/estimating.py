@@ -56,14 +56,21 @@ class EstimateAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 def _cautions(found: Prediction, asked: EstimateAsked) -> tuple[Caution, ...]:
     """What is doubtful about an estimate."""
-    stated = (asked.n_parameters, asked.batch_size, asked.tokens, asked.precision)
+    setup = {
+        "parameters": asked.n_parameters,
+        "batch size": asked.batch_size,
+        "tokens": asked.tokens,
+        "precision": asked.precision,
+    }
+    lacking = ", ".join(name for name, value in setup.items() if value is None)
     doubts: list[tuple[WarningCode, bool]] = [
         ("device-not-calibrated", not found.known_device),
         ("device-specs-assumed", found.assumed_power),
         ("out-of-range", bool(found.outside)),
-        ("setup-assumed", None in stated),
+        ("setup-assumed", bool(lacking)),
     ]
-    return tuple(Caution(code=code, message=CAUTIONS[code]) for code, holds in doubts if holds)
+    texts = CAUTIONS | {"setup-assumed": f"{CAUTIONS['setup-assumed']} (here: {lacking})"}
+    return tuple(Caution(code=code, message=texts[code]) for code, holds in doubts if holds)
 
 
 def asked_device(snapshot: Snapshot, asked: EstimateAsked) -> Device:

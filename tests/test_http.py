@@ -421,7 +421,10 @@ def test_estimate_gives_joules_with_an_interval(client: Client) -> None:
     stated = asked | {"batch_size": 32, "tokens": 40, "precision": "fp16"}
     whole = client.post("/estimate", json=stated).json()
     for answer, assumed in ((body, True), (bare, True), (whole, False)):
-        assert ("setup-assumed" in {own["code"] for own in answer["warnings"]}) is assumed
+        told = {own["code"]: own["message"] for own in answer["warnings"]}
+        assert ("setup-assumed" in told) is assumed
+    only = client.post("/estimate", json=stated | {"batch_size": None}).json()["warnings"]
+    assert any(own["message"].endswith("(here: batch size)") for own in only)
 
 
 def test_estimate_takes_specs_and_names_faults(client: Client) -> None:
@@ -438,7 +441,14 @@ def test_estimate_takes_specs_and_names_faults(client: Client) -> None:
     problem(client.post("/estimate", content=b"{", headers={"Content-Type": "text/json"}), 400)
     for name, spec in (("peak_int8_tops", -1), ("kind", "toaster"), ("peak_int8_tflops", 10)):
         found = problem(client.post("/estimate", json={"device": specs | {name: spec}}), 400)
-        assert found["field"] == f"device.{name}"
+        assert (found["field"], found["came"]) == (f"device.{name}", spec)
+    for device in (5, None, ["gpu"]):
+        found = problem(client.post("/estimate", json={"device": device}), 400)
+        assert (found["field"], found["allowed"]) == ("device", "a name or specs")
+    for body in ([1], "x", 3):
+        assert problem(client.post("/estimate", json=body), 400)["field"] == "body"
+    lacking = problem(client.post("/estimate", json={"device": {"tdp_w": 70}}), 400)
+    assert lacking["detail"].startswith("device.kind is missing")
 
 
 def test_the_8_bit_rate_of_an_unlisted_device_counts(client: Client) -> None:
