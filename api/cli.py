@@ -241,7 +241,7 @@ def evaluate(
         report = evaluating.evaluate(rows, devices, test, split, subset, counts, predictions)
     if as_json:
         return terminal.say_json(report)
-    terminal.say_evaluation(report)
+    terminal.say_evaluation(report, test)
     return None
 
 

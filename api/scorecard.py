@@ -11,7 +11,7 @@ from api.charts import Scale, Tick, log_scale
 
 SPLITS = {
     "model": "a candidate it never saw",
-    "family": "a family of models it never saw",
+    "family": "a model family it never saw",
     "device": "a device it never saw",
     "source": "a laboratory it never saw",
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
+from pathlib import Path
 from typing import Any, NoReturn
 
 import msgspec
@@ -195,14 +196,15 @@ def _error_cells(name: str, error: dict[str, Any]) -> tuple[str, ...]:
     return (name, *("" if error.get(key) is None else f"{error[key]:.3g}" for key in figures))
 
 
-def say_evaluation(report: dict[str, Any]) -> None:
-    """The error table of `evaluate` for people."""
+def say_evaluation(report: dict[str, Any], test: Path | None) -> None:
+    """The error table of `evaluate` for people; of `test` where nothing is held out."""
     known = report["known_runtime"]
     lines = {"estimator": known["estimator"], **known["baselines"]}
     lines["estimator, runtime unknown"] = report["unknown_runtime"]["estimator"]
     lines |= {f"estimator, {k} probe rows": error for k, error in report["probes"].items()}
     columns = ("method", "MdAPE %", "in 25 %", "in 2x", "tau", "regret %", "covers %", "width")
-    title = f"held out: {report['split']}; {report['n_train']} rows, {report['n_test']} scored"
+    what = f"held out: {report['split']}" if test is None else f"tested on {test.name}"
+    title = f"{what}; {report['n_train']} rows, {report['n_test']} scored"
     cells = [_error_cells(name, error) for name, error in lines.items() if error]
     if cells:
         tabular.show(title, columns, cells)
