@@ -127,7 +127,7 @@ def impossible(path: Path) -> dict[str, tuple[int, int]]:
         How many there are and the row of the first; the first row of the file is 1.
     """
     table = _table(path)
-    specs = [*_SPECS, *(own for own, name in _DEVICE_COLUMNS.items() if name in _SPECS)]
+    specs = ["cores", *_SPECS, *(own for own, name in _DEVICE_COLUMNS.items() if name in _SPECS)]
     found = {}
     for name in table.columns[table.columns.isin([*_NUMBERS, *specs])]:
         numbers = pd.to_numeric(table[name], errors="coerce")

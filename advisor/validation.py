@@ -60,7 +60,7 @@ class Errors(msgspec.Struct, frozen=True, kw_only=True):
 _RANKABLE = 3
 
 
-class Ranking(NamedTuple):
+class Order(NamedTuple):
     """Tau-b and regret of the pick (percent) over groups, mean and median; NaN without any."""
 
     kendall_tau: float
@@ -69,7 +69,7 @@ class Ranking(NamedTuple):
     regret_median: float
 
 
-def ranking(log_predicted: Array, log_measured: Array, groups: Sequence[str]) -> Ranking:
+def ranking(log_predicted: Array, log_measured: Array, groups: Sequence[str]) -> Order:
     """How well predictions order the rows of each group of three and more."""
     names, codes = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
     order = np.argsort(codes, kind="stable")
@@ -82,8 +82,8 @@ def ranking(log_predicted: Array, log_measured: Array, groups: Sequence[str]) ->
         picked = measured[predicted == predicted.min()]
         regrets.append(100 * float(np.mean(np.expm1(picked - measured.min()))))
     if not taus:
-        return Ranking(math.nan, math.nan, math.nan, math.nan)
-    return Ranking(*(float(reduce(v)) for v in (taus, regrets) for reduce in (np.mean, np.median)))
+        return Order(math.nan, math.nan, math.nan, math.nan)
+    return Order(*(float(reduce(v)) for v in (taus, regrets) for reduce in (np.mean, np.median)))
 
 
 def _tau(one: Array, two: Array) -> float:

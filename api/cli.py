@@ -211,6 +211,11 @@ def train(
     return None
 
 
+def _writable(path: Path) -> bool:
+    """Whether a file can be written there."""
+    return os.access(path.absolute().parent, os.W_OK) and not path.is_dir()
+
+
 @app.command()
 def evaluate(
     rows: Annotated[Path, typer.Option(help="Published rows to learn from, CSV.")],
@@ -234,7 +239,7 @@ def evaluate(
         raise BadQuestionError("probes", probes, "allowed: whole numbers such as 0,1,3,5")
     if predictions is not None and test is None:
         raise BadQuestionError("predictions", str(predictions), "needs --test")
-    if predictions is not None and not os.access(predictions.absolute().parent, os.W_OK):
+    if predictions is not None and not _writable(predictions):
         allowed = "allowed: a file in a folder that is there and can be written to"
         raise BadQuestionError("predictions", str(predictions), allowed)
     with cluster.folds_on(scheduler):

@@ -271,10 +271,10 @@ def test_impossible_numbers_are_told(tmp_path: Path, devices: Path) -> None:
 
 def test_what_is_stated_of_a_device_is_read_or_told(tmp_path: Path, table: Path) -> None:
     """The 8-bit rate is a spec; what cannot be is noted, and a column that lacks is named."""
-    card = {"device": "card-a", "kind": "gpu", "tdp_w": -5, "peak_int8_tops": 624}
+    card = {"device": "card-a", "kind": "gpu", "tdp_w": -5, "peak_int8_tops": 624, "cores": 0}
     path = write(tmp_path / "cards.csv", [card])
     assert rowtable.read_devices(path)["card-a"].peak_int8_tops == 624
-    assert rowtable.impossible(path) == {"tdp_w": (1, 1)}
+    assert rowtable.impossible(path) == {"tdp_w": (1, 1), "cores": (1, 1)}
     assert any("cards.csv: 1 value(s) of tdp_w" in note for note in noted(table, path))
     bare = write(tmp_path / "bare.csv", [{"device": "card-a", "memory_bandwidth_gbs": 900}])
     with pytest.raises(BadTableError, match="missing: kind; it has device, memory_bandwidth_gbs"):
@@ -299,10 +299,10 @@ def test_the_command_prints_the_agreed_shape(table: Path, devices: Path) -> None
     """`joulewise evaluate --json` has the documented keys; bad probes are a usage error."""
     command = ["evaluate", "--rows", str(table), "--devices", str(devices)]
     done = CliRunner().invoke(app, [*command, "--probes", "0,1", "--json"])
-    nowhere = str(table.parent / "nowhere" / "p.csv")
-    lost = [*command, "--test", str(table), "--predictions", nowhere]
-    refused = CliRunner().invoke(app, lost)
-    assert (refused.exit_code, "folder that is there" in refused.stderr) == (2, True)
+    for lost in (table.parent / "nowhere" / "p.csv", table.parent):
+        asked = [*command, "--test", str(table), "--predictions", str(lost)]
+        refused = CliRunner().invoke(app, asked)
+        assert (refused.exit_code, "folder that is there" in refused.stderr) == (2, True)
     report = json.loads(done.stdout)
     assert {"split", "n_train", "n_test", "known_runtime", "unknown_runtime", "probes"} <= {*report}
     assert set(report["probes"]) == {"0", "1"}
