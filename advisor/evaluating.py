@@ -19,6 +19,7 @@ from advisor.evaluation import (
     Prepared,
     Scored,
     Split,
+    draws,
     encoders,
     held_out,
     learned,
@@ -149,7 +150,7 @@ def _after_probes(tested: Tested, measured: Positions, k: int) -> Scored:
         {},
         fold.energy[measured],
     )
-    found = probed(part, [inside], k)
+    found = probed(part, [inside], draws(part, k))
     return msgspec.structs.replace(found, index=measured[found.index])
 
 
@@ -224,7 +225,7 @@ def _on_another(
             _predictions(_tested(train, reach, rowtable.rows(raw, specs), stand_in), probes)
         )
         frame = pd.DataFrame(lines).assign(row=lambda f: raw.index.to_numpy()[f["row"]])
-        frame.to_csv(predictions, index=False, float_format="%.10g")
+        _write(predictions.resolve(), frame)
     averaged = rowtable.averaged(whole)
     if not len(averaged):
         notes.append(f"{path.name}: nothing is measured")
@@ -240,6 +241,15 @@ def _on_another(
     table = report(asked, [tested.fold], everything, probes, tested.quantiles)
     counts = {"split": split, "n_train": len(train.rows.models), "n_test": len(asked.models)}
     return counts | table | {"notes": notes}
+
+
+def _write(path: Path, frame: pd.DataFrame) -> None:
+    """Writes a table whole or not at all; to what is no file, such as a pipe, as it is."""
+    whole = path.is_file() or not path.exists()
+    part = path.with_name(f".part-{path.name}") if whole else path
+    frame.to_csv(part, index=False, float_format="%.10g")
+    if whole:
+        part.replace(path)
 
 
 def _unscored(split: Split, n_train: int, notes: list[str]) -> dict[str, Any]:

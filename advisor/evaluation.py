@@ -2,14 +2,15 @@
 
 Groups (devices, sources, models, model families) are held out whole. With k probe rows of a
 held-out unit (a device in one scope as one source measured it), the estimator conditions its
-deviation on them; the baselines are corrected by their mean log residual, shrunk. Energies of test
-rows are used for scoring and for those probe rows, for nothing else.
+deviation on them; the baselines are corrected by their mean log residual, shrunk. Probe rows are
+drawn at random, or picked as `joulewise probes` would. Energies of test rows are used for scoring
+and for those probe rows, for nothing else.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 import msgspec
@@ -26,18 +27,24 @@ from advisor.fitting import (
     Memory,
     Predicted,
     asked,
+    covariance,
     designs,
     fit,
     predict,
     remembered,
 )
+from advisor.picking import noise, picked
 from advisor.rows import Rows
 from advisor.setups import source_of_team
 from advisor.standins import Imputation
 from advisor.validation import folds, many_folds
 
 Split = Literal["device", "source", "model", "family"]
+Draw = tuple[Positions, Positions]
+"""Probe rows of one machine, and the rows of other models there that are scored."""
 DRAWS = 20
+MOST_PROBEABLE = 500
+"""Rows of one machine among which probe rows are picked."""
 SEED = 20250819
 MODEL_FOLDS = 10
 SHRINK = 0.2
@@ -188,11 +195,8 @@ def held_out(prepared: Prepared, split: Split) -> list[Fold]:
     return found
 
 
-def draws(rows: Rows, k: int) -> Iterator[tuple[Positions, Positions]]:
-    """(probe rows, scored rows) for each unit of more than k + 1 models: k probes, `DRAWS` times.
-
-    Probes are rows of k different models; what is scored are the rows of all other models.
-    """
+def draws(rows: Rows, k: int) -> Iterator[Draw]:
+    """For each unit of more than k + 1 models rows of k different ones, drawn `DRAWS` times."""
     units, models = np.asarray(rows.units, dtype=str), np.asarray(rows.models, dtype=str)
     generator = np.random.default_rng(SEED)
     for unit in sorted(set(rows.units)):
@@ -204,6 +208,33 @@ def draws(rows: Rows, k: int) -> Iterator[tuple[Positions, Positions]]:
             chosen = generator.choice(names, k, replace=False) if k else names[:0]
             probes = [generator.choice(own[models[own] == name]) for name in chosen]
             yield np.array(probes, dtype=np.intp), own[~np.isin(models[own], chosen)]
+
+
+def picks(rows: Rows, held: Sequence[Fold], k: int, given: bool) -> Iterator[Draw]:
+    """For each held-out unit of more than k + 1 models the k rows that tell most of all its rows.
+
+    As `joulewise probes` names what to measure, before anything is measured there.
+
+    Args:
+        rows: All rows.
+        held: Folds that hold out units whole.
+        k: Probe rows.
+        given: Whether the runtimes are known before.
+    """
+    units, models = (np.asarray(names, dtype=str) for names in (rows.units, rows.models))
+    for fold in held:
+        deviations = Deviations(fold.memory)
+        for unit in sorted({*units[fold.index]}):
+            own = np.flatnonzero(units[fold.index] == unit)
+            names = models[fold.index[own]]
+            if len({*names}) <= k + 1:
+                continue
+            places = np.linspace(0, len(own) - 1, min(len(own), MOST_PROBEABLE)).round().astype(int)
+            known, every = np.full(len(places), given), np.ones(len(places), dtype=bool)
+            doubt = covariance(fold.asked.take(own[places]), deviations, known)
+            found = picked(doubt, noise(known), every, every, names[places], k)
+            chosen = places[[place for place, _ in found]]
+            yield fold.index[own[chosen]], fold.index[own[~np.isin(names, names[chosen])]]
 
 
 class Scored(msgspec.Struct, frozen=True):
@@ -258,11 +289,13 @@ def _within(fold: Fold, n: int) -> Positions:
     return positions
 
 
-def probed(rows: Rows, held: Sequence[Fold], k: int, *, given: bool = True) -> Scored:
-    """The estimator's predictions once k rows of the same unit are measured, over all draws."""
+def probed(
+    rows: Rows, held: Sequence[Fold], drawn: Iterable[Draw], *, given: bool = True
+) -> Scored:
+    """The estimator's predictions once the probe rows of the same unit are measured."""
     places = [_within(fold, len(rows.models)) for fold in held]
     parts = []
-    for probes, rest in draws(rows, k):
+    for probes, rest in drawn:
         for fold, place_of in zip(held, places, strict=True):
             own, others = place_of[probes], place_of[rest]
             if len(own) and (own < 0).any():
@@ -292,14 +325,14 @@ def converted(held: Sequence[Fold]) -> Scored:
     return _joined(parts)
 
 
-def probed_baseline(rows: Rows, held: Sequence[Fold], name: str, k: int) -> Scored:
+def probed_baseline(rows: Rows, held: Sequence[Fold], name: str, drawn: Iterable[Draw]) -> Scored:
     """A baseline's predictions, shifted by the mean log residual of the same probe rows."""
     values = scored_baseline(held, name)
     log = np.full(len(rows.models), np.nan)
     log[values.index] = values.log_predicted
     parts = []
-    for probes, rest in draws(rows, k):
-        shift = float(np.sum(rows.log_joules[probes] - log[probes]) / (k + SHRINK)) if k else 0.0
+    for probes, rest in drawn:
+        shift = float(np.sum(rows.log_joules[probes] - log[probes]) / (len(probes) + SHRINK))
         parts.append((rest, log[rest] + shift, np.ones(len(rest))))
     return _joined(parts)
 

@@ -2,8 +2,7 @@
 
 Estimates for one machine err together: its host, its cooling and its software are in all of them.
 So one measured row narrows many intervals, and by how much follows from the estimator's process
-before anything is measured. Greedy: always the row that leaves least variance among those that
-may still be the answer.
+before anything is measured (`advisor.picking`), for those that may still be the answer.
 """
 
 from __future__ import annotations
@@ -15,15 +14,13 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from advisor.deviation import POWER, TIME
 from advisor.estimator import Estimator
+from advisor.features import Array
 from advisor.offers import Z90, Offer
+from advisor.picking import noise, picked
 from advisor.policy import Advisor
 from advisor.records import BadQuestionError, Query
 from advisor.setups import Setup, from_measurement
-
-_NOISE = POWER.noise**2 + TIME.noise**2
-"""Variance of the log joules of one row that no other row explains."""
 
 
 class Probe(msgspec.Struct, frozen=True):
@@ -141,22 +138,13 @@ def next_probes(
         probeable: Which of them can be run.
         k: Candidates at most.
     """
-    covariance = estimator.covariance(setups)
-    asked = np.flatnonzero(contenders)
+    given = np.array([setup.runtime_s is not None for setup in setups])
+    covariance, own, open_ones = estimator.covariance(setups), noise(given), np.array(contenders)
 
-    def width() -> float:
-        spread = np.sqrt(np.maximum(np.diag(covariance)[asked], 0) + _NOISE)
+    def width(variance: Array) -> float:
+        spread = np.sqrt(np.maximum(variance[open_ones], 0) + own[open_ones])
         return math.exp(2 * Z90 * float(spread.mean()))
 
-    before = width()
-    found: list[Probe] = []
-    left = {place for place in range(len(setups)) if probeable[place]}
-    while left and len(found) < k:
-        places = np.array(sorted(left))
-        gain = (covariance[asked][:, places] ** 2).sum(axis=0)
-        best = int(places[np.argmax(gain / (np.diag(covariance)[places] + _NOISE))])
-        column = covariance[:, best].copy()
-        covariance = covariance - np.outer(column, column) / (column[best] + _NOISE)
-        found.append(Probe(names[best], width()))
-        left = {place for place in left if names[place] != names[best]}
-    return before, found
+    rows = picked(covariance, own, open_ones, np.array(probeable), names, k)
+    found = [Probe(names[place], width(variance)) for place, variance in rows]
+    return width(np.diag(covariance)), found

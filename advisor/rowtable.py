@@ -64,7 +64,13 @@ def _table(path: Path) -> pd.DataFrame:
         reason = not_commas(list(pd.read_csv(path, nrows=0).columns))
         if reason is None:
             return pd.read_csv(path, low_memory=False)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise BadTableError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise BadTableError(f"{path}: is no text, so no CSV") from error
+    except pd.errors.EmptyDataError as error:
+        raise BadTableError(f"{path}: is empty") from error
+    except ValueError as error:
         raise BadTableError(f"{path}: cannot be read as CSV: {error}") from error
     raise BadTableError(f"{path}: {reason}")
 

@@ -13,14 +13,17 @@ import numpy as np
 
 from advisor.baselines import BASELINES
 from advisor.evaluation import (
+    Draw,
     Fold,
     Prepared,
     Scored,
     Split,
+    draws,
     encoders,
     groups_of,
     held_out,
     known_devices,
+    picks,
     probed,
     probed_baseline,
     scored,
@@ -34,6 +37,10 @@ METHODS = (*BASELINES, "lightgbm_power")
 PROBED = ("ols_time_tdp_params", "tdp_time")
 """Baselines that are shown with probe rows too."""
 PROBES = (0, 1, 3, 5)
+BY_PROBES = ("probes", "probes_unknown_runtime", "probes_baselines")
+"""Figures by number of probe rows, drawn at random."""
+BY_PICKED = ("picked", "picked_unknown_runtime", "picked_baselines")
+"""The same with probe rows picked as `joulewise probes` names them."""
 POINTS_PER_DEVICE = 20
 """Rows of each device that a scorecard keeps for a plot."""
 
@@ -87,25 +94,35 @@ def report(
     def wanted(found: Scored) -> Scored:
         return found.take(kept[found.index])
 
-    def ours(k: int, given: bool) -> dict[str, Any]:
-        found = wanted(probed(rows, held, k, given=given) if k else scored(held, given))
-        return figures(rows, found, quantiles, k, given)
+    def ours(k: int, drawn: Sequence[Draw], given: bool) -> dict[str, Any]:
+        found = probed(rows, held, drawn, given=given) if k else scored(held, given)
+        return figures(rows, wanted(found), quantiles, k, given)
 
-    def baseline(name: str, k: int) -> dict[str, Any]:
-        found = probed_baseline(rows, held, name, k) if k else scored_baseline(held, name)
+    def baseline(name: str, k: int, drawn: Sequence[Draw]) -> dict[str, Any]:
+        found = probed_baseline(rows, held, name, drawn) if k else scored_baseline(held, name)
         return figures(rows, wanted(found))
 
-    known = {k: ours(k, True) for k in (0, *probes)}
-    unknown = {k: ours(k, False) for k in (0, *probes)}
+    def baselines(names: Sequence[str], k: int, drawn: Sequence[Draw]) -> dict[str, Any]:
+        return {name: baseline(name, k, drawn) for name in names}
+
+    known, unknown, without = ours(0, [], True), ours(0, [], False), baselines(METHODS, 0, [])
+    table: dict[str, dict[str, Any]] = {name: {} for name in (*BY_PROBES, *BY_PICKED)}
+    for k in probes:
+        if not k:
+            of_none = known, unknown, {name: without[name] for name in PROBED}
+            for name, values in zip(BY_PROBES, of_none, strict=True):
+                table[name]["0"] = values
+            continue
+        drawn = list(draws(rows, k))
+        named = {given: list(picks(rows, held, k, given)) for given in (True, False)}
+        for names, chosen in ((BY_PROBES, {True: drawn, False: drawn}), (BY_PICKED, named)):
+            table[names[0]][str(k)] = ours(k, chosen[True], True)
+            table[names[1]][str(k)] = ours(k, chosen[False], False)
+            table[names[2]][str(k)] = baselines(PROBED, k, chosen[True])
     return {
-        "known_runtime": {
-            "estimator": known[0],
-            "baselines": {name: baseline(name, 0) for name in METHODS},
-        },
-        "unknown_runtime": {"estimator": unknown[0]},
-        "probes": {str(k): known[k] for k in probes},
-        "probes_unknown_runtime": {str(k): unknown[k] for k in probes},
-        "probes_baselines": {str(k): {name: baseline(name, k) for name in PROBED} for k in probes},
+        "known_runtime": {"estimator": known, "baselines": without},
+        "unknown_runtime": {"estimator": unknown},
+        **table,
     }
 
 

@@ -52,6 +52,10 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     pair: str | None = None
 
 
+BITS = (2, 3, 4, 5, 6, 8, 16, 32, 64)
+"""Bits of a weight that a precision can have."""
+
+
 def host_class(device: Device) -> str:
     """Which class of machine a device usually sits in: ``edge``, ``desktop`` or ``server``."""
     name, power = device.name, device.tdp_w or device.power_max_w
@@ -64,10 +68,15 @@ def host_class(device: Device) -> str:
     return "server"
 
 
+def stated_bits(precision: str) -> int | None:
+    """Bits of a weight by the first number in a precision's name; ``None`` where it tells none."""
+    found = re.search(r"\d+", precision)
+    return int(found.group()) if found and int(found.group()) in BITS else None
+
+
 def precision_bits(precision: str | None) -> float:
-    """Bits of a weight; 16 where nobody stated the precision."""
-    found = re.search(r"(\d+)", precision or "")
-    return float(found.group(1)) if found and 1 < int(found.group(1)) <= 64 else 16.0
+    """Bits of a weight; 16 where nobody stated them."""
+    return float(stated_bits(precision or "") or 16)
 
 
 def batch_of(row: Measurement) -> float | None:

@@ -17,6 +17,7 @@ from advisor.evaluation import (
     Scored,
     Split,
     converted,
+    draws,
     groups_of,
     known_devices,
     prepare,
@@ -60,7 +61,7 @@ def quantiles(rows: Rows, device: Sequence[Fold], source: Sequence[Fold]) -> dic
         found["source"][kind] = _quantile(rows, scored(source, given), rows.devices)
         found["device"][kind] = _quantile(rows, scored(device, given), rows.devices)
         for k in PROBES[1:]:
-            after = probed(rows, source, k, given=given)
+            after = probed(rows, source, draws(rows, k), given=given)
             found.setdefault(str(k), {})[kind] = _quantile(rows, after, rows.devices)
     return found
 

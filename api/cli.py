@@ -203,7 +203,7 @@ def train(
     from advisor import training
     from api import cluster
 
-    with cluster.folds_on(scheduler):
+    with cluster.folds_on(scheduler), terminal.at_work("fitting, and scoring what is held out"):
         scorecard = training.train(opened_snapshot(), out, force=force)
     if as_json:
         return terminal.say_json(scorecard)
@@ -242,7 +242,7 @@ def evaluate(
     if predictions is not None and not _writable(predictions):
         allowed = "allowed: a file in a folder that is there and can be written to"
         raise BadQuestionError("predictions", str(predictions), allowed)
-    with cluster.folds_on(scheduler):
+    with cluster.folds_on(scheduler), terminal.at_work("fitting, and scoring what is held out"):
         report = evaluating.evaluate(rows, devices, test, split, subset, counts, predictions)
     if as_json:
         return terminal.say_json(report)

@@ -8,6 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from advisor.estimator import Estimator, Prediction, Setup
 from advisor.records import Caution, EnergyPer1000, WarningCode
+from advisor.setups import BITS, stated_bits
 from advisor.specs import DeviceSpecs
 from advisor.wording import CAUTIONS
 from catalog.records import Device, Scope
@@ -28,7 +29,9 @@ class EstimateAsked(BaseModel):
     runtime_s_per_1000: float | None = Field(default=None, gt=0, le=1e9, description="seconds")
     batch_size: float | None = Field(default=None, ge=1, le=1e7)
     tokens: float | None = Field(default=None, gt=0, le=1e7, description="mean per text")
-    precision: str | None = Field(default=None, max_length=40)
+    precision: str | None = Field(
+        default=None, max_length=40, description="names the bits of a weight: fp32, bf16, int8 ..."
+    )
     scope: Scope = "host"
     n_devices: int = Field(default=1, ge=1, le=100_000)
 
@@ -43,6 +46,17 @@ class EstimateAsked(BaseModel):
                 "too_many", "may not exceed n_parameters, which is needed beside it"
             )
         return active
+
+    @field_validator("precision")
+    @classmethod
+    def _of_so_many_bits(cls, precision: str | None) -> str | None:
+        """A precision tells the bits of a weight."""
+        if precision is not None and stated_bits(precision) is None:
+            bits = ", ".join(map(str, BITS))
+            raise PydanticCustomError(
+                "no_bits", f"must name the bits of a weight ({bits}), as fp32, bf16 or int8 do"
+            )
+        return precision
 
 
 class EstimateAnswer(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,6 +19,12 @@ _SERIES = (
     ("probes_baselines", "ols_time_tdp_params", "regression"),
     ("probes_baselines", "tdp_time", "TDP × time"),
 )
+_TABLE = (
+    ("probes", "runtime measured"),
+    ("picked", "runtime measured, runs picked"),
+    ("probes_unknown_runtime", "runtime estimated too"),
+    ("picked_unknown_runtime", "runtime estimated too, runs picked"),
+)
 
 
 class Dot(msgspec.Struct, frozen=True):
@@ -111,12 +117,11 @@ def devices(scorecard: dict[str, Any]) -> list[HeldOut]:
 
 
 def by_probes(scorecard: dict[str, Any]) -> list[tuple[str, str, int, dict[str, Any]]]:
-    """(split, series, k, figures) wherever a scorecard tells of probe runs, ours only."""
+    """(split, words, k, figures) wherever a scorecard tells of probe runs, ours only."""
     return [
         (split, words, int(k), own)
         for split, part in scorecard["splits"].items()
-        for name, method, words in _SERIES
-        if method is None
+        for name, words in _TABLE
         for k, own in part.get(name, {}).items()
     ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -189,26 +190,50 @@ def _say_paired(answer: Recommendation, console: Console) -> None:
         console.print(f"[green]cascade[/] {escape(view.cascade(cascade))}")
 
 
-def _error_cells(name: str, error: dict[str, Any]) -> tuple[str, ...]:
+PROBE_ROWS = (
+    "k: measured rows of the device that were known; drawn at random, 20 times; with *, picked "
+    "once as `joulewise probes` picks them. (no time): the runtime is estimated too."
+)
+
+
+def at_work(what: str) -> AbstractContextManager[object]:
+    """Shows, in a terminal alone, that a command that takes minutes is at work."""
+    return Console(stderr=True).status(f"{what}; this can take minutes")
+
+
+def _error_cells(name: str, probes: str, error: dict[str, Any]) -> tuple[str, ...]:
     """One method's figures as cells."""
     figures = ["mdape_macro_device", "within25", "within2x", "kendall_tau", "regret"]
     figures += ["coverage90", "width90"]
-    return (name, *("" if error.get(key) is None else f"{error[key]:.3g}" for key in figures))
+    cells = ("" if error.get(key) is None else f"{error[key]:.3g}" for key in figures)
+    return (name, probes, *cells)
+
+
+def _errors(report: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+    """Methods, their number of probe rows (starred where picked) and their figures."""
+    known = report["known_runtime"]
+    found = [("estimator", "0", known["estimator"])]
+    found += [(name, "0", error) for name, error in known["baselines"].items()]
+    found.append(("estimator (no time)", "0", report["unknown_runtime"]["estimator"]))
+    for k in (k for k in report["probes"] if k != "0"):
+        for part, how in (("probes", k), ("picked", f"{k}*")):
+            found.append(("estimator", how, report[part][k]))
+            found += [(name, how, own) for name, own in report[f"{part}_baselines"][k].items()]
+            found.append(("estimator (no time)", how, report[f"{part}_unknown_runtime"][k]))
+    return found
 
 
 def say_evaluation(report: dict[str, Any], test: Path | None) -> None:
     """The error table of `evaluate` for people; of `test` where nothing is held out."""
-    known = report["known_runtime"]
-    lines = {"estimator": known["estimator"], **known["baselines"]}
-    lines["estimator, runtime unknown"] = report["unknown_runtime"]["estimator"]
-    lines |= {f"estimator, {k} probe rows": error for k, error in report["probes"].items()}
-    columns = ("method", "MdAPE %", "in 25 %", "in 2x", "tau", "regret %", "covers %", "width")
+    names = "method", "k", "MdAPE %", "in 25 %", "in 2x", "tau", "regret %", "covers %", "width"
     what = f"held out: {report['split']}" if test is None else f"tested on {test.name}"
     title = f"{what}; {report['n_train']} rows, {report['n_test']} scored"
-    cells = [_error_cells(name, error) for name, error in lines.items() if error]
+    cells = [_error_cells(*line) for line in _errors(report) if line[-1]]
     if cells:
-        tabular.show(title, columns, cells)
+        tabular.show(title, names, cells)
     else:
         Console().print(title)
+    if report["probes"].keys() - {"0"}:
+        Console().print(PROBE_ROWS)
     for note in report["notes"]:
         Console().print(f"[yellow]note[/] {escape(note)}")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from advisor.artefact import SCORECARD
+from advisor.scorecard import PROBED
 from advisor.training import train
 from catalog.snapshot import load
 
@@ -33,6 +34,13 @@ METHODS = {
     "ols_time_tdp_params": "OLS: log time, TDP, parameters",
     "lightgbm_power": "LightGBM on log power",
 }
+_HOW = ("probes", "picked")
+_PICKED = (
+    ("**Joulewise**", "", None),
+    ("**Joulewise**, runtime unknown", "_unknown_runtime", None),
+    *((METHODS[name], "_baselines", name) for name in PROBED),
+)
+"""Lines of the table of picked probe rows: method, part of the scorecard and entry in it."""
 REGRETS = ("regret", "choice_regret", "choice_regret_median")
 
 
@@ -89,7 +97,23 @@ def table(card: dict[str, Any]) -> str:
         if "other_scope" in split:
             another = split["other_scope"]
             lines.append(_line(title, "**Joulewise**, measured in another scope", another))
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *picks(card)])
+
+
+def picks(card: dict[str, Any]) -> list[str]:
+    """What picking the probe rows comes to, as a table in Markdown."""
+    ks = [k for k in card["splits"]["device"]["picked"] if k != "0"]
+    lines = [
+        f"| held out | method | {' | '.join(f'{k} drawn | {k} picked' for k in ks)} |",
+        f"|---|---|{'---|' * 2 * len(ks)}",
+    ]
+    for name in ("device", "source"):
+        for method, part, key in _PICKED:
+            found = [card["splits"][name][f"{how}{part}"][k] for k in ks for how in _HOW]
+            errors = [(own[key] if key else own)["mdape_macro_device"] for own in found]
+            cells = [SPLITS[name], method, *(f"{error:.1f} %" for error in errors)]
+            lines.append(f"| {' | '.join(cells)} |")
+    return lines
 
 
 def with_table(text: str, card: dict[str, Any]) -> str:

@@ -10,12 +10,17 @@ same figures. The prototype is the one the method started from; its figures and 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from advisor.evaluating import evaluate
+from advisor.evaluation import Split
+
+Reports = dict[tuple[Split, str], dict[str, Any]]
+"""Reports of `evaluate` by split and subset."""
 
 
 class Aim(msgspec.Struct, frozen=True):
@@ -28,7 +33,7 @@ class Aim(msgspec.Struct, frozen=True):
     """
 
     title: str
-    split: str
+    split: Split
     subset: str
     path: str
     prototype: float
@@ -54,9 +59,9 @@ AIMS = (
     Aim("unseen device, 5 probe rows", "device", "all", "probes.5", 12.2, 8, 17),
     Aim("the same, encoders", "device", "encoders", "probes.5", 6.8, 5),
     Aim("width of the interval, unseen device", "device", "all", _KNOWN, 4.1, 3, None, "width90"),
-    Aim("the same, 3 probe rows", "device", "all", "probes.3", 2.3, 1.6, None, "width90"),
+    Aim("interval's width, 3 probe rows", "device", "all", "probes.3", 2.3, 1.6, None, "width90"),
     Aim("coverage, unseen device", "device", "all", _KNOWN, 89, 88, None, "coverage90", True),
-    Aim("the same, 3 probe rows", "device", "all", "probes.3", 89, 90, None, "coverage90", True),
+    Aim("coverage, 3 probe rows", "device", "all", "probes.3", 89, 90, None, "coverage90", True),
     Aim("runtime unknown, held-out model", "model", "all", _UNKNOWN, 23, 15, None, "median"),
     Aim(
         "runtime unknown, unseen device, encoders",
@@ -115,11 +120,11 @@ def counted(figures: dict[str, Any], figure: str) -> list[float | None]:
     return [None if name is None else float(figures[name]) for name in names]
 
 
-def baseline(report: dict[str, Any], aim: Aim) -> str:
+def baseline(report: dict[str, Any], aim: Aim, path: str) -> str:
     """Least squares on the same rows, by the mean of devices; empty where the report has none."""
-    part, _, k = aim.path.partition(".")
-    path = f"probes_baselines.{k}" if part == "probes" else f"{part}.baselines"
-    figures = found(report, f"{path}.ols_time_tdp_params")
+    part, _, k = path.partition(".")
+    where = f"{part}_baselines.{k}" if part in ("probes", "picked") else f"{part}.baselines"
+    figures = found(report, f"{where}.ols_time_tdp_params")
     names = _NAMES.get(aim.figure, (aim.figure,))
     value = figures.get(names[0])
     return "" if value is None else f"{value:.3g}"
@@ -130,24 +135,23 @@ def good(aim: Aim, value: float, bar: float) -> bool:
     return value >= bar if aim.more else value <= bar
 
 
-def main() -> None:
-    """Prints the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("rows", type=Path)
-    parser.add_argument("devices", type=Path)
-    asked = parser.parse_args()
-    reports: dict[tuple[str, str], dict[str, Any]] = {}
+def show(aims: Sequence[Aim], reports: Reports, part: str | None = None) -> None:
+    """Prints a table and what it comes to.
+
+    Args:
+        aims: Its lines.
+        reports: By split and subset.
+        part: The part of a report that takes the place of ``probes``.
+    """
     print(f"| figure | OLS, theirs | OLS here | prototype | aim | {' | '.join(COUNTS)} |")
     print("|---" * (5 + len(COUNTS)) + "|")
     met: dict[str, list[int]] = {name: [0, 0, 0] for name in COUNTS}
-    for aim in AIMS:
-        key = aim.split, aim.subset
-        if key not in reports:
-            given = (asked.rows, asked.devices, None, *key, (0, 1, 3, 5))
-            reports[key] = evaluate(*given)  # type: ignore[arg-type]
-        values = counted(found(reports[key], aim.path), aim.figure)
+    for aim in aims:
+        report = reports[aim.split, aim.subset]
+        path = aim.path if part is None else aim.path.replace("probes", part)
+        values = counted(found(report, path), aim.figure)
         theirs = "" if aim.ols is None else f"{aim.ols:g}"
-        least = theirs, baseline(reports[key], aim)
+        least = theirs, baseline(report, aim, path)
         cells = [aim.title, *least, f"{aim.prototype:g}", f"{aim.aim:g}"]
         for value, sums in zip(values, met.values(), strict=True):
             if value is None:
@@ -160,10 +164,26 @@ def main() -> None:
         if len(set(values)) == 1:
             cells[-2:] = ["", ""]
         print(f"| {' | '.join(cells)} |", flush=True)
-    for name, (aims, prototype, n) in met.items():
+    for name, (n_met, prototype, n) in met.items():
         print(
-            f"\n{name}: {aims} of {n} aims met, {prototype} figures no worse than the prototype's"
+            f"\n{name}: {n_met} of {n} aims met, {prototype} figures no worse than the prototype's"
         )
+
+
+def main() -> None:
+    """Prints the tables."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("rows", type=Path)
+    parser.add_argument("devices", type=Path)
+    asked = parser.parse_args()
+    reports: Reports = {}
+    for aim in AIMS:
+        key = aim.split, aim.subset
+        if key not in reports:
+            reports[key] = evaluate(asked.rows, asked.devices, None, *key, (0, 1, 3, 5))
+    show(AIMS, reports)
+    print("\nWith probe rows picked as `joulewise probes` names them:\n")
+    show([aim for aim in AIMS if aim.path.startswith("probes")], reports, "picked")
 
 
 if __name__ == "__main__":

@@ -90,6 +90,7 @@ def test_nothing_qualifies_is_exit_3_with_the_nearest_miss(joulewise: Run) -> No
             ("estimate", "--device", "NVIDIA A30", "--params", "1e9", "--active-params", "2e9"),
             "n_active_parameters: may not exceed n_parameters",
         ),
+        (("estimate", "--device", "NVIDIA A30", "--precision", "int9"), "4, 5, 6, 8, 16"),
     ],
 )
 def test_bad_question_is_exit_2(joulewise: Run, words: tuple[str, ...], said: str) -> None:

@@ -15,7 +15,9 @@ import pytest
 from typer.testing import CliRunner
 
 from advisor import evaluation, rowtable
+from advisor.deviation import POWER, TIME
 from advisor.evaluating import evaluate
+from advisor.fitting import Deviations, covariance
 from advisor.rows import Rows
 from advisor.rowtable import BadTableError
 from advisor.standins import imputation
@@ -84,6 +86,7 @@ def test_probes_take_away_a_devices_own_factor(table: Path, devices: Path) -> No
     error = {k: figures["mdape_macro_device"] for k, figures in report["probes"].items()}
     assert error["3"] < error["1"] < error["0"]
     assert error["3"] < 15
+    assert report["picked"]["3"]["mdape_macro_device"] < error["1"]
 
 
 def test_every_method_is_scored_on_the_same_rows(table: Path, devices: Path) -> None:
@@ -128,6 +131,56 @@ def test_probe_rows_are_of_other_models_and_never_scored(table: Path, devices: P
         assert len({rows.units[i] for i in [*probes, *scored]}) == 1
         seen += 1
     assert seen == evaluation.DRAWS * len(WATTS)
+
+
+def picks(rows: Rows, stand_in: Any, given: bool) -> list[list[int]]:
+    """Three probe rows of each card, picked without it."""
+    held = evaluation.held_out(evaluation.prepare(rows, stand_in), "device")
+    found = list(evaluation.picks(rows, held, 3, given))
+    for probes, scored in found:
+        assert not {rows.models[i] for i in probes} & {rows.models[i] for i in scored}
+        assert len({rows.units[i] for i in [*probes, *scored]}) == 1
+        unit = {i for i, name in enumerate(rows.units) if name == rows.units[probes[0]]}
+        left_out = {rows.models[i] for i in unit - {*probes, *scored}}
+        assert left_out <= {rows.models[i] for i in probes}
+    return [probes.tolist() for probes, _ in found]
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_picked_probes_need_no_energy(given: bool, table: Path, devices: Path) -> None:
+    """One pick for each card, of distinct models, whatever its rows turn out to need."""
+    rows, stand_in = loaded(table, devices)
+    before = picks(rows, stand_in, given)
+    assert len(before) == len(WATTS)
+    for own in before:
+        assert len({rows.models[i] for i in own}) == 3
+        other = np.array(rows.log_joules)
+        unit = [i for i, name in enumerate(rows.units) if name == rows.units[own[0]]]
+        other[unit] = np.random.default_rng(1).permutation(other[unit]) + 1.0
+        assert own in picks(msgspec.structs.replace(rows, log_joules=other), stand_in, given)
+
+
+def test_a_known_runtime_is_not_doubted_in_a_pick(table: Path, devices: Path) -> None:
+    """The first pick leaves least variance, by brute force; a given runtime adds no noise."""
+    rows, stand_in = loaded(table, devices)
+    held = evaluation.held_out(evaluation.prepare(rows, stand_in), "device")
+    for given, noise in ((True, POWER.noise**2), (False, POWER.noise**2 + TIME.noise**2)):
+        for fold, (probes, _) in zip(held, evaluation.picks(rows, held, 1, given), strict=True):
+            n = len(fold.index)
+            doubt = covariance(fold.asked, Deviations(fold.memory), np.full(n, float(given)))
+            left = [
+                np.trace(doubt - np.outer(doubt[i], doubt[i]) / (doubt[i, i] + noise))
+                for i in range(n)
+            ]
+            assert left[fold.index.tolist().index(probes[0])] == pytest.approx(min(left))
+
+
+def test_picks_are_among_few_where_a_machine_has_many_rows(
+    table: Path, devices: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The picks are among so many rows at most; the rows of all other models are scored."""
+    monkeypatch.setattr(evaluation, "MOST_PROBEABLE", 6)
+    picks(*loaded(table, devices), True)
 
 
 def test_encoders_are_neither_generators_nor_classical_models(
@@ -295,6 +348,38 @@ def noted(table: Path, devices: Path) -> list[str]:
     return found
 
 
+def test_predictions_are_written_whole(table: Path, devices: Path, tmp_path: Path) -> None:
+    """A file by its name, compressed or not, and nothing beside it; a pipe as it is."""
+    folder = tmp_path / "out"
+    folder.mkdir()
+    for name in ("p.csv", "p.csv.gz", "p.csv"):
+        evaluate(table, devices, table, "device", "all", [0], folder / name)
+    assert {path.name for path in folder.iterdir()} == {"p.csv", "p.csv.gz"}
+    assert pd.read_csv(folder / "p.csv.gz").equals(pd.read_csv(folder / "p.csv"))
+    evaluate(table, devices, table, "device", "all", [0], Path("/dev/null"))
+    assert Path("/dev/null").is_char_device()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "No such file"),
+        (b"", "is empty"),
+        (b"\x89PNG\xff", "is no text"),
+        (b"a,b\n1", "miss"),
+    ],
+)
+def test_what_is_no_table_is_told_in_words(
+    content: bytes | None, said: str, tmp_path: Path, devices: Path
+) -> None:
+    """A missing, an empty and a binary file, and one of other columns."""
+    path = tmp_path / "rows.csv"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(BadTableError, match=said):
+        evaluate(path, devices, None, "device", "all", [0])
+
+
 def test_the_command_prints_the_agreed_shape(table: Path, devices: Path) -> None:
     """`joulewise evaluate --json` has the documented keys; bad probes are a usage error."""
     command = ["evaluate", "--rows", str(table), "--devices", str(devices)]
@@ -304,6 +389,8 @@ def test_the_command_prints_the_agreed_shape(table: Path, devices: Path) -> None
         refused = CliRunner().invoke(app, asked)
         assert (refused.exit_code, "folder that is there" in refused.stderr) == (2, True)
     report = json.loads(done.stdout)
+    said = CliRunner().invoke(app, [*command, "--probes", "0,1"]).stdout
+    assert " 1* " in said
     assert {"split", "n_train", "n_test", "known_runtime", "unknown_runtime", "probes"} <= {*report}
     assert set(report["probes"]) == {"0", "1"}
     assert CliRunner().invoke(app, [*command, "--probes", "one"]).exit_code == 2

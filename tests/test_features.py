@@ -185,10 +185,10 @@ def test_stand_ins_are_medians_of_the_class() -> None:
 
 @pytest.mark.parametrize(
     ("name", "wanted"),
-    [("fp32", 32), ("bf16", 16), ("int8", 8), ("int4", 4), (None, 16), ("best", 16), ("tf32", 32)],
+    [("fp32", 32), ("bf16", 16), ("int8", 8), ("int4", 4), (None, 16), ("best", 16), ("int9", 16)],
 )
 def test_precision_is_read_as_bits(name: str | None, wanted: float) -> None:
-    """The number in a precision is its bits; without one it is half precision."""
+    """The number in a precision is its bits; without one that can be it is half precision."""
     assert precision_bits(name) == wanted
 
 

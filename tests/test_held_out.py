@@ -74,6 +74,7 @@ def test_the_table_has_every_figure_of_the_curves() -> None:
         assert told["runtime measured", int(k)] == own
     for k, own in PART["probes_unknown_runtime"].items():
         assert told["runtime estimated too", int(k)] == own
+    assert told["runtime measured, runs picked", 3] == PART["picked"]["3"]
 
 
 def test_a_scorecard_without_held_out_devices_draws_nothing() -> None:
