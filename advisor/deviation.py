@@ -67,10 +67,6 @@ POWER = Spread(offset=0.4, local=0.5, noise=0.1)
 TIME = Spread(offset=1.5, local=0.8, noise=0.5)
 """Chosen on the development rows from a handful of values: errors with probes move by less than
 a percentage point between them."""
-OUTLYING = 3.0
-"""A row further from what all others tell of it counts less, as one with more noise: by the
-square of its distance over this, in standard deviations."""
-_ROUNDS = 5
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -142,28 +138,6 @@ def _shared(one: _Labels, two: _Labels) -> Array:
     return np.asarray(OF_DEVICE * machine + OF_SOURCE * source + both)
 
 
-def _precision(covariance: Array, residual: Array, noise: float) -> Array:
-    """Inverse covariance of rows with noise, more of it in rows that all others contradict.
-
-    Each row is held against its prediction from the others (leave one out: Rasmussen and
-    Williams, Gaussian Processes for Machine Learning, 2006, section 5.4.2).
-
-    Args:
-        covariance: Of n rows, without noise.
-        residual: Log of measured over predicted, n.
-        noise: Variance between repeats.
-    """
-    own = np.full(len(residual), noise)
-    for _ in range(_ROUNDS):
-        precision = np.linalg.inv(covariance + np.diag(own))  # noise keeps it far from singular
-        left_out = 1 / np.diag(precision)
-        distance = np.abs(precision @ residual * left_out) / np.sqrt(left_out - own + noise)
-        before, own = own, noise * np.maximum(1.0, distance / OUTLYING) ** 2
-        if np.array_equal(own, before):
-            break
-    return np.asarray(precision)
-
-
 def prior(places: Array, spread: Spread) -> Array:
     """Covariance (n x n) on a machine nobody knows, noise left out."""
     return _kernel(places, places, spread)
@@ -183,8 +157,9 @@ class Deviation:
         self._places = np.vstack([known.places for known in rows.values()])
         covariance = _kernel(self._places, self._places, spread)
         covariance *= _shared(self._labels, self._labels)
+        covariance += spread.noise**2 * np.eye(len(machines))
+        self._precision = np.linalg.inv(covariance)  # noise keeps it far from singular
         residual = np.concatenate([known.residual for known in rows.values()])
-        self._precision = _precision(covariance, residual, spread.noise**2)
         self._weights = self._precision @ residual
 
     def covariance(self, source: str, places: Array) -> Array:
