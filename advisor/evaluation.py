@@ -3,7 +3,7 @@
 Groups (devices, sources, models, model families) are held out whole. With k probe rows of a
 held-out unit (a device in one scope as one source measured it), the estimator conditions its
 deviation on them; the baselines are corrected by their mean log residual, shrunk. Probe rows are
-drawn at random, or picked as `joulewise probes` would. Energies of test rows are used for scoring
+drawn at random, or picked by the rule of `joulewise probes`. Energies of test rows are used for scoring
 and for those probe rows, for nothing else.
 """
 
@@ -213,7 +213,7 @@ def draws(rows: Rows, k: int) -> Iterator[Draw]:
 def picks(rows: Rows, held: Sequence[Fold], k: int, given: bool) -> Iterator[Draw]:
     """For each held-out unit of more than k + 1 models the k rows that tell most of all its rows.
 
-    As `joulewise probes` names what to measure, before anything is measured there.
+    By the rule of `joulewise probes`, before anything is measured there.
 
     Args:
         rows: All rows.

@@ -40,7 +40,7 @@ PROBES = (0, 1, 3, 5)
 BY_PROBES = ("probes", "probes_unknown_runtime", "probes_baselines")
 """Figures by number of probe rows, drawn at random."""
 BY_PICKED = ("picked", "picked_unknown_runtime", "picked_baselines")
-"""The same with probe rows picked as `joulewise probes` names them."""
+"""The same with probe rows picked by the rule of `joulewise probes`."""
 POINTS_PER_DEVICE = 20
 """Rows of each device that a scorecard keeps for a plot."""
 

@@ -192,7 +192,7 @@ def _say_paired(answer: Recommendation, console: Console) -> None:
 
 PROBE_ROWS = (
     "k: measured rows of the device that were known; drawn at random, 20 times; with *, picked "
-    "once as `joulewise probes` picks them. (no time): the runtime is estimated too."
+    "once by the rule of `joulewise probes`. (no time): the runtime is estimated too."
 )
 
 

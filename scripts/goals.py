@@ -182,7 +182,7 @@ def main() -> None:
         if key not in reports:
             reports[key] = evaluate(asked.rows, asked.devices, None, *key, (0, 1, 3, 5))
     show(AIMS, reports)
-    print("\nWith probe rows picked as `joulewise probes` names them:\n")
+    print("\nWith probe rows picked by the rule of `joulewise probes`:\n")
     show([aim for aim in AIMS if aim.path.startswith("probes")], reports, "picked")
 
 
