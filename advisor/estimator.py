@@ -38,13 +38,12 @@ from advisor.fitting import (
 )
 from advisor.rows import calibrated, probe_rows, probes
 from advisor.setups import Setup, team
-from advisor.standins import part_class, tdp_is_assumed
+from advisor.standins import assumed_half, tdp_is_assumed
 from catalog.records import Basis, Estimate
 from catalog.snapshot import Snapshot
 
 __all__ = ["Estimator", "Prediction", "Setup", "StaleEstimatorError", "load"]
 
-_Z90 = 1.645
 _OPTIONAL = {"log_batch", "log_tokens", "bits", "log_peak_per_tdp", "log_ideal_s"}
 """Features whose range says little about whether the data reach that far."""
 
@@ -195,8 +194,7 @@ class Estimator:
         else:
             half = self._half(setup, spread)
         time_half = half * time_spread / spread
-        if assumed:
-            half = math.hypot(half, _Z90 * self.artefact.stand_in.spread[part_class(setup.device)])
+        half = math.hypot(half, assumed_half(setup.device, self.artefact.stand_in))
         basis: Basis = "estimated" if runtime_known else "estimated-runtime"
         if beyond or assumed:
             basis = "extrapolated"

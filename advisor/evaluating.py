@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,8 @@ from advisor.features import Array, Positions
 from advisor.fitting import Deviations
 from advisor.rows import Rows
 from advisor.rowtable import BadTableError
-from advisor.scorecard import cross_validate, report
-from advisor.standins import Imputation, imputation
+from advisor.scorecard import BY_PICKED, BY_PROBES, cross_validate, report
+from advisor.standins import Imputation, assumed_half, imputation
 from advisor.training import filled, known_machine, quantiles
 from catalog import bundled
 from catalog.records import Device
@@ -77,11 +78,13 @@ class Tested(msgspec.Struct, frozen=True):
         rows: The test rows.
         fold: What was learned from the training rows.
         reach: The training rows' intervals; see `advisor.artefact.Artefact.quantiles`.
+        stand_in: Specs for devices that state none; they widen the intervals.
     """
 
     rows: Rows
     fold: Fold
     reach: Reach
+    stand_in: Imputation
 
     def quantiles(self, found: Scored, k: int, given: bool) -> Array:
         """How many spreads each prediction's interval reaches."""
@@ -89,11 +92,12 @@ class Tested(msgspec.Struct, frozen=True):
         deviations = Deviations(self.fold.memory)
         asked = [*zip(machines, self.rows.sources, strict=True)]
         knowledge = {pair: deviations.known(*pair) for pair in sorted({*asked})}
+        assumed = [assumed_half(setup.device, self.stand_in) for setup in self.rows.setups]
 
         def reach(i: int, spread: float) -> float:
             rows, elsewhere = knowledge[asked[i]]
             half = half_width(self.reach, k + rows, spread, given=given, source_known=elsewhere)
-            return half / spread
+            return math.hypot(half, assumed[i]) / spread
 
         return np.array([reach(i, s) for i, s in zip(found.index, found.spread, strict=True)])
 
@@ -101,7 +105,7 @@ class Tested(msgspec.Struct, frozen=True):
 def _tested(train: Prepared, reach: Reach, test: Rows, stand_in: Imputation) -> Tested:
     """Fits on one table and prepares the prediction of another."""
     asked = prepare(test, stand_in)
-    return Tested(test, learned(train, asked, np.arange(len(test.models))), reach)
+    return Tested(test, learned(train, asked, np.arange(len(test.models))), reach, stand_in)
 
 
 def _reach(train: Prepared) -> Reach:
@@ -185,9 +189,11 @@ def evaluate(
             f"{rows}: of {len(table)} row(s) {len(train.models)} are left that have a runtime and "
             f"an energy, repeats averaged; at least {FEWEST} are needed"
         )
-    stand_in = imputation([*(bundled.devices() | specs).values()])
+    stand_in = _stand_in(specs)
     notes = _notes(table, specs, rows) + _impossible(devices)
     whole = None if test is None else rowtable.read(test)
+    if whole is not None and not len(rowtable.usable(whole)):
+        raise BadTableError(f"{test}: of {len(whole)} row(s) none has a runtime")
     with threadpool_limits(1):
         prepared = prepare(train, stand_in)
         try:
@@ -215,17 +221,15 @@ def _on_another(
     notes: list[str],
 ) -> dict[str, Any]:
     """The error on another table; writes its predictions if asked."""
-    stand_in = imputation([*(bundled.devices() | specs).values()])
+    stand_in = _stand_in(specs)
     path, whole = another
     raw = rowtable.usable(whole)
-    if not len(raw):
-        raise BadTableError(f"{path}: no row has a runtime")
     if predictions is not None:
         lines = list(
             _predictions(_tested(train, reach, rowtable.rows(raw, specs), stand_in), probes)
         )
         frame = pd.DataFrame(lines).assign(row=lambda f: raw.index.to_numpy()[f["row"]])
-        _write(predictions.resolve(), frame)
+        _write(predictions, frame)
     averaged = rowtable.averaged(whole)
     if not len(averaged):
         notes.append(f"{path.name}: nothing is measured")
@@ -243,13 +247,31 @@ def _on_another(
     return counts | table | {"notes": notes}
 
 
+def _stand_in(specs: dict[str, Device]) -> Imputation:
+    """Medians of the bundled devices and the given ones; what those lack is the bundled ones'."""
+    known = bundled.devices()
+    own = {}
+    for name, device in specs.items():
+        given = msgspec.structs.asdict(device)
+        stated = {field: value for field, value in given.items() if value is not None}
+        own[name] = msgspec.structs.replace(known.get(name, device), **stated)
+    return imputation([*(known | own).values()])
+
+
 def _write(path: Path, frame: pd.DataFrame) -> None:
     """Writes a table whole or not at all; to what is no file, such as a pipe, as it is."""
-    whole = path.is_file() or not path.exists()
-    part = path.with_name(f".part-{path.name}") if whole else path
-    frame.to_csv(part, index=False, float_format="%.10g")
-    if whole:
+    if path.exists() and not path.is_file():
+        frame.to_csv(path, index=False, float_format="%.10g")
+        return
+    path = path.resolve()
+    part = path.with_name(f".part-{os.getpid()}{''.join(path.suffixes[-2:])}")
+    try:
+        frame.to_csv(part, index=False, float_format="%.10g")
+        if path.exists():
+            part.chmod(path.stat().st_mode & 0o7777)
         part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _unscored(split: Split, n_train: int, notes: list[str]) -> dict[str, Any]:
@@ -260,6 +282,6 @@ def _unscored(split: Split, n_train: int, notes: list[str]) -> dict[str, Any]:
         "n_test": 0,
         "known_runtime": {"estimator": {}, "baselines": {}},
         "unknown_runtime": {"estimator": {}},
-        "probes": {},
+        **{name: {} for name in (*BY_PROBES, *BY_PICKED)},
         "notes": notes,
     }

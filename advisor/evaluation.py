@@ -3,8 +3,8 @@
 Groups (devices, sources, models, model families) are held out whole. With k probe rows of a
 held-out unit (a device in one scope as one source measured it), the estimator conditions its
 deviation on them; the baselines are corrected by their mean log residual, shrunk. Probe rows are
-drawn at random, or picked by the rule of `joulewise probes`. Energies of test rows are used for scoring
-and for those probe rows, for nothing else.
+drawn at random, or picked by the rule of `joulewise probes`. Energies of test rows are used for
+scoring and for those probe rows, for nothing else.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Literal
 import msgspec
 import numpy as np
 from joblib import Parallel, delayed
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from advisor.baselines import BASELINES, lightgbm_power
@@ -44,7 +45,7 @@ Draw = tuple[Positions, Positions]
 """Probe rows of one machine, and the rows of other models there that are scored."""
 DRAWS = 20
 MOST_PROBEABLE = 500
-"""Rows of one machine among which probe rows are picked."""
+"""Rows of one machine among which probe rows are picked, as many of each model."""
 SEED = 20250819
 MODEL_FOLDS = 10
 SHRINK = 0.2
@@ -210,6 +211,14 @@ def draws(rows: Rows, k: int) -> Iterator[Draw]:
             yield np.array(probes, dtype=np.intp), own[~np.isin(models[own], chosen)]
 
 
+def _by_turns(names: NDArray[np.str_]) -> Positions:
+    """Positions of a row of each name, then of a second row of each, and so on."""
+    _, codes, counts = np.unique(names, return_inverse=True, return_counts=True)
+    turns = np.empty(len(names), dtype=np.intp)
+    turns[np.argsort(codes, kind="stable")] = np.concatenate([np.arange(n) for n in counts])
+    return np.argsort(turns, kind="stable")
+
+
 def picks(rows: Rows, held: Sequence[Fold], k: int, given: bool) -> Iterator[Draw]:
     """For each held-out unit of more than k + 1 models the k rows that tell most of all its rows.
 
@@ -229,10 +238,10 @@ def picks(rows: Rows, held: Sequence[Fold], k: int, given: bool) -> Iterator[Dra
             names = models[fold.index[own]]
             if len({*names}) <= k + 1:
                 continue
-            places = np.linspace(0, len(own) - 1, min(len(own), MOST_PROBEABLE)).round().astype(int)
+            places = _by_turns(names)[:MOST_PROBEABLE]
             known, every = np.full(len(places), given), np.ones(len(places), dtype=bool)
             doubt = covariance(fold.asked.take(own[places]), deviations, known)
-            found = picked(doubt, noise(known), every, every, names[places], k)
+            found = picked(doubt, noise(known), every, every, names[places].tolist(), k)
             chosen = places[[place for place, _ in found]]
             yield fold.index[own[chosen]], fold.index[own[~np.isin(names, names[chosen])]]
 

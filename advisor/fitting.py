@@ -298,22 +298,27 @@ class Deviations:
                 found[:, rows] = process.at(team, places[rows])
         return found
 
-    def covariance(self, rows: Asked) -> tuple[Array, Array]:
-        """Covariances (n x n) of log time and log power of setups on one machine."""
+    def covariance(self, rows: Asked, given: Array) -> tuple[Array, Array]:
+        """Covariances (n x n) of log time and log power of setups on one machine.
+
+        Where the runtime is not `given` a setup lies where its roofline time puts it.
+        """
+        timeless = place(rows.unknown)
+        places = np.where(np.asarray(given, dtype=bool)[:, None], place(rows.known), timeless)
         name, device, team = rows.machines[0], rows.devices[0], rows.sources[0]
         near = nearest(self.memory.power, name) or name
         found = []
-        for process, spread, places in (
-            (self._process(device, team, device, TIME), TIME, place(rows.unknown)),
-            (self._process(name, team, near, POWER), POWER, place(rows.known)),
+        for process, spread, where in (
+            (self._process(device, team, device, TIME), TIME, timeless),
+            (self._process(name, team, near, POWER), POWER, places),
         ):
-            found.append(process.covariance(team, places) if process else prior(places, spread))
+            found.append(process.covariance(team, where) if process else prior(where, spread))
         return found[0], found[1]
 
 
 def covariance(rows: Asked, deviations: Deviations, given: Array) -> Array:
     """Covariance (n x n) of log joules of setups on one machine, repeats' noise left out."""
-    time, power = deviations.covariance(rows)
+    time, power = deviations.covariance(rows, given)
     unknown = 1.0 - given
     return np.asarray(power + time * np.outer(unknown, unknown))
 

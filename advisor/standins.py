@@ -37,6 +37,7 @@ def part_class(device: Device) -> str:
 
 CLASSES = [f"{kind}/{host}" for kind in ("cpu", "gpu", "npu", "soc") for host in HOSTS]
 _FEWEST = 3
+_Z90 = 1.645
 
 
 def _watts(device: Device) -> float | None:
@@ -89,6 +90,11 @@ def imputation(devices: Sequence[Device]) -> Imputation:
 def tdp_is_assumed(device: Device) -> bool:
     """Whether the nominal power of a device is a stand-in."""
     return not (device.tdp_w or device.power_max_w)
+
+
+def assumed_half(device: Device, stand_in: Imputation) -> float:
+    """Half of the 90 % interval, in natural logs, that a stand-in for the nominal power adds."""
+    return _Z90 * stand_in.spread[part_class(device)] if tdp_is_assumed(device) else 0.0
 
 
 def specs(device: Device, stand_in: Imputation, bits: float) -> tuple[float, float, float]:

@@ -9,7 +9,7 @@ import typer
 
 from advisor.records import AskedScenario, Query
 from api import tabular, terminal, view
-from api.opened import asked_device, opened_estimator, opened_snapshot
+from api.opened import asked_device, opened_estimator, opened_snapshot, settings
 from catalog.records import Scope
 
 _SETTLED = {
@@ -36,6 +36,7 @@ def probes(
     """Which candidates to measure on a machine next, so that a decision gets surer most."""
     from advisor.policy import Advisor
     from advisor.probing import pending
+    from calibration.workloads import has_texts
 
     snapshot = opened_snapshot()
     query = Query(
@@ -56,12 +57,17 @@ def probes(
         left = ", ".join(found.contenders)
         return typer.echo(f"Nothing to measure: the suite runs none that would tell of {left}.")
     tabular.show(
-        f"{len(found.contenders)} estimate(s) may be the least energy, within x {found.width:.3g}",
+        f"May be the least energy: {', '.join(found.contenders)}; within x {found.width:.3g}",
         ("measure", "leaves x"),
         ((probe.candidate, f"{probe.width:.3g}") for probe in found.probes),
     )
     if scope == "wall":
         typer.echo("note: calibrate reads chip, CPU and memory; the plug is estimated from them.")
+    if not has_texts(found.workload, settings().data):
+        typer.echo(
+            f"note: the texts of {found.workload} are not on this machine; calibrate needs them as "
+            f"{found.workload}.csv (columns text, label) in the folder JOULEWISE_DATA."
+        )
     named = [part for probe in found.probes for part in ("--candidate", probe.candidate)]
     at = [] if found.rate_per_s is None else ["--rate", view.exact(found.rate_per_s)]
     return typer.echo(

@@ -160,9 +160,9 @@ def sentences(scorecard: dict[str, Any]) -> list[str]:
         if method != "estimator" or runtime != "known_runtime":
             continue
         told.append(
-            f"For {SPLITS.get(split, split)}, with the runtime measured, half of its estimates are "
-            f"within {own['mdape_macro_device']:.0f}\u202f% (mean over devices) and "
-            f"{own['within2x']:.0f}\u202f% within a factor of two; its 90\u202f% interval holds "
-            f"{own['coverage90']:.0f}\u202f% of what was measured."
+            f"For {SPLITS.get(split, split)}, with the runtime measured, half of a device’s "
+            f"estimates are within {own['mdape_macro_device']:.0f}\u202f% (mean over devices); "
+            f"{own['within2x']:.0f}\u202f% of all are within a factor of two; its 90\u202f% "
+            f"interval holds {own['coverage90']:.0f}\u202f% of what was measured."
         )
     return told

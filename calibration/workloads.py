@@ -81,6 +81,11 @@ def _is_workload(path: Path) -> bool:
     return path.name.lower().endswith(ENDINGS) and path.is_file()
 
 
+def has_texts(name: str, data: Path | None) -> bool:
+    """Whether `load` knows a place for the texts of a workload: a folder, a file, or the hub."""
+    return name in {*places(data), *(workload.name for workload in WORKLOADS)}
+
+
 def load(name: str, data: Path | None, known: Mapping[str, Workload]) -> Texts:
     """The texts of a workload by name, path or hub id.
 

@@ -101,7 +101,7 @@ def table(card: dict[str, Any]) -> str:
 
 
 def picks(card: dict[str, Any]) -> list[str]:
-    """What picking the probe rows comes to, as a table in Markdown."""
+    """What picking the probe rows comes to, MdAPE and regret, as a table in Markdown."""
     ks = [k for k in card["splits"]["device"]["picked"] if k != "0"]
     lines = [
         f"| held out | method | {' | '.join(f'{k} drawn | {k} picked' for k in ks)} |",
@@ -110,8 +110,9 @@ def picks(card: dict[str, Any]) -> list[str]:
     for name in ("device", "source"):
         for method, part, key in _PICKED:
             found = [card["splits"][name][f"{how}{part}"][k] for k in ks for how in _HOW]
-            errors = [(own[key] if key else own)["mdape_macro_device"] for own in found]
-            cells = [SPLITS[name], method, *(f"{error:.1f} %" for error in errors)]
+            told = [own[key] if key else own for own in found]
+            figures = [f"{own['mdape_macro_device']:.1f} %, {own['regret']:.1f} %" for own in told]
+            cells = [SPLITS[name], method, *figures]
             lines.append(f"| {' | '.join(cells)} |")
     return lines
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from advisor import evaluation, rowtable
+from advisor import evaluating, evaluation, rowtable
 from advisor.deviation import POWER, TIME
 from advisor.evaluating import evaluate
-from advisor.fitting import Deviations, covariance
+from advisor.fitting import Asked, Deviations, covariance
+from advisor.picking import noise
 from advisor.rows import Rows
 from advisor.rowtable import BadTableError
 from advisor.standins import imputation
@@ -160,27 +162,58 @@ def test_picked_probes_need_no_energy(given: bool, table: Path, devices: Path) -
         assert own in picks(msgspec.structs.replace(rows, log_joules=other), stand_in, given)
 
 
-def test_a_known_runtime_is_not_doubted_in_a_pick(table: Path, devices: Path) -> None:
-    """The first pick leaves least variance, by brute force; a given runtime adds no noise."""
+def test_a_pick_leaves_least_variance(table: Path, devices: Path) -> None:
+    """By brute force, among all rows of a card; a given runtime adds no noise of its own."""
     rows, stand_in = loaded(table, devices)
     held = evaluation.held_out(evaluation.prepare(rows, stand_in), "device")
-    for given, noise in ((True, POWER.noise**2), (False, POWER.noise**2 + TIME.noise**2)):
+    both = {True: POWER.noise**2, False: POWER.noise**2 + TIME.noise**2}
+    assert noise(np.array([*both])).tolist() == pytest.approx([*both.values()])
+    for given, own in both.items():
         for fold, (probes, _) in zip(held, evaluation.picks(rows, held, 1, given), strict=True):
             n = len(fold.index)
             doubt = covariance(fold.asked, Deviations(fold.memory), np.full(n, float(given)))
             left = [
-                np.trace(doubt - np.outer(doubt[i], doubt[i]) / (doubt[i, i] + noise))
+                np.trace(doubt - np.outer(doubt[i], doubt[i]) / (doubt[i, i] + own))
                 for i in range(n)
             ]
             assert left[fold.index.tolist().index(probes[0])] == pytest.approx(min(left))
 
 
+def test_runtimes_that_are_unknown_move_no_pick(table: Path, devices: Path) -> None:
+    """Where runtimes are not given, those measured on the card may not choose among its rows."""
+    rows, stand_in = loaded(table, devices)
+    before, known = (picks(rows, stand_in, given) for given in (False, True))
+    for place, own in enumerate(before):
+        unit = [i for i, name in enumerate(rows.units) if name == rows.units[own[0]]]
+        seconds = np.random.default_rng(1).permutation([rows.setups[i].runtime_s for i in unit])
+        setups = list(rows.setups)
+        for i, runtime in zip(unit, seconds, strict=True):
+            setups[i] = msgspec.structs.replace(setups[i], runtime_s=float(runtime))
+        other = msgspec.structs.replace(rows, setups=setups)
+        assert picks(other, stand_in, False)[place] == own
+        assert picks(other, stand_in, True)[place] != known[place]
+
+
 def test_picks_are_among_few_where_a_machine_has_many_rows(
     table: Path, devices: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The picks are among so many rows at most; the rows of all other models are scored."""
+    """The covariance is of so many rows at most, of different models where there are as many."""
+    sizes: list[int] = []
+
+    def seen(asked: Asked, deviations: Deviations, given: Any) -> Any:
+        sizes.append(len(set(asked.known.X[:, 0])))
+        return covariance(asked, deviations, given)
+
+    monkeypatch.setattr(evaluation, "covariance", seen)
     monkeypatch.setattr(evaluation, "MOST_PROBEABLE", 6)
     picks(*loaded(table, devices), True)
+    assert sizes == [6] * len(WATTS)
+
+
+def test_rows_are_taken_by_turns_of_their_models() -> None:
+    """One of each model first, in the order of the rows; then the second of each."""
+    names = np.array(["b", "b", "b", "a", "c", "a"])
+    assert evaluation._by_turns(names).tolist() == [0, 3, 4, 1, 5, 2]
 
 
 def test_encoders_are_neither_generators_nor_classical_models(
@@ -348,16 +381,51 @@ def noted(table: Path, devices: Path) -> list[str]:
     return found
 
 
-def test_predictions_are_written_whole(table: Path, devices: Path, tmp_path: Path) -> None:
-    """A file by its name, compressed or not, and nothing beside it; a pipe as it is."""
-    folder = tmp_path / "out"
-    folder.mkdir()
-    for name in ("p.csv", "p.csv.gz", "p.csv"):
-        evaluate(table, devices, table, "device", "all", [0], folder / name)
-    assert {path.name for path in folder.iterdir()} == {"p.csv", "p.csv.gz"}
-    assert pd.read_csv(folder / "p.csv.gz").equals(pd.read_csv(folder / "p.csv"))
-    evaluate(table, devices, table, "device", "all", [0], Path("/dev/null"))
-    assert Path("/dev/null").is_char_device()
+def test_predictions_are_written_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file by its name, compressed or not; where writing fails, what was there stays."""
+    frame = pd.DataFrame({"row": [0, 1], "k": 0, "energy_j": [1.5, 2.5]})
+    for name in ("p.csv", "p.csv.gz"):
+        evaluating._write(tmp_path / name, frame)
+        assert pd.read_csv(tmp_path / name).equals(frame)
+    (tmp_path / "p.csv").chmod(0o640)
+    evaluating._write(tmp_path / "p.csv", frame)
+    assert (tmp_path / "p.csv").stat().st_mode & 0o777 == 0o640
+
+    def full(_frame: Any, path: Path, **_: Any) -> None:
+        path.write_text("row,k")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pd.DataFrame, "to_csv", full)
+    with pytest.raises(OSError, match="No space"):
+        evaluating._write(tmp_path / "p.csv", frame)
+    assert pd.read_csv(tmp_path / "p.csv").equals(frame)
+    assert {path.name for path in tmp_path.iterdir()} == {"p.csv", "p.csv.gz"}
+
+
+def test_predictions_go_through_a_pipe() -> None:
+    """What is no file is written to as it is."""
+    reading, writing = os.pipe()
+    try:
+        evaluating._write(Path(f"/dev/fd/{writing}"), pd.DataFrame({"row": [7]}))
+        assert os.read(reading, 100) == b"row\n7\n"
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+@pytest.mark.parametrize(
+    "kept", [["device", "kind"], ["device", "kind", "tdp_w"], ["device", "kind", "bandwidth_gbs"]]
+)
+def test_specs_may_lack_columns(kept: list[str], tmp_path: Path, table: Path) -> None:
+    """Of all bundled devices, CPUs and others too, only some specs are known: medians stand in."""
+    specs = [
+        {"device": name, "kind": own.kind, "tdp_w": own.tdp_w, "bandwidth_gbs": own.bandwidth_gbs}
+        for name, own in bundled.devices().items()
+    ]
+    specs += [{"device": name, "kind": "gpu", "tdp_w": watts} for name, watts in WATTS.items()]
+    few = write(tmp_path / "few.csv", [{key: row.get(key) for key in kept} for row in specs])
+    report = evaluate(table, few, None, "device", "all", [0])
+    assert math.isfinite(report["known_runtime"]["estimator"]["mdape_macro_device"])
 
 
 @pytest.mark.parametrize(
@@ -378,6 +446,29 @@ def test_what_is_no_table_is_told_in_words(
         path.write_bytes(content)
     with pytest.raises(BadTableError, match=said):
         evaluate(path, devices, None, "device", "all", [0])
+
+
+def test_a_device_without_specs_has_a_wider_interval(
+    table: Path, devices: Path, tmp_path: Path
+) -> None:
+    """Predicted with medians of its kind, which may be far off: the interval says so."""
+    nobodys = [{**row, "device": f"no {row['device']}"} for row in lines(WATTS)]
+    other = write(tmp_path / "nobodys.csv", nobodys)
+    told, guessed = (
+        evaluate(table, devices, rows, "device", "all", [0])["known_runtime"]["estimator"]
+        for rows in (table, other)
+    )
+    assert guessed["width90"] > 2 * told["width90"]
+
+
+def test_a_test_table_without_runtimes_is_refused_before_anything_is_fitted(
+    table: Path, devices: Path, tmp_path: Path
+) -> None:
+    """Nothing could be predicted; the text names the table."""
+    rows = [{**row, "runtime_s_per_inference": ""} for row in lines(WATTS)]
+    other = write(tmp_path / "untimed.csv", rows)
+    with pytest.raises(BadTableError, match=r"untimed\.csv: of 60 row\(s\) none has a runtime"):
+        evaluate(table, devices, other, "device", "all", [0])
 
 
 def test_the_command_prints_the_agreed_shape(table: Path, devices: Path) -> None:

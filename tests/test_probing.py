@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from advisor.records import BadQuestionError, Query
 from advisor.setups import Setup
 from api import machine
 from api.cli import app
+from api.opened import settings
 from catalog.records import Measurement
 from catalog.snapshot import Snapshot, load
 
@@ -144,6 +146,19 @@ def test_the_printed_command_measures_what_was_asked(
     assert given["workloads"] == [found.workload]
     assert given["candidates"] == [probe.candidate for probe in found.probes]
     assert ("plug" in told.output) == ("wall" in options)
+
+
+def test_texts_that_calibrate_lacks_are_named(tmp_path: Path) -> None:
+    """A command that could not run is printed with what it needs; with the file it is not."""
+    asked = ["probes", "--task", "sentiment", "--min-acc", "0.85", "--device", "NVIDIA L4"]
+    told = CliRunner().invoke(app, asked)
+    assert "the texts of rotten-tomatoes are not on this machine" in told.output
+    (tmp_path / "rotten-tomatoes.csv").write_text("text,label\ngood,1\nbad,0\n")
+    settings.cache_clear()
+    with_texts = CliRunner().invoke(app, asked, env={"JOULEWISE_DATA": str(tmp_path)})
+    settings.cache_clear()
+    assert "not on this machine" not in with_texts.output
+    assert "calibrate --workload rotten-tomatoes" in with_texts.output
 
 
 def test_requests_are_measured_at_a_rate() -> None:
