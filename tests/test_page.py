@@ -227,6 +227,7 @@ def test_form_works_without_script(browser: Any, server: str) -> None:
     page.goto(server)
     page.get_by_label("Least accuracy, 0 to 1").fill("0.5")
     page.get_by_role("button", name="Find it").click()
+    page.wait_for_load_state()  # the stylesheet hides one of two plots
     assert "min_acc=0.5" in page.url
     assert page.locator(".winner").count() == 1
     assert page.locator(".plot:visible").count() == 1
