@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,6 +36,7 @@ from advisor.standins import Imputation, assumed_half, imputation
 from advisor.training import filled, known_machine, quantiles
 from catalog import bundled
 from catalog.records import Device
+from catalog.whole import written_whole
 
 FEWEST = 30
 """Rows a table must have to be learned from."""
@@ -229,7 +229,8 @@ def _on_another(
             _predictions(_tested(train, reach, rowtable.rows(raw, specs), stand_in), probes)
         )
         frame = pd.DataFrame(lines).assign(row=lambda f: raw.index.to_numpy()[f["row"]])
-        _write(predictions, frame)
+        with written_whole(predictions) as part:
+            frame.to_csv(part, index=False, float_format="%.10g")
     averaged = rowtable.averaged(whole)
     if not len(averaged):
         notes.append(f"{path.name}: nothing is measured")
@@ -256,22 +257,6 @@ def _stand_in(specs: dict[str, Device]) -> Imputation:
         stated = {field: value for field, value in given.items() if value is not None}
         own[name] = msgspec.structs.replace(known.get(name, device), **stated)
     return imputation([*(known | own).values()])
-
-
-def _write(path: Path, frame: pd.DataFrame) -> None:
-    """Writes a table whole or not at all; to what is no file, such as a pipe, as it is."""
-    if path.exists() and not path.is_file():
-        frame.to_csv(path, index=False, float_format="%.10g")
-        return
-    path = path.resolve()
-    part = path.with_name(f".part-{os.getpid()}{''.join(path.suffixes[-2:])}")
-    try:
-        frame.to_csv(part, index=False, float_format="%.10g")
-        if path.exists():
-            part.chmod(path.stat().st_mode & 0o7777)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _unscored(split: Split, n_train: int, notes: list[str]) -> dict[str, Any]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,6 +10,7 @@ import typer
 
 from api import tabular, terminal
 from api.opened import opened_estimator, opened_snapshot
+from catalog.whole import written_whole
 
 if TYPE_CHECKING:
     from advisor.plan import Plan
@@ -96,20 +95,10 @@ def _read(path: Path) -> Plan:
 def _write(path: Path, content: bytes) -> None:
     """Writes a file whole or not at all."""
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(name).chmod(0o666 & ~_umask())
-        Path(name).replace(path)
+        with written_whole(path) as part:
+            part.write_bytes(content)
     except OSError as error:
         terminal.fail(f"{path}: cannot be written, {error.strerror}", terminal.USAGE)
-
-
-def _umask() -> int:
-    """The process's file mode mask."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def say(answer: Report) -> None:

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from advisor import evaluating, evaluation, rowtable
+from advisor import evaluation, rowtable
 from advisor.deviation import POWER, TIME
 from advisor.evaluating import evaluate
 from advisor.fitting import Asked, Deviations, covariance
@@ -25,6 +25,7 @@ from advisor.rowtable import BadTableError
 from advisor.standins import imputation
 from api.cli import app
 from catalog import bundled
+from catalog.whole import written_whole
 
 WATTS = {"card-a": 100.0, "card-b": 200.0, "card-c": 300.0, "card-d": 150.0, "card-e": 250.0}
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "energy"
@@ -381,15 +382,16 @@ def noted(table: Path, devices: Path) -> list[str]:
     return found
 
 
-def test_predictions_are_written_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file by its name, compressed or not; where writing fails, what was there stays."""
-    frame = pd.DataFrame({"row": [0, 1], "k": 0, "energy_j": [1.5, 2.5]})
-    for name in ("p.csv", "p.csv.gz"):
-        evaluating._write(tmp_path / name, frame)
-        assert pd.read_csv(tmp_path / name).equals(frame)
-    (tmp_path / "p.csv").chmod(0o640)
-    evaluating._write(tmp_path / "p.csv", frame)
-    assert (tmp_path / "p.csv").stat().st_mode & 0o777 == 0o640
+def test_predictions_are_written_whole(
+    table: Path, devices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file by its name, here compressed; where writing fails, what was there stays."""
+    folder = tmp_path / "out"
+    folder.mkdir()
+    path = folder / "p.csv.gz"
+    evaluate(table, devices, table, "device", "all", [0], path)
+    before = pd.read_csv(path)
+    assert len(before) == 60
 
     def full(_frame: Any, path: Path, **_: Any) -> None:
         path.write_text("row,k")
@@ -397,17 +399,25 @@ def test_predictions_are_written_whole(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(pd.DataFrame, "to_csv", full)
     with pytest.raises(OSError, match="No space"):
-        evaluating._write(tmp_path / "p.csv", frame)
-    assert pd.read_csv(tmp_path / "p.csv").equals(frame)
-    assert {path.name for path in tmp_path.iterdir()} == {"p.csv", "p.csv.gz"}
+        evaluate(table, devices, table, "device", "all", [0], path)
+    assert pd.read_csv(path).equals(before)
+    assert list(folder.iterdir()) == [path]
 
 
-def test_predictions_go_through_a_pipe() -> None:
-    """What is no file is written to as it is."""
+def test_a_file_keeps_its_mode_and_a_pipe_is_written_to(tmp_path: Path) -> None:
+    """A file that is replaced is as private as before; what is no file is written to as it is."""
+    path = tmp_path / "p.csv"
+    path.write_text("old")
+    path.chmod(0o640)
+    with written_whole(path) as part:
+        part.write_text("new")
+        assert path.read_text() == "old"
+    assert (path.read_text(), path.stat().st_mode & 0o777) == ("new", 0o640)
     reading, writing = os.pipe()
     try:
-        evaluating._write(Path(f"/dev/fd/{writing}"), pd.DataFrame({"row": [7]}))
-        assert os.read(reading, 100) == b"row\n7\n"
+        with written_whole(Path(f"/dev/fd/{writing}")) as same:
+            same.write_text("row")
+        assert os.read(reading, 100) == b"row"
     finally:
         os.close(reading)
         os.close(writing)
