@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from advisor.options import rank
-from advisor.records import Option, Recommendation
+from advisor.recommend.pareto import rank
+from advisor.recommend.records import Option, Recommendation
 from api import view
 
 ALIKE = 0.1

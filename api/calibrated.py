@@ -11,7 +11,7 @@ import platformdirs
 from rich.console import Console
 from rich.markup import escape
 
-from advisor.records import Option
+from advisor.recommend.records import Option
 from api import tabular, view
 from api.opened import opened_estimator, opened_snapshot
 from api.results import Result, results
@@ -63,7 +63,7 @@ def found(
     workloads: Sequence[str], devices: Sequence[str], candidates: Sequence[str]
 ) -> tuple[Result, ...]:
     """What the catalog knows now; nothing where no estimator fits this version."""
-    from advisor.artefact import StaleEstimatorError
+    from advisor.estimator.artefact import StaleEstimatorError
 
     known = opened_snapshot()
     try:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from advisor.records import EnergyPer1000, Option, Recommendation
+from advisor.recommend.records import EnergyPer1000, Option, Recommendation
 from api import view
 
 _STEPS = (1, 2, 2.5, 5, 10)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, NamedTuple, NoReturn
 
 import typer
 
-from advisor.records import AskedScenario, BadQuestionError, Query
+from advisor.recommend.records import AskedScenario, BadQuestionError, Query
 from api import tabular, terminal
 from api.cli_catalog import catalog
 from api.cli_probes import probes
@@ -78,7 +78,7 @@ def recommend(
     as_json: Json = False,
 ) -> None:
     """The least-energy classifier that meets the floor; exit code 3 if there is none."""
-    from advisor import policy
+    from advisor.recommend import advisor as policy
 
     specs = {
         "tdp_w": tdp_w,
@@ -200,7 +200,7 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Fits the estimator from the catalog; serve it with JOULEWISE_ESTIMATOR."""
-    from advisor import training
+    from advisor.evaluation import train as training
     from api import cluster
 
     with cluster.folds_on(scheduler), terminal.at_work("fitting, and scoring what is held out"):
@@ -231,7 +231,7 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Errors of the estimator and of every baseline on rows it did not see."""
-    from advisor import evaluating
+    from advisor.evaluation import evaluate as evaluating
     from api import cluster
 
     counts = [int(part) for part in probes.split(",") if part.strip().isdigit()]

@@ -163,7 +163,7 @@ def list_rows(
     """Measurements, history included."""
     import msgspec
 
-    from advisor.records import BadQuestionError
+    from advisor.recommend.records import BadQuestionError
     from api import listing
 
     given = {

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from advisor.records import AskedScenario, Query
+from advisor.recommend.records import AskedScenario, Query
 from api import tabular, terminal, view
 from api.opened import asked_device, opened_estimator, opened_snapshot, settings
 from catalog.records import Scope
@@ -34,8 +34,8 @@ def probes(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Which candidates to measure on a machine next, so that a decision gets surer most."""
-    from advisor.policy import Advisor
-    from advisor.probing import pending
+    from advisor.recommend.advisor import Advisor
+    from advisor.recommend.probes import pending
     from calibration.workloads import has_texts
 
     snapshot = opened_snapshot()

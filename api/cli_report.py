@@ -13,8 +13,8 @@ from api.opened import opened_estimator, opened_snapshot
 from catalog.whole import written_whole
 
 if TYPE_CHECKING:
-    from advisor.plan import Plan
-    from advisor.report_records import Amount, Report
+    from advisor.report.plan import Plan
+    from advisor.report.records import Amount, Report
     from api.reporting import Form
 
 SUFFIXES: dict[str, Form] = {
@@ -40,8 +40,8 @@ def report(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """What planned deployments will need: kWh, kg CO2e and cost, part by part, with sources."""
-    from advisor.policy import Advisor
-    from advisor.report import report as made
+    from advisor.recommend.advisor import Advisor
+    from advisor.report.report import report as made
     from api.reporting import rendered
 
     wanted = _wanted("json" if as_json else form, output)
@@ -66,7 +66,7 @@ def _wanted(form: Form | None, output: Path | None) -> Form | None:
     """
     if form is not None or output is None:
         return form
-    from advisor.records import BadQuestionError
+    from advisor.recommend.records import BadQuestionError
 
     found = SUFFIXES.get(output.suffix.lower())
     if found is None:
@@ -81,7 +81,7 @@ def _read(path: Path) -> Plan:
     Raises:
         PlanError: It cannot be read, or breaks the schema.
     """
-    from advisor.plan import PlanError, PlanProblem, read
+    from advisor.report.plan import PlanError, PlanProblem, read
 
     try:
         content = path.read_bytes()
@@ -106,7 +106,7 @@ def say(answer: Report) -> None:
     from rich.console import Console
     from rich.markup import escape
 
-    from advisor.report_records import PART_NAMES
+    from advisor.report.records import PART_NAMES
     from api import report_view as words
 
     console, sums = Console(), answer.totals

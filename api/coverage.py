@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from advisor.records import BadQuestionError
+from advisor.recommend.records import BadQuestionError
 from api.listing import known
 from catalog.energy import SCOPE_OF_SOURCE, energy
 from catalog.records import SCOPES, Candidate, Device, Measurement

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from advisor.estimator import Estimator, Setup
-from advisor.setups import CALIBRATION, source_of_team
+from advisor.estimator.estimator import Estimator, Setup
+from advisor.estimator.setup import CALIBRATION, source_of_team
 from catalog.records import SCOPES, Basis, Device, Scope
 
 SPECS = (

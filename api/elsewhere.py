@@ -5,9 +5,9 @@ from __future__ import annotations
 import shlex
 from urllib.parse import urlencode
 
-from advisor.options import rank
-from advisor.records import Option, Query, Recommendation
-from advisor.views import NOTABLE
+from advisor.recommend.pareto import rank
+from advisor.recommend.records import Option, Query, Recommendation
+from advisor.recommend.views import NOTABLE
 from api import view
 
 _SPECS = {

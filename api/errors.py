@@ -17,9 +17,9 @@ from litestar.exceptions import (
     ValidationException,
 )
 
-from advisor.estimator import StaleEstimatorError
-from advisor.plan import SHOWN_PROBLEMS, PlanError
-from advisor.records import BadQuestionError
+from advisor.estimator.estimator import StaleEstimatorError
+from advisor.recommend.records import BadQuestionError
+from advisor.report.plan import SHOWN_PROBLEMS, PlanError
 from api.exchange import NO_ROUTE, request_id
 from catalog.errors import (
     BadRunFileError,

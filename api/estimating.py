@@ -6,11 +6,11 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from advisor.estimator import Estimator, Prediction, Setup
-from advisor.records import Caution, EnergyPer1000, WarningCode
-from advisor.setups import BITS, stated_bits
-from advisor.specs import DeviceSpecs
-from advisor.wording import CAUTIONS
+from advisor.estimator.estimator import Estimator, Prediction, Setup
+from advisor.estimator.setup import BITS, stated_bits
+from advisor.estimator.specs import DeviceSpecs
+from advisor.recommend.messages import CAUTIONS
+from advisor.recommend.records import Caution, EnergyPer1000, WarningCode
 from catalog.records import Device, Scope
 from catalog.snapshot import Snapshot
 

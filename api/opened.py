@@ -6,7 +6,7 @@ import functools
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from advisor.estimator import Estimator
+    from advisor.estimator.estimator import Estimator
     from api.settings import Settings
     from catalog.records import Device
     from catalog.snapshot import Snapshot
@@ -42,7 +42,7 @@ def opened_estimator(snapshot: Snapshot) -> Estimator:
     Raises:
         StaleEstimatorError: There is none, or it fits another version.
     """
-    from advisor import estimator
+    from advisor.estimator import estimator
 
     return estimator.load(settings().estimator).informed(snapshot)
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import msgspec
 
-from advisor.estimator import Estimator
-from advisor.offers import measured_or_estimated, moved
-from advisor.options import option
-from advisor.pools import rows_of
-from advisor.records import Option
+from advisor.estimator.estimator import Estimator
+from advisor.recommend.group import rows_of
+from advisor.recommend.options import measured_or_estimated, moved
+from advisor.recommend.pareto import option
+from advisor.recommend.records import Option
 from api import view
 from api.listing import known
 from catalog import energy

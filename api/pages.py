@@ -14,7 +14,7 @@ from litestar.params import FromPath, FromQuery
 from litestar.response import Template
 from litestar.static_files import create_static_files_router
 
-from advisor.records import BadQuestionError
+from advisor.recommend.records import BadQuestionError
 from api import datasheet, origin, view
 from api.coverage import KINDS, STATES, Asked, coverage
 from api.method import method

@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from advisor import grid
-from advisor.records import BadQuestionError
+from advisor.recommend.records import BadQuestionError
+from advisor.report import grid_factors as grid
 from catalog.snapshot import Snapshot
 
 COMMON = (

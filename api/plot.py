@@ -13,7 +13,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from advisor.records import Option
+from advisor.recommend.records import Option
 from api import view
 from api.results import Result
 

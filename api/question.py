@@ -20,7 +20,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.openapi.spec import Example, OpenAPIType, Operation, Parameter, Schema
 from litestar.params import ParameterKwarg, QueryParameter
 
-from advisor.records import AskedScenario, BadQuestionError, Query
+from advisor.recommend.records import AskedScenario, BadQuestionError, Query
 from api.specified import specified
 from catalog.records import Kind, Scope
 

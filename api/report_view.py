@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from advisor.report_records import Amount, Deployed, Part, PartName, Report, Saving
+from advisor.report.records import Amount, Deployed, Part, PartName, Report, Saving
 from api import view
 
 PART: dict[PartName, str] = {

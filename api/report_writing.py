@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from advisor.report_records import Amount, Deployed, Part, Report, Source
+from advisor.report.records import Amount, Deployed, Part, Report, Source
 from api import report_view as words
 from api import view
 

@@ -18,10 +18,10 @@ from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody
 from litestar.params import QueryParameter, RawBody
 from litestar.response import Template
 
-from advisor.plan import Plan, PlanError, checked, read
-from advisor.records import BadQuestionError
-from advisor.report import report
-from advisor.report_records import Report
+from advisor.recommend.records import BadQuestionError
+from advisor.report.plan import Plan, PlanError, checked, read
+from advisor.report.records import Report
+from advisor.report.report import report
 from api import planning, report_view, report_writing, templating
 from api.documented import problems, with_forms
 from api.errors import UnsupportedTypeError

@@ -9,10 +9,10 @@ from collections.abc import Collection, Iterable
 
 import msgspec
 
-from advisor import policy
-from advisor.estimator import Estimator
-from advisor.options import front, ran_there, rank
-from advisor.records import Option, Query
+from advisor.estimator.estimator import Estimator
+from advisor.recommend import advisor as policy
+from advisor.recommend.pareto import front, ran_there, rank
+from advisor.recommend.records import Option, Query
 from catalog.records import Scope
 from catalog.snapshot import Snapshot
 

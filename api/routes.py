@@ -14,7 +14,7 @@ from litestar.params import BodyKwarg, FromQuery, QueryParameter, RawBody
 from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
-from advisor.records import Recommendation
+from advisor.recommend.records import Recommendation
 from api import listing, writing
 from api.clients import UNLIMITED
 from api.coverage import coverage

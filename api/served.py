@@ -14,9 +14,9 @@ from importlib.metadata import PackageNotFoundError, version
 
 import msgspec
 
-from advisor import estimator
-from advisor.estimator import Estimator
-from advisor.policy import Advisor
+from advisor.estimator import estimator
+from advisor.estimator.estimator import Estimator
+from advisor.recommend.advisor import Advisor
 from api import heap
 from api.metrics import Serving
 from api.settings import Settings

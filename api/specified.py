@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from advisor.records import BadQuestionError
+from advisor.recommend.records import BadQuestionError
 from catalog.records import Device, Kind
 
 SPECIFIED = "as specified"

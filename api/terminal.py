@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from typer.core import TyperGroup
 
-from advisor.records import BadQuestionError, Option, Recommendation
+from advisor.recommend.records import BadQuestionError, Option, Recommendation
 from api import at_rate, elsewhere, tabular, view
 from catalog.errors import (
     BadRunFileError,
@@ -49,11 +49,11 @@ def _code(error: Exception) -> int | None:
     """The exit code of a domain error; ``None`` for a fault of ours."""
     from pydantic import ValidationError
 
-    from advisor.artefact import StaleEstimatorError
-    from advisor.plan import PlanError
-    from advisor.rows import TooFewRowsError
-    from advisor.rowtable import BadTableError
-    from advisor.training import WorseEstimatorError
+    from advisor.estimator.artefact import StaleEstimatorError
+    from advisor.estimator.training_rows import TooFewRowsError
+    from advisor.evaluation.published_rows import BadTableError
+    from advisor.evaluation.train import WorseEstimatorError
+    from advisor.report.plan import PlanError
 
     usage = (BadQuestionError, UnknownNameError, ValidationError)
     bad_data = (BadRunFileError, ConflictError, CatalogUnreadableError, BadTableError)

@@ -11,7 +11,8 @@ from urllib.parse import urlencode
 
 from markupsafe import Markup, escape
 
-from advisor.records import (
+from advisor.recommend.messages import SCENARIOS
+from advisor.recommend.records import (
     Cascade,
     Comparison,
     EnergyPer1000,
@@ -20,7 +21,6 @@ from advisor.records import (
     Rejected,
     Shortfall,
 )
-from advisor.wording import SCENARIOS
 from api.specified import SPECIFIED
 
 BASIS = {

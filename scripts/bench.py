@@ -27,10 +27,10 @@ import msgspec
 from bench_service import service
 from threadpoolctl import threadpool_limits
 
-from advisor.estimator import Setup, load
-from advisor.policy import recommend
-from advisor.records import Query
-from advisor.training import learn
+from advisor.estimator.estimator import Setup, load
+from advisor.evaluation.train import learn
+from advisor.recommend.advisor import recommend
+from advisor.recommend.records import Query
 from calibration.cost import cost, null_work
 from calibration.meters import (
     CodeCarbonMeter,

@@ -20,13 +20,13 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from advisor.artefact import ESTIMATOR
-from advisor.estimator import Estimator, load
-from advisor.evaluation import prepare
-from advisor.fitting import fit
-from advisor.rows import Rows, training_rows
-from advisor.setups import Setup
-from advisor.standins import imputation
+from advisor.estimator.artefact import ESTIMATOR
+from advisor.estimator.estimator import Estimator, load
+from advisor.estimator.imputation import imputation
+from advisor.estimator.model import fit
+from advisor.estimator.setup import Setup
+from advisor.estimator.training_rows import Rows, training_rows
+from advisor.evaluation.cross_validation import prepare
 from catalog.snapshot import Snapshot
 from catalog.snapshot import load as load_catalog
 
@@ -81,7 +81,7 @@ def main() -> None:
     one = Setup(device=snapshot.devices["NVIDIA L4"], n_parameters=66e6, runtime_s=5e-3)
     million = (rows.setups * (MILLION // len(rows.setups) + 1))[:MILLION]
     repeated = _repeated(rows, count)
-    size = Path(str(files("advisor") / "artefact_files" / ESTIMATOR)).stat().st_size
+    size = Path(str(files("advisor.estimator") / "artefact_files" / ESTIMATOR)).stat().st_size
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python ", end="")
     print(
         f"{platform.python_version()}, {datetime.now(UTC):%Y-%m-%d}; artefact {size / 1e6:.2f} MB\n"

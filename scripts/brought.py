@@ -4,11 +4,13 @@ python scripts/brought.py
 
 Takes about four minutes on one core and needs the bundled figures only. Every device with five
 and more setups whose candidate was also measured elsewhere is taken out of the catalog; the
-estimator is fitted without it; its setups are brought back by `advisor.offers.moved`, as an answer
+estimator is fitted without it; its setups are brought back by `advisor.recommend.options.moved`,
+as an answer
 would, after 0, 1, 3 and 5 rows of other candidates there (drawn five times); and what comes out is
 held against what was measured. It prints
 
-1. the grid of `advisor.carrying.Carrying`: first both shares, on the half of the devices that
+1. the grid of `advisor.estimator.transfer.Carrying`: first both shares, on the half of the devices
+that
    chooses and, for comparison only, on the half that reports; then the reach, on both halves;
 2. what is served, beside the estimator alone and two baselines (the candidate's mean energy on
    other devices, as it is and times the ratio of thermal design powers, both shifted by the probe
@@ -42,10 +44,10 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 from withheld import ALONE, PROBES, Columns, cases_of, gathered
 
-from advisor.carrying import CARRYING, Carrying
-from advisor.estimator import load
-from advisor.features import Array, Mask
-from advisor.validation import bootstrap, ranking
+from advisor.estimator.estimator import load
+from advisor.estimator.features import Array, Mask
+from advisor.estimator.transfer import CARRYING, Carrying
+from advisor.evaluation.metrics import bootstrap, ranking
 from catalog import snapshot as catalog
 
 LEAST = 5

@@ -1,6 +1,7 @@
 """Trains the bundled estimator on the bundled figures alone and writes its error table.
 
-python scripts/build_estimator.py            # writes advisor/artefact_files, docs/method.md
+python scripts/build_estimator.py            # writes advisor/estimator/artefact_files,
+docs/method.md
 python scripts/build_estimator.py --check    # exit 1 if the table is not the scorecard's
 """
 
@@ -12,13 +13,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from advisor.artefact import SCORECARD
-from advisor.scorecard import PROBED
-from advisor.training import train
+from advisor.estimator.artefact import SCORECARD
+from advisor.evaluation.scorecard import PROBED
+from advisor.evaluation.train import train
 from catalog.snapshot import load
 
 ROOT = Path(__file__).resolve().parent.parent
-ARTEFACT, METHOD = ROOT / "advisor" / "artefact_files", ROOT / "docs" / "method.md"
+ARTEFACT, METHOD = ROOT / "advisor" / "estimator" / "artefact_files", ROOT / "docs" / "method.md"
 START, END = "<!-- error table: start -->", "<!-- error table: end -->"
 SPLITS = {
     "model": "model, on a device seen with others",

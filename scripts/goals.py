@@ -16,8 +16,8 @@ from typing import Any
 
 import msgspec
 
-from advisor.evaluating import evaluate
-from advisor.evaluation import Split
+from advisor.evaluation.cross_validation import Split
+from advisor.evaluation.evaluate import evaluate
 
 Reports = dict[tuple[Split, str], dict[str, Any]]
 """Reports of `evaluate` by split and subset."""

@@ -12,10 +12,10 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from advisor.evaluation import Fold, draws, learned, prepare
-from advisor.features import Array
-from advisor.rows import Rows, training_rows
-from advisor.standins import imputation
+from advisor.estimator.features import Array
+from advisor.estimator.imputation import imputation
+from advisor.estimator.training_rows import Rows, training_rows
+from advisor.evaluation.cross_validation import Fold, draws, learned, prepare
 from catalog.energy import energy
 from catalog.records import Measurement
 from catalog.snapshot import Snapshot, load

@@ -11,15 +11,15 @@ from functools import partial
 import msgspec
 import numpy as np
 
-from advisor.artefact import Artefact
-from advisor.carrying import Carrying, elsewhere, log_joules, unlike
-from advisor.estimator import Estimator
-from advisor.evaluation import SHRINK
-from advisor.features import FEATURES, Array, Mask, numbers
-from advisor.fitting import asked, designs, fit, remembered
-from advisor.offers import Offer, moved
-from advisor.rows import trained_runs, training_rows
-from advisor.standins import imputation
+from advisor.estimator.artefact import Artefact
+from advisor.estimator.estimator import Estimator
+from advisor.estimator.features import FEATURES, Array, Mask, numbers
+from advisor.estimator.imputation import imputation
+from advisor.estimator.model import asked, designs, fit, remembered
+from advisor.estimator.training_rows import trained_runs, training_rows
+from advisor.estimator.transfer import Carrying, elsewhere, log_joules, unlike
+from advisor.evaluation.cross_validation import SHRINK
+from advisor.recommend.options import Offer, moved
 from catalog.records import COMPONENTS, SCOPES, Estimate, Measurement, Scope
 from catalog.snapshot import Snapshot
 

@@ -16,9 +16,19 @@ import warnings
 from pathlib import Path
 
 LOADED = (
-    "advisor.estimator", "alembic.command", "api.app", "api.cli", "api.machine", "api.writing",
-    "catalog.predictionfile", "catalog.runfile", "catalog.snapshot", "litestar", "psycopg", "rich",
-)  # fmt: skip
+    "advisor.estimator.estimator",
+    "alembic.command",
+    "api.app",
+    "api.cli",
+    "api.machine",
+    "api.writing",
+    "catalog.predictionfile",
+    "catalog.runfile",
+    "catalog.snapshot",
+    "litestar",
+    "psycopg",
+    "rich",
+)
 """What commands load, of ours and of others."""
 
 

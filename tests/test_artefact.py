@@ -1,4 +1,4 @@
-"""Tests of `advisor.artefact`: plain numbers in, plain numbers out, and nothing runs."""
+"""Tests of `advisor.estimator.artefact`: plain numbers in, plain numbers out, and nothing runs."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from advisor.artefact import ESTIMATOR, SCORECARD, StaleEstimatorError, read, save
-from advisor.estimator import load
-from advisor.features import FEATURES, checked
-from advisor.setups import Setup
+from advisor.estimator.artefact import ESTIMATOR, SCORECARD, StaleEstimatorError, read, save
+from advisor.estimator.estimator import load
+from advisor.estimator.features import FEATURES, checked
+from advisor.estimator.setup import Setup
 from catalog import bundled, snapshot
 
-BUNDLED = Path(str(files("advisor"))) / "artefact_files"
+BUNDLED = Path(str(files("advisor.estimator"))) / "artefact_files"
 
 
 @pytest.fixture

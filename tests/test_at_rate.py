@@ -6,10 +6,10 @@ from litestar import Litestar
 from litestar.testing import TestClient
 from typer.testing import CliRunner
 
-from advisor.estimator import load
-from advisor.options import rank
-from advisor.policy import recommend
-from advisor.records import Query
+from advisor.estimator.estimator import load
+from advisor.recommend.advisor import recommend
+from advisor.recommend.pareto import rank
+from advisor.recommend.records import Query
 from api import at_rate, view
 from api.cli import app
 from catalog import snapshot

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from advisor.estimator import load
+from advisor.estimator.estimator import load
 from api import calibrated, plot
 from api.calibrated import Ended, Lost
 from api.results import Result, results

@@ -1,4 +1,4 @@
-"""Tests of `advisor.cascades`: recomputed by brute force, honest about what was chosen on what."""
+"""Tests of `cascades`: recomputed by brute force, honest about what was chosen on what."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.cascades import curve, halves, threshold
-from advisor.estimator import load
-from advisor.intervals import wilson, wilson_lower
-from advisor.policy import Advisor
-from advisor.records import Cascade, Query, Recommendation
+from advisor.estimator.estimator import load
+from advisor.recommend.advisor import Advisor
+from advisor.recommend.cascades import curve, halves, threshold
+from advisor.recommend.intervals import wilson, wilson_lower
+from advisor.recommend.records import Cascade, Query, Recommendation
 from api import view
 from api.templating import environment
 from api.terminal import say_answer

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor import estimator, policy
-from advisor.records import Query, Recommendation
+from advisor.estimator import estimator
+from advisor.recommend import advisor as policy
+from advisor.recommend.records import Query, Recommendation
 from api import charts, scorecard, view
 from catalog import snapshot
 

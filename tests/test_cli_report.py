@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from advisor.estimator import load
-from advisor.plan import read
-from advisor.policy import Advisor
-from advisor.report import report as made
+from advisor.estimator.estimator import load
+from advisor.recommend.advisor import Advisor
+from advisor.report.plan import read
+from advisor.report.report import report as made
 from api import opened
 from api.cli import app
 

@@ -8,7 +8,7 @@ from collections import Counter
 import msgspec
 import pytest
 
-from advisor.records import BadQuestionError
+from advisor.recommend.records import BadQuestionError
 from api.coverage import Asked, Coverage, coverage
 from catalog import snapshot
 from catalog.errors import UnknownNameError

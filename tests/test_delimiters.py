@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from advisor.evaluating import evaluate
-from advisor.rowtable import BadTableError, read, read_devices
+from advisor.evaluation.evaluate import evaluate
+from advisor.evaluation.published_rows import BadTableError, read, read_devices
 from calibration.tables import WorkloadError
 from calibration.workloads import load
 from catalog.delimiters import not_commas

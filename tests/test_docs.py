@@ -12,9 +12,9 @@ from typing import get_args
 
 import pytest
 
-from advisor.records import Reason
-from advisor.report_wording import METHODS
-from advisor.wording import CAUTIONS
+from advisor.recommend.messages import CAUTIONS
+from advisor.recommend.records import Reason
+from advisor.report.wording import METHODS
 
 ROOT = Path(__file__).resolve().parent.parent
 FENCE = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)

@@ -13,10 +13,10 @@ from litestar.testing import TestClient
 from markupsafe import escape
 from typer.testing import CliRunner
 
-from advisor.estimator import load
-from advisor.policy import recommend
-from advisor.records import Query, Recommendation
-from advisor.wording import figure
+from advisor.estimator.estimator import load
+from advisor.recommend.advisor import recommend
+from advisor.recommend.messages import figure
+from advisor.recommend.records import Query, Recommendation
 from api import elsewhere, view
 from api.cli import app
 from api.templating import environment

@@ -1,4 +1,4 @@
-"""Tests of `advisor.estimator`: physics as properties of the bundled estimator."""
+"""Tests of `advisor.estimator.estimator`: physics as properties of the bundled estimator."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.estimator import Estimator, load
-from advisor.setups import Setup
+from advisor.estimator.estimator import Estimator, load
+from advisor.estimator.setup import Setup
 from catalog import bundled, snapshot
 from catalog.records import Device, Estimate, Measurement
 from catalog.snapshot import Snapshot

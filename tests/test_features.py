@@ -1,4 +1,4 @@
-"""Tests of `advisor.features`: nominal power, roofline and the matrix the estimator sees."""
+"""Tests of `features`: nominal power, roofline and the matrix the estimator sees."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.features import FEATURES, ROOFLINE, design, numbers
-from advisor.setups import Setup, from_measurement, host_class, precision_bits
-from advisor.standins import Imputation, imputation
-from advisor.standins import tdp_is_assumed as assumed
+from advisor.estimator.features import FEATURES, ROOFLINE, design, numbers
+from advisor.estimator.imputation import Imputation, imputation
+from advisor.estimator.imputation import tdp_is_assumed as assumed
+from advisor.estimator.setup import Setup, from_measurement, host_class, precision_bits
 from catalog import bundled
 from catalog.experts import active_parameters
 from catalog.records import Candidate, Device, Measurement

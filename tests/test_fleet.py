@@ -19,9 +19,10 @@ import pytest
 import typer
 from conftest import free_port
 from posed import ROOT, Cluster
-from test_evaluation import WATTS, lines, write
+from test_cross_validation import WATTS, lines, write
 
-from advisor import evaluating, evaluation
+from advisor.evaluation import cross_validation as evaluation
+from advisor.evaluation import evaluate as evaluating
 from api.cluster import folds_on
 from calibration import fleet
 from calibration.account import Heard, Joined, Notice

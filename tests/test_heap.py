@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from advisor.records import Query
+from advisor.recommend.records import Query
 from api import heap
 from api.served import Served
 from api.settings import Settings

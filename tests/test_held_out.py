@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from advisor import estimator
+from advisor.estimator import estimator
 from api import held_out
 
 CARD = estimator.load().scorecard

@@ -16,7 +16,7 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from advisor.records import Reason
+from advisor.recommend.records import Reason
 from api import tokens, view
 from api.app import create_app
 from api.settings import Settings

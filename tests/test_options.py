@@ -1,4 +1,4 @@
-"""Tests of `advisor.offers` and `advisor.options`: which energy a setup carries, and its origin."""
+"""Tests of `options` and `pareto`: which energy a setup carries, and its origin."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from advisor.estimator import load
-from advisor.offers import measured_or_estimated, with_known_accuracy
-from advisor.offers import moved as moved_offers
-from advisor.options import option as shown
-from advisor.records import Option
+from advisor.estimator.estimator import load
+from advisor.recommend.options import measured_or_estimated, with_known_accuracy
+from advisor.recommend.options import moved as moved_offers
+from advisor.recommend.pareto import option as shown
+from advisor.recommend.records import Option
 from catalog.records import Candidate, Device, Measurement, Scope, Workload
 from catalog.snapshot import Snapshot
 

@@ -26,10 +26,12 @@ class Refuse:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 
 sys.meta_path.insert(0, Refuse())
-import catalog.snapshot, advisor.estimator, advisor.policy
-from advisor.records import Query
-answer = advisor.policy.recommend(
-    catalog.snapshot.load(), advisor.estimator.load(), Query(task="sentiment", min_acc=0.8)
+import catalog.snapshot, advisor.estimator.estimator, advisor.recommend.advisor
+from advisor.recommend.records import Query
+answer = advisor.recommend.advisor.recommend(
+    catalog.snapshot.load(),
+    advisor.estimator.estimator.load(),
+    Query(task="sentiment", min_acc=0.8),
 )
 assert answer.chosen is not None
 print(answer.chosen.candidate)

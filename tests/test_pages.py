@@ -10,8 +10,8 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from advisor.estimator import Estimator, load
-from advisor.setups import Setup
+from advisor.estimator.estimator import Estimator, load
+from advisor.estimator.setup import Setup
 from api import datasheet, view
 from catalog import snapshot
 from catalog.records import Device

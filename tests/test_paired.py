@@ -1,4 +1,4 @@
-"""Tests of `advisor.paired`: two candidates on the same items, against independent arithmetic."""
+"""Tests of `paired`: two candidates on the same items, against independent arithmetic."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.estimator import load
-from advisor.paired import Table, mcnemar, newcombe, tabulate
-from advisor.policy import recommend
-from advisor.records import Query, Recommendation
+from advisor.estimator.estimator import load
+from advisor.recommend.advisor import recommend
+from advisor.recommend.paired import Table, mcnemar, newcombe, tabulate
+from advisor.recommend.records import Query, Recommendation
 from catalog.predictions import Predictions, pack
 from catalog.records import Candidate, Device, Measurement, Workload
 from catalog.snapshot import Snapshot

@@ -124,7 +124,7 @@ def test_an_artefact_with_a_pickle_is_refused_unread(tmp_path: Path) -> None:
     """Pickles in the place of an estimator's files are an error and never loaded."""
     import shutil
 
-    from advisor import estimator
+    from advisor.estimator import estimator
 
     bundled = ROOT / "advisor" / "artefact"
     if not bundled.is_dir():

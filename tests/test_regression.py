@@ -1,12 +1,12 @@
-"""Tests of `advisor.regression` on simulated machines."""
+"""Tests of `advisor.estimator.regression` on simulated machines."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from advisor import regression
-from advisor.features import FEATURES, RUNTIME_COLUMNS, SCOPE_COLUMNS, Array
+from advisor.estimator import regression
+from advisor.estimator.features import FEATURES, RUNTIME_COLUMNS, SCOPE_COLUMNS, Array
 
 RUNTIME = FEATURES.index("log_runtime")
 PARAMETERS = FEATURES.index("log_parameters")

@@ -1,4 +1,4 @@
-"""Tests of `advisor.report`: plans recomputed by hand with units, what is said when data lack."""
+"""Tests of `report`: plans recomputed by hand with units, what is said when data lack."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from advisor import estimator
-from advisor.plan import PlanError, checked
-from advisor.policy import Advisor
-from advisor.report import report
-from advisor.report_records import Amount, Deployed, Report, Saving
-from advisor.report_terms import DEFAULT_PUE
-from advisor.report_wording import METHODS
+from advisor.estimator import estimator
+from advisor.recommend.advisor import Advisor
+from advisor.report.plan import PlanError, checked
+from advisor.report.records import Amount, Deployed, Report, Saving
+from advisor.report.report import report
+from advisor.report.terms import DEFAULT_PUE
+from advisor.report.wording import METHODS
 from catalog import bundled
 from catalog.records import Candidate, Measurement
 from catalog.snapshot import Snapshot

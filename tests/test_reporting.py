@@ -14,8 +14,8 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from advisor import grid
-from advisor.report_records import Amount
+from advisor.report import grid_factors as grid
+from advisor.report.records import Amount
 from api import planning
 from api import report_view as words
 from api.report_writing import guarded

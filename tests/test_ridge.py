@@ -1,12 +1,12 @@
-"""Tests of `advisor.ridge` on simulated units whose truth is known."""
+"""Tests of `advisor.estimator.ridge` on simulated units whose truth is known."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from advisor import ridge
-from advisor.features import Array
+from advisor.estimator import ridge
+from advisor.estimator.features import Array
 
 SLOPES = np.array([1.0, -0.5, 0.25])
 

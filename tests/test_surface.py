@@ -1,4 +1,4 @@
-"""Tests of `advisor.surface` on simulated machines."""
+"""Tests of `advisor.estimator.surface` on simulated machines."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from advisor import surface
-from advisor.features import FEATURES, Array
-from advisor.regression import TIME
+from advisor.estimator import surface
+from advisor.estimator.features import FEATURES, Array
+from advisor.estimator.regression import TIME
 
 SIZE, DEVICES, MISSING = (
     FEATURES.index(name) for name in ("log_parameters", "log_tdp", "parameters_missing")

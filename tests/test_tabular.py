@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from typer.testing import CliRunner
 
-from advisor.estimator import load
-from advisor.policy import recommend
-from advisor.records import AskedScenario, Query
+from advisor.estimator.estimator import load
+from advisor.recommend.advisor import recommend
+from advisor.recommend.records import AskedScenario, Query
 from api import tabular
 from api.cli import app
 from api.terminal import say_answer

@@ -1,4 +1,4 @@
-"""Tests of `advisor.trees`: what is kept of LightGBM's trees predicts what LightGBM predicts."""
+"""Tests of `trees`: what is kept of LightGBM's trees predicts what LightGBM predicts."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from advisor import trees
-from advisor.features import Array
+from advisor.estimator import trees
+from advisor.estimator.features import Array
 
 
 def simulated(n: int = 600) -> tuple[Array, Array]:

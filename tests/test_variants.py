@@ -1,4 +1,4 @@
-"""Tests of `advisor.variants`: quantised and batched variants that raise energy are pointed out."""
+"""Tests of `variants`: quantised and batched variants that raise energy are pointed out."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.estimator import load
-from advisor.policy import Advisor, recommend
-from advisor.records import Query, Recommendation
+from advisor.estimator.estimator import load
+from advisor.recommend.advisor import Advisor, recommend
+from advisor.recommend.records import Query, Recommendation
 from catalog.records import Candidate, Device, Measurement, Workload
 from catalog.snapshot import Snapshot
 

@@ -1,0 +1,1 @@
+"""Estimator: joules and seconds of a setup on a device, with intervals."""

@@ -1,0 +1,179 @@
+"""The trained estimator as plain text: one JSON file of numbers and one scorecard beside it.
+
+Loading parses JSON into records and runs nothing; the version is a hash of the content, so the
+same catalog gives the same version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import math
+from pathlib import Path
+from typing import Any, get_origin
+
+import msgspec
+import numpy as np
+
+from advisor.estimator.features import FEATURES, MEANING, LeakError, checked
+from advisor.estimator.imputation import Imputation
+from advisor.estimator.machine_effects import MANY_ROWS, POWER, TIME
+from advisor.estimator.model import Fits, Memory
+
+ESTIMATOR, SCORECARD = "estimator.json", "scorecard.json"
+
+
+class StaleEstimatorError(RuntimeError):
+    """An artefact that cannot be used with this version; retraining mends it."""
+
+
+REGIMES = ("source", "device", "1", "3", "5", "model")
+"""What may be known of a machine, from nothing to much."""
+Reach = dict[str, dict[str, float]]
+
+
+def half_width(reach: Reach, k: int, spread: float, *, given: bool, source_known: bool) -> float:
+    """Half of the 90 % interval in natural logs, never wider than where nothing is known.
+
+    Args:
+        reach: `Artefact.quantiles`.
+        k: Rows known of the machine.
+        spread: Standard deviation of the estimate as the process sees it.
+        given: Whether the runtime is known.
+        source_known: Whether rows of the same source on other machines are.
+    """
+    kind = "known_runtime" if given else "unknown_runtime"
+    regime = "device" if source_known else "source"
+    if k:
+        regime = "model" if k >= MANY_ROWS else next(str(n) for n in (5, 3, 1) if k >= n)
+    return min(reach[regime][kind] * spread, reach["source"][kind] * unknown_spread(given=given))
+
+
+def unknown_spread(*, given: bool) -> float:
+    """Standard deviation of an estimate for a machine nobody knows."""
+    return POWER.total if given else math.hypot(POWER.total, TIME.total)
+
+
+def widest(reach: Reach, *, given: bool) -> float:
+    """Half of the interval beyond the data: the wider one of a machine nobody knows."""
+    kind = "known_runtime" if given else "unknown_runtime"
+    return max(reach[name][kind] for name in ("source", "device")) * unknown_spread(given=given)
+
+
+class Artefact(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything an estimate needs.
+
+    Attributes:
+        fits: The regressions.
+        memory: What the machines of the training rows did beside them.
+        quantiles: How many spreads reach to the end of the 90 % interval, by what is known of
+            the machine (``source``: nothing; ``device``: others of the same source; ``1``, ``3``,
+            ``5``: so many rows; ``model``: many rows of other candidates) and by
+            ``known_runtime`` or ``unknown_runtime``.
+        meaning: `advisor.estimator.features.MEANING` of the code that trained it.
+        runs: Run ids with rows in the training data; further rows inform the machines they ran on.
+    """
+
+    catalog_digest: str
+    features: list[str]
+    meaning: int = 1
+    stand_in: Imputation
+    fits: Fits
+    memory: Memory
+    quantiles: Reach
+    runs: list[str]
+    n_rows: int
+    n_devices: int
+    sources: list[str]
+    libraries: dict[str, str] = {}
+
+
+def _rounded(value: Any) -> Any:
+    """Floats at 10 significant digits: what two machines agree on, and shorter to read."""
+    if isinstance(value, float):
+        return float(f"{value:.10g}")
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_rounded(item) for item in value]
+    return value
+
+
+def _plain(value: Any) -> Any:
+    """What msgspec cannot write by itself."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    raise NotImplementedError
+
+
+def _read(kind: type, value: Any) -> Any:
+    """What msgspec cannot read by itself."""
+    if kind is np.ndarray or get_origin(kind) is np.ndarray:
+        return np.asarray(value, dtype=float)
+    raise NotImplementedError
+
+
+def _text(value: Any) -> bytes:
+    """Canonical JSON of a record."""
+    plain = _rounded(msgspec.to_builtins(value, str_keys=True, enc_hook=_plain))
+    return msgspec.json.format(msgspec.json.encode(plain, order="sorted"), indent=1) + b"\n"
+
+
+def version_of(content: bytes) -> str:
+    """A version from an artefact's bytes."""
+    return f"{importlib.metadata.version('joulewise')}+{hashlib.sha256(content).hexdigest()[:12]}"
+
+
+def save(folder: Path, artefact: Artefact, scorecard: dict[str, Any]) -> dict[str, Any]:
+    """Writes both files, each through a temporary one; returns the scorecard with its version."""
+    libraries = {name: importlib.metadata.version(name) for name in ("lightgbm", "numpy")}
+    content = _text(msgspec.structs.replace(artefact, libraries=libraries))
+    card = {"version": version_of(content), "catalog_digest": artefact.catalog_digest} | scorecard
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in ((ESTIMATOR, content), (SCORECARD, _text(card))):
+        temporary = folder / f".{name}.tmp"
+        temporary.write_bytes(text)
+        temporary.replace(folder / name)
+    return card
+
+
+def _fits(artefact: Artefact) -> bool:
+    """Whether the numbers belong to the features of this version and none is missing."""
+    n = len(FEATURES)
+    kinds = {"known_runtime", "unknown_runtime"}
+    regressions = (artefact.fits.power, artefact.fits.time)
+    return (
+        artefact.features == list(FEATURES)
+        and artefact.meaning == MEANING
+        and all(len(own.low) == len(own.high) == n for own in regressions)
+        and all(len(own.slopes) == len(own.columns) == len(own.centre) for own in regressions)
+        and all(own.trees.sound(n) and own.surface.sound(n) for own in regressions)
+        and not artefact.fits.power.surface.weights  # power is worked out without one
+        and all(artefact.quantiles.get(name, {}).keys() >= kinds for name in REGIMES)
+    )
+
+
+def read(folder: Any) -> tuple[Artefact, dict[str, Any], str]:
+    """The artefact, scorecard and version in a folder.
+
+    Raises:
+        StaleEstimatorError: Missing, damaged or made for other features.
+    """
+    try:
+        content = (folder / ESTIMATOR).read_bytes()
+        artefact = msgspec.json.decode(content, type=Artefact, dec_hook=_read)
+        scorecard = msgspec.json.decode((folder / SCORECARD).read_bytes(), type=dict[str, Any])
+    except (OSError, msgspec.MsgspecError) as error:
+        raise StaleEstimatorError(
+            f"no usable estimator in {folder}: {error}; write one with: joulewise train --out DIR"
+        ) from error
+    try:
+        checked(artefact.features)
+    except LeakError as error:
+        raise StaleEstimatorError(f"the estimator in {folder}: {error}") from error
+    if not _fits(artefact):
+        raise StaleEstimatorError(
+            f"the estimator in {folder} was trained by another version; write a new one with: "
+            "joulewise train --out DIR"
+        )
+    return artefact, scorecard, version_of(content)

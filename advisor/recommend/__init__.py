@@ -1,0 +1,1 @@
+"""Recommendation: the qualifying option of least energy and why the others lost."""

@@ -1,0 +1,337 @@
+"""Questions and answers as frozen records; `docs/http.md` shows them as JSON."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from catalog.records import Basis, Device, Label, Scope
+
+AskedScenario = Literal["single", "offline", "server"]
+Reason = Literal[
+    "accuracy-too-low",
+    "accuracy-unknown",
+    "accuracy-interval-absent",
+    "cannot-keep-up",
+    "latency-too-high",
+    "latency-unknown",
+    "memory-too-high",
+    "memory-unknown",
+    "runtime-unknown",
+    "licence-differs",
+    "energy-absent",
+    "scope-absent",
+    "not-measured-there",
+    "does-not-fit",
+    "needs-cpu",
+    "other-scenario",
+    "other-batch-size",
+    "more-energy",
+    "not-more-accurate",
+]
+WarningCode = Literal[
+    "accuracy-contaminated",
+    "accuracy-other-device",
+    "accuracy-other-workload",
+    "accuracy-suspect",
+    "accuracy-uncertain",
+    "batches-assumed",
+    "device-not-calibrated",
+    "device-specs-assumed",
+    "devices-unstated",
+    "energy-bound",
+    "energy-mixed",
+    "idle-assumed",
+    "idle-devices-counted",
+    "idle-lower-bound",
+    "idle-missing",
+    "other-groups",
+    "other-load",
+    "out-of-range",
+    "peak-above-capacity",
+    "rate-near-capacity",
+    "rate-worked-out",
+    "scenario-unstated",
+    "second-opinion-differs",
+    "server-rate-differs",
+    "setup-assumed",
+    "splits-differ",
+    "spread-unstated",
+    "stale-measurement",
+    "startup-in-window",
+    "test-sets-differ",
+    "tie",
+    "training-estimated",
+    "training-missing",
+    "unstable",
+    "variant-raises-energy",
+]
+
+
+class BadQuestionError(ValueError):
+    """A question that cannot be asked; names the field, what came and what is allowed.
+
+    Attributes:
+        field: Name of the parameter.
+        came: The value that came.
+        allowed: What would be allowed, in words.
+    """
+
+    def __init__(self, field: str, came: object, allowed: str) -> None:
+        self.field, self.came, self.allowed = field, came, allowed
+        said = f"{field}: missing" if came is None else f"{field}: {came!r} is not allowed"
+        super().__init__(f"{said}; {allowed}")
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True):
+    """What a product team asks.
+
+    Attributes:
+        min_acc: Least accuracy, 0 to 1.
+        device: Name of a device, or its specs where the table lacks it; ``None`` means any.
+        workload: One data set of the task; ``None`` takes the task's default.
+        confidence: With it the accuracy floor holds for the one-sided Wilson lower bound.
+        rate: Texts per second of scenario ``server``; rows measured at other rates do not count,
+            setups without one at this rate are worked out from their work and idle watts.
+        limit: Entries at most in each list of the answer.
+    """
+
+    task: str
+    min_acc: float
+    device: str | Device | None = None
+    workload: str | None = None
+    scenario: AskedScenario = "offline"
+    scope: Scope = "host"
+    basis: Literal["any", "measured"] = "any"
+    batch_size: float | None = None
+    confidence: float | None = None
+    max_latency_ms: float | None = None
+    max_memory_gb: float | None = None
+    language: str | None = None
+    licence: str | None = None
+    rate: float | None = None
+    limit: int = 100
+
+
+class Accuracy(msgspec.Struct, frozen=True, kw_only=True):
+    """Share answered right, with its 95 % Wilson interval where the test size is known."""
+
+    value: float
+    low: float | None
+    high: float | None
+    basis: Literal["measured"] = "measured"
+    n_test: int | None = None
+    split: str | None = None
+
+
+class EnergyPer1000(msgspec.Struct, frozen=True, kw_only=True):
+    """Joules per 1,000 texts in one scope; a published bound has no `value`.
+
+    `basis` says whether it was measured or estimated, `label` what the measured part is.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    basis: Basis
+    scope: Scope
+    label: Label | None
+
+
+class RuntimePer1000(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds per 1,000 texts."""
+
+    value: float
+    low: float
+    high: float
+    basis: Basis
+
+
+class Provenance(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the figures of an option were taken."""
+
+    source: str
+    reference: str | None
+    measured_at: str | None
+    citation: str | None = None
+    licence: str | None = None
+    meter: str | None = None
+    host: str | None = None
+    run_id: str | None = None
+    notes: str | None = None
+
+
+class Shortfall(msgspec.Struct, frozen=True, kw_only=True):
+    """A constraint an option misses, what was asked and what it has."""
+
+    constraint: str
+    asked: float | str
+    has: float | str | None
+
+
+class Missing(Shortfall, frozen=True, kw_only=True):
+    """The constraint an option misses by most, and what `also` it misses."""
+
+    also: tuple[Shortfall, ...] = ()
+
+
+class Option(msgspec.Struct, frozen=True, kw_only=True):
+    """One setup as an answer: candidate, device and serving choice with its figures.
+
+    Attributes:
+        variant: What else tells setups of a source apart, e.g. ``length-sorted`` batches.
+        n_devices: Devices whose energy counts; ``None`` where the source does not say.
+        n_devices_at_least: Where it does not, the fewest that hold the weights: see
+            `advisor.recommend.feasibility.least_devices`.
+        energy_from: Who says the energy: a source's meter, or our estimator and from what.
+        provenance: Where the row was taken; of a setup brought from another device the accuracy.
+        second_opinion_j_per_1000: Modelled joules, shown beside an estimate, never ranked.
+        warnings: Codes of what is doubtful about this option.
+        missing: Only in a nearest miss: the constraint that binds.
+    """
+
+    candidate: str
+    family: str
+    n_parameters: float | None
+    device: str
+    workload: str
+    scenario: str
+    precision: str | None
+    batch_size: float | None
+    variant: str | None
+    n_devices: int | None
+    n_devices_at_least: int | None
+    accuracy: Accuracy | None
+    energy_j_per_1000: EnergyPer1000
+    runtime_s_per_1000: RuntimePer1000 | None
+    energy_from: str
+    provenance: Provenance
+    rate_per_s: float | None = None
+    latency_p95_ms: float | None = None
+    peak_memory_mb: float | None = None
+    second_opinion_j_per_1000: float | None = None
+    warnings: tuple[WarningCode, ...] = ()
+    missing: Missing | None = None
+
+
+class Rejected(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a candidate lost: the reason of its best setup and how many setups it had."""
+
+    candidate: str
+    device: str | None
+    reason: Reason
+    detail: str
+    setups: int
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """Another option against the chosen one, item by item on the same test set.
+
+    Attributes:
+        difference: Accuracy of the other less that of the chosen one, with its 95 % interval
+            (Newcombe 1998, paired) from `low` to `high`.
+        detectable: Whether that interval leaves 0 out.
+        only_other_right: Items that only the other got right; likewise `only_chosen_right`.
+        p_value: Of the exact McNemar test, two-sided.
+        energy_share: Energy of the chosen option as a share of the other's.
+        energy_measured: Whether both energies were measured.
+    """
+
+    candidate: str
+    device: str
+    precision: str | None
+    batch_size: float | None
+    n_test: int
+    difference: float
+    low: float
+    high: float
+    detectable: bool
+    only_other_right: int
+    only_chosen_right: int
+    p_value: float
+    energy_share: float | None
+    energy_measured: bool
+    message: str
+
+
+class CascadeStep(msgspec.Struct, frozen=True, kw_only=True):
+    """A member of a cascade: a candidate and its serving choice."""
+
+    candidate: str
+    precision: str | None
+    batch_size: float | None
+    variant: str | None
+
+
+class Cascade(msgspec.Struct, frozen=True, kw_only=True):
+    """A cheap candidate that hands on what it is unsure of; worked out, never run.
+
+    Attributes:
+        first: Answers every text; `second` those that score under `threshold` in the first.
+        deferred: Share of texts handed on, with its 90 % interval.
+        accuracy: Cross-fitted: each half of the items by the threshold chosen on the other one.
+        energy_j_per_1000: First on every text plus second on the share handed on.
+        saves: Share of the chosen option's energy it would save; ``None`` without a chosen one.
+    """
+
+    first: CascadeStep
+    second: CascadeStep
+    device: str
+    threshold: float
+    deferred: float
+    deferred_low: float
+    deferred_high: float
+    accuracy: Accuracy
+    energy_j_per_1000: EnergyPer1000
+    energy_from: str
+    saves: float | None = None
+    warnings: tuple[WarningCode, ...] = ()
+
+
+class Caution(msgspec.Struct, frozen=True, kw_only=True):
+    """A documented code with a sentence for this answer."""
+
+    code: WarningCode
+    message: str
+
+
+class Group(msgspec.Struct, frozen=True, kw_only=True):
+    """The comparability group of an answer: nothing outside it is ranked with it.
+
+    `rate_per_s` is that of its rows in scenario ``server``: the asked one, else the commonest.
+    """
+
+    workload: str
+    scenario: str
+    scope: Scope
+    rate_per_s: float | None = None
+
+
+class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer: the qualifying option of least energy and why the others lost.
+
+    Attributes:
+        alternatives: Other qualifying options, least energy first.
+        front: Options of the group, qualifying or not, that no other beats in both accuracy and
+            energy, cheapest first.
+        other_groups: Qualifying options that cannot be compared with the chosen one.
+        nearest_miss: Where nothing qualifies, the option closest to it.
+        comparisons: The chosen option against others on the same test items, where the answers
+            of both are in the catalog.
+        cascades: Pairs that would meet the floor with less energy than the chosen option.
+    """
+
+    query: Query
+    group: Group
+    chosen: Option | None
+    alternatives: tuple[Option, ...]
+    front: tuple[Option, ...]
+    other_groups: tuple[Option, ...]
+    rejected: tuple[Rejected, ...]
+    nearest_miss: Option | None
+    warnings: tuple[Caution, ...]
+    catalog_digest: str
+    estimator_version: str
+    comparisons: tuple[Comparison, ...] = ()
+    cascades: tuple[Cascade, ...] = ()

@@ -1,0 +1,1 @@
+"""Report: energy, emissions and cost of planned deployments."""

@@ -1,0 +1,384 @@
+"""Tests of `request_rate`: energy at a request rate nobody measured, recomputed by hand."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from advisor.estimator.estimator import load
+from advisor.recommend.advisor import Advisor, recommend
+from advisor.recommend.records import EnergyPer1000, Option, Query, Recommendation
+from advisor.recommend.request_rate import RESIDENT, Working, idle
+from catalog.records import Candidate, Device, Measurement, Workload
+from catalog.snapshot import Snapshot
+
+ESTIMATOR = load()
+DEVICES = {
+    "G": Device(name="G", kind="gpu", tdp_w=300.0, memory_gb=80.0),
+    "Card": Device(name="Card", kind="gpu", tdp_w=300.0, memory_gb=80.0, idle_w=30.0),
+    "Dark": Device(name="Dark", kind="gpu"),
+}
+FREE = Working(math.inf, math.inf)
+
+
+def row(candidate: str = "a", joules: float = 5000.0, **values: Any) -> Measurement:
+    """1,000 texts one at a time in 10 s on device G; `joules` of the host, every counter read."""
+    cells: dict[str, Any] = {
+        "run_id": "r",
+        "source": "lab",
+        "workload": "sst2",
+        "candidate": candidate,
+        "device": "G",
+        "scenario": "single",
+        "batch_size": 1.0,
+        "precision": "fp32",
+        "n_items": 1000.0,
+        "n_devices": 1,
+        "runtime_s": 10.0,
+        "latency_p95_ms": 12.0,
+        "accuracy": 0.8,
+        "n_test": 1000,
+    }
+    for part, share in (("gpu", 0.5), ("cpu", 0.25), ("dram", 0.25)):
+        cells |= {f"{part}_j": joules * share, f"{part}_label": "measured"}
+    return Measurement(**(cells | values))
+
+
+def batched(candidate: str = "a", joules: float = 500.0, **values: Any) -> Measurement:
+    """The same in batches of 32, in 1 s."""
+    cells: dict[str, Any] = {"scenario": "offline", "batch_size": 32.0, "runtime_s": 1.0}
+    return row(candidate, joules, **(cells | values))
+
+
+def served(candidate: str, joules: float, rate: float, **values: Any) -> Measurement:
+    """Measured at a rate."""
+    cells = {"scenario": "server", "rate_per_s": rate, "batch_size": 32.0}
+    return row(candidate, joules, **(cells | {"runtime_s": 1000 / rate} | values))
+
+
+def catalog(*rows: Measurement) -> Snapshot:
+    """A snapshot of these rows."""
+    return Snapshot(
+        measurements=rows,
+        devices=DEVICES,
+        workloads={"sst2": Workload(name="sst2", task="sentiment", language="en")},
+        candidates={
+            name: Candidate(name=name, family="fine-tuned-encoder", n_parameters=6e7)
+            for name in "abc"
+        },
+        digest="d",
+    )
+
+
+def query(**asked: Any) -> Query:
+    """A question at 5 texts per second unless told otherwise."""
+    cells = {"task": "sentiment", "min_acc": 0.0, "scenario": "server", "rate": 5.0}
+    return Query(**(cells | asked))
+
+
+def ask(view: Snapshot, **asked: Any) -> Recommendation:
+    """Its answer."""
+    return recommend(view, ESTIMATOR, query(**asked))
+
+
+def chosen(view: Snapshot, **asked: Any) -> Option:
+    """The chosen option, which must be there."""
+    found = ask(view, **asked).chosen
+    assert found is not None
+    return found
+
+
+def energy(option: Option) -> tuple[float, float, float]:
+    """Low, value and high."""
+    found: EnergyPer1000 = option.energy_j_per_1000
+    assert found.low is not None
+    assert found.value is not None
+    assert found.high is not None
+    return found.low, found.value, found.high
+
+
+def reasons(answer: Recommendation) -> dict[str, str]:
+    """Candidate -> why it lost."""
+    return {entry.candidate: entry.reason for entry in answer.rejected}
+
+
+def test_joules_of_work_and_of_waiting_add_up() -> None:
+    """1,000 texts come in 200 s, are worked on for 10 s at 5,000 J, and 40 W are drawn else."""
+    option = chosen(catalog(row(idle_resident_w=40.0)))
+    assert energy(option)[1] == pytest.approx(5000 + 40 * (200 - 10))
+    joules = option.energy_j_per_1000
+    assert (joules.basis, joules.label, joules.scope) == ("estimated", None, "host")
+    assert (option.scenario, option.rate_per_s, option.batch_size) == ("server", 5.0, 1)
+    assert option.runtime_s_per_1000 is not None
+    assert option.runtime_s_per_1000.value == pytest.approx(200)
+    assert option.runtime_s_per_1000.basis == "estimated"
+    assert set(option.warnings) == {"rate-worked-out", "spread-unstated"}
+    assert "busy 5.00% of the time" in option.energy_from
+    assert "waiting at 40 W read in that run" in option.energy_from
+    assert option.energy_from.startswith("worked out for 5 texts per second")
+
+
+def test_rarer_texts_cost_more_each() -> None:
+    """Half the rate, twice the window: what is added is idle power over the difference."""
+    view = catalog(row(idle_resident_w=40.0))
+    rare, often = (energy(chosen(view, rate=rate))[1] for rate in (2.5, 5.0))
+    assert rare - often == pytest.approx(40 * 200)
+
+
+def test_repeats_widen_both_parts_of_the_interval() -> None:
+    """Net joules keep the spread of the run, idle joules over the whole window have none."""
+    low, value, high = energy(chosen(catalog(row(idle_resident_w=40.0, cv=0.1))))
+    waiting = 40 * 200 - 40 * 10
+    assert low == pytest.approx(5000 * math.exp(-0.1645) + waiting)
+    assert value == pytest.approx(5000 + waiting)
+    assert high == pytest.approx(5000 * math.exp(0.1645) + waiting)
+
+
+def test_idle_watts_that_nobody_read_are_declared_and_wide() -> None:
+    """15 % of 300 W and 200 W around it, over and times 2.5, not above the 500 W at work."""
+    option = chosen(catalog(row()))
+    low, value, high = energy(option)
+    assert value == pytest.approx(5000 + 245 * 190)
+    assert low == pytest.approx(5000 + 245 / 2.5 * 190)
+    assert high == pytest.approx(5000 + 500 * 190)
+    assert "idle-assumed" in option.warnings
+    assert "waiting at 245 W" in option.energy_from
+    assert "read in that run" not in option.energy_from
+
+
+def test_no_machine_waits_at_more_than_it_works() -> None:
+    """The least watts at work of all that ran on the machine bound its idle watts, for all."""
+    view = catalog(row("a", 1000), row("b", 5000), row("c", 600, device="Card"))
+    answer = ask(view)
+    found = {o.candidate: energy(o) for o in (answer.chosen, *answer.alternatives) if o}
+    assert found["a"][1] == pytest.approx(1000 + 100 * 190)
+    assert found["b"][1] == pytest.approx(5000 + 100 * 190)
+    assert found["c"][1] == pytest.approx(600 + 60 * 190)
+
+
+def test_a_card_with_a_model_on_it_draws_more_than_bare() -> None:
+    """The device table's idle watts count twice, from once to four times, beside 200 W around."""
+    stand_in = ESTIMATOR.artefact.stand_in
+    found = idle(row(device="Card"), DEVICES["Card"], "host", stand_in, FREE)
+    ends = (found.watts.low, found.watts.value, found.watts.high)
+    around = (200 / 2.5, 200, 200 * 2.5)
+    assert ends == pytest.approx([30 * k + w for k, w in zip(RESIDENT, around, strict=True)])
+    chip = idle(row(device="Card"), DEVICES["Card"], "device", stand_in, FREE)
+    assert (chip.watts.low, chip.watts.value, chip.watts.high) == pytest.approx((30, 60, 120))
+
+
+@pytest.mark.parametrize(
+    ("values", "scope", "low"),
+    [
+        ({"idle_w": 150.0}, "host", 150.0),
+        ({"idle_resident_w": 150.0, "cpu_label": "modelled"}, "host", 150.0),
+        ({"idle_resident_w": 150.0}, "wall", 150.0),
+        ({"idle_resident_w": 150.0}, "device", 45 / 2.5),
+    ],
+)
+def test_a_reading_of_less_is_a_low_end_and_of_more_is_none(
+    values: dict[str, Any], scope: Any, low: float
+) -> None:
+    """Before the model was loaded, or of part of the scope: at least that. Of more: not that."""
+    stand_in = ESTIMATOR.artefact.stand_in
+    found = idle(row(**values), DEVICES["G"], scope, stand_in, FREE)
+    assert found.watts.low == pytest.approx(low)
+    assert found.watts.value is not None
+    assert found.watts.value >= found.watts.low
+    assert found.codes == ("idle-assumed",)
+    assert not found.read
+
+
+def test_an_unknown_tdp_widens_the_idle_watts_and_says_so() -> None:
+    """A median of the device table stands in for the TDP."""
+    stand_in = ESTIMATOR.artefact.stand_in
+    found = idle(row(device="Dark"), DEVICES["Dark"], "device", stand_in, FREE)
+    assert found.watts.value == pytest.approx(0.15 * stand_in.watts["gpu/server"])
+    half = math.hypot(math.log(2.5), 1.645 * stand_in.spread["gpu/server"])
+    assert found.watts.high == pytest.approx((found.watts.value or 0) * math.exp(half))
+    assert set(found.codes) == {"device-specs-assumed", "idle-assumed"}
+
+
+def test_what_cannot_keep_up_is_rejected_with_the_rate_it_has() -> None:
+    """0.5 s per text are 2 texts per second; the nearest miss says so."""
+    slow = row("a", runtime_s=500.0, idle_resident_w=40.0)
+    answer = ask(catalog(slow, row("b", 9000, runtime_s=1000.0)))
+    assert answer.chosen is None
+    assert reasons(answer) == {"a": "cannot-keep-up", "b": "cannot-keep-up"}
+    assert answer.rejected[0].detail == "keeps up with 2 texts per second, not 5"
+    miss = answer.nearest_miss
+    assert miss is not None
+    assert miss.missing is not None
+    assert (miss.candidate, miss.missing.constraint) == ("a", "rate")
+    assert (miss.missing.asked, miss.missing.has) == (5.0, pytest.approx(2.0))
+    assert chosen(catalog(slow), rate=2.0).candidate == "a"
+
+
+def test_keeping_up_by_a_hair_is_said() -> None:
+    """Where the runtime's interval reaches beyond the gap between two texts."""
+    option = chosen(catalog(row(runtime_s=190.0, cv=0.1)))
+    assert "rate-near-capacity" in option.warnings
+    assert "rate-near-capacity" not in chosen(catalog(row(runtime_s=100.0, cv=0.1))).warnings
+
+
+def test_batches_stand_in_only_where_single_texts_do_not_keep_up() -> None:
+    """One text at a time is the dear and sure way; a batch needs as many texts that wait."""
+    slow = row("a", runtime_s=400.0, idle_resident_w=40.0)
+    fast = batched("a", idle_resident_w=40.0)
+    assert chosen(catalog(row("a"), fast)).batch_size == 1
+    option = chosen(catalog(slow, fast))
+    assert option.batch_size == 32
+    assert energy(option)[1] == pytest.approx(500 + 40 * (200 - 1))
+    assert "batches-assumed" in option.warnings
+    alone = ask(catalog(fast))
+    assert [o.batch_size for o in (alone.chosen, *alone.alternatives) if o] == [32]
+    asked = chosen(catalog(row("a"), fast), batch_size=32)
+    assert (asked.batch_size, "batches-assumed" in asked.warnings) == (32, True)
+
+
+def test_texts_that_arrive_cannot_be_sorted_by_length() -> None:
+    """A batch put together from all texts says nothing about a stream."""
+    answer = ask(catalog(batched("a", repeat_group="length-sorted")))
+    assert answer.chosen is None
+    assert reasons(answer) == {"a": "other-scenario"}
+
+
+def test_measured_at_the_rate_beats_worked_out() -> None:
+    """Of a candidate, device and precision measured at 5 a second nothing is worked out."""
+    view = catalog(
+        row("a", 100.0, runtime_s=0.1, idle_resident_w=1.0),
+        served("a", 90_000.0, 5.0),
+        row("a", 6000.0, precision="bf16", idle_resident_w=40.0),
+        row("b", 7000.0, idle_resident_w=40.0),
+    )
+    answer = ask(view)
+    found = [
+        (o.candidate, o.precision, o.energy_j_per_1000.basis, energy(o)[1])
+        for o in (answer.chosen, *answer.alternatives)
+        if o
+    ]
+    assert found == [
+        ("a", "bf16", "estimated", pytest.approx(6000 + 40 * 190)),
+        ("b", "fp32", "estimated", pytest.approx(7000 + 40 * 190)),
+        ("a", "fp32", "measured", pytest.approx(90_000)),
+    ]
+    other = chosen(view, rate=4.0, batch_size=1)
+    assert (other.candidate, other.precision) == ("a", "fp32")
+    assert energy(other)[1] == pytest.approx(100 + 1 * (250 - 0.1))
+
+
+def test_measured_only_takes_nothing_that_is_worked_out() -> None:
+    """With `basis=measured` a rate is answered by rows of that rate or not at all."""
+    answer = ask(catalog(row("a"), served("b", 900.0, 5.0)), basis="measured")
+    assert answer.chosen is not None
+    assert answer.chosen.candidate == "b"
+    assert reasons(answer) == {"a": "other-scenario"}
+
+
+def test_without_a_runtime_the_waiting_is_unknown() -> None:
+    """Joules alone do not tell how long a machine waits."""
+    answer = ask(catalog(row("a", runtime_s=None), row("b")))
+    assert reasons(answer) == {"a": "runtime-unknown"}
+
+
+def test_a_latency_under_arrivals_is_not_known() -> None:
+    """That of single calls does not count queueing, so it passes no limit."""
+    assert chosen(catalog(row("a"))).latency_p95_ms is None
+    assert reasons(ask(catalog(row("a")), max_latency_ms=1000)) == {"a": "latency-unknown"}
+
+
+def test_other_questions_list_nothing_that_is_worked_out() -> None:
+    """Rates that somebody measured stand apart with what was measured, and without a rate too."""
+    view = catalog(row("a"), batched("b"), served("c", 900.0, 5.0))
+    answer = ask(view, scenario="offline", rate=None)
+    assert {(o.candidate, o.scenario) for o in answer.other_groups} == {
+        ("a", "single"),
+        ("c", "server"),
+    }
+    commonest = ask(view, rate=None)
+    assert commonest.chosen is not None
+    assert not commonest.alternatives
+    assert commonest.group.rate_per_s == 5.0
+
+
+@pytest.mark.parametrize("device", ["Card", Device(name="mine", kind="gpu", tdp_w=200.0)])
+def test_on_a_device_where_it_never_ran_both_parts_are_estimated(device: str | Device) -> None:
+    """Joules and seconds are those of the same question one text at a time."""
+    view = catalog(row("a"))
+    alone, option = chosen(view, device=device, scenario="single", rate=None), None
+    option = chosen(view, device=device, rate=0.5)
+    seconds, basis = alone.runtime_s_per_1000, alone.energy_j_per_1000.basis
+    assert seconds is not None
+    work = energy(alone)[1]
+    declared = 60 + 200 if device == "Card" else 0.15 * 200 + 200
+    watts = min(declared, work / seconds.value)
+    assert energy(option)[1] == pytest.approx(work + watts * (2000 - seconds.value))
+    assert option.energy_j_per_1000.basis == basis
+    assert basis in ("estimated-runtime", "extrapolated")
+    assert {"rate-worked-out", "idle-assumed", *alone.warnings} <= set(option.warnings)
+
+
+FLOORS = st.integers(0, 20).map(lambda n: n / 20)
+rows = st.builds(
+    lambda make, name, joules, seconds, share, part, idle_w, precision: make(
+        name,
+        joules,
+        runtime_s=seconds,
+        accuracy=share,
+        repeat_group=str(part),
+        idle_resident_w=idle_w,
+        precision=precision,
+    ),
+    st.sampled_from([row, batched, lambda *a, **k: served(*a, 5.0, **(k | {"runtime_s": 200.0}))]),
+    st.sampled_from("abc"),
+    st.floats(1, 1e5),
+    st.floats(0.1, 1000),
+    st.none() | st.integers(0, 20).map(lambda n: n / 20),
+    st.integers(0, 10**6),
+    st.none() | st.floats(1, 100),
+    st.sampled_from(["fp32", "int8"]),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.lists(rows, max_size=10, unique_by=lambda r: r.repeat_group),
+    asked=st.lists(
+        st.tuples(st.floats(0, 1) | FLOORS, st.sampled_from([1.0, 5.0, 50.0])), max_size=4
+    ),
+)
+def test_kept_answers_are_exact_and_costs_rise_with_the_floor(
+    rows: list[Measurement], asked: list[tuple[float, float]]
+) -> None:
+    """An advisor that answered before says what a fresh one does; low <= value <= high."""
+    view = catalog(*rows)
+    advisor, last = Advisor(view, ESTIMATOR), dict[float, float]()
+    for floor, rate in sorted(asked):
+        for limit in (1, 100):
+            each = query(min_acc=floor, rate=rate, limit=limit)
+            fresh = recommend(view, ESTIMATOR, each)
+            assert advisor.encode(each) == msgspec.json.encode(fresh)
+            for option in (fresh.chosen, *fresh.alternatives, *fresh.front):
+                if option is not None:
+                    low, value, high = energy(option)
+                    assert low <= value * (1 + 1e-12)
+                    assert value <= high * (1 + 1e-12)
+            now = energy(fresh.chosen)[1] if fresh.chosen else math.inf
+            assert now >= last.get(rate, 0.0)
+            last[rate] = now
+
+
+def test_as_many_cards_wait_as_the_weights_need() -> None:
+    """A row that hides its number of cards waits on those that hold 70 billion weights."""
+    card = msgspec.structs.replace(DEVICES["Card"], memory_gb=94.0)
+    stand_in = ESTIMATOR.artefact.stand_in
+    hidden, told = (row(device="Card", precision="bf16", n_devices=n) for n in (None, 2))
+    found = idle(hidden, card, "device", stand_in, FREE, 7e10)
+    assert found.watts == idle(told, card, "device", stand_in, FREE, 7e10).watts
+    one = idle(hidden, card, "device", stand_in, FREE, 1e8)
+    assert found.watts.value == pytest.approx(2 * (one.watts.value or 0))
