@@ -36,7 +36,7 @@ import httpx
 import msgspec
 import psutil
 
-from api import tokens
+from api.service import tokens
 from catalog.records import Measurement, RunFile
 from catalog.runfile import dump, to_frame
 from catalog.snapshot import Snapshot, load

@@ -29,9 +29,10 @@ from hypothesis import settings as hypothesis_settings
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from api import opened, tokens
-from api.app import create_app
-from api.settings import Settings
+from api.cli import context as opened
+from api.service import tokens
+from api.service.app import create_app
+from api.service.settings import Settings
 from catalog.registry import MINILM
 from catalog.store import Store
 
@@ -256,7 +257,14 @@ def _served(catalog: str, log: Path) -> Iterator[str]:
     url = f"http://127.0.0.1:{(port := free_port())}"
     environment = {k: v for k, v in os.environ.items() if not k.startswith("JOULEWISE_")}
     environment |= {"JOULEWISE_CATALOG": catalog, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", "from api.cli import app; app()", "serve", "--port", str(port)]
+    command = [
+        sys.executable,
+        "-c",
+        "from api.cli.main import app; app()",
+        "serve",
+        "--port",
+        str(port),
+    ]
     with log.open("wb") as out:
         process: Any = subprocess.Popen(command, env=environment, stdout=out, stderr=out)
         try:

@@ -18,10 +18,10 @@ from pathlib import Path
 LOADED = (
     "advisor.estimator.estimator",
     "alembic.command",
-    "api.app",
-    "api.cli",
-    "api.machine",
-    "api.writing",
+    "api.service.app",
+    "api.cli.main",
+    "api.cli.calibrate",
+    "api.service.upload",
     "catalog.predictionfile",
     "catalog.runfile",
     "catalog.snapshot",
@@ -34,7 +34,7 @@ LOADED = (
 
 def run(words: list[str], environment: dict[str, str], folder: str) -> int:
     """Runs a command in this process; its exit status."""
-    from api.cli import app
+    from api.cli.main import app
 
     os.environ.clear()
     os.environ.update(environment)

@@ -1,4 +1,4 @@
-"""Tests of `api.at_rate`: answers at a request rate, as people see them."""
+"""Tests of `api.pages.at_rate`: answers at a request rate, as people see them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from advisor.estimator.estimator import load
 from advisor.recommend.advisor import recommend
 from advisor.recommend.pareto import rank
 from advisor.recommend.records import Query
-from api import at_rate, view
-from api.cli import app
+from api.cli.main import app
+from api.pages import at_rate
+from api.pages import wording as view
 from catalog import snapshot
 
 SERVED = Query(task="sentiment", min_acc=0.8, scenario="server", rate=5, scope="device")

@@ -1,4 +1,4 @@
-"""Tests of `api.boamps`: reports hold what BoAmps requires and say only what is known.
+"""Tests of `api.exports.boamps`: reports hold what BoAmps requires and say only what is known.
 
 Fields, requirements and enumerations are restated from the schemas of BoAmps 1.1.0 (CC BY 4.0):
 github.com/Boavizta/BoAmps, model/report_schema.json, algorithm_schema.json, dataset_schema.json,
@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from api import boamps
-from api.cli import app
-from api.opened import settings
+from api.cli.context import settings
+from api.cli.main import app
+from api.exports import boamps
 from catalog import snapshot
 from catalog.records import Measurement
 

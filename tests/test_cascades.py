@@ -16,9 +16,9 @@ from advisor.recommend.advisor import Advisor
 from advisor.recommend.cascades import curve, halves, threshold
 from advisor.recommend.intervals import wilson, wilson_lower
 from advisor.recommend.records import Cascade, Query, Recommendation
-from api import view
-from api.templating import environment
-from api.terminal import say_answer
+from api.cli.terminal import say_answer
+from api.pages import wording as view
+from api.pages.templating import environment
 from catalog.predictions import Predictions, pack
 from catalog.records import Candidate, Device, Measurement, Workload
 from catalog.snapshot import Snapshot

@@ -15,8 +15,8 @@ from advisor.estimator.estimator import load
 from advisor.recommend.advisor import Advisor
 from advisor.report.plan import read
 from advisor.report.report import report as made
-from api import opened
-from api.cli import app
+from api.cli import context as opened
+from api.cli.main import app
 
 PLAN = """
 title = "Two desks"

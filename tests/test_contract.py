@@ -19,10 +19,10 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from api import tokens
-from api.app import create_app
-from api.documented import PARQUET
-from api.settings import Settings
+from api.service import tokens
+from api.service.app import create_app
+from api.service.openapi import PARQUET
+from api.service.settings import Settings
 from catalog.store import Store
 
 CHECKS = [

@@ -1,4 +1,4 @@
-"""Tests of `api.course` and `api.progress`: what became of each trial, time left, what is shown."""
+"""Tests of `course` and `progress`: what became of each trial, time left, what is shown."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from api import planned
-from api.course import Course, Line, Step, window
-from api.progress import LiveTable, LogFile, PlainLines, duration, sentence
+from api.cli import planned
+from api.cli.course import Course, Line, Step, window
+from api.cli.progress import LiveTable, LogFile, PlainLines, duration, sentence
 
 
 def step(kind: Any = "waiting", **values: Any) -> Step:

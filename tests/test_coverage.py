@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from advisor.recommend.records import BadQuestionError
-from api.coverage import Asked, Coverage, coverage
+from api.pages.coverage import Asked, Coverage, coverage
 from catalog import snapshot
 from catalog.errors import UnknownNameError
 from catalog.records import Measurement

@@ -24,7 +24,7 @@ from advisor.evaluation import cross_validation as evaluation
 from advisor.evaluation import published_rows as rowtable
 from advisor.evaluation.evaluate import evaluate
 from advisor.evaluation.published_rows import BadTableError
-from api.cli import app
+from api.cli.main import app
 from catalog import bundled
 from catalog.whole import written_whole
 

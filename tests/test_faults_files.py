@@ -209,7 +209,7 @@ def test_a_corrupt_file_is_told_or_read_and_never_written(tmp_path: Path, tried:
 LIMITED = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)),) * 2)
-from api.cli import app
+from api.cli.main import app
 app()
 """
 

@@ -18,7 +18,7 @@ import httpx
 import pytest
 from conftest import free_port
 
-from api import tokens
+from api.service import tokens
 from calibration.lock import BusyError, measuring
 from catalog import snapshot
 from catalog.store import Store
@@ -35,7 +35,14 @@ def served(url: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
     """A real service that answers; killed at the end if it still runs."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("JOULEWISE_")}
     environment |= {"JOULEWISE_CATALOG": url, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", "from api.cli import app; app()", "serve", "--port", str(port)]
+    command = [
+        sys.executable,
+        "-c",
+        "from api.cli.main import app; app()",
+        "serve",
+        "--port",
+        str(port),
+    ]
     process = subprocess.Popen(
         command, env=environment, start_new_session=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -237,7 +244,7 @@ def test_a_second_calibration_is_refused_until_the_first_is_gone(
         assert holder.stdout is not None
         holder.stdout.readline()
         done = subprocess.run(
-            [sys.executable, "-c", "from api.cli import app; app()",
+            [sys.executable, "-c", "from api.cli.main import app; app()",
              "calibrate", "--candidate", "bow-complement-nb"],
             cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
         )  # fmt: skip

@@ -23,7 +23,7 @@ from test_cross_validation import WATTS, lines, write
 
 from advisor.evaluation import cross_validation as evaluation
 from advisor.evaluation import evaluate as evaluating
-from api.cluster import folds_on
+from api.cli.cluster import folds_on
 from calibration import fleet
 from calibration.account import Heard, Joined, Notice
 from calibration.dispatch import FleetError
@@ -182,8 +182,8 @@ def test_without_scheduler_or_texts_it_says_so(cluster: Cluster, store: Store) -
 COMMAND = """
 import sys
 from api import machine
-from api.cli import app
-from api.opened import opened_snapshot, opened_store
+from api.cli.main import app
+from api.cli.context import opened_snapshot, opened_store
 from calibration import fleet
 from test_fleet import TINY
 

@@ -1,4 +1,4 @@
-"""Tests of `api.fleet`: one line for each hardware of a fleet, side by side."""
+"""Tests of `api.cli.fleet`: one line for each hardware of a fleet, side by side."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 from rich.console import Console
 
-from api.course import Step
-from api.fleet import FleetCourse, FleetTable
+from api.cli.course import Step
+from api.cli.fleet import FleetCourse, FleetTable
 
 
 def step(place: str, kind: Any = "waiting", candidate: str = "bow-logistic", **more: Any) -> Step:

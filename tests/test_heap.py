@@ -1,4 +1,4 @@
-"""Tests of `api.heap`: what was replaced is gone, whatever the C library is."""
+"""Tests of `api.service.heap`: what was replaced is gone, whatever the C library is."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from advisor.recommend.records import Query
-from api import heap
-from api.served import Served
-from api.settings import Settings
-from api.writing import write
+from api.service import heap
+from api.service.settings import Settings
+from api.service.state import Served
+from api.service.upload import write
 from catalog.store import Store
 
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from advisor.estimator import estimator
-from api import held_out
+from api.pages import held_out
 
 CARD = estimator.load().scorecard
 PART = CARD["splits"]["device"]

@@ -17,9 +17,10 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from advisor.recommend.records import Reason
-from api import tokens, view
-from api.app import create_app
-from api.settings import Settings
+from api.pages import wording as view
+from api.service import tokens
+from api.service.app import create_app
+from api.service.settings import Settings
 from catalog.errors import CatalogUnreadableError
 from catalog.records import Basis, Label, Scenario, Scope
 from catalog.store import Store
@@ -563,7 +564,7 @@ def test_a_real_service_sees_what_another_process_wrote(
     file = tmp_path / "run.csv"
     poor = {"run_id": "elsewhere", "source": "elsewhere", "accuracy": "0.2"}  # moves no answer
     file.write_bytes(run_csv(poor))
-    code = "from api.cli import app; app()"
+    code = "from api.cli.main import app; app()"
     subprocess.run(
         [sys.executable, "-c", code, "catalog", "import", str(file)],
         env={"JOULEWISE_CATALOG": server_catalog},
@@ -584,8 +585,8 @@ import sys
 blocked = ("torch", "transformers", "pynvml", "codecarbon", "psutil", "calibration")
 sys.modules.update({{name: None for name in blocked}})
 from litestar.testing import TestClient
-from api.app import create_app
-from api.settings import Settings
+from api.service.app import create_app
+from api.service.settings import Settings
 with TestClient(create_app(Settings(catalog={store.url!r}))) as client:
     answer = client.get("/recommend?task=sentiment&min_acc=0.85")
     assert answer.status_code == 200, answer.text

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from api import tokens
+from api.service import tokens
 from catalog.store import Store
 from catalog.tables import metadata
 
@@ -24,7 +24,7 @@ PACKAGES = ("advisor", "api", "calibration", "catalog")
 CANARY = "Kanarienvogel"
 Tried = Callable[[int], None]
 COMMAND = """
-from api.cli import app
+from api.cli.main import app
 from calibration import protocol
 
 protocol.PROFILES["quick"] = protocol.Profile(name="quick", window_s=0.1, repeats=3, warmup_s=0.1)

@@ -16,9 +16,9 @@ from advisor.estimator.setup import Setup
 from advisor.recommend.advisor import Advisor
 from advisor.recommend.probes import next_probes, pending
 from advisor.recommend.records import BadQuestionError, Query
-from api import machine
-from api.cli import app
-from api.opened import settings
+from api.cli import calibrate as machine
+from api.cli.context import settings
+from api.cli.main import app
 from catalog.records import Measurement
 from catalog.snapshot import Snapshot, load
 

@@ -1,4 +1,4 @@
-"""Tests of `api.tabular`: tables in narrow terminals keep their words whole."""
+"""Tests of `api.cli.tabular`: tables in narrow terminals keep their words whole."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 from advisor.estimator.estimator import load
 from advisor.recommend.advisor import recommend
 from advisor.recommend.records import AskedScenario, Query
-from api import tabular
-from api.cli import app
-from api.terminal import say_answer
+from api.cli import tabular
+from api.cli.main import app
+from api.cli.terminal import say_answer
 from catalog import snapshot
 
 NARROW = 80

@@ -1,0 +1,124 @@
+"""The course of a fleet's calibration: one line for each hardware, in one live table."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+
+from api.cli.course import Course, Step
+from api.cli.progress import Listener, duration, figures
+
+
+class FleetCourse:
+    """What became of each trial, by hardware; machines work side by side."""
+
+    def __init__(self) -> None:
+        self.places: dict[str, Course] = {}
+        self.running: dict[str, Step] = {}
+        self.last: dict[str, Step] = {}
+        self.lost: dict[str, int] = {}
+
+    def join(self, place: str, waiting: Sequence[Step]) -> None:
+        """Hardware has joined, with one step for each of its trials."""
+        self.places[place] = Course(waiting)
+
+    def take(self, step: Step, now_s: float) -> None:
+        """Counts a step that happened at `now_s`."""
+        place = step.place or ""
+        self.places[place].take(step, now_s)
+        if step.kind == "started":
+            self.running[place] = step
+            return
+        self.running.pop(place, None)
+        if step.kind == "finished":
+            self.last[place] = step
+        elif step.kind in ("skipped", "failed"):
+            self.lost[place] = self.lost.get(place, 0) + 1
+
+    @property
+    def done(self) -> int:
+        """Trials settled on all hardware."""
+        return sum(course.done for course in self.places.values())
+
+    @property
+    def total(self) -> int:
+        """Trials of all hardware that has joined."""
+        return sum(course.total for course in self.places.values())
+
+    def left_s(self, now_s: float) -> float:
+        """Seconds the rest will take: those of the hardware that takes longest."""
+        return max((course.left_s(now_s) for course in self.places.values()), default=0.0)
+
+
+class FleetTable(Listener):
+    """The table that moves: one row for each hardware, what happens to machines above it."""
+
+    def __init__(self, console: Console, course: FleetCourse) -> None:
+        self._console, self._course = console, course
+        self._live = Live(
+            console=console, get_renderable=self.table, refresh_per_second=2, transient=False
+        )
+
+    def __enter__(self) -> FleetTable:
+        """Begins to draw."""
+        self._live.__enter__()
+        return self
+
+    def __exit__(self, *ended: object) -> None:
+        """Draws a last time and leaves the table on the screen."""
+        self._live.__exit__(*ended)  # type: ignore[arg-type]
+
+    def take(self, step: Step) -> None:
+        """Says above the table what was lost; the rest is drawn by itself."""
+        if step.kind in ("skipped", "failed"):
+            lost = f"{step.place}: {step.candidate} on {step.workload}, {step.choice}"
+            self._console.print(
+                f"[yellow]{step.kind}[/] {escape(f'{lost}: {step.reason}')}", soft_wrap=True
+            )
+
+    def note(self, said: str) -> None:
+        """Says it above the table."""
+        self._console.print(f"[dim]{escape(said)}[/]", soft_wrap=True)
+
+    def table(self) -> Table:
+        """The table as it stands."""
+        course, now_s = self._course, time.monotonic()
+        left = course.left_s(now_s)
+        rest = f", about {duration(left)} left" if course.done < course.total else ""
+        grid = Table(
+            title=f"fleet: {course.done} of {course.total} trials{rest}",
+            title_justify="left", title_style="bold", box=None, pad_edge=False,
+        )  # fmt: skip
+        grid.add_column("")
+        for name in ("hardware", "machine"):
+            grid.add_column(name, no_wrap=True)
+        for name in ("trials", "lost", "left"):
+            grid.add_column(name, justify="right", no_wrap=True)
+        for name in ("now", "last"):
+            grid.add_column(name, no_wrap=True, overflow="ellipsis")
+        for place in course.places:
+            grid.add_row(*self._cells(place, now_s))
+        return grid
+
+    def _cells(self, place: str, now_s: float) -> tuple[str, ...]:
+        """The row of one hardware."""
+        course, running = self._course.places[place], self._course.running.get(place)
+        last = self._course.last.get(place)
+        over, lost = course.done == course.total, self._course.lost.get(place, 0)
+        mark = "[green]✓[/]" if over else "[bold cyan]▸[/]" if running else "[dim]·[/]"
+        at_work = running or last
+        cells = (
+            place,
+            at_work.node or "" if at_work else "",
+            f"{course.done}/{course.total}",
+            f"{lost}" if lost else "",
+            "" if over else duration(course.left_s(now_s)),
+            f"{running.candidate} on {running.workload}, {running.choice}" if running else "",
+            f"{last.candidate}: {figures(last)}" if last else "",
+        )
+        return (mark, *(escape(cell) for cell in cells))

@@ -1,0 +1,396 @@
+"""The command `joulewise`; what is heavy is imported inside the commands."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, NoReturn
+
+import typer
+
+from advisor.recommend.records import AskedScenario, BadQuestionError, Query
+from api.cli import tabular, terminal
+from api.cli.catalog import catalog
+from api.cli.context import asked_device, opened_estimator, opened_snapshot, opened_store, settings
+from api.cli.probes import probes
+from api.cli.report import report
+from api.cli.terminal import Commands
+from api.cli.token import token
+from api.service.specified import specified
+from catalog.records import Device, Kind, Scope
+
+app = typer.Typer(
+    name="joulewise",
+    cls=Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Which text classifier meets my accuracy for the least energy, on my hardware?",
+)
+app.add_typer(catalog, name="catalog")
+app.add_typer(token, name="token")
+app.command()(report)
+app.command()(probes)
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Data = Annotated[Path | None, typer.Option(help="Folder of workloads [JOULEWISE_DATA].")]
+Models = Annotated[Path | None, typer.Option(help="Folder of checkpoints [JOULEWISE_MODELS].")]
+
+DeviceKind = Annotated[
+    Kind | None, typer.Option(help="Kind of a device the table lacks; then its specs.")
+]
+Spec = Annotated[
+    float | None, typer.Option(min=1e-3, max=1e9, help="Spec of a device the table lacks.")
+]
+
+Scheduler = Annotated[
+    str | None, typer.Option(help="Fit folds on the workers of a Dask scheduler, tcp://host:port.")
+]
+
+
+@app.command()
+def recommend(
+    task: Annotated[str, typer.Option(help="What is decided, e.g. sentiment.")],
+    min_acc: Annotated[float, typer.Option(min=0, max=1, help="Least accuracy.")],
+    device: Annotated[
+        str | None, typer.Option(help="Name, alias, `this`, `this-cpu`, `this-gpu`.")
+    ] = None,
+    workload: Annotated[str | None, typer.Option(help="One data set of the task.")] = None,
+    scenario: Annotated[AskedScenario, typer.Option(help="How texts arrive.")] = "offline",
+    scope: Annotated[Scope, typer.Option(help="Whose joules count.")] = "host",
+    basis: Annotated[Literal["any", "measured"], typer.Option(help="Energy figures.")] = "any",
+    batch_size: Annotated[float | None, typer.Option(min=1)] = None,
+    max_latency_ms: Annotated[float | None, typer.Option(min=0)] = None,
+    max_memory_gb: Annotated[float | None, typer.Option(min=0)] = None,
+    language: Annotated[str | None, typer.Option(help="ISO 639-1 code.")] = None,
+    licence: Annotated[str | None, typer.Option(help="SPDX name.")] = None,
+    rate: Annotated[float | None, typer.Option(help="Texts per second; scenario server.")] = None,
+    confidence: Annotated[
+        float | None, typer.Option(help="Hold the floor with this confidence, e.g. 0.95.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Entries per list.")] = 100,
+    device_kind: DeviceKind = None,
+    tdp_w: Spec = None,
+    peak_fp32_tflops: Spec = None,
+    peak_fp16_tflops: Spec = None,
+    peak_int8_tops: Spec = None,
+    memory_bandwidth_gbs: Spec = None,
+    memory_gb: Spec = None,
+    as_json: Json = False,
+) -> None:
+    """The least-energy classifier that meets the floor; exit code 3 if there is none."""
+    from advisor.recommend import advisor as policy
+
+    specs = {
+        "tdp_w": tdp_w,
+        "peak_fp32_tflops": peak_fp32_tflops,
+        "peak_fp16_tflops": peak_fp16_tflops,
+        "peak_int8_tops": peak_int8_tops,
+        "bandwidth_gbs": memory_bandwidth_gbs,
+        "memory_gb": memory_gb,
+    }
+    snapshot = opened_snapshot()
+    named = specified(device, device_kind, specs)
+    query = Query(
+        task=task,
+        min_acc=min_acc,
+        device=asked_device(named, snapshot) if isinstance(named, str) else named,
+        workload=workload,
+        scenario=scenario,
+        scope=scope,
+        basis=basis,
+        batch_size=batch_size,
+        max_latency_ms=max_latency_ms,
+        max_memory_gb=max_memory_gb,
+        language=language,
+        licence=licence,
+        rate=rate,
+        confidence=confidence,
+        limit=limit,
+    )
+    answer = policy.recommend(snapshot, opened_estimator(snapshot), query)
+    if as_json:
+        terminal.say_json(answer)
+    else:
+        terminal.say_answer(answer)
+    if answer.chosen is None:
+        raise typer.Exit(terminal.NOTHING_QUALIFIES)
+
+
+@app.command()
+def estimate(
+    device: Annotated[
+        str | None, typer.Option(help="Name, alias, `this`, `this-cpu`, `this-gpu`; or specs.")
+    ] = None,
+    params: Annotated[float | None, typer.Option(help="Parameters of the model.")] = None,
+    active_params: Annotated[
+        float | None, typer.Option(help="Used for one token, in a mixture of experts.")
+    ] = None,
+    generates: Annotated[
+        bool, typer.Option("--generates", help="Text is generated, token by token.")
+    ] = False,
+    runtime_s_per_1000: Annotated[
+        float | None, typer.Option(help="Measured there, seconds per 1,000 texts.")
+    ] = None,
+    batch_size: Annotated[float | None, typer.Option()] = None,
+    tokens: Annotated[float | None, typer.Option(help="Mean per text.")] = None,
+    precision: Annotated[str | None, typer.Option(help="E.g. fp16.")] = None,
+    scope: Annotated[Scope, typer.Option(help="Whose joules count.")] = "host",
+    n_devices: Annotated[int, typer.Option()] = 1,
+    device_kind: DeviceKind = None,
+    tdp_w: Spec = None,
+    peak_fp32_tflops: Spec = None,
+    peak_fp16_tflops: Spec = None,
+    peak_int8_tops: Spec = None,
+    memory_bandwidth_gbs: Spec = None,
+    as_json: Json = False,
+) -> None:
+    """Joules for a setup nobody measured, with a 90 % interval."""
+    from api.pages import wording as view
+    from api.service.estimate import EstimateAsked
+    from api.service.estimate import estimate as estimated
+
+    specs = {
+        "tdp_w": tdp_w,
+        "peak_fp32_tflops": peak_fp32_tflops,
+        "peak_fp16_tflops": peak_fp16_tflops,
+        "peak_int8_tops": peak_int8_tops,
+        "bandwidth_gbs": memory_bandwidth_gbs,
+    }
+    snapshot = opened_snapshot()
+    machine = specified(device, device_kind, specs)
+    if machine is None:
+        raise BadQuestionError("device", None, "name it, or give its specs (device_kind ...)")
+    found = asked_device(machine, snapshot) if isinstance(machine, str) else machine
+    known = found if isinstance(found, Device) else snapshot.device(str(found))
+    asked = EstimateAsked(
+        device=known.name,
+        n_parameters=params,
+        n_active_parameters=active_params,
+        generates=generates,
+        runtime_s_per_1000=runtime_s_per_1000,
+        batch_size=batch_size,
+        tokens=tokens,
+        precision=precision,
+        scope=scope,
+        n_devices=n_devices,
+    )
+    answer = estimated(known, opened_estimator(snapshot), asked)
+    if as_json:
+        return terminal.say_json(answer)
+    joules = answer.energy_j_per_1000
+    tabular.show(
+        f"Energy of {view.SCOPE[joules.scope]}",
+        ("device", "J per 1,000 texts", "90 % interval", "basis"),
+        [(answer.device, view.joules(joules), view.span(joules.low, joules.high), joules.basis)],
+    )
+    for caution in answer.warnings:
+        typer.echo(f"note: {caution.message} ({caution.code})")
+    return None
+
+
+@app.command()
+def train(
+    out: Annotated[Path, typer.Option(help="Folder for artefact and scorecard.")] = Path(
+        "estimator"
+    ),
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace an estimator that errs less, too.")
+    ] = False,
+    scheduler: Scheduler = None,
+    as_json: Json = False,
+) -> None:
+    """Fits the estimator from the catalog; serve it with JOULEWISE_ESTIMATOR."""
+    from advisor.evaluation import train as training
+    from api.cli import cluster
+
+    with cluster.folds_on(scheduler), terminal.at_work("fitting, and scoring what is held out"):
+        scorecard = training.train(opened_snapshot(), out, force=force)
+    if as_json:
+        return terminal.say_json(scorecard)
+    typer.echo(f"wrote {out}; use it with JOULEWISE_ESTIMATOR={out.resolve()}")
+    return None
+
+
+def _writable(path: Path) -> bool:
+    """Whether a file can be written there."""
+    return os.access(path.absolute().parent, os.W_OK) and not path.is_dir()
+
+
+@app.command()
+def evaluate(
+    rows: Annotated[Path, typer.Option(help="Published rows to learn from, CSV.")],
+    devices: Annotated[Path, typer.Option(help="Specs of their devices, CSV.")],
+    test: Annotated[Path | None, typer.Option(help="Other rows to predict.")] = None,
+    split: Annotated[
+        Literal["device", "source", "model", "family"], typer.Option(help="What is held out.")
+    ] = "device",
+    subset: Annotated[Literal["all", "encoders"], typer.Option()] = "all",
+    probes: Annotated[str, typer.Option(help="Measured rows on the held-out device.")] = "0,1,3,5",
+    predictions: Annotated[Path | None, typer.Option(help="Predictions of --test, CSV.")] = None,
+    scheduler: Scheduler = None,
+    as_json: Json = False,
+) -> None:
+    """Errors of the estimator and of every baseline on rows it did not see."""
+    from advisor.evaluation import evaluate as evaluating
+    from api.cli import cluster
+
+    counts = [int(part) for part in probes.split(",") if part.strip().isdigit()]
+    if not counts or len(counts) != len(probes.split(",")):
+        raise BadQuestionError("probes", probes, "allowed: whole numbers such as 0,1,3,5")
+    if predictions is not None and test is None:
+        raise BadQuestionError("predictions", str(predictions), "needs --test")
+    if predictions is not None and not _writable(predictions):
+        allowed = "allowed: a file in a folder that is there and can be written to"
+        raise BadQuestionError("predictions", str(predictions), allowed)
+    with cluster.folds_on(scheduler), terminal.at_work("fitting, and scoring what is held out"):
+        report = evaluating.evaluate(rows, devices, test, split, subset, counts, predictions)
+    if as_json:
+        return terminal.say_json(report)
+    terminal.say_evaluation(report, test)
+    return None
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="[JOULEWISE_HOST]")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="[JOULEWISE_PORT]")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="[JOULEWISE_WORKERS]")] = None,
+) -> None:
+    """The HTTP service and its pages."""
+    from granian import Granian
+    from granian.constants import Interfaces
+
+    known, store = settings(), opened_store()
+    address, number = host or known.host, known.port if port is None else port
+    terminal.refuse_taken_port(address, number)
+    store.migrate()
+    Granian(
+        "api.service.app:create_app",
+        factory=True,
+        interface=Interfaces.ASGI,
+        address=address,
+        port=number,
+        workers=workers or known.workers,
+        websockets=False,
+    ).serve()
+
+
+@app.command()
+def doctor(
+    data: Data = None,
+    models: Models = None,
+    strict: Annotated[bool, typer.Option(help="Exit 5 without a readable counter.")] = False,
+    as_json: Json = False,
+) -> None:
+    """What can be measured here, by which counter, what is missing and the remedy."""
+    from api.cli import calibrate as machine
+
+    known = settings()
+    readable = machine.say_diagnosis(
+        opened_snapshot(), data or known.data, models or known.models, as_json=as_json
+    )
+    if strict and not readable:
+        raise typer.Exit(terminal.NOT_MEASURABLE)
+
+
+class _Fleet(NamedTuple):
+    """The options of a calibration that are about a fleet."""
+
+    scheduler: str
+    machines: int
+    per_hardware: int
+    patience: float
+
+    def calibrate(
+        self, asked: dict[str, Any], plan: bool, log: Path | None, as_json: bool
+    ) -> NoReturn:
+        """Plans or measures on every machine and ends the command."""
+        from api.cli import calibrate as machine
+
+        snapshot, store = opened_snapshot(), opened_store()
+        given = (self.scheduler, machine.fleet_request(snapshot, **asked), snapshot, store)
+        each, least = self.per_hardware, self.machines
+        if plan:
+            machine.say_fleet_plan(*given, machines=least, per_hardware=each, as_json=as_json)
+            raise typer.Exit
+        code = machine.calibrate_fleet(
+            *given,
+            machines=least,
+            per_hardware=each,
+            factor=self.patience,
+            log=log,
+            as_json=as_json,
+        )
+        raise typer.Exit(code)
+
+
+@app.command()
+def calibrate(
+    profile: Annotated[str, typer.Option(help="quick, standard or reference.")] = "quick",
+    workload: Annotated[list[str] | None, typer.Option(help="Repeatable.")] = None,
+    candidate: Annotated[list[str] | None, typer.Option(help="Name or glob; repeatable.")] = None,
+    probes: Annotated[
+        bool, typer.Option("--probes", help="Three to five candidates that tell most, once each.")
+    ] = False,
+    rate: Annotated[
+        list[float] | None,
+        typer.Option(help="Texts arriving per second: scenario server; repeatable."),
+    ] = None,
+    tdp_w: Annotated[
+        float | None, typer.Option(help="TDP of this chip, watts, where the device table lacks it.")
+    ] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Only say what would run.")] = False,
+    strict: Annotated[bool, typer.Option(help="Exit 5 without a readable counter.")] = False,
+    data: Data = None,
+    models: Models = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Calibrate the workers of a Dask scheduler, tcp://host:port.")
+    ] = None,
+    machines: Annotated[
+        int, typer.Option(min=1, help="With --scheduler: machines to wait for before it may end.")
+    ] = 1,
+    per_hardware: Annotated[
+        int, typer.Option(min=1, max=100, help="With --scheduler: times to measure each hardware.")
+    ] = 1,
+    patience: Annotated[
+        float,
+        typer.Option(min=1, help="With --scheduler: times its forecast a trial may take."),
+    ] = 10,
+    log: Annotated[
+        Path | None, typer.Option(help="Log file; default: a new one beside the catalog.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="JSON lines, one for each step, the summary last.")
+    ] = False,
+) -> None:
+    """Measures this machine and appends to the catalog; a second run does what is missing."""
+    from api.cli import calibrate as machine
+
+    asked = {
+        "workloads": workload or (),
+        "candidates": candidate or (),
+        "profile": profile,
+        "probing": probes,
+        "rates": rate or (),
+    }
+    if scheduler is not None:
+        if strict or tdp_w is not None:
+            name = "--strict" if strict else "--tdp-w"
+            terminal.fail(f"{name} is about one machine; not with --scheduler", terminal.USAGE)
+        fleet = _Fleet(scheduler, machines, per_hardware, patience)
+        fleet.calibrate(asked | {"data": data, "models": models}, plan, log, as_json)
+    if strict and not machine.counter_readable():
+        terminal.fail(
+            "no energy counter can be read; see `joulewise doctor`", terminal.NOT_MEASURABLE
+        )
+    known = settings()
+    made = machine.make_plan(
+        opened_snapshot(),
+        **asked,
+        data=data or known.data,
+        models=models or known.models,
+        tdp_w=tdp_w,
+    )
+    if plan:
+        return machine.say_plan(made, as_json=as_json)
+    raise typer.Exit(machine.calibrate(made, opened_store(), log=log, as_json=as_json))

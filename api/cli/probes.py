@@ -1,0 +1,76 @@
+"""`joulewise probes`: what to measure next, so that an answer gets surer."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Annotated
+
+import typer
+
+from advisor.recommend.records import AskedScenario, Query
+from api.cli import tabular, terminal
+from api.cli.context import asked_device, opened_estimator, opened_snapshot, settings
+from api.pages import wording as view
+from catalog.records import Scope
+
+_SETTLED = {
+    "nothing-qualifies": "Nothing here reaches the floor, so no order is open; "
+    "`joulewise recommend` names what comes nearest.",
+    "timed-there": "Nothing to measure: what needs least was timed on this machine, and no counter "
+    "was read. Its joules stay an estimate until one can be: `joulewise doctor`.",
+    "measured": "Nothing to measure: no estimate can be the least energy.",
+}
+"""Why nothing is to be measured, in words."""
+
+
+def probes(
+    task: Annotated[str, typer.Option(help="What is decided, e.g. sentiment.")],
+    min_acc: Annotated[float, typer.Option(min=0, max=1, help="Least accuracy.")],
+    device: Annotated[str, typer.Option(help="Name, alias, `this`, `this-cpu`, `this-gpu`.")],
+    workload: Annotated[str | None, typer.Option(help="One data set of the task.")] = None,
+    scenario: Annotated[AskedScenario, typer.Option(help="How texts arrive.")] = "offline",
+    rate: Annotated[float | None, typer.Option(help="Texts per second; scenario server.")] = None,
+    scope: Annotated[Scope, typer.Option(help="Whose joules count.")] = "host",
+    most: Annotated[int, typer.Option(min=1, max=20, help="Candidates at most.")] = 3,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Which candidates to measure on a machine next, so that a decision gets surer most."""
+    from advisor.recommend.advisor import Advisor
+    from advisor.recommend.probes import pending
+    from calibration.workloads import has_texts
+
+    snapshot = opened_snapshot()
+    query = Query(
+        task=task,
+        min_acc=min_acc,
+        device=asked_device(device, snapshot),
+        workload=workload,
+        scenario=scenario,
+        scope=scope,
+        rate=rate,
+    )
+    found = pending(Advisor(snapshot, opened_estimator(snapshot)), query, most)
+    if as_json:
+        return terminal.say_json(found)
+    if not found.contenders or found.width is None:
+        return typer.echo(_SETTLED[found.settled or "measured"])
+    if not found.probes:
+        left = ", ".join(found.contenders)
+        return typer.echo(f"Nothing to measure: the suite runs none that would tell of {left}.")
+    tabular.show(
+        f"May be the least energy: {', '.join(found.contenders)}; within x {found.width:.3g}",
+        ("measure", "leaves x"),
+        ((probe.candidate, f"{probe.width:.3g}") for probe in found.probes),
+    )
+    if scope == "wall":
+        typer.echo("note: calibrate reads chip, CPU and memory; the plug is estimated from them.")
+    if not has_texts(found.workload, settings().data):
+        typer.echo(
+            f"note: the texts of {found.workload} are not on this machine; calibrate needs them as "
+            f"{found.workload}.csv (columns text, label) in the folder JOULEWISE_DATA."
+        )
+    named = [part for probe in found.probes for part in ("--candidate", probe.candidate)]
+    at = [] if found.rate_per_s is None else ["--rate", view.exact(found.rate_per_s)]
+    return typer.echo(
+        shlex.join(["joulewise", "calibrate", "--workload", found.workload, *at, *named])
+    )

@@ -1,0 +1,140 @@
+"""`joulewise report PLAN`: what planned deployments will need."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from api.cli import tabular, terminal
+from api.cli.context import opened_estimator, opened_snapshot
+from catalog.whole import written_whole
+
+if TYPE_CHECKING:
+    from advisor.report.plan import Plan
+    from advisor.report.records import Amount, Report
+    from api.report.routes import Form
+
+SUFFIXES: dict[str, Form] = {
+    ".json": "json",
+    ".html": "html",
+    ".htm": "html",
+    ".csv": "csv",
+    ".md": "md",
+}
+"""Suffix of an output file -> its form, where ``--format`` does not say."""
+
+
+def report(
+    plan: Annotated[
+        Path,
+        typer.Argument(exists=True, dir_okay=False, metavar="PLAN.toml", help="TOML or JSON."),
+    ],
+    form: Annotated[
+        Literal["json", "html", "csv", "md"] | None,
+        typer.Option("--format", help="Default: by the suffix of --output, else a table."),
+    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="File to write.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """What planned deployments will need: kWh, kg CO2e and cost, part by part, with sources."""
+    from advisor.recommend.advisor import Advisor
+    from advisor.report.report import report as made
+    from api.report.routes import rendered
+
+    wanted = _wanted("json" if as_json else form, output)
+    snapshot = opened_snapshot()
+    answer = made(Advisor(snapshot, opened_estimator(snapshot)), _read(plan))
+    if wanted is None:
+        return say(answer)
+    content = rendered(answer, wanted, alone=True)
+    if output is None:
+        sys.stdout.buffer.write(content if content.endswith(b"\n") else content + b"\n")
+        return None
+    _write(output, content)
+    typer.echo(f"wrote {output}")
+    return None
+
+
+def _wanted(form: Form | None, output: Path | None) -> Form | None:
+    """The form asked for; ``None`` is a table for people.
+
+    Raises:
+        BadQuestionError: The output file's suffix does not tell.
+    """
+    if form is not None or output is None:
+        return form
+    from advisor.recommend.records import BadQuestionError
+
+    found = SUFFIXES.get(output.suffix.lower())
+    if found is None:
+        allowed = f"allowed suffixes: {', '.join(SUFFIXES)}; or give --format"
+        raise BadQuestionError("output", output.name, allowed)
+    return found
+
+
+def _read(path: Path) -> Plan:
+    """The plan in a file.
+
+    Raises:
+        PlanError: It cannot be read, or breaks the schema.
+    """
+    from advisor.report.plan import PlanError, PlanProblem, read
+
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        allowed = f"a file that can be read; {error.strerror}"
+        fault = PlanProblem(deployment=None, field="plan", came=path.name, allowed=allowed)
+        raise PlanError([fault]) from error
+    return read(content, "json" if path.suffix.lower() == ".json" else "toml")
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Writes a file whole or not at all."""
+    try:
+        with written_whole(path) as part:
+            part.write_bytes(content)
+    except OSError as error:
+        terminal.fail(f"{path}: cannot be written, {error.strerror}", terminal.USAGE)
+
+
+def say(answer: Report) -> None:
+    """A report for people: a table of deployments, the totals and the doubts."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    from advisor.report.records import PART_NAMES
+    from api.report import wording as words
+
+    console, sums = Console(), answer.totals
+    columns = ["deployment", "inference", "idle", "training", "PUE", "kWh", "kg CO2e"]
+    rows = []
+    for entry in answer.deployments[: terminal.SHOWN]:
+        named = f"{entry.name}\n{entry.setup.candidate}\n{entry.setup.device}"
+        parts = [words.value(part.kwh) for part in entry.parts]
+        rows.append([named, *parts, _with_span(entry.kwh), words.least(entry.kg_co2e)])
+    parts = [words.value(sums.parts_kwh[name]) for name in PART_NAMES]
+    rows.append(["all", *parts, _with_span(sums.kwh), words.least(sums.kg_co2e)])
+    tabular.show(f"{answer.title}, kWh by part", columns, rows)
+    if len(answer.deployments) > terminal.SHOWN:
+        left = len(answer.deployments) - terminal.SHOWN
+        console.print(f"[dim]... and {left} more; --format csv or --json has all[/]")
+    if sums.saved_kwh is not None:
+        console.print(
+            f"The advisor's alternatives would save {words.saved(sums.saved_kwh, 'kWh')}."
+        )
+    for note in answer.warnings:
+        console.print(f"[yellow]note[/] {escape(note.message)} [dim]({note.code})[/]")
+    if sums.lacking:
+        console.print(f"[yellow]{words.lacking(answer)} The totals are lower bounds.[/]")
+
+
+def _with_span(amount: Amount) -> str:
+    """Value and interval of an amount, on two lines."""
+    from api.report import wording as words
+
+    span = "" if amount.high is None else words.span(amount)
+    return f"{words.least(amount)}\n{span}".strip()

@@ -1,0 +1,1 @@
+"""Pages for a browser: the answer, the catalog, a device, the estimator."""

@@ -1,0 +1,349 @@
+"""An answer in words and figures for people; the page and the terminal both use it."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+from urllib.parse import urlencode
+
+from markupsafe import Markup, escape
+
+from advisor.recommend.messages import SCENARIOS
+from advisor.recommend.records import (
+    Cascade,
+    Comparison,
+    EnergyPer1000,
+    Missing,
+    Option,
+    Rejected,
+    Shortfall,
+)
+from api.service.specified import SPECIFIED
+
+BASIS = {
+    "measured": "energy was measured on that device",
+    "estimated": "energy is estimated from the runtime measured on that device",
+    "estimated-runtime": "energy and runtime are both estimated",
+    "extrapolated": "estimated beyond the data the estimator learned from",
+}
+KIND = {
+    "measured": "measured",
+    "mixed": "measured in part",
+    "estimated": "estimated",
+    "estimated-runtime": "estimated, runtime too",
+    "extrapolated": "extrapolated",
+}
+FIGURES = {
+    "measured": "measured",
+    "estimated": "estimated",
+    "estimated-runtime": "estimated",
+    "extrapolated": "extrapolated",
+}
+"""Basis of a runtime, or of figures together -> one word."""
+LABEL = {
+    "measured": "read from a counter or meter",
+    "modelled": "power was assumed, not read",
+    "mixed": "part read, part modelled",
+}
+SCENARIO = SCENARIOS
+SCOPE = {
+    "device": "the chip alone",
+    "host": "chip, CPU and memory",
+    "wall": "the plug",
+}
+REASON = {
+    "accuracy-too-low": "not accurate enough",
+    "accuracy-unknown": "accuracy unknown",
+    "accuracy-interval-absent": "no interval for its accuracy",
+    "cannot-keep-up": "cannot keep up with the rate",
+    "latency-too-high": "too slow",
+    "latency-unknown": "latency unknown",
+    "memory-too-high": "needs too much memory",
+    "memory-unknown": "memory unknown",
+    "runtime-unknown": "runtime unknown",
+    "licence-differs": "another licence",
+    "energy-absent": "no energy figure",
+    "scope-absent": "energy of another scope only",
+    "not-measured-there": "not measured on that device",
+    "other-scenario": "measured in another scenario",
+    "other-batch-size": "measured at another batch size",
+    "does-not-fit": "too large for the device",
+    "needs-cpu": "runs on a CPU only",
+    "not-more-accurate": "same energy, not more accurate",
+    "more-energy": "needs more energy",
+}
+
+
+CONSTRAINT = {
+    "min_acc": "accuracy",
+    "max_latency_ms": "latency in ms",
+    "max_memory_gb": "memory in GB",
+    "confidence": "how sure its accuracy is",
+    "rate": "texts per second",
+}
+
+
+def constraint(name: str) -> str:
+    """What a condition is about, in words."""
+    return CONSTRAINT.get(name, name.replace("_", " "))
+
+
+def reason(code: str) -> str:
+    """Why a candidate lost, in words; a code nobody worded is shown as it is."""
+    return REASON.get(code, code.replace("-", " "))
+
+
+def number(value: float | None) -> str:
+    """Three significant digits, thousands separated; a dash for a missing value."""
+    if value is None:
+        return "–"
+    if value == 0 or not math.isfinite(value):
+        return str(value)
+    places = 2 - math.floor(math.log10(abs(value)))
+    if places <= 0:
+        return f"{round(value, places):,.0f}"
+    return f"{value:.3g}" if places > 6 else f"{value:,.{places}f}"
+
+
+def exact(value: object) -> str:
+    """A figure as it was asked, with all its digits, to be asked again."""
+    return str(value).removesuffix(".0")
+
+
+def count(value: float | None) -> str:
+    """A whole number as one; a mean that a source prints keeps its digits."""
+    whole = value is not None and float(value).is_integer()
+    return f"{value:,.0f}" if whole else number(value)
+
+
+_PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1, ""), (1e-3, "m"), (1e-6, "µ"))
+
+
+def prefixed(value: float, unit: str = "") -> str:
+    """A round value of an axis with its unit, e.g. ``20 kJ``; plain digits without a unit."""
+    if not unit or value == 0:
+        return f"{value:g}{unit and ' '}{unit}"
+    size, prefix = next((p for p in _PREFIXES if abs(value) >= p[0] * 0.9999), _PREFIXES[-1])
+    return f"{value / size:.3g}\u202f{prefix}{unit}"
+
+
+def span(low: float | None, high: float | None) -> str:
+    """An interval, or nothing where there is none or it is narrower than the digits shown."""
+    if low is None:
+        return "" if high is None else f"at most {number(high)}"
+    shown = number(low), number(high)
+    return "" if shown[0] == shown[1] else " – ".join(shown)
+
+
+def joules(energy: EnergyPer1000) -> str:
+    """Joules per 1,000 texts: the value, or the bound a source published."""
+    return number(energy.value) if energy.value is not None else f"under {number(energy.high)}"
+
+
+def accuracy(value: float | None) -> str:
+    """An accuracy to three decimals."""
+    return "–" if value is None else f"{value:.3f}"
+
+
+def percent(value: float | None) -> str:
+    """A percentage; a dash for a missing one."""
+    return "–" if value is None else f"{number(round(value, 1))}\u202f%"
+
+
+def cascade(found: Cascade) -> str:
+    """A cascade in one sentence, with what it would save."""
+    energy, right = found.energy_j_per_1000, found.accuracy
+    saved = "" if found.saves is None else f", {found.saves:.0%} less than the chosen option"
+    tied = " (the intervals overlap)" if "tie" in found.warnings else ""
+    return (
+        f"{found.first.candidate}, handing on to {found.second.candidate} what it scores under "
+        f"{found.threshold:.3f} ({found.deferred:.0%} of texts): accuracy {accuracy(right.value)} "
+        f"({accuracy(right.low)} – {accuracy(right.high)}), {joules(energy)} J per 1,000 texts"
+        f"{saved}{tied}; worked out from {FIGURES[energy.basis]} figures, never run"
+    )
+
+
+def compared(each: Comparison) -> str:
+    """Another option against the chosen one on the same test items, in one sentence."""
+    p = "under 0.001" if each.p_value < 0.001 else f"{each.p_value:.3f}"
+    return f"{each.candidate}: {each.message}; exact McNemar test p {p}"
+
+
+def each(say: Callable[[Any], str], found: Iterable[Any]) -> list[str]:
+    """A sentence for each of what was found."""
+    return [say(one) for one in found]
+
+
+def capital(text: str) -> str:
+    """A sentence with its first letter in upper case."""
+    return text[:1].upper() + text[1:]
+
+
+def runtime(option: Option) -> str:
+    """Where the runtime of an option comes from, in words; empty without one."""
+    found = option.runtime_s_per_1000
+    if found is None:
+        return ""
+    if "rate-worked-out" in option.warnings and option.rate_per_s is not None:
+        return f"as they arrive, {option.rate_per_s:g} a second"
+    return FIGURES[found.basis]
+
+
+def device(name: str) -> str:
+    """A device by name; one that was asked for by its specs has none."""
+    return "the device as specified" if name == SPECIFIED else name
+
+
+def devices(option: Option) -> str:
+    """A device and how many of them worked, where it was or must have been more than one."""
+    name = device(option.device)
+    if (option.n_devices or 1) > 1:
+        return f"{name} × {option.n_devices}"
+    if (option.n_devices_at_least or 1) > 1:
+        return f"{name} × {option.n_devices_at_least} or more"
+    return name
+
+
+def parameters(count: float | None) -> str:
+    """A parameter count as people say it."""
+    return "" if count is None else f"{size(count)} parameters"
+
+
+def size(count: float) -> str:
+    """A large count in thousands, millions or billions."""
+    for unit, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if count >= unit:
+            return f"{count / unit:.3g} {letter}"
+    return f"{count:.0f}"
+
+
+def ends(energy: EnergyPer1000) -> list[float]:
+    """Those of low, value and high that are there."""
+    return [bound for bound in (energy.low, energy.value, energy.high) if bound]
+
+
+class Axis:
+    """A logarithmic axis over energies, in percent of its width.
+
+    Args:
+        energies: What has to fit on it.
+    """
+
+    def __init__(self, energies: Iterable[EnergyPer1000]) -> None:
+        found = [bound for energy in energies for bound in ends(energy)]
+        self.low = math.floor(math.log10(min(found, default=1)) * 2) / 2
+        self.high = max(math.ceil(math.log10(max(found, default=10)) * 2) / 2, self.low + 0.5)
+
+    def at(self, value: float) -> float:
+        """Where a value stands, 1 to 99 %."""
+        return round(1 + 98 * (math.log10(value) - self.low) / (self.high - self.low), 2)
+
+    def mark(self, energy: EnergyPer1000) -> dict[str, float | None]:
+        """Where the interval begins and ends and where the value stands."""
+        there = ends(energy)
+        if not there:
+            return {"low": None, "high": None, "value": None}
+        value = self.at(energy.value) if energy.value else None
+        low = self.at(energy.low) if energy.low else 0.0
+        return {"low": low, "high": self.at(max(there)), "value": value}
+
+
+def kind(energy: EnergyPer1000) -> str:
+    """What an energy is, in one word: its basis, or ``mixed`` where part of it was modelled."""
+    return "mixed" if energy.label == "mixed" else energy.basis
+
+
+def setup_id(run_id: str | None, *choice: object) -> str:
+    """A short name of one row among those of a candidate on a workload and device."""
+    told = "|".join(f"{c:g}" if isinstance(c, (int, float)) else str(c) for c in (run_id, *choice))
+    return hashlib.sha256(told.encode()).hexdigest()[:10]
+
+
+def setup_url(option: Option) -> str:
+    """Where the origin of an option stands; on a device without a page, of its candidate."""
+    if option.device == SPECIFIED:
+        return f"/catalog?{urlencode({'workload': option.workload, 'q': option.candidate})}"
+    choice = (option.scenario, option.precision, option.batch_size, option.variant)
+    row = setup_id(option.provenance.run_id, *choice)
+    return f"{cell_url(option.candidate, option.device, option.workload)}#{row}"
+
+
+def cell_url(candidate: str, device: str, workload: str | None = None) -> str:
+    """Where the setups of a candidate on a device stand, on one workload or all."""
+    where = {"candidate": candidate, "device": device}
+    return f"/setups?{urlencode(where | ({'workload': workload} if workload else {}))}"
+
+
+def slug(name: str) -> str:
+    """A name as part of an address: lower case, words joined by hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", name.casefold()).strip("-")
+
+
+def family(name: str) -> str:
+    """A family of candidates in words."""
+    words = name.replace("-", " ")
+    return words.replace("llm", "LLM").replace("nli", "NLI").replace("tf idf", "TF-IDF")
+
+
+def marked(text: str) -> Markup:
+    """A sentence for a page: what stands between backticks as code."""
+    parts = [escape(part) for part in text.split("`")]
+    parts[1::2] = [Markup("<code>{}</code>").format(part) for part in parts[1::2]]
+    return Markup().join(parts)
+
+
+def text_or_link(value: str) -> str:
+    """A text; an address as a link."""
+    if value.startswith("https://") and " " not in value:
+        return Markup('<a href="{0}" rel="noopener noreferrer">{0}</a>').format(value)
+    return value
+
+
+def misses(missing: Missing) -> str:
+    """All that a nearest miss misses, the worst first."""
+    return "; ".join(_short(each) for each in (missing, *missing.also))
+
+
+def _short(short: Shortfall) -> str:
+    """One constraint, what was asked for and what is there."""
+    has = short.has
+    shown = "no figure" if has is None else number(has) if isinstance(has, float) else has
+    if short.constraint == "min_acc" and isinstance(has, float):
+        shown = f"{has:.4g}"
+    asked = f"{short.asked:g}" if isinstance(short.asked, float) else short.asked
+    return f"{constraint(short.constraint)} asked for {asked}, it has {shown}"
+
+
+def times(option: Option, least: Option) -> str:
+    """How many times the least energy an option needs; nothing where a bound stands for it."""
+    energies = option.energy_j_per_1000.value, least.energy_j_per_1000.value
+    return number(energies[0] / energies[1]) if energies[0] and energies[1] else ""
+
+
+def by_reason(rejected: Iterable[Rejected]) -> list[tuple[str, list[Rejected]]]:
+    """Losing candidates by the reason they lost, in the order of the answer."""
+    groups: dict[str, list[Rejected]] = {}
+    for entry in rejected:
+        groups.setdefault(entry.reason, []).append(entry)
+    return list(groups.items())
+
+
+def key(option: Option) -> tuple[object, ...]:
+    """What tells two options of an answer apart."""
+    return (
+        option.candidate,
+        option.device,
+        option.precision,
+        option.batch_size,
+        option.n_devices,
+        option.provenance.run_id,
+        option.energy_j_per_1000.value,
+    )
+
+
+def axis(options: Iterable[Option]) -> Axis:
+    """One axis for all options of a table."""
+    return Axis(option.energy_j_per_1000 for option in options)

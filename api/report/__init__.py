@@ -1,0 +1,1 @@
+"""Reports over HTTP and as files: form, routes, formats."""

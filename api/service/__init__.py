@@ -1,0 +1,1 @@
+"""HTTP service: routes, question, uploads, problems, middleware."""

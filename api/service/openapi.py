@@ -1,0 +1,87 @@
+"""What the OpenAPI document says beyond the types of handlers: problems, files, conditions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import msgspec
+from litestar.openapi import ResponseSpec
+from litestar.openapi.spec import (
+    OpenAPIMediaType,
+    OpenAPIResponse,
+    OpenAPIType,
+    Operation,
+    RequestBody,
+    Schema,
+)
+
+from api.service.problems import MEDIA_TYPE
+
+PARQUET = "application/vnd.apache.parquet"
+_FILE = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING, content_encoding="binary"))
+
+
+class Problem(msgspec.Struct, kw_only=True):
+    """A problem details object (RFC 9457); other members say more about some problems.
+
+    Attributes:
+        field: The parameter or field at fault; `came` is what it held, `allowed` what it may.
+    """
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    request_id: str
+    field: str | None = None
+
+
+def problems(*statuses: int) -> dict[int, ResponseSpec]:
+    """Responses of some statuses as problem details."""
+    return {
+        status: ResponseSpec(
+            Problem,
+            description=HTTPStatus(status).phrase,
+            media_type=MEDIA_TYPE,
+            generate_examples=False,
+        )
+        for status in statuses
+    }
+
+
+READING = problems(400, 404, 429, 503)
+"""What any question about the catalog may be answered with instead."""
+UNCHANGED = {304: ResponseSpec(None, description="what `If-None-Match` names is current")}
+"""Of a handler whose answer carries an entity tag."""
+
+
+def with_forms(operation: Operation, media_types: dict[str, OpenAPIMediaType]) -> None:
+    """Adds forms of the answer of status 200."""
+    found = (operation.responses or {}).get("200")
+    if isinstance(found, OpenAPIResponse):
+        found.content = (found.content or {}) | media_types
+
+
+@dataclass
+class Listing(Operation):
+    """Rows as JSON or as a file."""
+
+    def __post_init__(self) -> None:
+        """Adds the files."""
+        text = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING))
+        with_forms(self, {"text/csv": text, PARQUET: _FILE})
+
+
+@dataclass
+class Writing(Operation):
+    """A run file as a body."""
+
+    def __post_init__(self) -> None:
+        """Says which bodies are read."""
+        row = "run_id,source,workload,candidate,device,n_items,runtime_s\n"
+        row += "lab-1,lab,sst2,tfidf-word-logistic,NVIDIA A30,1000,2\n"
+        csv = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING), example=row)
+        self.request_body = RequestBody(
+            description="a run file", content={"text/csv": csv, PARQUET: _FILE}, required=True
+        )

@@ -1,0 +1,296 @@
+"""The JSON routes. Each handler parses, calls one function and returns."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any, Literal
+
+import msgspec
+from litestar import Request, Response, Router, get, post
+from litestar.di import NamedDependency, Provide
+from litestar.openapi import ResponseSpec
+from litestar.openapi.spec import Example
+from litestar.params import BodyKwarg, FromQuery, QueryParameter, RawBody
+from litestar.response.base import ASGIResponse
+from litestar.types import Receive, Scope, Send
+
+from advisor.recommend.records import Recommendation
+from api.pages.coverage import coverage
+from api.pages.templating import page, wants_html
+from api.service import listing
+from api.service import upload as writing
+from api.service.estimate import EstimateAnswer, EstimateAsked, asked_device, estimate
+from api.service.listing import Filter, Page, Task
+from api.service.metrics import MEDIA_TYPE
+from api.service.middleware import VERSIONED
+from api.service.openapi import READING, UNCHANGED, Listing, Writing, problems
+from api.service.query import Asking, only_declared, read
+from api.service.rate_limit import UNLIMITED
+from api.service.state import Loaded, Served
+from catalog.records import Candidate, Device, Kind, Measurement, Phase, Scenario, Workload
+
+Limit = Annotated[int, QueryParameter(ge=1, le=1000, description="items per page, 1 to 1000")]
+Setup = Annotated[
+    EstimateAsked,
+    BodyKwarg(
+        examples=[
+            Example(value={"n_parameters": 66e6, "device": "NVIDIA A30", "runtime_s_per_1000": 0.8})
+        ]
+    ),
+]
+Cursor = Annotated[str | None, QueryParameter(description="the value of `next` in the page before")]
+
+
+class Json(ASGIResponse):
+    """Bytes of JSON as an answer, without what a response could be beside."""
+
+    def __init__(self, body: bytes) -> None:
+        self._start: Any = {
+            "type": "http.response.start",
+            "status": 200,
+            "headers": [
+                (b"content-type", b"application/json"),
+                (b"content-length", str(len(body)).encode()),
+            ],
+        }
+        self._body: Any = {"type": "http.response.body", "body": body, "more_body": False}
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        """Sends it."""
+        await send(self._start)
+        await send(self._body)
+
+
+@get(
+    "/recommend",
+    operation_class=Asking,
+    opt={VERSIONED: True},
+    responses={200: ResponseSpec(Recommendation, description="the answer")} | READING | UNCHANGED,
+    summary="The least-energy classifier that meets an accuracy floor",
+)
+async def recommend(request: Request[Any, Any, Any]) -> ASGIResponse:
+    """Among candidates that reach the floor, the one of least energy, and why others lost."""
+    question = read(request.scope["query_string"])
+    return Json(request.app.state.served.now.advisor.encode(question))
+
+
+@get("/tasks", sync_to_thread=False, opt={VERSIONED: True}, responses=READING | UNCHANGED)
+def tasks(now: NamedDependency[Loaded], limit: Limit = 100, cursor: Cursor = None) -> Page[Task]:
+    """What can be asked for."""
+    return listing.page(listing.tasks(now.snapshot), lambda _: True, limit, cursor)
+
+
+@get("/workloads", sync_to_thread=False, opt={VERSIONED: True}, responses=READING | UNCHANGED)
+def workloads(
+    now: NamedDependency[Loaded],
+    task: FromQuery[str | None] = None,
+    language: FromQuery[str | None] = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Page[Workload]:
+    """Data sets, each with its task."""
+    listing.known("task", task, now.snapshot.tasks())
+    return listing.page(
+        tuple(now.snapshot.workloads.values()),
+        lambda row: task in (None, row.task) and language in (None, row.language),
+        limit,
+        cursor,
+    )
+
+
+@get(
+    "/devices",
+    sync_to_thread=True,
+    opt={VERSIONED: True},
+    responses={200: ResponseSpec(Page[Device], description="devices")} | READING | UNCHANGED,
+)
+def devices(
+    request: Request[Any, Any, Any],
+    served: NamedDependency[Served],
+    now: NamedDependency[Loaded],
+    kind: FromQuery[Kind | None] = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Response[Any]:
+    """Devices with the figures of their data sheets; a page of all of them for browsers."""
+    rows, vary = tuple(now.snapshot.devices.values()), {"Vary": "Accept"}
+    if wants_html(request):
+        found = coverage(now.snapshot).devices(kind)
+        return page("devices.html", served, "/catalog", headers=vary, kinds=found, kind=kind)
+    wanted = listing.page(rows, lambda row: kind in (None, row.kind), limit, cursor)
+    return Response(wanted, headers=vary)
+
+
+@get("/candidates", sync_to_thread=False, opt={VERSIONED: True}, responses=READING | UNCHANGED)
+def candidates(
+    now: NamedDependency[Loaded],
+    family: FromQuery[str | None] = None,
+    runnable: FromQuery[bool | None] = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Page[Candidate]:
+    """Ways to classify texts; `runnable` ones can be calibrated here."""
+    rows = tuple(now.snapshot.candidates.values())
+    listing.known("family", family, (row.family for row in rows))
+    return listing.page(
+        rows,
+        lambda row: family in (None, row.family) and runnable in (None, row.runnable),
+        limit,
+        cursor,
+    )
+
+
+def as_it_is(
+    content: bytes, media_type: str = "application/json", headers: dict[str, str] | None = None
+) -> Response[Any]:
+    """Bytes that are encoded already."""
+    return Response(content, media_type=media_type, headers=headers)
+
+
+def provide_filter(
+    task: FromQuery[str | None] = None,
+    device: FromQuery[str | None] = None,
+    workload: FromQuery[str | None] = None,
+    candidate: FromQuery[str | None] = None,
+    phase: FromQuery[Phase | None] = None,
+    scenario: FromQuery[Scenario | None] = None,
+    precision: FromQuery[str | None] = None,
+    source: FromQuery[str | None] = None,
+    current: Annotated[
+        bool | None, QueryParameter(description="true: the newest row of each setup")
+    ] = None,
+) -> Filter:
+    """The filters of `/measurements`."""
+    return Filter(
+        task=task,
+        device=device,
+        workload=workload,
+        candidate=candidate,
+        phase=phase,
+        scenario=scenario,
+        precision=precision,
+        source=source,
+        current=current,
+    )
+
+
+@get(
+    "/measurements",
+    dependencies={"asked": Provide(provide_filter, sync_to_thread=False)},
+    operation_class=Listing,
+    opt={VERSIONED: True},
+    responses=READING | UNCHANGED,
+)
+async def measurements(
+    now: NamedDependency[Loaded],
+    asked: NamedDependency[Filter],
+    form: Annotated[
+        Literal["json", "csv", "parquet"],
+        QueryParameter(name="format", description="csv and parquet hold every row that matches"),
+    ] = "json",
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Response[Page[Measurement]]:
+    """What was measured: rows with joules per component and the label of each."""
+    if form == "json":
+        found = await asyncio.to_thread(listing.measurements, now.snapshot, asked, limit, cursor)
+        return as_it_is(msgspec.json.encode(Page([*map(listing.shown, found.items)], found.next)))
+    rows = listing.chosen(now.snapshot, asked)
+    content = await asyncio.to_thread(
+        lambda: writing.as_file([row for _, row in rows], now.snapshot, form)
+    )
+    media = "text/csv; charset=utf-8" if form == "csv" else "application/vnd.apache.parquet"
+    headers = {"Content-Disposition": f'attachment; filename="measurements.{form}"'}
+    return as_it_is(content, media, headers)
+
+
+@post(
+    "/measurements",
+    guards=[writing.may_write],
+    operation_class=Writing,
+    status_code=201,
+    security=[{"token": []}],
+    responses=problems(400, 401, 403, 409, 413, 415, 422, 429, 503),
+)
+async def add_measurements(
+    request: Request[Any, Any, Any], body: RawBody, served: NamedDependency[Served]
+) -> writing.Written:
+    """Stores a run file, all of it or nothing; sending it again changes nothing."""
+    form = writing.media_format(request.headers.get("content-type"))
+    return await asyncio.to_thread(writing.write, served, body, form)
+
+
+@post(
+    "/estimate", status_code=200, sync_to_thread=False, responses=problems(400, 404, 413, 429, 503)
+)
+def estimate_energy(data: Setup, now: NamedDependency[Loaded]) -> EstimateAnswer:
+    """Joules for a setup nobody measured, with a 90 % interval."""
+    return estimate(asked_device(now.snapshot, data), now.estimator, data)
+
+
+@get(
+    "/estimator",
+    sync_to_thread=False,
+    opt={VERSIONED: True},
+    responses={200: ResponseSpec(dict[str, Any], description="the scorecard")}
+    | READING
+    | UNCHANGED,
+)
+def scorecard(
+    request: Request[Any, Any, Any], served: NamedDependency[Served], now: NamedDependency[Loaded]
+) -> Response[Any]:
+    """How far off the estimator was on devices and models it had not seen; a page for browsers."""
+    card, vary = now.estimator.scorecard, {"Vary": "Accept"}
+    if wants_html(request):
+        return page("estimator.html", served, "/estimator", headers=vary, card=card)
+    return Response(card, headers=vary)
+
+
+@get("/health/live", sync_to_thread=False, opt={UNLIMITED: True}, responses=problems(400))
+def live() -> dict[str, str]:
+    """The process answers."""
+    return {"status": "live"}
+
+
+@get("/health/ready", sync_to_thread=False, opt={UNLIMITED: True}, responses=problems(400, 503))
+def ready(served: NamedDependency[Served]) -> dict[str, str]:
+    """Catalog and estimator are loaded and the catalog can be read."""
+    return served.readiness()
+
+
+@get(
+    "/metrics",
+    media_type=MEDIA_TYPE,
+    sync_to_thread=False,
+    opt={UNLIMITED: True},
+    responses=problems(400),
+)
+def metrics(request: Request[Any, Any, Any]) -> bytes:
+    """Requests by route and status, and what is being served, for Prometheus."""
+    found: bytes = request.app.state.metrics.text()
+    return found
+
+
+def provide_now(served: NamedDependency[Served]) -> Loaded:
+    """What answers at this moment."""
+    return served.now
+
+
+api = Router(
+    "/",
+    route_handlers=[
+        tasks,
+        workloads,
+        devices,
+        candidates,
+        measurements,
+        add_measurements,
+        estimate_energy,
+        scorecard,
+        live,
+        ready,
+        metrics,
+    ],
+    dependencies={"now": Provide(provide_now, sync_to_thread=False)},
+    guards=[only_declared],
+)

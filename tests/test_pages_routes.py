@@ -1,0 +1,274 @@
+"""Tests of the pages over HTTP: what they say, what they refuse, for browsers and for programs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from litestar import Litestar
+from litestar.testing import TestClient
+
+from advisor.estimator.estimator import Estimator, load
+from advisor.estimator.setup import Setup
+from api.pages import device as datasheet
+from api.pages import wording as view
+from catalog import snapshot
+from catalog.records import Device
+
+Client = TestClient[Litestar]
+BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+WHOLE = snapshot.load()
+
+
+def links(text: str, beginning: str) -> list[str]:
+    """The addresses on a page that begin so, entities resolved, fragments dropped."""
+    found = re.findall(rf'href="({re.escape(beginning)}[^"#]*)', text)
+    return [address.replace("&amp;", "&") for address in dict.fromkeys(found)]
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("minacc=0.9", "minacc"),
+        ("min_acc=0.8&min_acc=0.9", "min_acc"),
+        ("min_acc=2", "min_acc"),
+        ("scenario=sometimes", "scenario"),
+        ("tdp_w=-3&device_kind=gpu", "tdp_w"),
+        ("tdp_w=300", "device_kind"),
+        ("device_kind=gpu&device=NVIDIA+A30", "device"),
+    ],
+)
+def test_the_advisor_refuses_what_the_api_refuses(client: Client, query: str, field: str) -> None:
+    """An unknown, repeated or unfit parameter is named with what is allowed, on both."""
+    page = client.get(f"/?task=sentiment&{query}")
+    assert page.status_code == 400
+    assert f"<p>{field}:" in page.text
+    task = "" if "min_acc" in query else "&min_acc=0.85"
+    assert client.get(f"/recommend?task=sentiment{task}&{query}").status_code == 400
+
+
+def test_the_advisor_answers_what_the_api_answers(client: Client) -> None:
+    """Every parameter of the API works on the page too: the same candidate is chosen."""
+    for query in (
+        "task=sentiment&min_acc=0.85&scenario=single&scope=device",
+        "task=sentiment&min_acc=0.85&device_kind=gpu&tdp_w=300&memory_bandwidth_gbs=900",
+        "task=topic&min_acc=0.4&workload=fktg&confidence=0.9&limit=3",
+    ):
+        chosen = client.get(f"/recommend?{query}").json()["chosen"]
+        text = client.get(f"/?{query}&licence=").text
+        if chosen is not None:
+            where = "the device as specified" if "device_kind" in query else chosen["device"]
+            assert f">{chosen['candidate']}</a> on {where}" in text
+
+
+def test_the_form_asks_again_about_the_device_that_was_answered(client: Client) -> None:
+    """An alias selects the device it means; specs stay in their fields, named as such above."""
+    text = client.get("/?task=sentiment&min_acc=0.85&device=RTX+4090").text
+    assert "<option selected>NVIDIA GeForce RTX 4090</option>" in text
+    assert ">any device</option>" in text
+    specs = "device_kind=gpu&tdp_w=300&memory_gb=24"
+    text = client.get(f"/?task=sentiment&min_acc=0.85&{specs}").text
+    assert '<option value="">the device specified below</option>' in text
+    assert re.search(r'name="tdp_w"[^>]* value="300"', text)
+    assert "<option selected>gpu</option>" in text
+    assert "on as specified" not in text
+    assert "device=as+specified" not in text
+
+
+def test_every_link_of_an_answer_leads_to_its_setup(client: Client) -> None:
+    """The origin of each ranked option has an address, with an element of the named fragment."""
+    text = client.get("/?task=sentiment&min_acc=0.85").text
+    found = re.findall(r'class="name" href="(/setups[^"#]*)#(\w+)"', text)
+    assert len(found) > 5
+    for address, fragment in found[:6]:
+        page = client.get(address.replace("&amp;", "&"))
+        assert page.status_code == 200
+        assert f'id="{fragment}"' in page.text
+
+
+def test_every_cell_of_the_matrix_leads_to_setups(client: Client) -> None:
+    """Cells of several workloads open; each page holds as many setups as its cell says."""
+    for workload in ("rotten-tomatoes", "mlperf-squad", "fktg"):
+        text = client.get(f"/catalog?workload={workload}").text
+        cells = re.findall(r'class="cell \w+" href="([^"]+)"[^>]*>(\d+)<', text)
+        for address, setups in cells[:: max(1, len(cells) // 5)]:
+            page = client.get(address.replace("&amp;", "&")).text
+            assert page.count("<article") == int(setups)
+
+
+def test_a_stored_row_shows_its_fingerprint_and_its_history(
+    client: Client, writer: dict[str, str], run_csv: Callable[..., bytes]
+) -> None:
+    """Run, meter, fingerprint and labels of a calibrated row are told; an older one is marked."""
+    new = {
+        "run_id": "lab-2",
+        "measured_at": "2026-07-01",
+        "fingerprint": '{"energy": {"driver": "560.1"}}',
+        "meter": "nvml+rapl",
+    }
+    assert client.post("/measurements", content=run_csv({}, new), headers=writer).is_success
+    address = "/setups?candidate=tfidf-word-logistic&device=NVIDIA+A30&workload=sst2"
+    page = client.get(address)
+    for told in ("lab-2", "nvml+rapl", "560.1", "superseded by a newer row", "0.900"):
+        assert told in page.text
+    assert page.text.index("lab-2") < page.text.index("lab-1")
+    assert re.search(r"chip, CPU and memory</th><td[^>]*><b>100</b>", page.text)
+
+
+def test_a_setup_nobody_ran_is_shown_as_an_estimate(client: Client) -> None:
+    """The page says so, gives the estimate with its interval and where it was run."""
+    asked = "candidate=llama-3.1-8b-zero-shot&device=NVIDIA+L4&workload=rotten-tomatoes"
+    text = client.get(f"/setups?{asked}").text
+    assert "Never run on this device" in text
+    assert "estimated, runtime too" in text
+    assert "NVIDIA H100-SXM5-94GB" in text
+    every = client.get(f"/setups?{asked.partition('&workload')[0]}").text
+    assert f"/setups?{asked}" in links(every, "/setups")
+
+
+def test_every_device_has_a_page(client: Client) -> None:
+    """Specs, missing ones as such, and the commands to calibrate it; names make unique slugs."""
+    slugs = {view.slug(name): name for name in WHOLE.devices}
+    assert len(slugs) == len(WHOLE.devices)
+    for slug in list(slugs)[::15]:
+        page = client.get(f"/devices/{slug}")
+        assert page.status_code == 200
+        for told in ("joulewise doctor", "joulewise calibrate", "catalog export", "/measurements"):
+            assert told in page.text
+        assert client.get(f"/devices/{slugs[slug]}").text == page.text
+    assert client.get("/devices/no-such-device").status_code == 404
+
+
+def test_the_devices_are_a_page_for_browsers_and_json_for_others(client: Client) -> None:
+    """Every device of the kind leads to its own page, the most measured first; caches are told."""
+    page = client.get("/devices?kind=gpu", headers=BROWSER)
+    assert page.headers["content-type"].startswith("text/html")
+    assert "Accept" in page.headers["vary"]
+    gpus = {view.slug(d.name) for d in WHOLE.devices.values() if d.kind == "gpu"}
+    shown = links(page.text, "/devices/")
+    assert {address.rsplit("/", 1)[1] for address in shown} == gpus
+    setups = [int(n.replace(",", "")) for n in re.findall(r"<b>([\d,]+)</b></td></tr>", page.text)]
+    assert setups == sorted(setups, reverse=True)
+    assert sum(setups) > 0
+    whole = client.get("/devices", headers=BROWSER).text
+    assert len(links(whole, "/devices/")) == len(WHOLE.devices)
+    plain = client.get("/devices?kind=gpu&limit=3")
+    assert len(plain.json()["items"]) == 3
+    assert client.get("/devices?kind=fpga", headers=BROWSER).status_code == 400
+
+
+def test_a_device_is_not_said_to_be_printed_as_its_own_name() -> None:
+    """Nor twice as one alias: capitals make no other name."""
+    aliases = ("nvidia x1", "X1", "x1", "GeForce X1")
+    device = Device(name="NVIDIA X1", kind="gpu", aliases=aliases)
+    assert datasheet.other_names(device) == ["X1", "GeForce X1"]
+
+
+def test_the_width_of_an_estimate_is_high_over_low() -> None:
+    """On a device's page as on the scorecard."""
+    device, estimator = WHOLE.devices["NVIDIA GeForce RTX 4090"], load()
+    own = datasheet.worth(device, estimator, ["calibration"])
+    assert {each.source for each in own} == {None}  # nobody's setup is like the host's own
+    for each in datasheet.worth(device, estimator, ()):
+        timed = Setup(
+            device=device, n_parameters=22.7e6, runtime_s=1e-3, batch_size=32, tokens=32,
+            scope=each.scope, source=None,
+        )  # fmt: skip
+        (found,) = estimator.predict([timed])
+        assert found.energy_j.low
+        assert found.energy_j.high
+        assert each.known == pytest.approx(found.energy_j.high / found.energy_j.low)
+        assert each.unknown > each.known
+
+
+def test_who_a_setup_of_nobodys_belongs_to_is_said() -> None:
+    """To whoever calibrated the device; else to anybody, beside those who measured there."""
+    device, estimator = WHOLE.devices["NVIDIA A30"], load()
+    home = Estimator(
+        estimator.artefact, estimator.scorecard, "1", home={device.name: "calibration|box"}
+    )
+    assert datasheet.nobody(device, home, ["calibration"]).startswith("you,")
+    read = Estimator(estimator.artefact, estimator.scorecard, "1", home={device.name: "paper"})
+    assert datasheet.nobody(device, read, ["paper"]) == "anybody else, you included"
+    assert datasheet.nobody(device, estimator, ["paper"]) == "anybody else, you included"
+    assert datasheet.nobody(device, estimator, []) == "anybody"
+
+
+def test_specs_carry_their_own_source() -> None:
+    """What a record's source says of one spec stands beside that spec, and only there."""
+    device = Device(
+        name="x",
+        kind="gpu",
+        tdp_w=300,
+        idle_w=40,
+        peak_fp16_tflops=100,
+        year=2020,
+        status="derived",
+        source="list A; idle: readings B; derived: peak_fp16_tflops (4x fp32; as in C); "
+        "not re-read (carried over): year",
+    )
+    found = {spec.words: spec for spec in datasheet.specs(device)}
+    assert found["Idle power"].source == "readings B"
+    assert found["Peak fp16, tensor units"].status == "derived"
+    assert found["Peak fp16, tensor units"].source == "4x fp32; as in C"
+    assert found["Year"].status == "unverified"
+    assert found["Thermal design power"].status == "verified"
+    assert found["Memory"].status == "missing"
+    assert datasheet.general_source(device) == "list A"
+
+
+def test_the_estimator_is_a_page_for_browsers_and_json_for_others(client: Client) -> None:
+    """The same address answers both; caches are told."""
+    page = client.get("/estimator", headers=BROWSER)
+    assert page.headers["content-type"].startswith("text/html")
+    for accept in ("*/*", "application/json", "application/json, text/html;q=0.5"):
+        found = client.get("/estimator", headers={"Accept": accept})
+        assert found.headers["content-type"].startswith("application/json")
+        assert found.json()["splits"]
+    assert "Accept" in page.headers["vary"]
+    assert page.text.count("<svg") >= 4
+
+
+def test_the_method_is_the_documents(client: Client) -> None:
+    """Its headings can be linked to, its formulas are MathML, no markup is left over."""
+    text = client.get("/method").text
+    assert 'id="warning-codes"' in text
+    for section in ("labels-measured-modelled-estimated", "the-decision"):
+        assert f'href="#{section}"' in text
+        assert f'id="{section}"' in text
+    assert "<math" in text
+    assert "$$" not in text
+    assert "|---|" not in text
+
+
+def test_errors_are_pages_for_browsers_only(client: Client) -> None:
+    """An unknown path or name is a page there, problem details elsewhere, with one status."""
+    for path in (
+        "/nothing",
+        "/devices/none",
+        "/catalog?colour=red",
+        "/setups?candidate=a&device=b",
+    ):
+        page, plain = client.get(path, headers=BROWSER), client.get(path)
+        assert page.status_code == plain.status_code >= 400
+        assert page.headers["content-type"].startswith("text/html")
+        assert plain.headers["content-type"].startswith("application/problem+json")
+        assert "<h1>" in page.text
+    text = client.get("/nothing%3Cb%3E", headers=BROWSER).text
+    assert "there is nothing at /nothing&lt;b&gt;" in text
+    assert '<a href="/">front page</a>' in text
+    assert client.get("/nothing").json()["detail"] == "there is nothing at /nothing"
+    assert "there is nothing at /nothing" in client.get("/nothing", headers=BROWSER).text
+    assert client.put("/recommend").json()["detail"] == "/recommend does not take PUT"
+
+
+def test_pages_need_nothing_from_elsewhere(client: Client) -> None:
+    """No address of another host is loaded, no script or style stands inline."""
+    for path in ("/", "/catalog", "/estimator", "/method", "/devices", "/devices/nvidia-a30"):
+        text = client.get(path, headers=BROWSER).text
+        loaded: list[Any] = re.findall(r'(?:src|srcset|data)="([^"]+)"', text)
+        loaded += re.findall(r'<link[^>]* href="([^"]+)"', text)
+        assert all(address.startswith("/static/") for address in loaded)
+        assert not re.search(r"<script(?![^>]*src=)|<style|\sstyle=|\son\w+=", text)
