@@ -8,12 +8,12 @@ from pathlib import Path
 
 import msgspec
 
-from calibration.hub import folder_from_environment, local_checkpoint
-from calibration.meters import meter_name
-from calibration.probe import Gpu, Machine, cpu_device, gpu_device, read_machine
-from calibration.rapl import POWERCAP, Zone, how_to_read, rapl_zones
-from calibration.tables import WorkloadError
-from calibration.workloads import places
+from calibration.hardware.machine import Gpu, Machine, cpu_device, gpu_device, read_machine
+from calibration.meters.machine_meter import meter_name
+from calibration.meters.rapl import POWERCAP, Zone, how_to_read, rapl_zones
+from calibration.workloads.hub import folder_from_environment, local_checkpoint
+from calibration.workloads.load import places
+from calibration.workloads.tables import WorkloadError
 from catalog.registry import MINILM, MINILM_REVISION
 from catalog.snapshot import Snapshot
 

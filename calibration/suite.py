@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from calibration import fleet
 from calibration.doctor import Finding, diagnose
-from calibration.lock import BusyError, measuring
-from calibration.meters import counter_readable
-from calibration.outcomes import Event, Progress, Summary, figures, measured, new_run_id
-from calibration.planning import plan
-from calibration.plans import Plan, PlanError, Trial, row_of, stored_rows
-from calibration.probe import this_device
-from calibration.protocol import PROFILES, Profile
-from calibration.run import Run
-from calibration.tables import WorkloadError
-from calibration.usage import load_1m
+from calibration.fleet import client as fleet
+from calibration.hardware.lock import BusyError, measuring
+from calibration.hardware.machine import this_device
+from calibration.hardware.usage import load_1m
+from calibration.measurement.progress import Event, Progress, Summary, figures, measured, new_run_id
+from calibration.measurement.run import Run
+from calibration.measurement.windows import PROFILES, Profile
+from calibration.meters.machine_meter import counter_readable
+from calibration.plan.planner import plan
+from calibration.plan.plans import Plan, PlanError, Trial, row_of, stored_rows
+from calibration.workloads.tables import WorkloadError
 from catalog import snapshot
 from catalog.store import Store
 

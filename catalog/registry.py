@@ -1,7 +1,7 @@
 """The declarations: every candidate and workload the calibration suite can run.
 
 One entry each, pinned by revision; adding one is a line here and at most one branch in
-`calibration.candidates`. Names that only published figures use stand in
+`calibration.classifiers.build`. Names that only published figures use stand in
 `catalog/reference/*.csv`; an entry here wins over one there.
 """
 

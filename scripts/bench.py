@@ -31,8 +31,7 @@ from advisor.estimator.estimator import Setup, load
 from advisor.evaluation.train import learn
 from advisor.recommend.advisor import recommend
 from advisor.recommend.records import Query
-from calibration.cost import cost, null_work
-from calibration.meters import (
+from calibration.meters.machine_meter import (
     CodeCarbonMeter,
     HostMeter,
     NullMeter,
@@ -40,9 +39,10 @@ from calibration.meters import (
     RaplMeter,
     meter_for,
 )
-from calibration.nvml import bindings
-from calibration.rapl import POWERCAP
-from calibration.reading import Meter
+from calibration.meters.meter import Meter
+from calibration.meters.nvml import bindings
+from calibration.meters.overhead import cost, null_work
+from calibration.meters.rapl import POWERCAP
 from catalog.records import Device
 from catalog.snapshot import Snapshot
 from catalog.snapshot import load as load_catalog

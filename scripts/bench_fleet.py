@@ -16,8 +16,8 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from calibration import fleet
-from calibration.protocol import Profile
+from calibration.fleet import client as fleet
+from calibration.measurement.windows import Profile
 from catalog import snapshot
 from catalog.store import Store
 

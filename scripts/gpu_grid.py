@@ -24,7 +24,7 @@ from typing import Any
 import msgspec
 
 from calibration import suite
-from calibration.meters import RECORDING
+from calibration.meters.machine_meter import RECORDING
 from catalog.runfile import dump, to_frame
 from catalog.snapshot import load
 from catalog.store import Store

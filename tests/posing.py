@@ -25,9 +25,12 @@ import sklearn.pipeline
 import sklearn.preprocessing
 import sklearn.svm  # noqa: F401
 
-from calibration import candidates, node, planning, run
-from calibration.meters import NullMeter
-from calibration.probe import Machine
+from calibration.classifiers import build as candidates
+from calibration.fleet import worker as node
+from calibration.hardware.machine import Machine
+from calibration.measurement import run
+from calibration.meters.machine_meter import NullMeter
+from calibration.plan import planner as planning
 
 POSE = json.loads(os.environ["POSE"])
 MACHINE = Machine(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from calibration.checkpoints import Passes, out_of_memory
+from calibration.classifiers.checkpoints import Passes, out_of_memory
 
 
 def lengths_of(items: list[str]) -> Any:

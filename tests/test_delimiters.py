@@ -8,8 +8,8 @@ import pytest
 
 from advisor.evaluation.evaluate import evaluate
 from advisor.evaluation.published_rows import BadTableError, read, read_devices
-from calibration.tables import WorkloadError
-from calibration.workloads import load
+from calibration.workloads.load import load
+from calibration.workloads.tables import WorkloadError
 from catalog.delimiters import not_commas
 from catalog.errors import BadRunFileError
 from catalog.runfile import table

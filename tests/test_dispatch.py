@@ -1,4 +1,4 @@
-"""Tests of `calibration.dispatch` without a cluster; what needs one is in `test_fleet`."""
+"""Tests of `calibration.fleet.dispatch` without a cluster; what needs one is in `test_fleet`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any, cast
 
 import pytest
 
-from calibration import dispatch
-from calibration.account import Account
-from calibration.dispatch import Dispatch
-from calibration.passes import Node, Patience
+from calibration.fleet import dispatch
+from calibration.fleet.account import Account
+from calibration.fleet.dispatch import Dispatch
+from calibration.fleet.passes import Node, Patience
 
 
 class Stuck:

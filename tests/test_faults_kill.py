@@ -19,7 +19,7 @@ import pytest
 from conftest import free_port
 
 from api.service import tokens
-from calibration.lock import BusyError, measuring
+from calibration.hardware.lock import BusyError, measuring
 from catalog import snapshot
 from catalog.store import Store
 
@@ -225,7 +225,7 @@ def test_eight_writers_make_the_catalog_of_one(new_url: Callable[[], str], tried
     tried(8 * 25)
 
 
-HOLDER = "from calibration.lock import measuring\nwith measuring():\n print(flush=True)\n input()"
+HOLDER = "from calibration.hardware.lock import measuring\nwith measuring():\n print(flush=True)\n input()"
 
 
 def test_a_second_calibration_is_refused_until_the_first_is_gone(

@@ -24,13 +24,13 @@ from test_cross_validation import WATTS, lines, write
 from advisor.evaluation import cross_validation as evaluation
 from advisor.evaluation import evaluate as evaluating
 from api.cli.cluster import folds_on
-from calibration import fleet
-from calibration.account import Heard, Joined, Notice
-from calibration.dispatch import FleetError
-from calibration.lock import NAME, BusyError, measuring
-from calibration.outcomes import Event
-from calibration.passes import Patience
-from calibration.protocol import Profile
+from calibration.fleet import client as fleet
+from calibration.fleet.account import Heard, Joined, Notice
+from calibration.fleet.dispatch import FleetError
+from calibration.fleet.passes import Patience
+from calibration.hardware.lock import NAME, BusyError, measuring
+from calibration.measurement.progress import Event
+from calibration.measurement.windows import Profile
 from catalog import snapshot
 from catalog.records import SETUP, Measurement
 from catalog.store import Store

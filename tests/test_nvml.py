@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scripted_nvml import Board, Library
 
-from calibration import nvml
-from calibration.nvml import NvmlMeter, concluded, counted_j, integrated_j
-from calibration.probe import gpus
-from calibration.reading import CounterError, Reading
-from calibration.visible import order_unsure, visible
+from calibration.hardware.cuda_visibility import order_unsure, visible
+from calibration.hardware.machine import gpus
+from calibration.meters import nvml
+from calibration.meters.meter import CounterError, Reading
+from calibration.meters.nvml import NvmlMeter, concluded, counted_j, integrated_j
 
 
 def meter(*boards: Board, visible_devices: str | None = None, **more: Any) -> NvmlMeter:

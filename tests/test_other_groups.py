@@ -21,8 +21,8 @@ from api.cli.main import app
 from api.pages import other_groups as elsewhere
 from api.pages import wording as view
 from api.pages.templating import environment
-from calibration import probe
-from calibration.probe import Gpu, Machine
+from calibration.hardware import machine as probe
+from calibration.hardware.machine import Gpu, Machine
 from catalog import snapshot
 from catalog.records import Candidate, Device, Measurement, Workload
 from catalog.snapshot import Snapshot

@@ -1,4 +1,4 @@
-"""Tests of `calibration.passes`: who measures what next, without any network."""
+"""Tests of `calibration.fleet.passes`: who measures what next, without any network."""
 
 from __future__ import annotations
 
@@ -6,10 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calibration.passes import ATTEMPTS, Node, Pass, Patience, Unit, next_unit, place_of, stranded
-from calibration.passes import units as pending
-from calibration.plans import Trial
-from calibration.protocol import PROFILES
+from calibration.fleet.passes import (
+    ATTEMPTS,
+    Node,
+    Pass,
+    Patience,
+    Unit,
+    next_unit,
+    place_of,
+    stranded,
+)
+from calibration.fleet.passes import units as pending
+from calibration.measurement.windows import PROFILES
+from calibration.plan.plans import Trial
 
 
 def trial(candidate: str = "x", scenario: str = "offline", *, present: bool = False) -> Trial:

@@ -81,8 +81,8 @@ def test_nothing_in_the_code_unpickles_or_runs_remote_code(tried: Tried) -> None
 def test_a_pickle_in_a_checkpoint_is_never_loaded(name: str, tmp_path: Path) -> None:
     """A checkpoint whose weights are a pickle, by whatever name, cannot run and does nothing."""
     pytest.importorskip("transformers")
-    from calibration import checkpoints
-    from calibration.candidates import CannotRunError
+    from calibration.classifiers import checkpoints
+    from calibration.classifiers.build import CannotRunError
 
     trap, folder = tmp_path / "sprung", tmp_path / "checkpoint"
     folder.mkdir()
@@ -102,8 +102,8 @@ def test_a_pickle_in_a_checkpoint_is_never_loaded(name: str, tmp_path: Path) -> 
 def test_code_in_a_checkpoint_is_never_run(tmp_path: Path) -> None:
     """`auto_map` that points to a file of the folder is refused, for weights and tokenizers."""
     pytest.importorskip("transformers")
-    from calibration import checkpoints
-    from calibration.candidates import CannotRunError
+    from calibration.classifiers import checkpoints
+    from calibration.classifiers.build import CannotRunError
 
     trap, folder = tmp_path / "sprung", tmp_path / "checkpoint"
     folder.mkdir()

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calibration.rapl import MOST_WATTS, RaplMeter, counted_j, rapl_zones, used_j
-from calibration.reading import CounterError, Reading
+from calibration.meters.meter import CounterError, Reading
+from calibration.meters.rapl import MOST_WATTS, RaplMeter, counted_j, rapl_zones, used_j
 
 RANGE = 262_143_328_850
 

@@ -20,16 +20,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from calibration import candidates, planning, suite, trials, usage
-from calibration import run as runs
-from calibration.fingerprint import holds
-from calibration.lock import BusyError, measuring
-from calibration.meters import NullMeter, Reading, ReplayMeter
-from calibration.planning import QUICK_FAMILIES, choose_candidates
-from calibration.probe import Gpu, Machine
-from calibration.protocol import Profile, idle_watts
-from calibration.reading import Meter
-from calibration.run import score
+from calibration import suite
+from calibration.classifiers import build as candidates
+from calibration.hardware import usage
+from calibration.hardware.lock import BusyError, measuring
+from calibration.hardware.machine import Gpu, Machine
+from calibration.measurement import run as runs
+from calibration.measurement import trial as trials
+from calibration.measurement.run import score
+from calibration.measurement.windows import Profile, idle_watts
+from calibration.meters.machine_meter import NullMeter, Reading, ReplayMeter
+from calibration.meters.meter import Meter
+from calibration.plan import planner as planning
+from calibration.plan.fingerprint import holds
+from calibration.plan.planner import QUICK_FAMILIES, choose_candidates
 from calibration.suite import Event, Plan, calibrate, diagnose, plan
 from catalog import snapshot as snapshots
 from catalog.errors import UnknownNameError
@@ -304,7 +308,7 @@ def test_a_candidate_that_cannot_run_is_skipped(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A missing checkpoint skips its trials with the remedy."""
-    monkeypatch.setattr("calibration.hub._fetched", lambda *_: "the hub cannot be read")
+    monkeypatch.setattr("calibration.workloads.hub._fetched", lambda *_: "the hub cannot be read")
     made = tiny(None, "minilm-*", NB, models=tmp_path)
     summary = calibrate(made, store)
     assert (summary.done, summary.skipped, summary.failed) == (3, 9, 0)

@@ -1,4 +1,4 @@
-"""Tests of `calibration.usage`: whose memory is read, without a GPU."""
+"""Tests of `calibration.hardware.usage`: whose memory is read, without a GPU."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from calibration import usage
+from calibration.hardware import usage
 
 
 class Allocator:

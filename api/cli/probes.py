@@ -37,7 +37,7 @@ def probes(
     """Which candidates to measure on a machine next, so that a decision gets surer most."""
     from advisor.recommend.advisor import Advisor
     from advisor.recommend.probes import pending
-    from calibration.workloads import has_texts
+    from calibration.workloads.load import has_texts
 
     snapshot = opened_snapshot()
     query = Query(

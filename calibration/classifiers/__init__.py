@@ -1,0 +1,1 @@
+"""Classifiers the suite builds: one module a family."""

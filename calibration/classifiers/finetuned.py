@@ -1,0 +1,274 @@
+"""Fine-tunes an encoder: texts in, labels out, the best epoch on dev kept.
+
+AdamW, linear warm-up and decay, batches of like length padded to their longest text, one seed.
+Nothing here sees a label of the test set. A finished checkpoint is kept (safetensors) under a
+hash of everything that shaped it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+
+from calibration.classifiers import checkpoints
+from calibration.workloads.load import Texts
+from catalog.records import Training
+
+VERSION = 1
+"""Grows when a change here moves the weights; checkpoints of an older one are not reused."""
+HELD_OUT = 0.1
+"""Share of train that serves as dev where a workload has none."""
+_GROUP = 50
+"""Batches that are sorted by length among themselves."""
+
+Rows = tuple[list[str], list[str]]
+
+
+def _normal(text: str) -> str:
+    """A text without case, punctuation and spacing."""
+    return re.sub(r"\W+", " ", text.casefold()).strip()
+
+
+def _rank(text: str, seed: int) -> bytes:
+    """A place in an order that only text and seed decide."""
+    return hashlib.sha256(f"{seed} {text}".encode()).digest()
+
+
+def extra_rows(texts: Texts, training: Training) -> Rows:
+    """The texts a declaration adds to train; none that dev or test hold, none twice."""
+    if training.extra_split not in texts.extra:
+        return [], []
+    pool = dict(zip(*texts.extra[training.extra_split], strict=True))
+    held = {_normal(text) for text in (*texts.dev, *texts.test)}
+    allowed = [text for text in pool if _normal(text) not in held]
+    allowed.sort(key=lambda text: _rank(text, training.seed))
+    chosen = allowed[: training.extra_rows]
+    return chosen, [pool[text] for text in chosen]
+
+
+def hold_out(X: Sequence[str], y: Sequence[str], seed: int) -> tuple[Rows, Rows]:
+    """Train and dev, where there is no dev: every tenth text of a class by hash."""
+    by_class: dict[str, list[int]] = {}
+    for row in sorted(range(len(X)), key=lambda row: _rank(X[row], seed)):
+        by_class.setdefault(y[row], []).append(row)
+    held = {row for rows in by_class.values() for row in rows[: round(len(rows) * HELD_OUT)]}
+
+    def part(rows: Sequence[int]) -> Rows:
+        return [X[row] for row in rows], [y[row] for row in rows]
+
+    return part([row for row in range(len(X)) if row not in held]), part(sorted(held))
+
+
+def batches(lengths: Sequence[int], size: int, rng: random.Random) -> Iterator[list[int]]:
+    """Rows of one epoch in batches of like length, in random order."""
+    order = list(range(len(lengths)))
+    rng.shuffle(order)
+    grouped: list[list[int]] = []
+    for start in range(0, len(order), size * _GROUP):
+        group = sorted(order[start : start + size * _GROUP], key=lengths.__getitem__)
+        grouped += [group[at : at + size] for at in range(0, len(group), size)]
+    rng.shuffle(grouped)
+    yield from grouped
+
+
+class FineTunedEncoder(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """A pretrained encoder with a new head, all weights trained.
+
+    Args:
+        folder: The pretrained checkpoint.
+        training: How it is trained.
+        cache: Folder of finished checkpoints.
+        dev: Texts and labels for early stopping; a tenth of train is held out without any.
+        extra: Texts and labels that are added to train.
+        device: ``cpu`` or ``cuda``.
+        precision: Number format it serves in; it is trained in fp32.
+        reuse: Whether a finished checkpoint spares the training.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        training: Training,
+        cache: Path,
+        dev: Rows = ([], []),
+        extra: Rows = ([], []),
+        device: str = "cpu",
+        precision: str = "fp32",
+        reuse: bool = True,
+    ) -> None:
+        self.folder = folder
+        self.training = training
+        self.cache = cache
+        self.dev = dev
+        self.extra = extra
+        self.device = device
+        self.precision = precision
+        self.reuse = reuse
+
+    def fit(self, X: Sequence[str], y: Sequence[str]) -> FineTunedEncoder:
+        """Trains, or takes the checkpoint an equal training left; then loads it to serve.
+
+        Attributes that follow: `classes_`, `checkpoint_` (its folder), `history_` (accuracy on
+        dev after each epoch), `n_trained_` (texts of an epoch), `trained_` (false if reused).
+
+        Raises:
+            CannotRunError: The pretrained checkpoint cannot be loaded.
+        """
+        train, dev = (list(X), list(y)), self.dev
+        if not dev[0]:
+            train, dev = hold_out(*train, self.training.seed)
+        held = {_normal(text) for text in dev[0]}
+        for text, label in zip(*self.extra, strict=True):
+            if _normal(text) not in held:
+                train[0].append(text)
+                train[1].append(label)
+        self.classes_ = np.array(sorted(set(train[1])))
+        self.n_trained_ = len(train[0])
+        self.checkpoint_ = self.cache / self._key(train, dev)
+        done = self.checkpoint_ / "training.json"
+        self.trained_ = not (self.reuse and done.is_file())
+        if self.trained_:
+            self._train(train, dev)
+        self.history_ = json.loads(done.read_text(encoding="utf-8"))["dev_accuracy"]
+        return self.serve(self.precision)
+
+    def serve(self, precision: str) -> FineTunedEncoder:
+        """Loads the trained weights in a precision and returns itself."""
+        self.precision = precision
+        self.model_: Any = None  # frees the former weights first
+        self.tokenizer_ = checkpoints.load_tokenizer(str(self.checkpoint_))
+        self.model_ = checkpoints.load(
+            "AutoModelForSequenceClassification", str(self.checkpoint_), precision, self.device
+        )
+        self.passes_ = checkpoints.Passes()
+        return self
+
+    def predict(self, X: Sequence[str]) -> Any:
+        """Labels."""
+        return self.classes_[self.decision_function(X).argmax(1)]
+
+    def decision_function(self, X: Sequence[str]) -> Any:
+        """Logits of shape ``(len(X), n_classes)``."""
+        return self.passes_.run(X, [len(text) for text in X], self._logits)
+
+    @property
+    def n_parameters_(self) -> int:
+        """Parameters, head included."""
+        return int(json.loads((self.checkpoint_ / "training.json").read_text())["n_parameters"])
+
+    def _logits(self, texts: list[str]) -> Any:
+        """One forward pass."""
+        import torch
+
+        with torch.inference_mode():
+            return self.model_(**self._tokens(texts)).logits.float().cpu().numpy()
+
+    def _tokens(self, texts: list[str]) -> Any:
+        """Texts padded to the longest of them."""
+        return self.tokenizer_(
+            texts,
+            padding=True,
+            truncation=True,
+            max_length=self.training.max_tokens,
+            return_tensors="pt",
+        ).to(self.device)
+
+    def _key(self, train: Rows, dev: Rows) -> str:
+        """A hash of pretrained weights, texts, labels, declaration and code version."""
+        declared = msgspec.structs.asdict(self.training)  # defaults included
+        total = hashlib.sha256(msgspec.json.encode([VERSION, declared, train, dev]))
+        files = [*Path(self.folder).glob("*.safetensors"), Path(self.folder) / "config.json"]
+        for file in sorted(files):
+            with file.open("rb") as opened:
+                total.update(hashlib.file_digest(opened, "sha256").digest())
+        return total.hexdigest()[:24]
+
+    def _train(self, train: Rows, dev: Rows) -> None:
+        """Trains and leaves the epoch that is best on dev in `checkpoint_`.
+
+        It is written beside it and moved there in one step, so that a kill leaves no half.
+        """
+        import torch
+
+        devices = range(torch.cuda.device_count()) if self.device == "cuda" else []
+        with torch.random.fork_rng(devices):
+            torch.manual_seed(self.training.seed)
+            self.tokenizer_ = checkpoints.load_tokenizer(self.folder)
+            self.model_ = checkpoints.load(
+                "AutoModelForSequenceClassification",
+                self.folder,
+                "fp32",
+                self.device,
+                num_labels=len(self.classes_),
+                ignore_mismatched_sizes=True,
+            )
+            self.passes_ = checkpoints.Passes()
+            history, best = self._epochs(train, dev)
+        self.model_.load_state_dict(best)
+        self.cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.cache) as folder:
+            made = Path(folder) / "made"
+            self.model_.save_pretrained(made)
+            self.tokenizer_.save_pretrained(made)
+            facts = {"dev_accuracy": history, "n_parameters": self.model_.num_parameters()}
+            (made / "training.json").write_text(json.dumps(facts), encoding="utf-8")
+            shutil.rmtree(self.checkpoint_, ignore_errors=True)
+            made.rename(self.checkpoint_)
+
+    def _epochs(self, train: Rows, dev: Rows) -> tuple[list[float], dict[str, Any]]:
+        """Accuracy on dev after each epoch, and the weights of the best one."""
+        import torch
+        from transformers import get_linear_schedule_with_warmup
+
+        given = self.training
+        lengths = [len(text) for text in train[0]]
+        number = {label: index for index, label in enumerate(self.classes_)}
+        targets = torch.tensor([number[label] for label in train[1]], device=self.device)
+        per_epoch = -(-len(lengths) // given.batch_size)
+        epochs = max(given.epochs, -(-given.least_steps // per_epoch))
+        steps = epochs * per_epoch
+        optimiser = torch.optim.AdamW(self._groups(), lr=given.learning_rate)
+        schedule = get_linear_schedule_with_warmup(optimiser, round(given.warmup * steps), steps)
+        rng = random.Random(given.seed)  # noqa: S311
+        history: list[float] = []
+        best: dict[str, Any] = {}
+        for _ in range(epochs):
+            self.model_.train()
+            for rows in batches(lengths, given.batch_size, rng):
+                tokens = self._tokens([train[0][row] for row in rows])
+                self.model_(**tokens, labels=targets[rows]).loss.backward()
+                torch.nn.utils.clip_grad_norm_(self.model_.parameters(), 1.0)
+                optimiser.step()
+                schedule.step()
+                optimiser.zero_grad()
+            self.model_.eval()
+            accuracy = float(np.mean(self.predict(dev[0]) == np.array(dev[1])))
+            if accuracy > max(history, default=-1.0):
+                weights = self.model_.state_dict()
+                best = {name: value.detach().clone() for name, value in weights.items()}
+            history.append(accuracy)
+            if len(history) - history.index(max(history)) > given.patience:
+                break
+        return history, best
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """Parameters with and without weight decay: vectors (biases, norms) have none."""
+        parts = list(self.model_.parameters())
+        return [
+            {
+                "params": [p for p in parts if p.ndim > 1],
+                "weight_decay": self.training.weight_decay,
+            },
+            {"params": [p for p in parts if p.ndim <= 1], "weight_decay": 0.0},
+        ]

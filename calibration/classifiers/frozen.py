@@ -1,0 +1,84 @@
+"""Sentence encoders whose weights stay as they are: texts in, one unit vector each out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+
+from calibration.classifiers import checkpoints
+
+
+class FrozenEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Mean-pooled, normalised last hidden states, as sentence-transformers computes them.
+
+    `fit` loads the weights (safetensors, no code from the checkpoint) and learns nothing.
+
+    Args:
+        folder: The checkpoint.
+        device: ``cpu`` or ``cuda``.
+        max_tokens: Longer texts are cut.
+        precision: Number format of the weights; the vectors are fp32.
+    """
+
+    def __init__(
+        self, folder: str, device: str = "cpu", max_tokens: int = 256, precision: str = "fp32"
+    ) -> None:
+        self.folder = folder
+        self.device = device
+        self.max_tokens = max_tokens
+        self.precision = precision
+
+    def fit(self, X: Sequence[str], y: Any = None) -> FrozenEncoder:  # noqa: ARG002
+        """Loads tokenizer and weights.
+
+        Raises:
+            CannotRunError: They cannot be loaded, or CUDA is asked for and absent.
+        """
+        self.tokenizer_ = checkpoints.load_tokenizer(self.folder)
+        return self.serve(self.precision)
+
+    def serve(self, precision: str) -> FrozenEncoder:
+        """Loads the weights in a precision and returns itself."""
+        self.precision = precision
+        self.model_: Any = None  # frees the former weights first
+        self.model_ = checkpoints.load("AutoModel", self.folder, precision, self.device)
+        self.passes_ = checkpoints.Passes()
+        return self
+
+    def transform(self, X: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """Vectors of shape ``(len(X), width)``; texts of like length share a pass."""
+        vectors = self.passes_.run(X, [len(text) for text in X], self._embed)
+        return vectors.reshape(len(X), -1).astype(np.float32)  # type: ignore[no-any-return]
+
+    def _embed(self, texts: list[str]) -> Any:
+        """One forward pass."""
+        import torch
+
+        tokens = self.tokenizer_(
+            texts, padding=True, truncation=True, max_length=self.max_tokens, return_tensors="pt"
+        ).to(self.device)
+        with torch.inference_mode():
+            states = self.model_(**tokens).last_hidden_state.float()
+            mask = tokens["attention_mask"].unsqueeze(-1).to(states.dtype)
+            mean = (states * mask).sum(1) / mask.sum(1).clamp(min=1e-9)
+            return torch.nn.functional.normalize(mean, dim=1).cpu().numpy()
+
+
+def mean_word_pieces(folder: Path, texts: Sequence[str]) -> float | None:
+    """Mean word pieces of a text (special tokens and cutting aside); ``None`` without tokenizer."""
+    file = folder / "tokenizer.json"
+    try:
+        from tokenizers import Tokenizer
+    except ImportError:
+        return None
+    if not file.is_file():
+        return None
+    tokenizer = Tokenizer.from_file(str(file))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    pieces = tokenizer.encode_batch(list(texts), add_special_tokens=False)
+    return sum(len(encoding.ids) for encoding in pieces) / len(pieces)

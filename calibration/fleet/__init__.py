@@ -1,0 +1,1 @@
+"""Calibration of many machines through a Dask cluster."""

@@ -1,0 +1,1 @@
+"""Hardware of this machine: detection, load, lock."""

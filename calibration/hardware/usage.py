@@ -1,0 +1,103 @@
+"""What is in use right now: cores by others, memory by this process or on its GPU; no psutil."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+from calibration.hardware.machine import read_small
+
+
+def _busy_seconds() -> float | None:
+    """CPU seconds all cores have been busy since boot; ``None`` off Linux."""
+    first = read_small(Path("/proc/stat")).split("\n", 1)[0].split()
+    if first[:1] != ["cpu"]:
+        return None
+    user, nice, system, _idle, _iowait, irq, softirq = (int(part) for part in first[1:8])
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+
+
+def _own_seconds() -> float:
+    """CPU seconds of this process and of the children it has waited for."""
+    return sum(os.times()[:4])
+
+
+class Others:
+    """Watches how many cores others keep busy while this process works."""
+
+    def __init__(self) -> None:
+        self._at, self._busy, self._own = time.perf_counter(), _busy_seconds(), _own_seconds()
+
+    def cores(self) -> float | None:
+        """Mean since the beginning, this process left out; ``None`` off Linux."""
+        busy = _busy_seconds()
+        if busy is None or self._busy is None:
+            return None
+        others = busy - self._busy - (_own_seconds() - self._own)
+        return max(0.0, others) / max(time.perf_counter() - self._at, 1e-9)
+
+
+def load_1m() -> float | None:
+    """The load average of the last minute; ``None`` on Windows."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+
+
+def _cuda() -> Any:
+    """Torch's allocator of GPU memory; ``None`` without it or a GPU."""
+    try:
+        import torch
+    except ImportError:
+        return None
+    return torch.cuda if torch.cuda.is_available() else None
+
+
+def free_memory_gb(kind: str) -> float | None:
+    """Memory that is free for a model, 1e9 bytes; ``None`` where nobody says.
+
+    On a GPU that of the current device, else what Linux counts as available.
+    """
+    if kind == "gpu":
+        cuda = _cuda()
+        return cuda.mem_get_info()[0] / 1e9 if cuda is not None else None
+    found = re.search(r"MemAvailable:\s*(\d+) kB", read_small(Path("/proc/meminfo")))
+    return int(found[1]) * 1024 / 1e9 if found else None
+
+
+def reset_peak_memory(kind: str) -> None:
+    """Forgets the peak that `peak_memory_mb` reads, so that the next one is a trial's own.
+
+    Args:
+        kind: Of the device that works.
+    """
+    if kind == "gpu":
+        if (cuda := _cuda()) is not None:
+            cuda.reset_peak_memory_stats()
+        return
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def peak_memory_mb(kind: str) -> float | None:
+    """Peak memory since `reset_peak_memory`, 1e6 bytes; ``None`` where nobody says.
+
+    On a GPU what torch has allocated on the current device: weights and activations, without the
+    CUDA context and what its allocator holds in reserve. Else the resident memory of this
+    process; off Linux that is the peak since the process began.
+    """
+    if kind == "gpu":
+        cuda = _cuda()
+        return (cuda.max_memory_allocated() / 1e6 or None) if cuda is not None else None
+    found = re.search(r"VmHWM:\s*(\d+) kB", read_small(Path("/proc/self/status")))
+    if found:
+        return int(found[1]) * 1024 / 1e6
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if platform.system() == "Darwin" else peak * 1024 / 1e6

@@ -1,0 +1,1 @@
+"""Measurement windows and trials."""

@@ -1,0 +1,150 @@
+"""What all rows of one invocation share: meters, idle power, tokens and the answers told so far."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from calibration.classifiers.recorder import Recorder
+from calibration.measurement.windows import idle_watts
+from calibration.meters.machine_meter import meter_for
+from calibration.meters.meter import Meter
+from calibration.plan.plans import Plan, Trial
+from calibration.workloads.hub import local_checkpoint
+from calibration.workloads.load import Texts
+from catalog.architectures import ARCHITECTURES
+from catalog.predictions import Predictions, hash_of_items
+from catalog.records import Candidate, Device, Measurement
+from catalog.registry import MINILM
+
+_CHUNK = 1024
+
+
+@dataclass(frozen=True)
+class Score:
+    """Accuracy and macro-F1 of the full test set."""
+
+    accuracy: float | None
+    macro_f1: float | None
+
+
+UNSCORED = Score(None, None)
+
+
+@dataclass
+class Run:
+    """One invocation: what all its rows share.
+
+    Attributes:
+        load_1m: Load average before it.
+        known_idle_w: By device, idle watts that were read before any model was loaded.
+    """
+
+    plan: Plan
+    run_id: str
+    load_1m: float | None
+    known_idle_w: dict[str, float | None] = field(default_factory=dict)
+    _meters: dict[str, Meter] = field(default_factory=dict)
+    _tokens: dict[str, float | None] = field(default_factory=dict)
+    _answers: dict[tuple[str, str, str | None], bytes] = field(default_factory=dict)
+    _items: dict[str, str] = field(default_factory=dict)
+
+    def meter(self, device: Device) -> Meter:
+        """The meter of a device; its idle power is read when it is first asked for."""
+        if device.name not in self._meters:
+            meter = self.plan.meter or meter_for(device)
+            self._meters[device.name] = meter
+            if device.name not in self.known_idle_w:
+                self.known_idle_w[device.name] = idle_watts(meter, self.plan.profile.idle_s)
+        return self._meters[device.name]
+
+    def idle_w(self, device: Device) -> float | None:
+        """Idle watts before any model was loaded."""
+        self.meter(device)
+        return self.known_idle_w[device.name]
+
+    def score(self, fitted: Any, trial: Trial, texts: Texts) -> Score:
+        """Accuracy of a classifier; its answers wait for the first row they belong to."""
+        recorder = Recorder(fitted)
+        found = score(recorder.predict, texts)
+        key = (trial.workload, trial.candidate, trial.precision)
+        self._answers[key] = recorder.packed(texts.test_labels)
+        return found
+
+    def predictions(self, row: Measurement) -> tuple[Predictions, ...]:
+        """The answers behind a row's accuracy, told once."""
+        content = self._answers.pop((row.workload, row.candidate, row.precision), None)
+        if content is None or row.accuracy is None:
+            return ()
+        texts = self.plan.texts[row.workload]
+        if row.workload not in self._items:
+            self._items[row.workload] = hash_of_items(texts.test, texts.test_labels)
+        told = Predictions(
+            run_id=row.run_id,
+            source=row.source,
+            workload=row.workload,
+            candidate=row.candidate,
+            device=row.device,
+            precision=row.precision or "",
+            workload_revision=texts.workload.revision,
+            test_sha256=self._items[row.workload],
+            measured_at=row.measured_at or "",
+            content=content,
+        )
+        return (told,)
+
+    def tokens_mean(self, texts: Texts, candidate: Candidate) -> float | None:
+        """Mean MiniLM word pieces of a test text; missing where that checkpoint is not local.
+
+        Of random weights, which have no tokenizer, the words they read.
+        """
+        if candidate.features == "architecture":
+            from calibration.classifiers.random_weights import mean_words
+
+            return mean_words(texts.test, ARCHITECTURES[candidate.head or ""])
+        name = texts.workload.name
+        if name not in self._tokens:
+            folder = local_checkpoint(MINILM, self.plan.models)
+            self._tokens[name] = _word_pieces(folder, texts.test) if folder else None
+        return self._tokens[name]
+
+
+def _word_pieces(folder: Any, texts: Sequence[str]) -> float | None:
+    """`calibration.classifiers.frozen.mean_word_pieces`, imported when needed."""
+    from calibration.classifiers.frozen import mean_word_pieces
+
+    return mean_word_pieces(folder, texts)
+
+
+def score(predict: Callable[[Sequence[str]], Any], texts: Texts) -> Score:
+    """Accuracy and macro-F1 over every test text, in a pass of its own.
+
+    Raises:
+        MemoryError: Not even one text fits.
+    """
+    from sklearn.metrics import accuracy_score, f1_score
+
+    answers: list[str] = []
+    chunk = _CHUNK
+    while len(answers) < len(texts.test):
+        try:
+            answers += list(predict(texts.test[len(answers) : len(answers) + chunk]))
+        except MemoryError:
+            chunk = halved(chunk)
+    truth = texts.test_labels
+    macro_f1 = f1_score(truth, answers, average="macro", zero_division=0)
+    return Score(float(accuracy_score(truth, answers)), float(macro_f1))
+
+
+def halved(size: int) -> int:
+    """Half a size that did not fit, with what was held freed.
+
+    Raises:
+        MemoryError: Not even one text fits.
+    """
+    if size <= 1:
+        raise MemoryError
+    gc.collect()
+    return size // 2

@@ -1,0 +1,250 @@
+"""The protocol of one measured setup: warm up, loop windows, repeat, summarise.
+
+Pure timing and statistics; what is called and which meter reads is handed in. Predictions are
+on the host when a call returns, so a GPU is synchronised at both ends of every window.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+import statistics
+import time
+from array import array
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from calibration.meters.meter import Meter, Reading, combined_context, combined_flags
+from catalog.records import Label
+
+VERSION = 2
+"""Grows when a change here moves the figures; rows of an older one are measured again."""
+UNSTABLE_CV = 0.05
+_BLOCK_S = 0.02
+"""Calls are averaged over blocks of this length before their spread is judged, since a single
+call of 100 microseconds is mostly scheduling noise."""
+_BLOCKS = 5
+_ORDER_SEED = 20250814
+
+Clock = Callable[[], float]
+Predict = Callable[[Sequence[str]], Any]
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True):
+    """How long is measured.
+
+    Attributes:
+        window_s: Least seconds of a window; `repeats` of them are taken (an odd number).
+        warmup_s: Most seconds of warming up.
+        idle_s: Seconds over which idle power is read where a counter exists.
+        sweep: Whether batch sizes, orders and precisions beside the usual ones are measured.
+    """
+
+    name: str
+    window_s: float
+    repeats: int
+    warmup_s: float
+    idle_s: float = 5.0
+    sweep: bool = False
+
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile(name="quick", window_s=5, repeats=3, warmup_s=3),
+        Profile(name="standard", window_s=30, repeats=5, warmup_s=15, idle_s=10, sweep=True),
+        Profile(name="reference", window_s=600, repeats=3, warmup_s=60, idle_s=60),
+    )
+}
+
+
+class Window(msgspec.Struct, frozen=True):
+    """One window: texts answered, its seconds, the seconds of each call, the meter's reading."""
+
+    n_items: int
+    runtime_s: float
+    calls_s: Sequence[float]
+    reading: Reading
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """What the repeats of one setup come to.
+
+    `n_items` and `runtime_s` are those of the window with the median time per text; joules are
+    the median joules per text times `n_items`. `cv` is the larger of the spreads of time and of
+    measured joules per text over the windows; `unstable` says that it is over `UNSTABLE_CV`.
+    `flags` and `context` are what the meter said about any of the windows.
+    """
+
+    n_items: int
+    runtime_s: float
+    latency_p50_ms: float
+    latency_p95_ms: float
+    repeats: int
+    cv: float
+    unstable: bool
+    components: dict[str, tuple[float, Label]]
+    flags: tuple[str, ...] = ()
+    context: dict[str, Any] = {}
+
+
+def batches(texts: Sequence[str], size: int, by_length: bool = False) -> list[list[str]]:
+    """The texts in calls of `size`, in one fixed random order for every candidate.
+
+    A file sorted by class or length would make the first seconds of a slow candidate another
+    workload than a whole pass; the permutation prevents that. With `by_length` texts of like
+    length share a call, and the calls are shuffled.
+    """
+    order = list(texts)
+    rng = random.Random(_ORDER_SEED)  # noqa: S311
+    rng.shuffle(order)
+    if by_length:
+        order.sort(key=len)
+    calls = [order[start : start + size] for start in range(0, len(order), size)]
+    if by_length:
+        rng.shuffle(calls)
+    return calls
+
+
+def warm_up(
+    predict: Predict, batch: Sequence[str], profile: Profile, clock: Clock = time.perf_counter
+) -> float:
+    """Repeats one call until its latency is steady (CV < 5 %) or `warmup_s` is over.
+
+    Returns:
+        The seconds it took.
+    """
+    start = clock()
+    blocks: list[float] = []
+    while clock() - start < profile.warmup_s:
+        block_start, calls = clock(), 0
+        while True:
+            predict(batch)
+            calls += 1
+            spent = clock() - block_start
+            if spent >= _BLOCK_S:
+                break
+        blocks = [*blocks, spent / calls][-_BLOCKS:]
+        if len(blocks) == _BLOCKS and spread(blocks) < UNSTABLE_CV:
+            break
+    return clock() - start
+
+
+def run_window(
+    predict: Predict,
+    calls: Sequence[Sequence[str]],
+    window_s: float,
+    meter: Meter,
+    clock: Clock = time.perf_counter,
+) -> Window:
+    """Loops over `calls` from the first one on until at least `window_s` have passed."""
+    seconds = array("d")
+    items = 0
+    meter.start()
+    begin = now = clock()
+    try:
+        for call in itertools.cycle(calls):
+            before = now
+            predict(call)
+            now = clock()
+            seconds.append(now - before)
+            items += len(call)
+            if now - begin >= window_s:
+                break
+    finally:
+        reading = meter.stop()
+    return Window(items, now - begin, seconds, reading)
+
+
+def spread(values: Sequence[float]) -> float:
+    """Coefficient of variation: sample standard deviation over mean; 0 for one value."""
+    if len(values) < 2:
+        return 0.0
+    return statistics.stdev(values) / statistics.fmean(values)
+
+
+def _components(windows: Sequence[Window], n_items: int) -> dict[str, tuple[float, Label]]:
+    """Median joules per text times `n_items`, for components every window has."""
+    found: dict[str, tuple[float, Label]] = {}
+    shared = set.intersection(*(set(window.reading.components) for window in windows))
+    for name in sorted(shared):
+        parts = [(w.reading.components[name], w.n_items) for w in windows]
+        labels = {label for (_, label), _ in parts}
+        joules = statistics.median(value / n for (value, _), n in parts) * n_items
+        found[name] = (joules, labels.pop() if len(labels) == 1 else "mixed")
+    return found
+
+
+def energy_spread(windows: Sequence[Window]) -> float:
+    """Spread of measured joules per text; 0 where no counter was read in every window."""
+    per_text = [w.reading.measured_j() for w in windows]
+    if any(joules is None for joules in per_text):
+        return 0.0
+    return spread([(j or 0.0) / w.n_items for j, w in zip(per_text, windows, strict=True)])
+
+
+def _percentile(ordered: Sequence[float], share: float) -> float:
+    """Nearest-rank percentile of sorted values."""
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+def summarise(windows: Sequence[Window]) -> Result:
+    """Median and spread over the windows of one setup."""
+    per_text = [window.runtime_s / window.n_items for window in windows]
+    middle = windows[per_text.index(statistics.median_low(per_text))]
+    calls = sorted(itertools.chain.from_iterable(window.calls_s for window in windows))
+    cv = max(spread(per_text), energy_spread(windows))
+    readings = [window.reading for window in windows]
+    return Result(
+        n_items=middle.n_items,
+        runtime_s=middle.runtime_s,
+        latency_p50_ms=1000 * _percentile(calls, 0.50),
+        latency_p95_ms=1000 * _percentile(calls, 0.95),
+        repeats=len(windows),
+        cv=cv,
+        unstable=cv > UNSTABLE_CV,
+        components=_components(windows, middle.n_items),
+        flags=combined_flags(readings),
+        context=combined_context(readings, [w.n_items for w in windows], middle.n_items),
+    )
+
+
+def measure(
+    predict: Predict,
+    texts: Sequence[str],
+    batch_size: int,
+    profile: Profile,
+    meter: Meter,
+    clock: Clock = time.perf_counter,
+    by_length: bool = False,
+) -> Result:
+    """Warms up, then measures `profile.repeats` windows of calls of `batch_size` texts.
+
+    A window is never shorter than what the meter resolves.
+    """
+    calls = batches(texts, batch_size, by_length)
+    window_s = max(profile.window_s, meter.least_s)
+    warm_up(predict, calls[0], profile, clock)
+    windows = [run_window(predict, calls, window_s, meter, clock) for _ in range(profile.repeats)]
+    return summarise(windows)
+
+
+def idle_watts(
+    meter: Meter, seconds: float, sleep: Callable[[float], None] = time.sleep
+) -> float | None:
+    """Watts of the measured components while this process waits.
+
+    ``None`` without counters, and where one of them failed: the others' sum would be too low.
+    """
+    if not meter.counts:
+        return None
+    meter.start()
+    begin = time.perf_counter()
+    sleep(seconds)
+    spent = time.perf_counter() - begin
+    reading = meter.stop()
+    joules = reading.measured_j()
+    return joules / spent if joules and "counter-failed" not in reading.flags else None

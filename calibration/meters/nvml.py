@@ -1,0 +1,290 @@
+"""NVML: joules of NVIDIA GPUs from the total-energy counter, or from polled power without one.
+
+`lib` is the pynvml module or a stand-in with the same functions and ``NVMLError``. NVML
+measures whole GPUs: of a MIG slice or a GPU with other processes on it the joules are those of
+everybody, which the flags ``mig`` and ``shared-gpu`` say.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from statistics import median
+from typing import Any
+
+from calibration.hardware.cuda_visibility import Visible, ask, order_unsure, visible
+from calibration.meters.meter import CounterError, Reading
+from calibration.meters.sampler import Sampler
+
+LEAST_S = 2.0
+"""NVML moves its counter about every 100 ms: under two seconds a window is noise."""
+POLL_S = 0.1
+CHECK_S = 30.0
+"""Windows from this length on are checked against integrated power."""
+CHECK_SHARE = 0.10
+_MOST_GAP_S = 1.0
+_SLOWDOWNS = {
+    "hw-slowdown": 0x8,
+    "sw-thermal": 0x20,
+    "hw-thermal": 0x40,
+    "hw-power-brake": 0x80,
+}
+_REASONS = {"power-cap": 0x4, **_SLOWDOWNS}
+"""``nvmlClocksEventReason*``. At the power cap a GPU works as its limit says, and the limit is in
+the fingerprint: that is no fault of the window, the others are."""
+
+Sample = tuple[float, float | None]
+
+
+def cuda_in_use() -> bool:
+    """Whether this process has torch loaded and CUDA work behind it; imports nothing."""
+    torch = sys.modules.get("torch")
+    cuda = getattr(torch, "cuda", None)
+    return bool(cuda is not None and cuda.is_available() and cuda.is_initialized())
+
+
+def cuda_synchronise() -> None:
+    """Waits until the GPU has done what this process gave it; nothing without torch."""
+    if cuda_in_use():
+        sys.modules["torch"].cuda.synchronize()
+
+
+def bindings() -> Any:
+    """The pynvml module, initialised; ``None`` where it, the driver or a GPU is missing."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+    except Exception:  # NVMLError is only there with pynvml
+        return None
+    return pynvml
+
+
+def counted_j(begin_mj: int | None, end_mj: int | None, seconds: float) -> float:
+    """Joules between two values of the total-energy counter, millijoules since driver load.
+
+    Raises:
+        CounterError: A value is missing, the counter was reset, or it did not move.
+    """
+    if begin_mj is None or end_mj is None:
+        raise CounterError("NVML energy counter could not be read at both ends of the window")
+    if end_mj < begin_mj:
+        raise CounterError("NVML energy counter was reset inside the window")
+    if end_mj == begin_mj:
+        why = "is stuck" if seconds >= LEAST_S else f"needs windows of {LEAST_S:g} s"
+        raise CounterError(f"NVML energy counter did not move in {seconds:.1f} s: it {why}")
+    return (end_mj - begin_mj) / 1000
+
+
+def integrated_j(samples: Sequence[Sample]) -> float:
+    """Joules under power samples (seconds, watts), by trapezoids.
+
+    Raises:
+        CounterError: Fewer than two samples, more than a second between two, or no power.
+    """
+    known = [(at, watts) for at, watts in samples if watts is not None]
+    if len(known) < 2 or known[0][0] > samples[0][0] or known[-1][0] < samples[-1][0]:
+        raise CounterError("NVML power could not be read at both ends of the window")
+    if any(after - before > _MOST_GAP_S for (before, _), (after, _) in pairwise(known)):
+        raise CounterError(f"NVML power was read less than once in {_MOST_GAP_S:g} s")
+    joules = sum((b - a) * (p + q) / 2 for (a, p), (b, q) in pairwise(known))
+    if joules <= 0:
+        raise CounterError("NVML power is zero")
+    return joules
+
+
+class NvmlMeter:
+    """Reads GPUs at both ends of a window and polls their power in between.
+
+    Args:
+        lib: pynvml or a stand-in; `None` means there is none.
+        devices: Which of the visible GPUs, in CUDA's numbering; ``None`` for all. The suite
+            works on the first.
+        environment: Holds ``CUDA_VISIBLE_DEVICES``.
+        synchronise: Waits for the GPU; called at both ends.
+        in_use: Whether this process itself works on a GPU.
+        clock: Seconds, monotonic.
+        every_s: Seconds between power samples.
+    """
+
+    least_s = LEAST_S
+
+    def __init__(
+        self,
+        lib: Any,
+        *,
+        devices: Sequence[int] | None = (0,),
+        environment: Mapping[str, str] = os.environ,
+        synchronise: Callable[[], None] = cuda_synchronise,
+        in_use: Callable[[], bool] = cuda_in_use,
+        clock: Callable[[], float] = time.perf_counter,
+        every_s: float = POLL_S,
+    ) -> None:
+        self._lib, self._synchronise, self._in_use, self._clock = lib, synchronise, in_use, clock
+        shown = visible(lib, environment) if lib else []
+        wanted = range(len(shown)) if devices is None else devices
+        chosen = [shown[index] for index in wanted if index < len(shown)]
+        # Two slices of one GPU have one counter.
+        self._gpus = list({gpu.uuid or str(id(gpu.whole)): gpu for gpu in chosen}.values())
+        counted = [self._energy(gpu) is not None for gpu in self._gpus]
+        polled = [self._power(gpu) is not None for gpu in self._gpus]
+        self.counts = bool(self._gpus) and all(c or p for c, p in zip(counted, polled, strict=True))
+        self._polled = [not there for there in counted]
+        self.name = "nvml-polled" if self.counts and any(self._polled) else "nvml"
+        self.covers = frozenset({"gpu"} if self.counts else ())
+        self.absent: Mapping[str, str] = {} if self.counts else {"gpu": self._why()}
+        self._flags = ["mig"] if any(gpu.mig for gpu in self._gpus) else []
+        if len(shown) > 1 and order_unsure(lib, environment):
+            self._flags.append("gpu-order-unsure")
+        self._begin_s = 0.0
+        self._begin_mj: list[int | None] = []
+        self._samples: list[list[Sample]] = []
+        self._states: list[dict[str, Any]] = []
+        self._sampler = Sampler(every_s, self.sample)
+
+    def _why(self) -> str:
+        """Why no GPU is read."""
+        if not self._gpus:
+            return "NVML lists no GPU that CUDA shows to this process"
+        return "NVML gives neither the energy nor the power of this GPU"
+
+    def _energy(self, gpu: Visible) -> Any:
+        """The counter, millijoules; ``None`` where it cannot be read."""
+        return ask(self._lib, "nvmlDeviceGetTotalEnergyConsumption", gpu.whole)
+
+    def _power(self, gpu: Visible) -> float | None:
+        """Watts now (NVML's own mean of up to a second); ``None`` where they cannot be read."""
+        milliwatts = ask(self._lib, "nvmlDeviceGetPowerUsage", gpu.whole)
+        return None if milliwatts is None else milliwatts / 1000
+
+    def sample(self) -> None:
+        """Reads power inside a window, and about once a second the state of the GPUs."""
+        for gpu, samples in zip(self._gpus, self._samples, strict=True):
+            samples.append((self._clock(), self._power(gpu)))
+        if self._samples and len(self._samples[0]) % 10 == 0:
+            self._states += [self._state(gpu) for gpu in self._gpus]
+
+    def _state(self, gpu: Visible) -> dict[str, Any]:
+        """Temperature, clock, limit, reasons for slowing down, and whether others are on it."""
+        lib, whole = self._lib, gpu.whole
+        reasons = ask(lib, "nvmlDeviceGetCurrentClocksEventReasons", whole)
+        if reasons is None:  # its name until driver 535
+            reasons = ask(lib, "nvmlDeviceGetCurrentClocksThrottleReasons", whole)
+        limit = ask(lib, "nvmlDeviceGetEnforcedPowerLimit", whole)
+        return {
+            "gpu_temperature_c": ask(lib, "nvmlDeviceGetTemperature", whole, 0),
+            "gpu_clock_mhz": ask(lib, "nvmlDeviceGetClockInfo", whole, 1),  # multiprocessors
+            "gpu_power_limit_w": None if limit is None else limit / 1000,
+            "gpu_throttle": [name for name, bit in _REASONS.items() if (reasons or 0) & bit],
+            "shared": self._shared(gpu),
+        }
+
+    def _shared(self, gpu: Visible) -> bool:
+        """Whether another process computes on it.
+
+        In a container NVML shows the host's process ids, so one unknown process may be this one.
+        """
+        processes = ask(self._lib, "nvmlDeviceGetComputeRunningProcesses", gpu.whole) or []
+        pids = [process.pid for process in processes]
+        ours = 1 if self._in_use() or os.getpid() in pids else 0
+        return len(pids) > ours
+
+    def start(self) -> None:
+        """Waits for the GPU, then begins a window."""
+        self._sampler.stop()
+        self._synchronise()
+        self._samples = [[] for _ in self._gpus]
+        self._states = [self._state(gpu) for gpu in self._gpus]
+        self._begin_s = self._clock()
+        self._begin_mj = [self._energy(gpu) for gpu in self._gpus]
+        self.sample()
+        if self._gpus:
+            self._sampler.start()
+
+    def stop(self) -> Reading:
+        """Waits for the GPU; joules since `start`, all GPUs added up."""
+        self._synchronise()
+        seconds = self._clock() - self._begin_s
+        end_mj = [self._energy(gpu) for gpu in self._gpus]
+        self._sampler.stop()
+        self.sample()
+        self._states += [self._state(gpu) for gpu in self._gpus]
+        raw = {
+            "seconds": round(seconds, 6),
+            "counter_mj": [list(p) for p in zip(self._begin_mj, end_mj, strict=True)],
+            "power_s_w": [
+                [[round(at - self._begin_s, 3), watts] for at, watts in samples]
+                for samples in self._samples
+            ],
+        }
+        if not self.counts:
+            return Reading({}, absent=self.absent)
+        return concluded(raw, self._polled, self._flags, self._states)
+
+
+def concluded(
+    raw: Mapping[str, Any],
+    polled: Sequence[bool],
+    flags: Sequence[str] = (),
+    states: Sequence[Mapping[str, Any]] = (),
+) -> Reading:
+    """The reading a window's raw values come to.
+
+    Args:
+        raw: ``seconds``; ``counter_mj``, both ends by GPU; ``power_s_w``, samples by GPU.
+        polled: By GPU, whether energy comes from power for lack of a counter.
+        flags: Known before the window.
+        states: The GPUs' states seen at its ends and inside.
+    """
+    words, context = set(flags), _summary(states)
+    if any(state["shared"] for state in states):
+        words.add("shared-gpu")
+    if any(reason in _SLOWDOWNS for reason in context.get("gpu_throttle", ())):
+        words.add("throttled")
+    try:
+        by_gpu = zip(polled, raw["counter_mj"], raw["power_s_w"], strict=True)
+        joules = sum(
+            integrated_j(samples) if lacks else counted_j(begin, end, raw["seconds"])
+            for lacks, (begin, end), samples in by_gpu
+        )
+    except CounterError as error:
+        return Reading(
+            {}, absent={"gpu": str(error)}, flags=tuple(sorted(words)), context=context, raw=raw
+        )
+    ratio = None if any(polled) else _checked(raw, joules)
+    if ratio is not None:
+        context["integrated_over_counter"] = round(ratio, 3)
+        if abs(ratio - 1) > CHECK_SHARE:
+            words.add("suspect")
+    return Reading(
+        {"gpu": (joules, "measured")}, flags=tuple(sorted(words)), context=context, raw=raw
+    )
+
+
+def _checked(raw: Mapping[str, Any], joules: float) -> float | None:
+    """Integrated power over the counter; ``None`` in short windows and without samples."""
+    if raw["seconds"] < CHECK_S:
+        return None
+    try:
+        return sum(integrated_j(samples) for samples in raw["power_s_w"]) / joules
+    except CounterError:
+        return None
+
+
+def _summary(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The states of one window as a record: hottest, median clock, least limit, all reasons."""
+    found: dict[str, Any] = {}
+    wanted: dict[str, Callable[[list[float]], float]] = {
+        "gpu_temperature_c": max,
+        "gpu_clock_mhz": median,
+        "gpu_power_limit_w": min,
+    }
+    for key, choose in wanted.items():
+        values = [state[key] for state in states if state[key] is not None]
+        if values:
+            found[key] = choose(values)
+    reasons = {reason for state in states for reason in state["gpu_throttle"]}
+    return found | ({"gpu_throttle": sorted(reasons)} if reasons else {})

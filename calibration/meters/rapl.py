@@ -1,0 +1,295 @@
+"""RAPL through Linux's powercap: joules of CPU packages and DRAM.
+
+What counts: zones named ``package-*`` and the ``dram`` zones below them. ``psys`` holds the
+packages, ``core`` and ``uncore`` are held by them, so adding those would count twice. The same
+package appears under ``intel-rapl`` (MSR) and ``intel-rapl-mmio``, and some CPUs with several
+dies show one socket's counter once per die; each counter is added once.
+Left out: perf events and MSR access, which need more rights than reading a file.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from calibration.meters.meter import CounterError, Reading
+from calibration.meters.sampler import Sampler
+from catalog.records import Label
+
+POWERCAP = Path("/sys/class/powercap")
+MOST_WATTS = 1000.0
+"""More than any package draws (the largest are sold with 500 W); bounds what a wrap may hide."""
+_SLACK_S = 1.0
+"""Seconds of `MOST_WATTS` granted to any step: counters are updated in bursts."""
+_LEAST_PERIOD_S = 0.05
+
+
+class Zone(msgspec.Struct, frozen=True):
+    """One RAPL domain of powercap.
+
+    Attributes:
+        path: Its folder.
+        name: Its own name, e.g. ``package-0``, ``dram``, ``psys``.
+        readable: Whether this process may read its energy.
+        package: Name of the package it is or lies in; ``None`` for ``psys`` and the like.
+    """
+
+    path: str
+    name: str
+    readable: bool
+    package: str | None = None
+
+
+def _folders(root: Path) -> list[Path]:
+    """Folders of zones, flat as in ``/sys/class/powercap`` or nested, MSR before MMIO."""
+    patterns = ("*rapl*:*", "*rapl*:*/*rapl*:*", "*rapl*/*rapl*:*", "*rapl*/*rapl*:*/*rapl*:*")
+    found: dict[str, Path] = {}
+    for pattern in patterns:
+        for folder in root.glob(pattern):
+            found.setdefault(folder.name, folder)
+    return [found[name] for name in sorted(found, key=lambda name: name.split(":"))]
+
+
+def _name(folder: Path) -> str:
+    """A zone's own name, or that of its folder."""
+    try:
+        return (folder / "name").read_text(encoding="ascii", errors="replace").strip()
+    except OSError:
+        return folder.name
+
+
+def _number(path: Path) -> int | None:
+    """A non-negative whole number in a file; ``None`` where there is none to read."""
+    try:
+        value = int(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return value if value >= 0 else None
+
+
+def rapl_zones(root: Path = POWERCAP) -> Iterator[Zone]:
+    """The RAPL domains below `root`, readable or not."""
+    folders = _folders(root)
+    names = {folder.name: _name(folder) for folder in folders}
+    for folder in folders:
+        parents = (":".join(folder.name.split(":")[:depth]) for depth in (2, 3))
+        above = (names.get(parent, "") for parent in parents)
+        package = next((name for name in above if name.startswith("package")), None)
+        readable = _number(folder / "energy_uj") is not None
+        yield Zone(str(folder), names[folder.name], readable, package)
+
+
+def how_to_read(zone: Zone) -> str | None:
+    """What would make a zone readable; ``None`` where it is."""
+    return None if zone.readable else f"sudo chmod a+r {zone.path}/energy_uj"
+
+
+class _Counter(msgspec.Struct, frozen=True):
+    """One counter to read: its component, its package's name, file and range in microjoules."""
+
+    component: str
+    package: str
+    file: Path
+    range_uj: int | None
+
+
+def _chosen(zones: Sequence[Zone]) -> tuple[list[_Counter], dict[str, str]]:
+    """One readable zone for each package and component, and what stays absent.
+
+    A package none of whose zones can be read makes the whole component absent: the sum of the
+    others would be too low.
+    """
+    grouped: dict[tuple[str, str], list[Zone]] = {}
+    for zone in zones:
+        part = "dram" if zone.name == "dram" else "cpu" if zone.name == zone.package else None
+        if part and zone.package:
+            grouped.setdefault((part, zone.package), []).append(zone)
+    counters: list[_Counter] = []
+    absent: dict[str, str] = {}
+    for (part, package), same in grouped.items():
+        readable = next((zone for zone in same if zone.readable), None)
+        if readable is None:
+            why = f"RAPL {same[0].name} of {package} is not readable; {how_to_read(same[0])}"
+            absent.setdefault(part, why)
+            continue
+        folder = Path(readable.path)
+        limit = _number(folder / "max_energy_range_uj") or None
+        counters.append(_Counter(part, package, folder / "energy_uj", limit))
+    for part, zone_name in (("cpu", "package"), ("dram", "dram")):
+        if not any(key[0] == part for key in grouped):
+            absent[part] = f"RAPL shows no {zone_name} domain"
+    return [counter for counter in counters if counter.component not in absent], absent
+
+
+def used_j(trace: Sequence[tuple[float, int | None]], range_uj: int | None) -> float:
+    """Joules a counter ran through.
+
+    Args:
+        trace: Seconds and microjoules at successive reads, both ends of the window included. A
+            read in between that failed is ``None``.
+        range_uj: Value at which it starts from 0 again; ``None`` where unknown.
+
+    Raises:
+        CounterError: An end is missing; it went backwards without a wrap; it rose by more than
+            `MOST_WATTS` can; it was read too seldom to see each wrap; or it did not move.
+    """
+    if len(trace) < 2 or trace[0][1] is None or trace[-1][1] is None:
+        raise CounterError("could not be read at both ends of the window")
+    read = [(at, value) for at, value in trace if value is not None]
+    total = 0
+    for (before, low), (after, high) in pairwise(read):
+        step = high - low
+        if step < 0:
+            if range_uj is None or low > range_uj:
+                raise CounterError("went backwards, and its range is not known")
+            step += range_uj
+        if step > 1e6 * MOST_WATTS * (after - before + _SLACK_S):
+            raise CounterError("was reset or jumped: no package draws that much")
+        if range_uj and after - before > max(range_uj / 1e6 / MOST_WATTS, _SLACK_S):
+            raise CounterError("was read too seldom to see every wrap-around")
+        total += step
+    if total <= 0:
+        raise CounterError("did not move")
+    return total / 1e6
+
+
+def _period_s(counters: Sequence[_Counter]) -> float:
+    """Seconds between reads so that nothing wraps twice: a quarter of the shortest wrap."""
+    ranges = [counter.range_uj / 1e6 for counter in counters if counter.range_uj]
+    return max(min(ranges, default=4e9) / MOST_WATTS / 4, _LEAST_PERIOD_S)
+
+
+class _Sweep(msgspec.Struct, frozen=True):
+    """Every counter read forwards, then again backwards, so that copies can be told."""
+
+    at: float
+    first: list[int | None]
+    again: list[int | None]
+
+
+def _same(sweep: _Sweep, one: int, other: int) -> bool:
+    """Whether the counter `other`, read inside two reads of `one`, lies between them."""
+    values = (sweep.first[one], sweep.first[other], sweep.again[other], sweep.again[one])
+    known = [value for value in values if value is not None]
+    return len(known) == 4 and known == sorted(known) and known[0] > 0
+
+
+class RaplMeter:
+    """Reads RAPL at both ends of a window, and in between before a counter can wrap twice.
+
+    Args:
+        root: Powercap's folder; tests hand in a fake one.
+        clock: Seconds, monotonic.
+        every_s: Seconds between background reads; by default a quarter of the shortest time in
+            which a counter can wrap (65 s for the usual 262 kJ).
+    """
+
+    name = "rapl"
+    least_s = 0.2  # counters move about every millisecond
+
+    def __init__(
+        self,
+        root: Path = POWERCAP,
+        *,
+        clock: Callable[[], float] = time.perf_counter,
+        every_s: float | None = None,
+    ) -> None:
+        self.absent: Mapping[str, str]
+        zones = list(rapl_zones(root))
+        self._counters, self.absent = _chosen(zones)
+        self.covers = frozenset(counter.component for counter in self._counters)
+        self.refused = frozenset(self.absent) if zones else frozenset()
+        self.counts = bool(self.covers)
+        self._clock = clock
+        self._between: list[tuple[float, list[int | None]]] = []
+        self._sampler = Sampler(every_s or _period_s(self._counters), self.sample)
+        self._begin: _Sweep | None = None
+
+    def _values(self) -> list[int | None]:
+        """Every counter, in order."""
+        return [_number(counter.file) for counter in self._counters]
+
+    def _sweep(self) -> _Sweep:
+        """Every counter, forwards and backwards."""
+        at, first = self._clock(), self._values()
+        again = [_number(counter.file) for counter in reversed(self._counters)]
+        return _Sweep(at, first, again[::-1])
+
+    def sample(self) -> None:
+        """Reads every counter inside a window; the background thread calls it."""
+        self._between.append((self._clock(), self._values()))
+
+    def start(self) -> None:
+        """Begins a window."""
+        self._sampler.stop()
+        self._between = []
+        self._begin = self._sweep()
+        if self._counters:
+            self._sampler.start()
+
+    def stop(self) -> Reading:
+        """Joules since `start` of ``cpu`` (all packages) and ``dram`` (where it has a domain).
+
+        Raises:
+            RuntimeError: No window was begun.
+        """
+        end, begin = self._sweep(), self._begin
+        self._sampler.stop()
+        if begin is None:
+            raise RuntimeError("stop() without start()")
+        self._begin = None
+        components: dict[str, tuple[float, Label]] = {}
+        absent, raw = dict(self.absent), {}
+        for part in sorted(self.covers):
+            raw[part] = self._traces(part, begin, end)
+            try:
+                joules = counted_j(raw[part])
+            except CounterError as error:
+                absent[part] = str(error)
+            else:
+                components[part] = (joules, "measured")
+        return Reading(components, absent=absent, raw=raw)
+
+    def _traces(self, part: str, begin: _Sweep, end: _Sweep) -> list[dict[str, Any]]:
+        """What the counters of a component said, copies marked; the recorded form."""
+        numbers = [i for i, counter in enumerate(self._counters) if counter.component == part]
+        between = [(at, values) for at, values in self._between if begin.at < at < end.at]
+        reads = [(begin.at, begin.first), *between, (end.at, end.first)]
+        found = []
+        for number in numbers:
+            counter = self._counters[number]
+            earlier = numbers[: numbers.index(number)]
+            copies = (i for i in earlier if _same(begin, i, number) and _same(end, i, number))
+            copied = next((self._counters[i].package for i in copies), None)
+            trace = [[round(at - begin.at, 6), values[number]] for at, values in reads]
+            found.append(
+                {
+                    "package": counter.package,
+                    "range_uj": counter.range_uj,
+                    "copy_of": copied,
+                    "trace_s_uj": trace,
+                }
+            )
+        return found
+
+
+def counted_j(traces: Sequence[dict[str, Any]]) -> float:
+    """Joules of one component from its recorded traces, copies left out.
+
+    Raises:
+        CounterError: One of the counters makes no energy; the text names its package.
+    """
+    total = 0.0
+    for counter in traces:
+        if counter["copy_of"] is not None:
+            continue
+        try:
+            total += used_j([(at, uj) for at, uj in counter["trace_s_uj"]], counter["range_uj"])
+        except CounterError as error:
+            raise CounterError(f"RAPL counter of {counter['package']} {error}") from error
+    return total

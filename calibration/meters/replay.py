@@ -1,0 +1,146 @@
+"""Recorded windows: writes them on real hardware, plays them back anywhere.
+
+The file is JSON lines, one window each, in the order they were measured::
+
+    {"version": 1, "meter": "nvml+rapl", "least_s": 2.0, "seconds": 30.01,
+     "components": {"gpu": [2413.2, "measured"], ...}, "absent": {"dram": "why"},
+     "flags": ["throttled"], "context": {"gpu_temperature_c": 61, ...},
+     "raw": {"gpu": {...}, "cpu": [...], "dram": [...]}}
+
+``raw`` holds what the counters said: for ``gpu`` the argument of
+`calibration.meters.nvml.concluded`
+(``seconds``, ``counter_mj``, ``power_s_w``), for ``cpu`` and ``dram`` that of
+`calibration.meters.rapl.counted_j`, so that a change of the arithmetic can be tried on old
+windows. It holds no host name and no text of a data set.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from calibration.meters.meter import Meter, Reading
+from catalog.records import Label
+
+VERSION = 1
+
+
+class RecordedWindow(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a recording; `seconds` is the time between `start` and `stop`."""
+
+    version: int
+    meter: str
+    least_s: float
+    seconds: float
+    components: dict[str, tuple[float, Label]]
+    absent: dict[str, str] = {}
+    flags: tuple[str, ...] = ()
+    context: dict[str, Any] = {}
+    raw: dict[str, Any] = {}
+
+    def reading(self) -> Reading:
+        """What the meter said then."""
+        return Reading(
+            self.components,
+            absent=self.absent,
+            flags=self.flags,
+            context=self.context,
+            raw=self.raw,
+        )
+
+
+def load_windows(path: Path) -> list[RecordedWindow]:
+    """The windows of a recording.
+
+    Raises:
+        ValueError: A line is none; the text names file and line.
+        OSError: The file cannot be read.
+    """
+    windows = []
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        try:
+            window = msgspec.json.decode(line, type=RecordedWindow)
+        except msgspec.DecodeError as error:
+            raise ValueError(f"{path}:{number}: is no recorded window: {error}") from error
+        if window.version != VERSION:
+            raise ValueError(f"{path}:{number}: version {window.version}; {VERSION} is read")
+        windows.append(window)
+    if not windows:
+        raise ValueError(f"{path}: holds no window")
+    return windows
+
+
+class ReplayMeter:
+    """Gives out recorded readings in order, then the last one again; for tests and replays."""
+
+    def __init__(
+        self,
+        readings: Iterable[Reading | Mapping[str, tuple[float, Label]]],
+        *,
+        name: str = "replay",
+    ) -> None:
+        self.name, self.least_s = name, 0.0
+        self._readings = [r if isinstance(r, Reading) else Reading(r) for r in readings]
+        self.counts = any(r.measured_j() is not None for r in self._readings)
+        self.windows = 0
+
+    @classmethod
+    def load(cls, path: Path) -> ReplayMeter:
+        """A meter that plays a recording under the name ``replay:<meter>``.
+
+        Raises:
+            ValueError: The file holds no windows.
+            OSError: The file cannot be read.
+        """
+        windows = load_windows(path)
+        return cls([w.reading() for w in windows], name=f"replay:{windows[0].meter}")
+
+    def start(self) -> None:
+        """Nothing to begin."""
+
+    def stop(self) -> Reading:
+        """The next recorded reading."""
+        self.windows += 1
+        return self._readings[min(self.windows, len(self._readings)) - 1]
+
+
+class RecordingMeter:
+    """Passes a meter's readings on and appends each window to a file.
+
+    Args:
+        meter: The meter that reads.
+        path: JSON lines; what is there stays, its folder is made.
+    """
+
+    def __init__(self, meter: Meter, path: Path) -> None:
+        self.name, self.counts, self.least_s = meter.name, meter.counts, meter.least_s
+        self._meter, self._path, self._begin = meter, path, 0.0
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+    def start(self) -> None:
+        """Begins a window."""
+        self._meter.start()
+        self._begin = time.perf_counter()
+
+    def stop(self) -> Reading:
+        """Ends the window and writes it.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+        seconds = time.perf_counter() - self._begin
+        reading = self._meter.stop()
+        line = {
+            "version": VERSION,
+            "meter": self.name,
+            "least_s": self.least_s,
+            "seconds": round(seconds, 6),
+            **msgspec.structs.asdict(reading),
+        }
+        with self._path.open("ab") as file:
+            file.write(msgspec.json.encode(line) + b"\n")
+        return reading

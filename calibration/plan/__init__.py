@@ -1,0 +1,1 @@
+"""Calibration plan: which trials, in which order, how long."""

@@ -1,0 +1,157 @@
+"""A plan and its trials as records: what would be measured, and what the catalog has of it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from calibration.hardware.machine import Machine
+from calibration.measurement.windows import Profile
+from calibration.meters.meter import Meter
+from calibration.plan.trial_grid import halved_group
+from calibration.workloads.load import Texts
+from catalog.records import SETUP, Candidate, Device, Measurement, Phase, Scenario
+from catalog.snapshot import Snapshot
+from catalog.staleness import fingerprint
+from catalog.times import moment
+
+SOURCE = "calibration"
+
+
+class PlanError(ValueError):
+    """An option no plan can be made with; names it, what came and what is allowed."""
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """One row that is to be measured.
+
+    Attributes:
+        present: Whether the catalog has it already, under the same setup and fingerprint.
+        estimated_s: Seconds it will take, to an order of magnitude; 0 if it is present. A fit
+            that the catalog has already is counted with the first trial that needs it again.
+        estimated_j: Joules of the device in that time, an upper figure: at its power limit, else
+            its TDP (`calibration.plan.forecast.power_w`); ``None`` where neither is known.
+        energy: The part of its fingerprint that moves energy.
+    """
+
+    candidate: str
+    workload: str
+    device: str
+    host: str
+    n_devices: int
+    phase: Phase
+    scenario: Scenario
+    precision: str
+    batch_size: float | None
+    rate_per_s: float | None = None
+    repeat_group: str | None = None
+    present: bool
+    estimated_s: float
+    estimated_j: float | None = None
+    energy: dict[str, Any]
+
+    def key(self) -> dict[str, Any]:
+        """The fields of its row that identify the setup."""
+        own = {name: getattr(self, name) for name in SETUP if hasattr(self, name)}
+        return own | {"source": SOURCE, "n_nodes": 1}
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """The trials of one invocation and all they need; made by `plan`.
+
+    Attributes:
+        trials: In the order they would run: pairs of workload and candidate shuffled by
+            `seed` (probes in the order of `calibration.plan.probe_set`), the trials of a pair
+            together, training first.
+        candidates: Declarations by name; likewise `devices` and `texts` by workload.
+        new_devices: Records the catalog does not have yet, likewise `new_workloads`.
+        restated: Devices whose record in the catalog is to be replaced, as a figure was stated.
+        meter: The meter to use instead of the best one of the machine.
+    """
+
+    trials: tuple[Trial, ...]
+    profile: Profile
+    seed: int
+    machine: Machine
+    models: Path | None
+    candidates: Mapping[str, Candidate]
+    devices: Mapping[str, Device]
+    texts: Mapping[str, Texts]
+    new_devices: frozenset[str]
+    new_workloads: frozenset[str]
+    restated: frozenset[str] = frozenset()
+    meter: Meter | None = None
+
+    @property
+    def pending(self) -> tuple[Trial, ...]:
+        """The trials that are not in the catalog."""
+        return tuple(trial for trial in self.trials if not trial.present)
+
+    @property
+    def estimated_s(self) -> float:
+        """Seconds the pending trials will take, to an order of magnitude for training."""
+        return sum(trial.estimated_s for trial in self.pending)
+
+    @property
+    def estimated_j(self) -> float | None:
+        """Joules of the pending trials; ``None`` where one of them has none."""
+        joules = [trial.estimated_j for trial in self.pending]
+        known = [each for each in joules if each is not None]
+        return sum(known) if len(known) == len(joules) else None
+
+    def pairs(self) -> Iterator[tuple[str, str, list[Trial]]]:
+        """Pending trials by (workload, candidate), in order."""
+        for (workload, candidate), trials in groupby(
+            self.pending, key=lambda trial: (trial.workload, trial.candidate)
+        ):
+            yield workload, candidate, list(trials)
+
+
+def _setup(fields: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What identifies a setup, in one order."""
+    return tuple(fields.get(name) for name in SETUP)
+
+
+def stored_rows(snapshot: Snapshot) -> dict[tuple[Any, ...], Measurement]:
+    """Current rows of earlier calibrations by setup; a halved one by the batch it was asked in.
+
+    Superseded rows are left out: what a question is answered from must hold, not its history.
+    """
+    found = {}
+    for row in snapshot.current:
+        if row.source == SOURCE:
+            fields = msgspec.structs.asdict(row)
+            if "batch-halved" in row.flags:
+                fields["batch_size"] = None
+            found[_setup(fields)] = row
+    return found
+
+
+def measured_often(rows: Sequence[Measurement], times: int) -> list[Measurement]:
+    """Rows of setups that have at least `times` rows alike in all that moves energy.
+
+    Those of the newest row count: what was measured before a change of the machine is history.
+    """
+    by_setup: defaultdict[tuple[Any, ...], list[Measurement]] = defaultdict(list)
+    for row in sorted(rows, key=lambda row: moment(row.measured_at)):
+        by_setup[tuple(getattr(row, name) for name in SETUP)].append(row)
+    kept = []
+    for same in by_setup.values():
+        newest = fingerprint(same[-1]).get("energy")
+        if sum(fingerprint(row).get("energy") == newest for row in same) >= times:
+            kept += same
+    return kept
+
+
+def row_of(trial: Trial, stored: Mapping[tuple[Any, ...], Measurement]) -> Measurement | None:
+    """The current row of a trial, whether its batch was halved or not."""
+    key = trial.key()
+    group = halved_group(trial.repeat_group, trial.batch_size)
+    halved = key | {"batch_size": None, "repeat_group": group}
+    rows = [stored[setup] for setup in (_setup(key), _setup(halved)) if setup in stored]
+    return max(rows, key=lambda row: moment(row.measured_at), default=None)

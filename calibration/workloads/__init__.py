@@ -1,0 +1,1 @@
+"""Workloads: texts with labels and splits."""

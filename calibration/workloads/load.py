@@ -1,0 +1,319 @@
+"""Loads the texts of a workload, from whichever form they come in.
+
+Forms: a folder ``<name>/data.csv.gz`` with ``meta.json``; a team's own CSV, Parquet or JSONL
+file; a hub data set at a pinned revision; the synthetic one. Texts stay in memory: they enter
+no row, no log and no message.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from calibration.workloads import synthetic
+from calibration.workloads.hub import HubError, dataset_folder
+from calibration.workloads.tables import ENDINGS, WorkloadError, own_split_of, read_table, stem
+from catalog.errors import UnknownNameError
+from catalog.records import Workload
+from catalog.registry import WORKLOADS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DATA_FILE = "data.csv.gz"
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")
+_TOKENS = re.compile(synthetic.TOKENS + r"([1-9]\d{0,3})")
+_OWN_SPLIT = (
+    "no split column in the file: 20 % of each class, chosen by the SHA-256 of the text, are the "
+    "test set"
+)
+
+
+@dataclass(frozen=True, repr=False)
+class Texts:
+    """A workload with its texts; `sha256` is that of the file they came from.
+
+    Attributes:
+        dev: Texts on which training may stop early; empty where the workload has none.
+        extra: Further labelled texts by the name of their split; used by a candidate that
+            says so.
+        words: Label -> what a zero-shot model is asked about, where a meta file names it.
+    """
+
+    workload: Workload
+    sha256: str
+    train: list[str]
+    train_labels: list[str]
+    test: list[str]
+    test_labels: list[str]
+    dev: list[str] = field(default_factory=list)
+    dev_labels: list[str] = field(default_factory=list)
+    extra: dict[str, tuple[list[str], list[str]]] = field(default_factory=dict)
+    words: dict[str, str] = field(default_factory=dict)
+
+
+def places(data: Path | None) -> dict[str, Path]:
+    """The workloads below a data folder (or the one it is itself): name -> folder or file.
+
+    Raises:
+        WorkloadError: The folder does not exist.
+    """
+    if data is None:
+        return {}
+    if not data.exists():
+        raise WorkloadError(f"data folder {data} does not exist")
+    if _is_workload(data):
+        return {stem(data.resolve()): data}
+    return {stem(entry): entry for entry in sorted(data.iterdir()) if _is_workload(entry)}
+
+
+def _is_workload(path: Path) -> bool:
+    """Whether a path is a workload folder or a table of texts."""
+    if path.is_dir():
+        return (path / DATA_FILE).is_file()
+    return path.name.lower().endswith(ENDINGS) and path.is_file()
+
+
+def has_texts(name: str, data: Path | None) -> bool:
+    """Whether `load` knows a place for the texts of a workload: a folder, a file, or the hub."""
+    return name in {*places(data), *(workload.name for workload in WORKLOADS)}
+
+
+def load(name: str, data: Path | None, known: Mapping[str, Workload]) -> Texts:
+    """The texts of a workload by name, path or hub id.
+
+    Args:
+        name: A workload below `data`, a path to a table or workload folder, a name of the
+            registry, ``org/dataset@commit`` on the hub, ``synthetic``, or ``tokens-128`` (any
+            number of words) for texts of one length with labels that mean nothing.
+        data: Folder of workloads; it wins over the hub.
+        known: Workloads of the catalog. Where one of that name has other content, ours gets a
+            name of its own, so that accuracies of different data are never compared.
+
+    Raises:
+        UnknownNameError: No form of that name exists.
+        WorkloadError: The texts cannot be used, or lie nowhere.
+    """
+    found = places(data)
+    if name in found:
+        return _settled(_from_path(found[name]), known)
+    if name == "synthetic":
+        return _settled(_synthetic(), known)
+    if tokens := _TOKENS.fullmatch(name):
+        return _settled(_equal(int(tokens[1])), known)
+    if _is_workload(Path(name)):
+        return _settled(_from_path(Path(name)), known)
+    declared = {workload.name: workload for workload in WORKLOADS}
+    if name in declared or _HUB_ID.fullmatch(name):
+        return _settled(_from_hub(name, declared.get(name)), known)
+    raise UnknownNameError("workload", name, {*found, *declared})
+
+
+def _settled(texts: Texts, known: Mapping[str, Workload]) -> Texts:
+    """The texts under the catalog's record of that name, or under a name of their own."""
+    own, there = texts.workload, known.get(texts.workload.name)
+    if there is None:
+        return texts
+    fields = ["n_train", "n_test", "n_classes"]
+    fields += ["revision"] if there.dataset == own.dataset else []
+    same = all(getattr(there, f) in (None, getattr(own, f)) for f in fields)
+    if same:
+        return _renamed(texts, there)
+    name = f"{own.name}-{texts.sha256[:8]}"
+    return _renamed(texts, known.get(name) or msgspec.structs.replace(own, name=name))
+
+
+def _renamed(texts: Texts, workload: Workload) -> Texts:
+    """The same texts under another record."""
+    return replace(texts, workload=workload)
+
+
+def _from_path(path: Path) -> Texts:
+    """A workload folder, or a team's own table."""
+    file = path / DATA_FILE if path.is_dir() else path
+    try:
+        sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError as error:
+        raise WorkloadError(f"{file}: {error.strerror}") from error
+    meta_file = path / "meta.json" if path.is_dir() else file.with_name(f"{stem(file)}.meta.json")
+    meta = _meta(meta_file)
+    if meta.get("sha256", sha256) != sha256:
+        raise WorkloadError(f"{file}: its sha256 is not the one in {meta_file.name}")
+    frame = read_table(file)
+    own_split = "split" not in frame
+    if own_split:
+        frame = frame.assign(split=own_split_of(frame))
+        if len(frame) and "test" not in set(frame["split"]):
+            raise WorkloadError(
+                f"{file}: {len(frame)} text(s), no two of one class; without a column 'split' one "
+                "text of a class is kept for the test, so at least two of each are needed"
+            )
+    name = stem(path.resolve())
+    texts = _texts(
+        frame,
+        str(file),
+        sha256,
+        name=name,
+        task=slug(str(meta.get("task") or name)),
+        dataset=file.name if path.is_file() else name,
+        revision=sha256,
+        language=meta.get("language"),
+        licence=_short(meta.get("licence")),
+        citation=_OWN_SPLIT if own_split else _short(meta.get("citation")),
+    )
+    return replace(texts, words=_words(meta.get("label_names"), texts.train_labels))
+
+
+def _words(names: Any, labels: Sequence[str]) -> dict[str, str]:
+    """Labels in words: the names of a meta file in the order of the labels 0, 1, 2 ..."""
+    if not isinstance(names, list):
+        return {}
+    found = {str(number): str(name).replace("_", " ") for number, name in enumerate(names)}
+    return found if set(labels) <= set(found) else {}
+
+
+def _short(words: Any) -> str | None:
+    """A free text of a meta file, cut to what a catalog cell holds."""
+    return str(words)[:500] if words else None
+
+
+def slug(words: str) -> str:
+    """Words as a task name: ``offensive language`` -> ``offensive-language``."""
+    return re.sub(r"[^a-z0-9]+", "-", words.casefold()).strip("-")
+
+
+def _meta(file: Path) -> dict[str, Any]:
+    """A meta file; empty where there is none."""
+    if not file.is_file():
+        return {}
+    try:
+        meta = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise WorkloadError(f"{file}: is not JSON") from error
+    if not isinstance(meta, dict):
+        raise WorkloadError(f"{file}: must be a JSON object")
+    return meta
+
+
+def _texts(frame: pd.DataFrame, where: str, sha256: str, **record: Any) -> Texts:
+    """Checked texts and their record; `where` names the source in messages."""
+    if frame.empty:
+        raise WorkloadError(f"{where}: holds no text")
+    parts = {split: frame[frame["split"] == split] for split in ("train", "test")}
+    for split, part in parts.items():
+        if part.empty:
+            there = ", ".join(sorted(set(frame["split"]))[:10])
+            raise WorkloadError(
+                f"{where}: column 'split' has no {split!r}; it has {there}; "
+                "train and test are needed"
+            )
+    if (parts["train"]["label"] == "").any():
+        raise WorkloadError(f"{where}: column 'label' is empty in some train rows")
+    classes = set(parts["train"]["label"])
+    if len(classes) < 2:
+        raise WorkloadError(f"{where}: column 'label' has one class only in train; 2 are needed")
+    workload = Workload(
+        n_classes=len(classes), n_train=len(parts["train"]), n_test=len(parts["test"]), **record
+    )
+    train, test = (
+        (part["text"].tolist(), part["label"].tolist()) for part in (parts["train"], parts["test"])
+    )
+    known = frame[frame["label"].isin(classes)]
+    others = {
+        str(split): (part["text"].tolist(), part["label"].tolist())
+        for split, part in known.groupby("split")
+        if split not in parts
+    }
+    dev, dev_labels = others.pop("dev", ([], []))
+    return Texts(workload, sha256, *train, *test, dev, dev_labels, others)
+
+
+def _synthetic() -> Texts:
+    """The workload written from a seed."""
+    declared = next(workload for workload in WORKLOADS if workload.name == "synthetic")
+    sha256 = hashlib.sha256(f"synthetic {synthetic.REVISION}".encode()).hexdigest()
+    return _texts(
+        synthetic.rows(),
+        "synthetic",
+        sha256,
+        name="synthetic",
+        task=declared.task,
+        dataset=declared.dataset,
+        revision=synthetic.REVISION,
+        language=declared.language,
+    )
+
+
+def _equal(words: int) -> Texts:
+    """The workload of texts of one length."""
+    name = f"{synthetic.TOKENS}{words}"
+    return _texts(
+        synthetic.equal_rows(words),
+        name,
+        hashlib.sha256(f"{name} {synthetic.REVISION}".encode()).hexdigest(),
+        name=name,
+        task="synthetic",
+        dataset="written by joulewise from a seed; its labels mean nothing",
+        revision=synthetic.REVISION,
+        language="en",
+    )
+
+
+def _from_hub(name: str, declared: Workload | None) -> Texts:
+    """A hub data set by registry name or ``org/dataset@commit``."""
+    repo, _, revision = (declared.dataset or name if declared else name).partition("@")
+    revision = revision or (declared.revision or "" if declared else "")
+    on_hub = _HUB_ID.fullmatch(repo) is not None
+    if not revision or not on_hub:
+        own = name if declared else stem(Path(repo))
+        commit = f", or name a commit: {repo}@<commit>" if on_hub else ""
+        raise WorkloadError(
+            f"workload {name!r} lies in no data folder; put it as {own}/data.csv.gz + meta.json "
+            f"or as {own}.csv with columns text and label into the folder of JOULEWISE_DATA or "
+            f"--data{commit}"
+        )
+    try:
+        folder = dataset_folder(repo, revision)
+    except HubError as error:
+        raise WorkloadError(str(error)) from error
+    where = f"{repo}@{revision[:12]}"
+    own = declared.name if declared else repo.split("/")[1].lower()
+    return _texts(
+        _hub_table(folder, where),
+        where,
+        hashlib.sha256(f"{repo}@{revision}".encode()).hexdigest(),
+        name=own,
+        task=declared.task if declared else slug(own),
+        dataset=repo,
+        revision=revision,
+        language=declared.language if declared else None,
+    )
+
+
+def _hub_table(folder: Path, where: str) -> pd.DataFrame:
+    """Train and test of a hub folder; files are told apart by the split in their name.
+
+    A test split without labels (all -1, as in GLUE) is replaced by the validation split.
+    """
+    import pandas as pd
+
+    files = sorted(path for path in folder.rglob("*") if path.name.lower().endswith(ENDINGS))
+    splits = {}
+    for split in ("train", "test", "validation"):
+        of_split = [path for path in files if split in path.name.lower()]
+        if of_split:
+            splits[split] = pd.concat([read_table(path) for path in of_split])
+    if "test" not in splits or set(splits["test"]["label"]) == {"-1"}:
+        splits["test"] = splits.pop("validation", pd.DataFrame())
+    if "train" not in splits or splits["test"].empty:
+        names = ", ".join(path.name for path in files[:10]) or "no table"
+        raise WorkloadError(f"{where}: needs files of the splits train and test; it has {names}")
+    chosen = [splits[split].assign(split=split) for split in ("train", "test")]
+    return pd.concat(chosen, ignore_index=True)
