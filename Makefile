@@ -15,7 +15,7 @@ test: $(VENV)/dev.stamp  ## Run every test
 check: lint test  ## What CI runs for people: lint, types, import contracts, tests
 
 nightly: $(VENV)/dev.stamp  ## 10,000 damaged run files of each format, and 500 round trips
-	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest tests/test_runfile.py --timeout 0 --hypothesis-show-statistics
+	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest tests/test_run_file.py --timeout 0 --hypothesis-show-statistics
 
 soak: $(VENV)/dev.stamp  ## Ten minutes of mixed load on a service of its own
 	$(BIN)/python scripts/soak.py

@@ -20,7 +20,7 @@ from calibration.plan.planner import plan
 from calibration.plan.plans import Plan, PlanError, Trial, row_of, stored_rows
 from calibration.workloads.tables import WorkloadError
 from catalog import snapshot
-from catalog.store import Store
+from catalog.store.database import Store
 
 __all__ = [
     "PROFILES",

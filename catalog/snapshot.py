@@ -14,16 +14,17 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from catalog import bundled, names
+from catalog import device_names as names
+from catalog import reference_data as bundled
 from catalog.errors import CatalogUnreadableError, UnknownNameError
 from catalog.predictions import Predictions
 from catalog.records import SETUP, Candidate, Device, Measurement, Workload
-from catalog.registry import DEFAULT_WORKLOAD, WORKLOADS
-from catalog.stored import Stored, collected_later
+from catalog.registry.registry import DEFAULT_WORKLOAD, WORKLOADS
+from catalog.store.newest import Stored, collected_later
 from catalog.times import moment
 
 if TYPE_CHECKING:
-    from catalog.store import Store  # only who has one waits for its libraries
+    from catalog.store.database import Store  # only who has one waits for its libraries
 
 
 _setup = operator.attrgetter(*SETUP)
@@ -144,7 +145,7 @@ class Snapshot:
         setups = {_setup(row) for row in rows}
         found = [row for row in self.measurements if _setup(row) in setups]
         if self.own.count and setups:
-            from catalog.store import setup_of
+            from catalog.store.database import setup_of
 
             hashes = {setup_of(row) for row in rows}
             found += [row for _, row in self._older({"setup": hashes})]
@@ -182,7 +183,7 @@ class Snapshot:
         return None if found is None else self.devices[found]
 
     def device(self, name: str) -> Device:
-        """A device by name or alias, or by what can mean no other one; see `catalog.names`.
+        """A device by name or alias, or by what can mean no other one; see `catalog.device_names`.
 
         Raises:
             AmbiguousNameError: It may mean several; names them.

@@ -17,9 +17,10 @@ from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
 
-from catalog import bundled, snapshot
+from catalog import reference_data as bundled
+from catalog import snapshot
 from catalog.records import Measurement, RunFile
-from catalog.store import Store
+from catalog.store.database import Store
 
 WRITERS = 8
 FIRST_DAY = date(2026, 1, 1)

@@ -19,7 +19,7 @@ from pathlib import Path
 from calibration.fleet import client as fleet
 from calibration.measurement.windows import Profile
 from catalog import snapshot
-from catalog.store import Store
+from catalog.store.database import Store
 
 TESTS = Path(__file__).resolve().parent.parent / "tests"
 SLOW_S = {"quick": 1.0, "middle": 2.0, "slow": 4.0}

@@ -38,10 +38,10 @@ import msgspec
 import psutil
 from bench_catalog import databases
 
-from catalog import bulk
 from catalog.snapshot import Snapshot, load
-from catalog.store import Store, setup_of
-from catalog.tables import catalog_version, measurement
+from catalog.store import bulk
+from catalog.store.database import Store, setup_of
+from catalog.store.tables import catalog_version, measurement
 
 CONNECTIONS, SECONDS, ROUNDS = 16, 5, 5
 PREFIXES, SAMPLES, WARM = 200, 100, 20_000

@@ -31,8 +31,8 @@ from sources.zschache_hartwig import read_paper_fktg, read_paper_others
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-from catalog.bundled import from_cells  # noqa: E402
 from catalog.records import KEY, Candidate, Device, Measurement, Workload  # noqa: E402
+from catalog.reference_data import from_cells  # noqa: E402
 
 REFERENCE = ROOT / "catalog" / "reference"
 DATA = ROOT.parent / "shared" / "data" / "energy"

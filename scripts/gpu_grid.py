@@ -25,9 +25,9 @@ import msgspec
 
 from calibration import suite
 from calibration.meters.machine_meter import RECORDING
-from catalog.runfile import dump, to_frame
+from catalog.files.run_file import dump, to_frame
 from catalog.snapshot import load
-from catalog.store import Store
+from catalog.store.database import Store
 
 WEIGHTS = ("minilm-l6-frozen-logistic", "minilm-l6-finetuned")
 ARCHITECTURES = ("*-untrained",)

@@ -37,10 +37,10 @@ import msgspec
 import psutil
 
 from api.service import tokens
+from catalog.files.run_file import dump, to_frame
 from catalog.records import Measurement, RunFile
-from catalog.runfile import dump, to_frame
 from catalog.snapshot import Snapshot, load
-from catalog.store import Store
+from catalog.store.database import Store
 
 FIFTHS, CLIENTS, ROWS, SETUPS = 5, 4, 5, 40
 MAX_GROWTH = 0.05

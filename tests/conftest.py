@@ -33,8 +33,8 @@ from api.cli import context as opened
 from api.service import tokens
 from api.service.app import create_app
 from api.service.settings import Settings
-from catalog.registry import MINILM
-from catalog.store import Store
+from catalog.registry.registry import MINILM
+from catalog.store.database import Store
 
 ROOT = Path(__file__).resolve().parent.parent
 

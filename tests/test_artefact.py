@@ -13,7 +13,8 @@ from advisor.estimator.artefact import ESTIMATOR, SCORECARD, StaleEstimatorError
 from advisor.estimator.estimator import load
 from advisor.estimator.features import FEATURES, checked
 from advisor.estimator.setup import Setup
-from catalog import bundled, snapshot
+from catalog import reference_data as bundled
+from catalog import snapshot
 
 BUNDLED = Path(str(files("advisor.estimator"))) / "artefact_files"
 

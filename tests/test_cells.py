@@ -1,4 +1,4 @@
-"""Tests of `catalog.cells`: a quick look passes only what pandera does."""
+"""Tests of `catalog.files.cells`: a quick look passes only what pandera does."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catalog.cells import RULES, sound
-from catalog.schema import _column
+from catalog.files.cells import RULES, sound
+from catalog.files.validation import _column
 
 TEXTS = ["nan", "NaN", "inf", "-inf", "1e999", "0", "-1", "1", "2.5", "1_000", " 5 ", "0x10"]
 TEXTS += ["1e18", "1.1e18", "5e-324", "x" * 2000, "x" * 2001, "é" * 2000, "a\0b", "１２", "=1+1"]

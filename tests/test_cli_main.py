@@ -18,7 +18,7 @@ from api.service import tokens
 from calibration import suite
 from catalog.records import RunFile
 from catalog.snapshot import load
-from catalog.store import Store
+from catalog.store.database import Store
 
 ROOT = Path(__file__).resolve().parent.parent
 Run = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -23,7 +23,7 @@ from api.service import tokens
 from api.service.app import create_app
 from api.service.openapi import PARQUET
 from api.service.settings import Settings
-from catalog.store import Store
+from catalog.store.database import Store
 
 CHECKS = [
     not_a_server_error,

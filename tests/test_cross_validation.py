@@ -25,8 +25,8 @@ from advisor.evaluation import published_rows as rowtable
 from advisor.evaluation.evaluate import evaluate
 from advisor.evaluation.published_rows import BadTableError
 from api.cli.main import app
-from catalog import bundled
-from catalog.whole import written_whole
+from catalog import reference_data as bundled
+from catalog.files.atomic_write import written_whole
 
 WATTS = {"card-a": 100.0, "card-b": 200.0, "card-c": 300.0, "card-d": 150.0, "card-e": 250.0}
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "energy"

@@ -12,9 +12,9 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from catalog import runfile
 from catalog.errors import BadRunFileError
-from catalog.schema import Known
+from catalog.files import run_file as runfile
+from catalog.files.validation import Known
 
 Client = TestClient[Litestar]
 Csv = Callable[..., bytes]

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from advisor.estimator.estimator import Estimator, load
 from advisor.estimator.setup import Setup
-from catalog import bundled, snapshot
+from catalog import reference_data as bundled
+from catalog import snapshot
 from catalog.records import Device, Estimate, Measurement
 from catalog.snapshot import Snapshot
 

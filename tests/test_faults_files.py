@@ -21,11 +21,12 @@ import sqlalchemy as sa
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from catalog import runfile, snapshot
+from catalog import snapshot
 from catalog.errors import BadRunFileError, CatalogUnreadableError, ConflictError
+from catalog.files import run_file as runfile
+from catalog.files.validation import Known
 from catalog.records import Measurement, RunFile
-from catalog.schema import Known
-from catalog.store import Store
+from catalog.store.database import Store
 
 ROOT = Path(__file__).resolve().parents[1]
 Csv = Callable[..., bytes]

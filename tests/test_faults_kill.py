@@ -21,7 +21,7 @@ from conftest import free_port
 from api.service import tokens
 from calibration.hardware.lock import BusyError, measuring
 from catalog import snapshot
-from catalog.store import Store
+from catalog.store.database import Store
 
 ROOT = Path(__file__).resolve().parents[1]
 Csv = Callable[..., bytes]
@@ -195,7 +195,7 @@ def restarted(server: Any) -> bool:
 WRITER = """
 import sys
 from catalog.records import Measurement, RunFile
-from catalog.store import Store
+from catalog.store.database import Store
 url, name, runs = sys.argv[1], sys.argv[2], int(sys.argv[3])
 store = Store(url)
 for number in range(runs):
@@ -225,7 +225,10 @@ def test_eight_writers_make_the_catalog_of_one(new_url: Callable[[], str], tried
     tried(8 * 25)
 
 
-HOLDER = "from calibration.hardware.lock import measuring\nwith measuring():\n print(flush=True)\n input()"
+HOLDER = (
+    "from calibration.hardware.lock import measuring\n"
+    "with measuring():\n print(flush=True)\n input()"
+)
 
 
 def test_a_second_calibration_is_refused_until_the_first_is_gone(

@@ -14,8 +14,8 @@ from advisor.estimator.features import FEATURES, ROOFLINE, design, numbers
 from advisor.estimator.imputation import Imputation, imputation
 from advisor.estimator.imputation import tdp_is_assumed as assumed
 from advisor.estimator.setup import Setup, from_measurement, host_class, precision_bits
-from catalog import bundled
-from catalog.experts import active_parameters
+from advisor.evaluation.experts import active_parameters
+from catalog import reference_data as bundled
 from catalog.records import Candidate, Device, Measurement
 
 GPU = Device(

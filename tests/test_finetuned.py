@@ -27,9 +27,9 @@ from calibration.meters.machine_meter import NullMeter
 from calibration.plan.planner import Plan, plan
 from calibration.workloads.load import Texts, load
 from catalog.records import Candidate, Training, Workload
-from catalog.registry import CANDIDATES, MINILM
+from catalog.registry.registry import CANDIDATES, MINILM
 from catalog.snapshot import Snapshot
-from catalog.store import Store
+from catalog.store.database import Store
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "textcls"
@@ -280,8 +280,8 @@ def test_a_key_knows_everything_that_shapes_the_weights(
 
 def test_the_subset_is_part_of_the_declaration() -> None:
     """MiniLM's says which extra texts; it goes through JSON and a CSV cell unharmed."""
-    from catalog.bundled import from_cells
-    from catalog.runfile import _cells
+    from catalog.files.run_file import _cells
+    from catalog.reference_data import from_cells
 
     assert DECLARED.checkpoint == MINILM
     assert DECLARED.training is not None

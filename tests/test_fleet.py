@@ -33,7 +33,7 @@ from calibration.measurement.progress import Event
 from calibration.measurement.windows import Profile
 from catalog import snapshot
 from catalog.records import SETUP, Measurement
-from catalog.store import Store
+from catalog.store.database import Store
 
 distributed: Any = pytest.importorskip("distributed")
 

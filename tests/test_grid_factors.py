@@ -8,7 +8,7 @@ from importlib.resources import files
 import pytest
 
 from advisor.report import grid_factors as grid
-from catalog import bundled
+from catalog import reference_data as bundled
 from catalog.errors import UnknownNameError
 
 

@@ -13,7 +13,7 @@ from api.service import heap
 from api.service.settings import Settings
 from api.service.state import Served
 from api.service.upload import write
-from catalog.store import Store
+from catalog.store.database import Store
 
 
 class Knot:

@@ -23,8 +23,8 @@ from api.service.app import create_app
 from api.service.settings import Settings
 from catalog.errors import CatalogUnreadableError
 from catalog.records import Basis, Label, Scenario, Scope
-from catalog.store import Store
-from catalog.tables import token
+from catalog.store.database import Store
+from catalog.store.tables import token
 
 Client = TestClient[Litestar]
 Csv = Callable[..., bytes]

@@ -1,4 +1,4 @@
-"""Tests of `catalog.location`: where nothing was stored, nothing is opened."""
+"""Tests of `catalog.store.location`: where nothing was stored, nothing is opened."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from catalog.location import default_url, is_absent
-from catalog.store import Store
+from catalog.store.database import Store
+from catalog.store.location import default_url, is_absent
 
 
 def test_a_missing_file_is_absent_until_a_store_makes_it(tmp_path: Path) -> None:

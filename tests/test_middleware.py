@@ -17,7 +17,7 @@ from api.service.app import create_app
 from api.service.middleware import matches
 from api.service.rate_limit import client_of
 from api.service.settings import Settings
-from catalog.store import Store
+from catalog.store.database import Store
 
 Client = TestClient[Litestar]
 ASK = "/recommend?task=sentiment&min_acc=0.85"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from catalog.registry import CANDIDATES, DEFAULT_WORKLOAD
+from catalog.registry.registry import CANDIDATES, DEFAULT_WORKLOAD
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("advisor", "calibration", "catalog", "api")

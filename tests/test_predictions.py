@@ -14,12 +14,15 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catalog import bulk, predictionfile, predictiontable, snapshot
+from catalog import snapshot
 from catalog.errors import BadRunFileError, ConflictError
+from catalog.files import prediction_file as predictionfile
+from catalog.files.validation import Known
 from catalog.predictions import Predictions, hash_of_items, pack, unpack
 from catalog.records import Candidate, Device, RunFile, Workload
-from catalog.schema import Known
-from catalog.store import Store
+from catalog.store import bulk
+from catalog.store import prediction_table as predictiontable
+from catalog.store.database import Store
 
 TRUTH, ANSWERED, SCORE = ["b", "a", "a", "b"], ["b", "b", "a", "b"], [0.9, 0.55, 1.0, 0.5]
 KNOWN = Known(

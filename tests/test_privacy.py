@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from api.service import tokens
-from catalog.store import Store
-from catalog.tables import metadata
+from catalog.store.database import Store
+from catalog.store.tables import metadata
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("advisor", "api", "calibration", "catalog")

@@ -25,9 +25,9 @@ from calibration.plan.probe_set import MOST, PREPARATION_S, choose, pool
 from calibration.suite import calibrate
 from calibration.workloads.load import Texts
 from catalog.records import Candidate, Device, Workload
-from catalog.registry import CANDIDATES, MINILM
+from catalog.registry.registry import CANDIDATES, MINILM
 from catalog.snapshot import Snapshot
-from catalog.store import Store
+from catalog.store.database import Store
 
 KNOWN = {candidate.name: candidate for candidate in CANDIDATES}
 WORKLOAD = Workload(name="w", task="t", n_classes=2)

@@ -25,11 +25,11 @@ from calibration.meters import machine_meter as meters
 from calibration.meters.replay import ReplayMeter, load_windows
 from calibration.plan import planner as planning
 from calibration.workloads.load import load
-from catalog.architectures import ARCHITECTURES, Architecture
-from catalog.registry import CANDIDATES
-from catalog.runfile import read
-from catalog.schema import Known
-from catalog.store import Store
+from catalog.files.run_file import read
+from catalog.files.validation import Known
+from catalog.registry.architectures import ARCHITECTURES, Architecture
+from catalog.registry.registry import CANDIDATES
+from catalog.store.database import Store
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 GRID = Path(__file__).resolve().parents[1] / "scripts" / "gpu_grid.py"

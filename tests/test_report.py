@@ -19,7 +19,7 @@ from advisor.report.records import Amount, Deployed, Report, Saving
 from advisor.report.report import report
 from advisor.report.terms import DEFAULT_PUE
 from advisor.report.wording import METHODS
-from catalog import bundled
+from catalog import reference_data as bundled
 from catalog.records import Candidate, Measurement
 from catalog.snapshot import Snapshot
 

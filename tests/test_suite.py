@@ -37,13 +37,13 @@ from calibration.plan.planner import QUICK_FAMILIES, choose_candidates
 from calibration.suite import Event, Plan, calibrate, diagnose, plan
 from catalog import snapshot as snapshots
 from catalog.errors import UnknownNameError
+from catalog.files.run_file import to_frame
+from catalog.files.validation import Known, validate
 from catalog.records import KEY, SETUP, Measurement, RunFile
-from catalog.registry import CANDIDATES, WORKLOADS
-from catalog.runfile import to_frame
-from catalog.schema import Known, validate
+from catalog.registry.registry import CANDIDATES, WORKLOADS
 from catalog.snapshot import Snapshot
-from catalog.store import Store
-from catalog.tables import metadata
+from catalog.store.database import Store
+from catalog.store.tables import metadata
 
 TINY = Profile(name="tiny", window_s=0.02, repeats=3, warmup_s=0.02, idle_s=0.01)
 VM = Machine(cpu="AMD EPYC", sockets=1, cores=2, threads=2, memory_gib=23, hypervisor="KVM")
@@ -350,7 +350,7 @@ import tempfile
 tempfile.tempdir = {folder!r}
 import test_suite as cases
 from calibration import candidates, suite
-from catalog.store import Store
+from catalog.store.database import Store
 
 real = candidates.build
 def slow(candidate, *rest):

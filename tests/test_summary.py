@@ -21,7 +21,7 @@ from api.cli.results import Result, results
 from api.cli.summary import Ended, Lost
 from catalog.records import Candidate, Device, Measurement, Workload
 from catalog.snapshot import Snapshot
-from catalog.store import Store
+from catalog.store.database import Store
 
 ROOT = Path(__file__).resolve().parent.parent
 SVG = "{http://www.w3.org/2000/svg}"

@@ -15,7 +15,7 @@ from calibration.classifiers.checkpoints import Passes
 from calibration.measurement import trial as trials
 from calibration.suite import Event, calibrate
 from catalog.records import SETUP, Measurement
-from catalog.store import Store
+from catalog.store.database import Store
 
 
 def scripted(monkeypatch: pytest.MonkeyPatch, change: Callable[[Any], None]) -> None:

@@ -34,9 +34,9 @@ from advisor.evaluation.cross_validation import (
 from advisor.evaluation.published_rows import BadTableError
 from advisor.evaluation.scorecard import BY_PICKED, BY_PROBES, cross_validate, report
 from advisor.evaluation.train import filled, known_machine, quantiles
-from catalog import bundled
+from catalog import reference_data as bundled
+from catalog.files.atomic_write import written_whole
 from catalog.records import Device
-from catalog.whole import written_whole
 
 FEWEST = 30
 """Rows a table must have to be learned from."""

@@ -16,9 +16,9 @@ import pandas as pd
 
 from advisor.estimator.setup import Setup
 from advisor.estimator.training_rows import Rows
-from catalog.delimiters import not_commas
+from advisor.evaluation.experts import active_parameters
 from catalog.energy import SCOPE_OF_SOURCE
-from catalog.experts import active_parameters
+from catalog.files.csv_dialect import not_commas
 from catalog.records import Device, Kind, Scope
 
 REQUIRED = ("source", "model", "device", "energy_scope", "runtime_s_per_inference")

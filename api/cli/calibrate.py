@@ -20,7 +20,7 @@ from api.cli.results import Result
 from calibration import suite
 from catalog.records import Device
 from catalog.snapshot import Snapshot
-from catalog.store import Store
+from catalog.store.database import Store
 
 THIS: dict[str, Literal["cpu", "gpu"] | None] = {"this": None, "this-cpu": "cpu", "this-gpu": "gpu"}
 """Names of this machine in a question -> the chip that is meant; its GPU, else its CPU."""

@@ -43,7 +43,7 @@ def import_file(
 ) -> None:
     """Stores a run file, all of it or nothing; doing it again changes nothing."""
     from api.service import upload as writing
-    from catalog import runfile
+    from catalog.files import run_file as runfile
 
     if predictions:
         return _import_predictions(file, as_json=as_json)
@@ -58,7 +58,7 @@ def import_file(
 def _import_predictions(file: Path, *, as_json: bool) -> None:
     """Stores the answers in a file of `catalog export --predictions`."""
     from api.service import upload as writing
-    from catalog import predictionfile
+    from catalog.files import prediction_file as predictionfile
     from catalog.records import RunFile
 
     snapshot, store = opened_snapshot(), opened_store()
@@ -89,7 +89,7 @@ def export_file(
     """Writes rows as a run file that another catalog can read, or as BoAmps reports."""
     from api.service import listing
     from api.service import upload as writing
-    from catalog import runfile
+    from catalog.files import run_file as runfile
 
     if form is None:
         boamps = file.name.lower().endswith(".boamps.json")
@@ -111,7 +111,8 @@ def export_file(
 
 def _export_predictions(file: Path, snapshot: Snapshot, asked: Filter) -> None:
     """Writes the answers per test item as a table another catalog can read."""
-    from catalog import predictionfile, runfile
+    from catalog.files import prediction_file as predictionfile
+    from catalog.files import run_file as runfile
 
     names = snapshot.tasks()[asked.task] if asked.task else snapshot.workloads
     device = snapshot.device(asked.device).name if asked.device else None
@@ -234,9 +235,9 @@ def _joules(row: Any) -> str:
 def verify(as_json: Json = False) -> None:
     """Reads everything and checks every row against the schema again; exit code 4 on a fault."""
     from api.service import upload as writing
-    from catalog import runfile
     from catalog.errors import BadRunFileError
-    from catalog.schema import validate
+    from catalog.files import run_file as runfile
+    from catalog.files.validation import validate
 
     snapshot = opened_snapshot()
     rows = [row for _, row in snapshot.rows()]

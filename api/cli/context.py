@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from api.service.settings import Settings
     from catalog.records import Device
     from catalog.snapshot import Snapshot
-    from catalog.store import Store
+    from catalog.store.database import Store
 
 
 @functools.cache
@@ -23,7 +23,7 @@ def settings() -> Settings:
 
 def opened_store() -> Store:
     """The catalog's database; nothing is created."""
-    from catalog.store import Store
+    from catalog.store.database import Store
 
     return Store(settings().catalog)
 
@@ -31,7 +31,7 @@ def opened_store() -> Store:
 def opened_snapshot() -> Snapshot:
     """The catalog as it is now; where nothing was ever stored, no database is opened."""
     from catalog import snapshot
-    from catalog.location import is_absent
+    from catalog.store.location import is_absent
 
     return snapshot.load(None if is_absent(settings().catalog) else opened_store())
 

@@ -10,7 +10,7 @@ import typer
 
 from api.cli import tabular, terminal
 from api.cli.context import opened_estimator, opened_snapshot
-from catalog.whole import written_whole
+from catalog.files.atomic_write import written_whole
 
 if TYPE_CHECKING:
     from advisor.report.plan import Plan

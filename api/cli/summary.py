@@ -16,7 +16,7 @@ from api.cli import tabular
 from api.cli.context import opened_estimator, opened_snapshot
 from api.cli.results import Result, results
 from api.pages import wording as view
-from catalog.store import Store
+from catalog.store.database import Store
 
 
 class Lost(msgspec.Struct, frozen=True, kw_only=True):

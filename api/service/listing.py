@@ -13,7 +13,7 @@ from advisor.recommend.records import BadQuestionError
 from catalog.errors import UnknownNameError
 from catalog.records import KEY, Measurement, Phase, Scenario
 from catalog.snapshot import Snapshot
-from catalog.stored import ALL
+from catalog.store.newest import ALL
 
 Item = TypeVar("Item")
 

@@ -21,10 +21,10 @@ from api.service import heap
 from api.service.metrics import Serving
 from api.service.settings import Settings
 from catalog import snapshot
-from catalog.changes import Changes
 from catalog.errors import CatalogUnreadableError
 from catalog.snapshot import Snapshot
-from catalog.store import Store
+from catalog.store.database import Store
+from catalog.store.notifications import Changes
 
 Chore = Callable[[], Awaitable[None]]
 _log = logging.getLogger("joulewise")

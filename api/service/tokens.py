@@ -11,8 +11,8 @@ from collections.abc import Iterable
 import msgspec
 import sqlalchemy as sa
 
-from catalog.store import Store
-from catalog.tables import token
+from catalog.store.database import Store
+from catalog.store.tables import token
 
 SCOPES = ("write",)
 """What a token may be good for."""

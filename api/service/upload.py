@@ -16,14 +16,14 @@ from api.service import tokens
 from api.service.listing import described
 from api.service.problems import UnsupportedTypeError
 from api.service.state import Served
-from catalog import bundled
+from catalog import reference_data as bundled
 from catalog.errors import ConflictError
 from catalog.records import Measurement, RunFile
 from catalog.snapshot import Snapshot
-from catalog.store import Store, digest_of, key_of
+from catalog.store.database import Store, digest_of, key_of
 
 if TYPE_CHECKING:
-    from catalog.schema import Known
+    from catalog.files.validation import Known
 
 MEDIA_TYPES: dict[str, Literal["csv", "parquet"]] = {
     "text/csv": "csv",
@@ -80,7 +80,7 @@ def media_format(content_type: str | None) -> Literal["csv", "parquet"]:
 
 def known(snapshot: Snapshot) -> Known:
     """The names a run file may use without describing them."""
-    from catalog.schema import Known
+    from catalog.files.validation import Known
 
     return Known(snapshot.devices, snapshot.workloads, snapshot.candidates)
 
@@ -124,7 +124,7 @@ def write(served: Served, content: bytes, form: Literal["csv", "parquet"]) -> Wr
         ConflictError: A row is there with other content; nothing was stored.
         CatalogUnreadableError: The database cannot be written.
     """
-    from catalog import runfile
+    from catalog.files import run_file as runfile
 
     run = runfile.parse(content, form, known(served.now.snapshot), "body")
     written = add(served.store, run)
@@ -136,6 +136,6 @@ def as_file(
     rows: Sequence[Measurement], snapshot: Snapshot, form: Literal["csv", "parquet"]
 ) -> bytes:
     """Rows as the bytes of a run file that another catalog can read; blocks."""
-    from catalog import runfile
+    from catalog.files import run_file as runfile
 
     return runfile.dump(runfile.to_frame(rows, described(snapshot)), form)

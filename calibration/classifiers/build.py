@@ -17,8 +17,8 @@ import platformdirs
 
 from calibration.hardware.usage import free_memory_gb
 from calibration.workloads.hub import HubError, checkpoint_folder, folder_from_environment
-from catalog.architectures import ARCHITECTURES
 from catalog.records import Candidate, Kind, Phase
+from catalog.registry.architectures import ARCHITECTURES
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline

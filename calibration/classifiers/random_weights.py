@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 
 from calibration.classifiers import checkpoints
 from calibration.classifiers.build import CannotRunError
-from catalog.architectures import Architecture
+from catalog.registry.architectures import Architecture
 
 MAX_TOKENS = {False: 512, True: 2048}
 """Longer texts are cut: encoders and causal models."""

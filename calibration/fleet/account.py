@@ -17,7 +17,7 @@ from calibration.measurement.progress import Event, Progress, Told, figures, new
 from calibration.plan.plans import SOURCE, Trial, row_of, stored_rows
 from catalog.records import Device, RunFile
 from catalog.snapshot import Snapshot
-from catalog.store import Store
+from catalog.store.database import Store
 
 
 class Joined(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,7 +23,7 @@ from calibration.measurement.progress import Summary
 from calibration.measurement.windows import Profile
 from calibration.plan.planner import check_rates, choose_candidates, profile_of
 from catalog.snapshot import Snapshot
-from catalog.store import Store
+from catalog.store.database import Store
 
 __all__ = [
     "FleetError",

@@ -14,10 +14,10 @@ from calibration.meters.meter import Meter
 from calibration.plan.plans import Plan, Trial
 from calibration.workloads.hub import local_checkpoint
 from calibration.workloads.load import Texts
-from catalog.architectures import ARCHITECTURES
 from catalog.predictions import Predictions, hash_of_items
 from catalog.records import Candidate, Device, Measurement
-from catalog.registry import MINILM
+from catalog.registry.architectures import ARCHITECTURES
+from catalog.registry.registry import MINILM
 
 _CHUNK = 1024
 

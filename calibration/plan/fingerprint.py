@@ -17,8 +17,8 @@ import msgspec
 from calibration.classifiers.build import libraries
 from calibration.hardware.machine import Machine
 from calibration.measurement.windows import VERSION, Profile
-from catalog.architectures import ARCHITECTURES
 from catalog.records import Candidate, Device
+from catalog.registry.architectures import ARCHITECTURES
 
 
 def version(distribution: str) -> str | None:

@@ -9,7 +9,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from catalog.delimiters import not_commas
+from catalog.files.csv_dialect import not_commas
 
 if TYPE_CHECKING:
     import pandas as pd

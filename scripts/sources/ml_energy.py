@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from catalog.experts import of_name
+from advisor.evaluation.experts import of_name
 from sources.bundle import ML_ENERGY, Bundle, Row, records, setup, slug
 
 ML_ENERGY_TASKS = {

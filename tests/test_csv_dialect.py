@@ -1,4 +1,4 @@
-"""Tests of `catalog.delimiters`: tables that are not comma-separated, or too short, say so."""
+"""Tests of `csv_dialect`: tables that are not comma-separated, or too short, say so."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from advisor.evaluation.evaluate import evaluate
 from advisor.evaluation.published_rows import BadTableError, read, read_devices
 from calibration.workloads.load import load
 from calibration.workloads.tables import WorkloadError
-from catalog.delimiters import not_commas
 from catalog.errors import BadRunFileError
-from catalog.runfile import table
+from catalog.files.csv_dialect import not_commas
+from catalog.files.run_file import table
 
 NAMES = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 ROWS = "source,model,device,energy_scope,runtime_s_per_inference,energy_j_per_inference"

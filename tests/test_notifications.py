@@ -1,4 +1,4 @@
-"""Tests of `catalog.changes`: whoever waits learns soon that somebody else has written."""
+"""Tests of `notifications`: whoever waits learns soon that somebody else has written."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from catalog.changes import LISTEN_S, POLL_S, Changes
 from catalog.records import Measurement, RunFile
-from catalog.store import Store
+from catalog.store.database import Store
+from catalog.store.notifications import LISTEN_S, POLL_S, Changes
 
 
 def run(run_id: str) -> RunFile:
@@ -76,6 +76,6 @@ def test_a_server_tells_at_once_and_only_of_changes(postgres: str, url: str) -> 
 def test_a_server_that_is_down_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody to listen to is a plain wait and no error; the look that follows tells the trouble."""
     pytest.importorskip("psycopg")
-    monkeypatch.setattr("catalog.changes.LISTEN_S", 0.01)
+    monkeypatch.setattr("catalog.store.notifications.LISTEN_S", 0.01)
     changes = Changes(Store("postgresql://nobody@127.0.0.1:1/none"))
     asyncio.run(changes.wait())

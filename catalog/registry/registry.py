@@ -7,8 +7,8 @@ One entry each, pinned by revision; adding one is a line here and at most one br
 
 from __future__ import annotations
 
-from catalog.architectures import untrained
 from catalog.records import Candidate, Training, Workload
+from catalog.registry.architectures import untrained
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 MINILM_REVISION = "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"

@@ -18,11 +18,11 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
-from catalog.bundled import from_cells
-from catalog.cells import MAX_NUMBER, MAX_TEXT, POSITIVE, RANGES, RULES, as_texts, sound
 from catalog.errors import BadRunFileError, Problem
-from catalog.physics import FORMULA, NO_FORMULA, Cells, row_problems
+from catalog.files.cells import MAX_NUMBER, MAX_TEXT, POSITIVE, RANGES, RULES, as_texts, sound
+from catalog.files.physics import FORMULA, NO_FORMULA, Cells, row_problems
 from catalog.records import Candidate, Device, Measurement, RunFile, Workload
+from catalog.reference_data import from_cells
 
 DESCRIBED: dict[str, type[msgspec.Struct]] = {
     "device": Device,

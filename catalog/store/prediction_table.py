@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import msgspec
 import sqlalchemy as sa
 
-from catalog import bulk
 from catalog.errors import ConflictError
 from catalog.predictions import Predictions
+from catalog.store import bulk
 
 _FIELDS = [field.name for field in msgspec.structs.fields(Predictions)]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from catalog.store import CHANNEL, Store
+from catalog.store.database import CHANNEL, Store
 
 POLL_S = 0.25
 """Seconds between looks at a SQLite file; one look takes about a millisecond."""

@@ -1,6 +1,6 @@
 """Run files in and out: one flat table as CSV or Parquet, chosen by the name's ending.
 
-What may stand in it is `catalog.schema`'s to say. Texts of a data set never do.
+What may stand in it is `catalog.files.validation`'s to say. Texts of a data set never do.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from catalog.cells import MAX_TEXT
-from catalog.delimiters import not_commas
 from catalog.errors import BadRunFileError, Problem
+from catalog.files.cells import MAX_TEXT
+from catalog.files.csv_dialect import not_commas
+from catalog.files.validation import DESCRIBED, Known, validate
 from catalog.records import Candidate, Device, Measurement, RunFile, Workload
-from catalog.schema import DESCRIBED, Known, validate
 
 Format = Literal["csv", "parquet"]
 MAX_ROWS = 2_000_000

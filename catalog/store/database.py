@@ -19,14 +19,15 @@ from typing import Any, NamedTuple
 import msgspec
 import sqlalchemy as sa
 
-from catalog import bulk, predictiontable
-from catalog.engine import engine_of
 from catalog.errors import CatalogUnreadableError, ConflictError
-from catalog.location import default_url
 from catalog.predictions import Predictions
 from catalog.records import KEY, SETUP, Candidate, Device, Measurement, RunFile, Workload
-from catalog.stored import ALL, Heads, collected_later, read_heads, read_rows
-from catalog.tables import catalog_version, declaration, measurement, prediction
+from catalog.store import bulk
+from catalog.store import prediction_table as predictiontable
+from catalog.store.engine import engine_of
+from catalog.store.location import default_url
+from catalog.store.newest import ALL, Heads, collected_later, read_heads, read_rows
+from catalog.store.tables import catalog_version, declaration, measurement, prediction
 
 HEAD = "0003"
 """The newest migration; a database that stands there needs none."""
@@ -198,7 +199,7 @@ class Store:
                     "name another one in JOULEWISE_CATALOG"
                 ) from error
         config = alembic.config.Config()
-        config.set_main_option("script_location", str(files("catalog") / "migrations"))
+        config.set_main_option("script_location", str(files("catalog.store") / "migrations"))
         with self.connection(write=True) as connection:
             if connection.dialect.name == "sqlite":
                 connection.exec_driver_sql("BEGIN IMMEDIATE")  # one process migrates at a time

@@ -2,7 +2,8 @@
 
 Pandera looks at a column for a millisecond or two, which for tens of columns is most of what a
 small file costs. A column that passes here passes there and becomes the same values; one that does
-not is left to `catalog.schema`, where pandera finds its faults and they are put into words.
+not is left to `catalog.files.validation`, where pandera finds its faults and they are put into
+words.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 
-from catalog import bundled
+from catalog import reference_data as bundled
 
 _MIXTRAL = {"8x7b": 12.9e9, "8x22b": 39e9}
 """Two of eight experts and what all tokens share (Mistral AI, announcements of both models)."""

@@ -1,10 +1,10 @@
-"""Alembic's entry: runs migrations on the connection `catalog.store` hands over."""
+"""Alembic's entry: runs migrations on the connection `catalog.store.database` hands over."""
 
 from __future__ import annotations
 
 from alembic import context
 
-from catalog.tables import metadata
+from catalog.store.tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -1,4 +1,4 @@
-"""Tests of `catalog.schema`: every fault of a run file is told at once, by row and column."""
+"""Tests of `validation`: every fault of a run file is told at once, by row and column."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catalog import bundled
+from catalog import reference_data as bundled
 from catalog.errors import BadRunFileError
+from catalog.files.validation import Known, validate
 from catalog.records import Candidate, Device, RunFile, Workload
-from catalog.schema import Known, validate
 
 KNOWN = Known(
     device=bundled.devices(), workload=bundled.workloads(), candidate=bundled.candidates()
@@ -49,7 +49,7 @@ def faults(*rows: dict[str, Any]) -> set[tuple[int | None, str | None]]:
 
 @pytest.mark.parametrize("name", bundled.measurement_files())
 def test_every_bundled_file_is_a_valid_run_file(name: str) -> None:
-    """`catalog.bundled` trusts its files because they pass the schema of any run file."""
+    """`catalog.reference_data` trusts its files because they pass the schema of any run file."""
     text = (bundled.FOLDER / name).read_text(encoding="utf-8")
     frame = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
     assert len(validate(frame, KNOWN, name).measurements) == len(frame)

@@ -1,4 +1,4 @@
-"""Tests of `catalog.names`: devices as people type them."""
+"""Tests of `catalog.device_names`: devices as people type them."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from catalog import predictiontable
 from catalog.records import Measurement
+from catalog.store import prediction_table as predictiontable
 
 metadata = sa.MetaData()
 

@@ -1,4 +1,4 @@
-"""Tests of `catalog.runfile`: tables in and out lose nothing, and broken ones are told apart."""
+"""Tests of `run_file`: tables in and out lose nothing, and broken ones are told apart."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from catalog import bundled
+from catalog import reference_data as bundled
 from catalog.energy import SCOPE_OF_SOURCE
 from catalog.errors import BadRunFileError
+from catalog.files.run_file import Format, dump, format_of, parse, read, to_frame
+from catalog.files.validation import Known
 from catalog.records import COMPONENTS, Candidate, Device, Measurement
-from catalog.runfile import Format, dump, format_of, parse, read, to_frame
-from catalog.schema import Known
 
 KNOWN = Known(
     device=bundled.devices(), workload=bundled.workloads(), candidate=bundled.candidates()

@@ -1,4 +1,4 @@
-"""Tests of `catalog.store` on SQLite and on a real PostgreSQL server."""
+"""Tests of `catalog.store.database` on SQLite and on a real PostgreSQL server."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from alembic.script import ScriptDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catalog import bulk
 from catalog.errors import CatalogUnreadableError, ConflictError
 from catalog.records import Candidate, Device, Measurement, RunFile, Workload
-from catalog.store import HEAD, Store, digest_of, key_of, setup_of
-from catalog.tables import catalog_version, metadata
+from catalog.store import bulk
+from catalog.store.database import HEAD, Store, digest_of, key_of, setup_of
+from catalog.store.tables import catalog_version, metadata
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -61,7 +61,7 @@ def test_migrations_make_the_tables_of_the_metadata(store: Store) -> None:
 
 def test_head_is_the_newest_script() -> None:
     """The constant the start-up compares with is the head of the migration scripts."""
-    scripts = ScriptDirectory(str(ROOT / "catalog" / "migrations"))
+    scripts = ScriptDirectory(str(ROOT / "catalog" / "store" / "migrations"))
     assert scripts.get_heads() == [HEAD]
 
 
@@ -76,7 +76,7 @@ def test_migrating_twice_changes_nothing(store: Store) -> None:
 def downgraded(store: Store, revision: str) -> None:
     """Takes a database back to an older migration."""
     config = alembic.config.Config()
-    config.set_main_option("script_location", str(ROOT / "catalog" / "migrations"))
+    config.set_main_option("script_location", str(ROOT / "catalog" / "store" / "migrations"))
     with store.engine.begin() as connection:
         config.attributes["connection"] = connection
         alembic.command.downgrade(config, revision)
@@ -202,7 +202,7 @@ def test_a_name_keeps_its_description(store: Store) -> None:
 WRITER = """
 import sys
 from catalog.records import Measurement, RunFile
-from catalog.store import Store
+from catalog.store.database import Store
 url, name, runs = sys.argv[1], sys.argv[2], int(sys.argv[3])
 store = Store(url)
 store.migrate()

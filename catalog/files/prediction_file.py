@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 
 from catalog.errors import BadRunFileError, Problem
+from catalog.files.run_file import Format, dump, format_of, table
+from catalog.files.validation import Known
 from catalog.predictions import PREDICTION_KEY, Predictions, pack
-from catalog.runfile import Format, dump, format_of, table
-from catalog.schema import Known
 
 _SHARED = [field.name for field in msgspec.structs.fields(Predictions) if field.name != "content"]
 COLUMNS = (*_SHARED, "item", "label", "predicted", "score")

@@ -1,0 +1,1 @@
+"""Run files and prediction files: reading, validation, writing."""

@@ -1,0 +1,1 @@
+"""Declarations of candidates and workloads."""

@@ -1,0 +1,1 @@
+"""Catalog database: tables, migrations, reading and writing."""
