@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from advisor.estimator import estimator
 from advisor.recommend.advisor import Advisor
 from advisor.report.plan import PlanError, checked
-from advisor.report.records import Amount, Deployed, Report, Saving
+from advisor.report.records import Deployed, Report
 from advisor.report.report import report
 from advisor.report.terms import DEFAULT_PUE
 from advisor.report.wording import METHODS
 from catalog import reference_data as bundled
+from catalog.quantity import Quantity
 from catalog.records import Candidate, Measurement
 from catalog.snapshot import Snapshot
 
@@ -115,9 +116,9 @@ def planned(candidate: str, **more: Any) -> dict[str, Any]:
     } | more
 
 
-def amounts(found: Any) -> Iterator[Amount | Saving]:
+def amounts(found: Any) -> Iterator[Quantity | Quantity]:
     """Every interval anywhere in a record."""
-    if isinstance(found, Amount | Saving):
+    if isinstance(found, Quantity | Quantity):
         yield found
     elif isinstance(found, msgspec.Struct):
         for name in found.__struct_fields__:
@@ -142,7 +143,7 @@ def in_order(found: Any) -> bool:
 def adds_up(answer: Report) -> bool:
     """Whether parts make deployments and deployments make totals, end by end."""
 
-    def summed(parts: list[Amount], whole: Amount) -> bool:
+    def summed(parts: list[Quantity], whole: Quantity) -> bool:
         for end in ("low", "value", "high"):
             ends = [getattr(part, end) for part in parts]
             if end == "high" and None in ends:
@@ -188,7 +189,7 @@ def test_first_plan_net_of_measured_idle(advisor: Advisor) -> None:
     inference, idle, training, pue = entry.parts
     assert inference.kwh.value == pytest.approx(texts * net_j / J_PER_KWH)
     assert inference.kwh.low == pytest.approx(texts * low_j / J_PER_KWH)
-    assert idle.kwh == Amount(*[pytest.approx(idle_j / J_PER_KWH)] * 3)
+    assert idle.kwh == Quantity(*[pytest.approx(idle_j / J_PER_KWH)] * 3)
     assert training.kwh.value == pytest.approx(training_j / J_PER_KWH)
     it = (texts * net_j + idle_j + training_j) / J_PER_KWH
     assert entry.it_kwh.value == pytest.approx(it)
@@ -237,7 +238,7 @@ def test_second_plan_sized_from_the_peak_with_stated_idle(advisor: Advisor) -> N
     late = math.exp(Z90 * 0.02)
     slowest = 150 * (machine_s - texts * runtime_s * late)
     assert entry.parts[1].kwh.low == pytest.approx(slowest / J_PER_KWH)
-    assert entry.parts[2].kwh == Amount(0.0, 0.0, 0.0)
+    assert entry.parts[2].kwh == Quantity(0.0, 0.0, 0.0)
     assert entry.parts[2].basis == "none-needed"
     assert entry.kwh.value == pytest.approx(1.5 * it)
     assert entry.kg_co2e.value == pytest.approx(1.5 * it * 0.4)
@@ -294,7 +295,7 @@ def test_third_plan_machines_off_when_idle_with_their_making(advisor: Advisor) -
     assert dear.it_kwh.value == pytest.approx(it)
     assert dear.pue == DEFAULT_PUE
     assert dear.kwh.value == pytest.approx(it * DEFAULT_PUE)
-    assert dear.parts[1].kwh == Amount(0.0, 0.0, 0.0)
+    assert dear.parts[1].kwh == Quantity(0.0, 0.0, 0.0)
     assert dear.parts[1].method == "idle-off"
     kg, making = it * DEFAULT_PUE * grid, 800 * 365 / (4 * 365.25)
     assert dear.grid.code == "FRA"
@@ -363,7 +364,7 @@ def test_card_idle_is_a_lower_bound(advisor: Advisor) -> None:
     entry = one(advisor, **planned("minilm-l6-finetuned", device=L4))
     card = advisor.snapshot.devices[L4].idle_w
     assert card
-    assert entry.idle_w == Amount(card, card, None)
+    assert entry.idle_w == Quantity(card, card, None)
     assert entry.parts[1].basis == "data-sheet"
     assert entry.parts[1].sources == (f"device:{L4}",)
     assert entry.kwh.high is None
@@ -375,7 +376,7 @@ def test_unknown_idle_is_missing_never_nothing(advisor: Advisor) -> None:
     specs = {"kind": "gpu", "tdp_w": 300, "peak_fp16_tflops": 200, "memory_bandwidth_gbs": 900}
     answer = made(advisor, planned("minilm-l6-finetuned", device=specs))
     (entry,) = answer.deployments
-    assert entry.parts[1].kwh == Amount(0.0, None, None)
+    assert entry.parts[1].kwh == Quantity(0.0, None, None)
     assert entry.parts[1].basis == "missing"
     assert entry.lacks == ("idle",)
     assert answer.totals.lacking == {"idle": 1}
@@ -398,7 +399,7 @@ def test_idle_of_part_of_the_machine_is_a_lower_bound(advisor: Advisor) -> None:
         digest="e" * 64,
     )
     found = one(Advisor(own, advisor.estimator), **planned("tfidf-word-lightgbm"))
-    assert found.idle_w == Amount(25.0, 25.0, None)
+    assert found.idle_w == Quantity(25.0, 25.0, None)
     assert found.parts[0].label == "mixed"
     assert "idle-lower-bound" in found.warnings
 

@@ -15,11 +15,11 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from advisor.report import grid_factors as grid
-from advisor.report.records import Amount
 from api.report import form as planning
 from api.report import wording as words
 from api.report.formats import guarded
 from api.report.routes import DETAILED, EXAMPLE, LISTED, MEDIA
+from catalog.quantity import Quantity
 
 Client = TestClient[Litestar]
 H100 = "NVIDIA H100-SXM5-94GB"
@@ -317,7 +317,7 @@ def test_the_planner_without_a_catalog_says_so(client: Client) -> None:
 
 def test_a_low_end_is_promised_only_where_there_is_one() -> None:
     """An amount without an upper end is told by its low end, or by its value where that is 0."""
-    open_above, nothing = Amount(2.0, 5.0, None), Amount(0.0, 5.0, None)
+    open_above, nothing = Quantity(2.0, 5.0, None), Quantity(0.0, 5.0, None)
     assert (words.figure(open_above, "kWh"), words.least(open_above)) == (
         "at least 2.00 kWh",
         "≥ 2.00",

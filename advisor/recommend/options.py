@@ -17,8 +17,8 @@ from advisor.estimator.estimator import Estimator, Prediction
 from advisor.estimator.setup import Setup, from_measurement
 from advisor.estimator.transfer import CARRYING, Carrying, carried, compared, limit_w, shifts
 from advisor.recommend.records import EnergyPer1000, WarningCode
-from advisor.report.records import Amount
 from catalog.energy import Energy, energy
+from catalog.quantity import Quantity
 from catalog.records import SCOPES, Device, Measurement, Scope
 from catalog.snapshot import Snapshot
 
@@ -77,8 +77,8 @@ class Served(msgspec.Struct, frozen=True):
 
     work: Offer
     rate_per_s: float
-    seconds: Amount
-    watts: Amount
+    seconds: Quantity
+    watts: Quantity
     codes: tuple[WarningCode, ...]
 
     @property

@@ -21,9 +21,9 @@ from advisor.recommend.feasibility import least_devices
 from advisor.recommend.options import Z90, Offer, Served
 from advisor.recommend.pareto import runtime
 from advisor.recommend.records import EnergyPer1000, WarningCode
-from advisor.report.arithmetic import Setting, exactly, joules, total
-from advisor.report.records import Amount
+from advisor.report.arithmetic import Setting, joules
 from catalog.energy import components, energy
+from catalog.quantity import Quantity, total
 from catalog.records import Basis, Device, Measurement, Scope
 
 SORTED = "length-sorted"
@@ -45,7 +45,7 @@ _OWN: dict[Scope, frozenset[str]] = {
 class Idle(NamedTuple):
     """Watts of a machine that waits, and what is doubtful about them; `read` in the run itself."""
 
-    watts: Amount
+    watts: Quantity
     codes: tuple[WarningCode, ...]
     read: bool
 
@@ -73,7 +73,7 @@ def idle(
     """
     found, whole = _reading(row, device, scope)
     if found is not None and whole:
-        return Idle(Amount(found, found, found), (), read=True)
+        return Idle(Quantity(found, found, found), (), read=True)
     codes: tuple[WarningCode, ...] = ("idle-assumed",)
     if not (device.tdp_w or device.power_max_w or (device.idle_w and scope == "device")):
         codes = ("device-specs-assumed", *codes)
@@ -83,7 +83,7 @@ def idle(
     low = min(low, value)
     if found is not None:
         low, value, high = found, max(found, value), max(found, high)
-    return Idle(Amount(low, value, high), codes, read=False)
+    return Idle(Quantity(low, value, high), codes, read=False)
 
 
 def _reading(row: Measurement, device: Device, scope: Scope) -> tuple[float | None, bool]:
@@ -212,25 +212,25 @@ def _served(
     seconds = runtime(row, work.prediction)
     if seconds is None:
         raise ValueError("an offer without a runtime cannot be worked out for a rate")
-    busy = Amount(seconds.low / 1000, seconds.value / 1000, seconds.high / 1000)
+    busy = Quantity(seconds.low / 1000, seconds.value / 1000, seconds.high / 1000)
     found = idle(row, work.device, per_1000.scope, stand_in, working, n_parameters)
     window = max(1000 / rate, seconds.value)
     spent = joules(
         Setting(
             texts=1000.0,
-            j_per_text=Amount(
+            j_per_text=Quantity(
                 (per_1000.low or 0.0) / 1000,
                 None if per_1000.value is None else per_1000.value / 1000,
                 None if per_1000.high is None else per_1000.high / 1000,
             ),
             runtime_s=busy,
-            machine_s=exactly(window),
+            machine_s=Quantity.exact(window),
             idle_w=found.watts,
             idle_in_run=found.watts.value if found.read else None,
         )
     )
     sums = total((spent.inference, spent.idle))
-    least = min(found.watts.low * window, sums.value or 0.0)  # it never draws less than idle
+    least = min(found.watts.least * window, sums.value or 0.0)  # it never draws less than idle
     basis: Basis = "estimated" if per_1000.basis == "measured" else per_1000.basis
     codes: list[WarningCode] = ["rate-worked-out", *found.codes]
     codes += [] if row.scenario == "single" else ["batches-assumed"]
@@ -243,7 +243,7 @@ def _served(
         device=work.device,
         energy=EnergyPer1000(
             value=sums.value,
-            low=max(sums.low, least),
+            low=max(sums.least, least),
             high=sums.high,
             basis=basis,
             scope=per_1000.scope,

@@ -1,86 +1,26 @@
 """The arithmetic of one deployment: joules in, kWh out, with the interval carried through.
 
-Small pure functions over `Amount`. Ends are added end to end, as if all errors went the same way,
+Small pure functions over `Quantity`. Ends are added end to end, as if all errors went the same way,
 so a sum's interval is never too narrow. Formulas: `docs/method.md`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
 
-from advisor.report.records import Amount, Saving
+from catalog.quantity import UNKNOWN, ZERO, Quantity
 
 J_PER_KWH = 3.6e6
 S_PER_H = 3600.0
 DAYS_PER_YEAR = 365.25
 """Mean length of a year in days, for the service life of hardware."""
-NIL = Amount(0.0, 0.0, 0.0)
-UNKNOWN = Amount(0.0, None, None)
-"""Something that is there and nobody knows how much: not below 0."""
-
 EnergyMethod = Literal["inference-gross", "inference-net", "inference-bound"]
 IdleMethod = Literal[
     "idle-remaining", "idle-all-hours", "idle-in-inference", "idle-off", "idle-missing"
 ]
-
-
-def exactly(value: float) -> Amount:
-    """A quantity without an interval."""
-    return Amount(value, value, value)
-
-
-def scaled(amount: Amount, factor: float) -> Amount:
-    """An amount times an exact factor, 0 or more."""
-    return Amount(
-        amount.low * factor,
-        None if amount.value is None else amount.value * factor,
-        None if amount.high is None else amount.high * factor,
-    )
-
-
-def product(first: Amount, second: Amount) -> Amount:
-    """Two amounts, neither below 0, multiplied end by end."""
-    value = None
-    if first.value is not None and second.value is not None:
-        value = first.value * second.value
-    high = None
-    if first.high is not None and second.high is not None:
-        high = first.high * second.high
-    return Amount(first.low * second.low, value, high)
-
-
-def total(amounts: Iterable[Amount]) -> Amount:
-    """The sum; a missing value is left out of it (and named elsewhere), a missing end stays open.
-
-    Without any value the sum has none.
-    """
-    low, value, high = 0.0, 0.0, 0.0
-    known, bounded = False, True
-    for amount in amounts:
-        low += amount.low
-        if amount.value is not None:
-            value += amount.value
-            known = True
-        if amount.high is None:
-            bounded = False
-        else:
-            high += amount.high
-    return Amount(low, value if known else None, high if bounded else None)
-
-
-def difference(first: Amount, second: Amount) -> Saving | None:
-    """`first` less `second`, each end against the other's opposite one; ``None`` without values."""
-    if first.value is None or second.value is None:
-        return None
-    return Saving(
-        None if second.high is None else first.low - second.high,
-        first.value - second.value,
-        None if first.high is None else first.high - second.low,
-    )
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,11 +43,11 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     texts: float
-    j_per_text: Amount
-    runtime_s: Amount
-    machine_s: Amount
-    left_s: Amount | None = None
-    idle_w: Amount | None
+    j_per_text: Quantity
+    runtime_s: Quantity
+    machine_s: Quantity
+    left_s: Quantity | None = None
+    idle_w: Quantity | None
     idle_in_run: float | None = None
     holds_idle: bool = False
     off_when_idle: bool = False
@@ -116,9 +56,9 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
 class Joules(msgspec.Struct, frozen=True, kw_only=True):
     """Inference and idle joules of the period and how each came about."""
 
-    inference: Amount
+    inference: Quantity
     inference_method: EnergyMethod
-    idle: Amount
+    idle: Quantity
     idle_method: IdleMethod
 
 
@@ -129,28 +69,28 @@ def joules(setting: Setting) -> Joules:
     net = None if bound else _net(setting)
     if net is not None and setting.idle_in_run is not None:
         return Joules(
-            inference=scaled(net, setting.texts),
+            inference=net * setting.texts,
             inference_method="inference-net",
-            idle=scaled(setting.machine_s, setting.idle_in_run),
+            idle=setting.machine_s * setting.idle_in_run,
             idle_method="idle-all-hours",
         )
     idle, idle_method = _idle(setting)
     return Joules(
-        inference=scaled(gross, setting.texts),
+        inference=gross * setting.texts,
         inference_method=method,
         idle=idle,
         idle_method=idle_method,
     )
 
 
-def _bounded(j_per_text: Amount) -> tuple[Amount, bool]:
+def _bounded(j_per_text: Quantity) -> tuple[Quantity, bool]:
     """A published upper bound counts at the bound, as it ranks; whether it is one."""
     if j_per_text.value is None and j_per_text.high is not None:
-        return Amount(j_per_text.low, j_per_text.high, j_per_text.high), True
+        return Quantity(j_per_text.low, j_per_text.high, j_per_text.high), True
     return j_per_text, False
 
 
-def _net(setting: Setting) -> Amount | None:
+def _net(setting: Setting) -> Quantity | None:
     """Joules per text above idle; ``None`` where that is not known or not above 0."""
     gross, idle, seconds = setting.j_per_text, setting.idle_in_run, setting.runtime_s.value
     if idle is None or seconds is None or gross.value is None or gross.high is None:
@@ -160,28 +100,28 @@ def _net(setting: Setting) -> Amount | None:
     spent = idle * seconds
     if gross.value <= spent:
         return None
-    return Amount(max(gross.low - spent, 0.0), gross.value - spent, gross.high - spent)
+    return Quantity(max(gross.least - spent, 0.0), gross.value - spent, gross.high - spent)
 
 
-def _idle(setting: Setting) -> tuple[Amount, IdleMethod]:
+def _idle(setting: Setting) -> tuple[Quantity, IdleMethod]:
     """Joules of the hours in which nothing is classified."""
     if setting.off_when_idle:
-        return NIL, "idle-off"
+        return ZERO, "idle-off"
     if setting.holds_idle and _held(setting):
-        return NIL, "idle-in-inference"
+        return ZERO, "idle-in-inference"
     if setting.idle_w is None:
         return UNKNOWN, "idle-missing"
     if setting.left_s is not None:
-        return product(setting.idle_w, setting.left_s), "idle-remaining"
-    busy = scaled(setting.runtime_s, setting.texts)
-    least = 0.0 if busy.high is None else max(setting.machine_s.low - busy.high, 0.0)
+        return setting.idle_w * setting.left_s, "idle-remaining"
+    busy = setting.runtime_s * setting.texts
+    least = 0.0 if busy.high is None else max(setting.machine_s.least - busy.high, 0.0)
     likely = None
     if busy.value is not None and setting.machine_s.value is not None:
         likely = max(setting.machine_s.value - busy.value, 0.0)
     most = None
     if setting.machine_s.high is not None:
-        most = max(setting.machine_s.high - busy.low, 0.0)
-    return product(setting.idle_w, Amount(least, likely, most)), "idle-remaining"
+        most = max(setting.machine_s.high - busy.least, 0.0)
+    return setting.idle_w * Quantity(least, likely, most), "idle-remaining"
 
 
 def _held(setting: Setting) -> bool:
@@ -202,7 +142,7 @@ def machines_for(peak_rate: float, runtime_s: float) -> int:
     return max(1, math.ceil(peak_rate * runtime_s * (1 - 1e-12)))
 
 
-def left_over(rate: float, share: float, runtime_s: Amount) -> Amount:
+def left_over(rate: float, share: float, runtime_s: Quantity) -> Quantity:
     """Machines' worth of time left over where just enough are there, over an uncertain runtime.
 
     ceil(r t) - s r t falls from step to step: it is least where the fewest machines are full, and
@@ -214,10 +154,10 @@ def left_over(rate: float, share: float, runtime_s: Amount) -> Amount:
         runtime_s: Seconds per text on one machine, t, with both ends.
     """
     likely, slow = runtime_s.value or 0.0, runtime_s.high or 0.0
-    fewest, number, most = (machines_for(rate, t) for t in (runtime_s.low, likely, slow))
+    fewest, number, most = (machines_for(rate, t) for t in (runtime_s.least, likely, slow))
     least = fewest - share * min(rate * slow, fewest)
-    largest = most - share * max(rate * runtime_s.low, most - 1)
-    return Amount(max(least, 0.0), max(number - share * rate * likely, 0.0), max(largest, 0.0))
+    largest = most - share * max(rate * runtime_s.least, most - 1)
+    return Quantity(max(least, 0.0), max(number - share * rate * likely, 0.0), max(largest, 0.0))
 
 
 def embodied_kg(
@@ -227,7 +167,7 @@ def embodied_kg(
     return kg_per_machine * machines * hours / (lifetime_years * DAYS_PER_YEAR * 24)
 
 
-def break_even_texts(training_j: Amount, own_j: Amount, other_j: Amount) -> Amount | None:
+def break_even_texts(training_j: Quantity, own_j: Quantity, other_j: Quantity) -> Quantity | None:
     """Texts after which a training is paid back by `other_j - own_j` joules per text.
 
     ``None`` where it never is or a value is missing; without a high end where it might never be.
@@ -237,10 +177,10 @@ def break_even_texts(training_j: Amount, own_j: Amount, other_j: Amount) -> Amou
     saved = other_j.value - own_j.value
     if saved <= 0:
         return None
-    most = None if other_j.high is None else other_j.high - own_j.low
-    least = None if own_j.high is None else other_j.low - own_j.high
-    low = 0.0 if most is None else training_j.low / most
+    most = None if other_j.high is None else other_j.high - own_j.least
+    least = None if own_j.high is None else other_j.least - own_j.high
+    low = 0.0 if most is None else training_j.least / most
     high = None
     if training_j.high is not None and least is not None and least > 0:
         high = training_j.high / least
-    return Amount(low, training_j.value / saved, high)
+    return Quantity(low, training_j.value / saved, high)

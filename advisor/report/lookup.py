@@ -17,9 +17,10 @@ from advisor.recommend.options import measured_or_estimated
 from advisor.recommend.pareto import option as shown
 from advisor.recommend.pareto import ran_there, rank
 from advisor.recommend.records import AskedScenario, Option, Query, Recommendation, WarningCode
-from advisor.report.records import Amount, PartBasis
+from advisor.report.records import PartBasis
 from catalog.energy import energy
 from catalog.errors import UnknownNameError
+from catalog.quantity import Quantity
 from catalog.records import Device, Label, Measurement, Scope
 from catalog.snapshot import Snapshot
 
@@ -63,7 +64,7 @@ class Idle(msgspec.Struct, frozen=True):
     `in_run` are the watts read in the run itself, with the model loaded and in the asked scope.
     """
 
-    watts: Amount | None
+    watts: Quantity | None
     basis: PartBasis
     source: str
     code: WarningCode | None = None
@@ -73,7 +74,7 @@ class Idle(msgspec.Struct, frozen=True):
 class Trained(msgspec.Struct, frozen=True):
     """Joules of one training as the catalog has them."""
 
-    joules: Amount
+    joules: Quantity
     basis: PartBasis
     label: Label | None
     option: Option
@@ -250,13 +251,13 @@ class Desk:
             watts, source = row.idle_resident_w, "catalog"
             joules = energy(row, device.kind, scope)
             if joules is not None and joules.label == "measured":
-                return Idle(Amount(watts, watts, watts), "measured", source, None, watts)
-            return Idle(Amount(watts, watts, None), "measured", source, "idle-lower-bound")
+                return Idle(Quantity(watts, watts, watts), "measured", source, None, watts)
+            return Idle(Quantity(watts, watts, None), "measured", source, "idle-lower-bound")
         if row is not None and row.idle_w:
-            return Idle(Amount(row.idle_w, row.idle_w, None), "measured", "catalog", LOWER)
+            return Idle(Quantity(row.idle_w, row.idle_w, None), "measured", "catalog", LOWER)
         if device.idle_w:
             watts = device.idle_w * (found.option.n_devices or found.option.n_devices_at_least or 1)
-            return Idle(Amount(watts, watts, None), "data-sheet", "device", LOWER)
+            return Idle(Quantity(watts, watts, None), "data-sheet", "device", LOWER)
         return Idle(None, "missing", "", "idle-missing")
 
     def trained(self, option: Option, scope: Scope) -> Trained | None:
@@ -284,7 +285,7 @@ class Desk:
         per_1000, share = found[0].energy, row.n_items / 1000
         high = None if per_1000.high is None else per_1000.high * share
         value = high if per_1000.value is None else per_1000.value * share
-        amount = Amount((per_1000.low or 0.0) * share, value, high)
+        amount = Quantity((per_1000.low or 0.0) * share, value, high)
         made = shown(found[0], self.snapshot, estimator.version)
         return Trained(amount, per_1000.basis, per_1000.label, made)
 
@@ -313,9 +314,9 @@ class Desk:
 LOWER: WarningCode = "idle-lower-bound"
 
 
-def amount_of(low: float | None, value: float | None, high: float | None) -> Amount:
+def amount_of(low: float | None, value: float | None, high: float | None) -> Quantity:
     """Bounds of the catalog per 1,000 texts as an amount per text."""
-    return Amount(
+    return Quantity(
         (low or 0.0) / 1000,
         None if value is None else value / 1000,
         None if high is None or math.isinf(high) else high / 1000,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from advisor.report.arithmetic import J_PER_KWH, product, scaled
+from advisor.report.arithmetic import J_PER_KWH
 from advisor.report.lookup import ZERO_SHOT
 from advisor.report.plan import Deployment
-from advisor.report.records import Amount, Part, PartBasis, PartName, PlannedSetup
+from advisor.report.records import Part, PartBasis, PartName, PlannedSetup
 from advisor.report.sizing import Work
 from advisor.report.sources import Book
 from advisor.report.terms import PLAN_SOURCE, Terms
+from catalog.quantity import Quantity
 from catalog.records import Device, Label
 
 
@@ -43,17 +44,17 @@ def parts(
 
     def part(
         name: PartName,
-        kwh: Amount,
+        kwh: Quantity,
         basis: PartBasis,
         label: Label | None,
         method: str,
         *sources: str,
     ) -> Part:
-        cost = None if conditions.price is None else scaled(kwh, conditions.price)
+        cost = None if conditions.price is None else kwh * conditions.price
         return Part(
             name=name,
             kwh=kwh,
-            kg_co2e=product(kwh, conditions.grid.kg_per_kwh),
+            kg_co2e=kwh * conditions.grid.kg_per_kwh,
             cost=cost,
             basis=basis,
             label=label,
@@ -61,15 +62,15 @@ def parts(
             sources=tuple(dict.fromkeys(sources)),
         )
 
-    inference = scaled(done.joules.inference, 1 / J_PER_KWH)
+    inference = done.joules.inference * (1 / J_PER_KWH)
     method = done.joules.inference_method
     return (
         part("inference", inference, energy.basis, energy.label, method, source),
-        part("idle", scaled(done.joules.idle, 1 / J_PER_KWH), *_idle_origin(done, book, device)),
-        part("training", scaled(done.training, 1 / J_PER_KWH), *_training_origin(done, entry)),
+        part("idle", done.joules.idle * (1 / J_PER_KWH), *_idle_origin(done, book, device)),
+        part("training", done.training * (1 / J_PER_KWH), *_training_origin(done, entry)),
         part(
             "pue",
-            scaled(done.it_kwh, conditions.pue - 1),
+            done.it_kwh * (conditions.pue - 1),
             "stated" if conditions.pue_source == PLAN_SOURCE.id else "assumed",
             None,
             "pue",

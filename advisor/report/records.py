@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from advisor.recommend.records import Accuracy, EnergyPer1000, RuntimePer1000, WarningCode
+from catalog.quantity import Quantity
 from catalog.records import Label
 
 PartName = Literal["inference", "idle", "training", "pue"]
@@ -22,25 +23,6 @@ PartBasis = Literal[
     "none-needed",
     "missing",
 ]
-
-
-class Amount(msgspec.Struct, frozen=True):
-    """A quantity with its interval: low <= value <= high.
-
-    `value` is ``None`` where nothing is known but the ends, `high` where nothing bounds it.
-    """
-
-    low: float
-    value: float | None
-    high: float | None
-
-
-class Saving(msgspec.Struct, frozen=True):
-    """A difference with its interval; an end is ``None`` where nothing bounds it."""
-
-    low: float | None
-    value: float
-    high: float | None
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -72,9 +54,9 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: PartName
-    kwh: Amount
-    kg_co2e: Amount
-    cost: Amount | None
+    kwh: Quantity
+    kg_co2e: Quantity
+    cost: Quantity | None
     basis: PartBasis
     label: Label | None
     method: str
@@ -87,7 +69,7 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True):
     code: str | None
     name: str
     year: int | None
-    kg_per_kwh: Amount
+    kg_per_kwh: Quantity
     source: str
 
 
@@ -120,10 +102,10 @@ class Alternative(msgspec.Struct, frozen=True, kw_only=True):
     note: str
     setup: PlannedSetup | None = None
     machines: int | None = None
-    kwh: Amount | None = None
-    saved_kwh: Saving | None = None
-    saved_kg_co2e: Saving | None = None
-    saved_cost: Saving | None = None
+    kwh: Quantity | None = None
+    saved_kwh: Quantity | None = None
+    saved_kg_co2e: Quantity | None = None
+    saved_cost: Quantity | None = None
 
 
 class BreakEven(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,16 +117,16 @@ class BreakEven(msgspec.Struct, frozen=True, kw_only=True):
     note: str
     against: str | None = None
     accuracy: Accuracy | None = None
-    training_kwh: Amount | None = None
-    saved_j_per_text: Saving | None = None
-    texts: Amount | None = None
+    training_kwh: Quantity | None = None
+    saved_j_per_text: Quantity | None = None
+    texts: Quantity | None = None
     within_period: bool | None = None
 
 
 class Sci(msgspec.Struct, frozen=True, kw_only=True):
     """Software Carbon Intensity (ISO/IEC 21031:2024): g CO2e per text, ((E x I) + M) / R."""
 
-    g_co2e_per_text: Amount
+    g_co2e_per_text: Quantity
     embodied_kg: float | None
     note: str
 
@@ -182,15 +164,15 @@ class Deployed(msgspec.Struct, frozen=True, kw_only=True):
     machines_high: int | None
     machines_from: str
     busy_share: float | None
-    idle_w: Amount | None
+    idle_w: Quantity | None
     pue: float
     grid: Grid
     price_per_kwh: float | None
     parts: tuple[Part, ...]
-    it_kwh: Amount
-    kwh: Amount
-    kg_co2e: Amount
-    cost: Amount | None
+    it_kwh: Quantity
+    kwh: Quantity
+    kg_co2e: Quantity
+    cost: Quantity | None
     lacks: tuple[PartName, ...]
     sci: Sci
     alternative: Alternative | None
@@ -212,14 +194,14 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     deployments: int
     machines: int
     texts: float
-    parts_kwh: dict[PartName, Amount]
-    it_kwh: Amount
-    kwh: Amount
-    kg_co2e: Amount
-    cost: Amount | None
-    saved_kwh: Saving | None
-    saved_kg_co2e: Saving | None
-    saved_cost: Saving | None
+    parts_kwh: dict[PartName, Quantity]
+    it_kwh: Quantity
+    kwh: Quantity
+    kg_co2e: Quantity
+    cost: Quantity | None
+    saved_kwh: Quantity | None
+    saved_kg_co2e: Quantity | None
+    saved_cost: Quantity | None
     lacking: dict[PartName, int]
 
 

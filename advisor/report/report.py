@@ -15,13 +15,12 @@ from advisor.recommend.advisor import Advisor
 from advisor.recommend.messages import CAUTIONS, figure
 from advisor.recommend.records import BadQuestionError, Query, Recommendation, WarningCode
 from advisor.report import grid_factors as grid
-from advisor.report.arithmetic import NIL, embodied_kg, exactly, product, scaled, total
+from advisor.report.arithmetic import embodied_kg
 from advisor.report.lookup import Desk, Found, NoSetupError, Wanted
 from advisor.report.parts import parts, planned_setup
 from advisor.report.plan import Deployment, Plan, PlanError, PlanProblem
 from advisor.report.records import (
     PART_NAMES,
-    Amount,
     Assumed,
     Deployed,
     Method,
@@ -29,7 +28,6 @@ from advisor.report.records import (
     Part,
     PartName,
     Report,
-    Saving,
     Sci,
     Source,
     Totals,
@@ -40,6 +38,7 @@ from advisor.report.sources import Book
 from advisor.report.terms import Terms, terms
 from advisor.report.wording import METHODS
 from catalog.errors import UnknownNameError
+from catalog.quantity import ZERO, Quantity, total
 from catalog.records import Device
 
 
@@ -192,7 +191,7 @@ def _deployed(desk: Desk, book: Book, plan: Plan, name: str, entry: Deployment) 
     rival = None
     if advice is None:
         rival = alternative(desk, book, done, found.device, entry, conditions)
-    kg = product(done.kwh, conditions.grid.kg_per_kwh)
+    kg = done.kwh * conditions.grid.kg_per_kwh
     codes = set(done.codes) | {caution.code for caution in (advice.warnings if advice else ())}
     return Deployed(
         name=name,
@@ -214,7 +213,7 @@ def _deployed(desk: Desk, book: Book, plan: Plan, name: str, entry: Deployment) 
         it_kwh=done.it_kwh,
         kwh=done.kwh,
         kg_co2e=kg,
-        cost=None if conditions.price is None else scaled(done.kwh, conditions.price),
+        cost=None if conditions.price is None else done.kwh * conditions.price,
         lacks=tuple(part.name for part in own if part.basis == "missing"),
         sci=_sci(conditions, done, kg, hours),
         alternative=rival,
@@ -241,34 +240,31 @@ def _counted(entry: Deployment, conditions: Terms, done: Work) -> str:
     return f"sized for {rate} texts per second at {seconds} s per 1,000 texts"
 
 
-def _sci(conditions: Terms, done: Work, kg: Amount, hours: float) -> Sci:
+def _sci(conditions: Terms, done: Work, kg: Quantity, hours: float) -> Sci:
     """Software Carbon Intensity per text, grams."""
     if conditions.embodied is None or done.machines is None:
-        made = NIL
+        made = ZERO
         note = "M, the making of the hardware, is not included: the plan does not state it"
     else:
         each, years = conditions.embodied
-        one = exactly(embodied_kg(each, years, 1, hours))
-        made = product(one, Amount(done.fewest or 0, done.machines, done.most))
+        one = Quantity.exact(embodied_kg(each, years, 1, hours))
+        made = one * Quantity(done.fewest or 0, done.machines, done.most)
         note = f"M: {each:g} kg CO2e per machine over {years:g} years, by its share of the time"
     return Sci(
-        g_co2e_per_text=scaled(total((kg, made)), 1000 / conditions.texts),
-        embodied_kg=None if made is NIL else made.value,
+        g_co2e_per_text=total((kg, made)) * (1000 / conditions.texts),
+        embodied_kg=None if made is ZERO else made.value,
         note=note,
     )
 
 
-def _saved(answers: Sequence[Deployed], of: Callable[[Deployed], Saving | None]) -> Saving | None:
+def _saved(
+    answers: Sequence[Deployed], of: Callable[[Deployed], Quantity | None]
+) -> Quantity | None:
     """The sum of what alternatives save; an end that is open anywhere stays open."""
     found = [saving for answer in answers if (saving := of(answer)) is not None]
     if not found:
         return None
-    lows, highs = [s.low for s in found], [s.high for s in found]
-    return Saving(
-        None if None in lows else sum(low for low in lows if low is not None),
-        sum(s.value for s in found),
-        None if None in highs else sum(high for high in highs if high is not None),
-    )
+    return sum(found[1:], found[0])
 
 
 def _totals(answers: Sequence[Deployed]) -> Totals:

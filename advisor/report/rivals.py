@@ -5,14 +5,15 @@ from __future__ import annotations
 from advisor.recommend.messages import figure
 from advisor.recommend.pareto import rank
 from advisor.recommend.records import Option, Query
-from advisor.report.arithmetic import J_PER_KWH, break_even_texts, difference, scaled
+from advisor.report.arithmetic import J_PER_KWH, break_even_texts
 from advisor.report.lookup import ZERO_SHOT, Desk, Found, NoSetupError, amount_of
 from advisor.report.parts import planned_setup
 from advisor.report.plan import Deployment
-from advisor.report.records import Alternative, Amount, BreakEven, Saving
+from advisor.report.records import Alternative, BreakEven
 from advisor.report.sizing import Work, work
 from advisor.report.sources import Book
 from advisor.report.terms import Terms
+from catalog.quantity import Quantity
 from catalog.records import Device
 
 
@@ -60,7 +61,7 @@ def _compared(done: Work, other: Work, book: Book, conditions: Terms) -> Alterna
         lacking = ", ".join(sorted(_lacking(done) ^ _lacking(other)))
         note = f"needs less per text; what it saves is not known: {lacking} is missing for one"
         return Alternative(note=note, setup=setup, machines=other.machines, kwh=other.kwh)
-    saved = difference(done.kwh, other.kwh)
+    saved = _difference(done.kwh, other.kwh)
     price, grid = conditions.price, conditions.grid.kg_per_kwh
     note = "the least energy at this accuracy or better on this device"
     if _lacking(done):
@@ -71,10 +72,8 @@ def _compared(done: Work, other: Work, book: Book, conditions: Terms) -> Alterna
         machines=other.machines,
         kwh=other.kwh,
         saved_kwh=saved,
-        saved_kg_co2e=None if saved is None else _times(saved, grid),
-        saved_cost=None
-        if saved is None or price is None
-        else _times(saved, Amount(price, price, price)),
+        saved_kg_co2e=None if saved is None else saved * grid,
+        saved_cost=None if saved is None or price is None else saved * price,
     )
 
 
@@ -84,14 +83,10 @@ def _lacking(done: Work) -> set[str]:
     return {name for name, amount in there.items() if amount.value is None}
 
 
-def _times(saved: Saving, factor: Amount) -> Saving:
-    """A saving times a factor, 0 or more; of a negative end the larger product is the lower."""
-    if factor.value is None or factor.high is None:
-        raise ValueError("a factor needs its value and both ends")
-    ends = (factor.low, factor.high)
-    low = None if saved.low is None else min(saved.low * end for end in ends)
-    high = None if saved.high is None else max(saved.high * end for end in ends)
-    return Saving(low, saved.value * factor.value, high)
+def _difference(first: Quantity, second: Quantity) -> Quantity | None:
+    """`first` less `second`; ``None`` where a value is missing."""
+    found = first - second
+    return None if found.value is None else found
 
 
 def break_even(desk: Desk, done: Work, device: Device, conditions: Terms) -> BreakEven | None:
@@ -113,9 +108,9 @@ def break_even(desk: Desk, done: Work, device: Device, conditions: Terms) -> Bre
     other_j = amount_of(energy.low, energy.value, energy.high)
     own_j = done.j_per_text
     if own_j.value is None:
-        own_j = Amount(own_j.low, own_j.high, own_j.high)
+        own_j = Quantity(own_j.low, own_j.high, own_j.high)
     texts = break_even_texts(done.once.joules, own_j, other_j)
-    saved = difference(other_j, own_j)
+    saved = _difference(other_j, own_j)
     within = None
     if texts is not None and texts.value is not None:
         within = texts.value <= conditions.texts
@@ -123,14 +118,14 @@ def break_even(desk: Desk, done: Work, device: Device, conditions: Terms) -> Bre
         note=_said(rival, texts),
         against=rival.candidate,
         accuracy=rival.accuracy,
-        training_kwh=scaled(done.once.joules, 1 / J_PER_KWH),
+        training_kwh=done.once.joules * (1 / J_PER_KWH),
         saved_j_per_text=saved,
         texts=texts,
         within_period=within,
     )
 
 
-def _said(rival: Option, texts: Amount | None) -> str:
+def _said(rival: Option, texts: Quantity | None) -> str:
     """The break-even in words."""
     if texts is None or texts.value is None:
         return f"never: {rival.candidate} needs no more joules per text"

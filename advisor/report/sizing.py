@@ -7,23 +7,19 @@ import msgspec
 from advisor.recommend.records import Option, RuntimePer1000, WarningCode
 from advisor.report.arithmetic import (
     J_PER_KWH,
-    NIL,
     S_PER_H,
-    UNKNOWN,
     Joules,
     Setting,
-    exactly,
     joules,
     left_over,
     machines_for,
-    scaled,
-    total,
 )
 from advisor.report.lookup import ZERO_SHOT, Desk, Found, Idle, NoSetupError, amount_of
 from advisor.report.plan import Deployment
-from advisor.report.records import Amount, PartBasis
+from advisor.report.records import PartBasis
 from advisor.report.sources import Book
 from advisor.report.terms import PLAN_SOURCE, Terms
+from catalog.quantity import UNKNOWN, ZERO, Quantity, total
 from catalog.records import Label
 
 RATE_TOLERANCE = 0.1
@@ -33,7 +29,7 @@ RATE_TOLERANCE = 0.1
 class Training(msgspec.Struct, frozen=True, kw_only=True):
     """Joules of one training, and where they are from."""
 
-    joules: Amount
+    joules: Quantity
     basis: PartBasis
     label: Label | None
     method: str
@@ -57,7 +53,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     option: Option
     runtime: RuntimePer1000 | None
     runtime_stated: bool
-    j_per_text: Amount
+    j_per_text: Quantity
     machines: int | None
     fewest: int | None
     most: int | None
@@ -65,9 +61,9 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     joules: Joules
     idle: Idle
     once: Training | None
-    training: Amount
-    it_kwh: Amount
-    kwh: Amount
+    training: Quantity
+    it_kwh: Quantity
+    kwh: Quantity
     codes: tuple[WarningCode, ...]
 
 
@@ -128,7 +124,7 @@ def _machines(entry: Deployment, conditions: Terms, seconds: float | None) -> in
 def _idle(desk: Desk, found: Found, entry: Deployment, conditions: Terms) -> Idle:
     """Idle watts of one machine: the plan's word, else the best that is known."""
     if entry.idle_w is not None:
-        return Idle(exactly(entry.idle_w), "stated", PLAN_SOURCE.id)
+        return Idle(Quantity.exact(entry.idle_w), "stated", PLAN_SOURCE.id)
     return desk.idle(found, conditions.scope)
 
 
@@ -137,7 +133,7 @@ def once_trained(
 ) -> Training | None:
     """One training of a candidate: the plan's word for its own, else the catalog's."""
     if own and entry.training_kwh is not None:
-        amount = exactly(entry.training_kwh * J_PER_KWH)
+        amount = Quantity.exact(entry.training_kwh * J_PER_KWH)
         return Training(
             joules=amount, basis="stated", label=None, method="training", source=PLAN_SOURCE.id
         )
@@ -161,10 +157,10 @@ def _idle_doubts(spent: Joules, idle: Idle) -> list[WarningCode]:
 
 
 def _training_doubts(
-    entry: Deployment, training: Amount, once: Training | None
+    entry: Deployment, training: Quantity, once: Training | None
 ) -> list[WarningCode]:
     """What is doubtful about the training part."""
-    if entry.retrainings == 0 or training is NIL:
+    if entry.retrainings == 0 or training is ZERO:
         return []
     if once is None:
         return ["training-missing"]
@@ -211,7 +207,7 @@ def work(
     runtime = _runtime(entry, option, own)
     seconds = UNKNOWN
     if runtime is not None:
-        seconds = Amount(runtime.low / 1000, runtime.value / 1000, runtime.high / 1000)
+        seconds = Quantity(runtime.low / 1000, runtime.value / 1000, runtime.high / 1000)
     machines = _machines(entry, conditions, seconds.value)
     idle, texts = _idle(desk, found, entry, conditions), conditions.texts
     fewest, most = (
@@ -223,7 +219,7 @@ def work(
     if entry.machines is None and seconds.high is not None:
         mean = entry.texts_per_day / (conditions.hours_per_day * S_PER_H)
         rate = max(conditions.peak_rate, mean)
-        left_s = scaled(left_over(rate, mean / rate, seconds), on_s)
+        left_s = left_over(rate, mean / rate, seconds) * on_s
     machine_s = (machines or 0) * on_s
     j_per_text = amount_of(per_1000.low, per_1000.value, per_1000.high)
     stated = own and entry.runtime_s_per_1000 is not None
@@ -232,7 +228,7 @@ def work(
             texts=texts,
             j_per_text=j_per_text,
             runtime_s=seconds,
-            machine_s=Amount((fewest or 0) * on_s, machine_s, (most or 0) * on_s),
+            machine_s=Quantity((fewest or 0) * on_s, machine_s, (most or 0) * on_s),
             left_s=left_s,
             idle_w=idle.watts,
             idle_in_run=None if stated else idle.in_run,
@@ -242,8 +238,8 @@ def work(
     )
     once = once_trained(desk, book, option, entry, conditions, own)
     training = _trainings(option, entry, once, own)
-    it_kwh = total(scaled(part, 1 / J_PER_KWH) for part in (spent.inference, spent.idle, training))
-    kwh = total((it_kwh, scaled(it_kwh, conditions.pue - 1)))
+    it_kwh = total(part * (1 / J_PER_KWH) for part in (spent.inference, spent.idle, training))
+    kwh = total((it_kwh, it_kwh * (conditions.pue - 1)))
     return Work(
         option=option,
         runtime=runtime,
@@ -272,17 +268,17 @@ def work(
     )
 
 
-def _trainings(option: Option, entry: Deployment, once: Training | None, own: bool) -> Amount:
+def _trainings(option: Option, entry: Deployment, once: Training | None, own: bool) -> Quantity:
     """Joules of all trainings of the period.
 
     Raises:
         NoSetupError: A zero-shot candidate is to be trained.
     """
     if entry.retrainings == 0:
-        return NIL
+        return ZERO
     if option.family in ZERO_SHOT:
         if own:
             said = f"{option.candidate} is a zero-shot candidate and not trained; allowed: 0"
             raise NoSetupError("retrainings", entry.retrainings, said)
-        return NIL
-    return UNKNOWN if once is None else scaled(once.joules, entry.retrainings)
+        return ZERO
+    return UNKNOWN if once is None else once.joules * entry.retrainings

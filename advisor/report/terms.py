@@ -8,9 +8,9 @@ import msgspec
 
 from advisor.recommend.records import AskedScenario
 from advisor.report import grid_factors as grid
-from advisor.report.arithmetic import exactly
 from advisor.report.plan import Conditions, Deployment, Interval, Plan
-from advisor.report.records import Amount, Assumed, Grid, Source
+from advisor.report.records import Assumed, Grid, Source
+from catalog.quantity import Quantity
 from catalog.records import Scope
 
 DEFAULT_PUE = 1.58
@@ -90,9 +90,9 @@ def _grid(entry: Deployment, plan: Plan, assumed: list[Assumed]) -> Grid:
 def _own(given: float | Interval) -> Grid:
     """A factor the plan states."""
     amount = (
-        Amount(given.low, given.value, given.high)
+        Quantity(given.low, given.value, given.high)
         if isinstance(given, Interval)
-        else exactly(given)
+        else Quantity.exact(given)
     )
     name = "stated by the plan"
     return Grid(code=None, name=name, year=None, kg_per_kwh=amount, source=PLAN_SOURCE.id)
@@ -105,7 +105,7 @@ def _bundled(region: str) -> Grid:
         code=found.code,
         name=found.name,
         year=found.year,
-        kg_per_kwh=exactly(found.kg_per_kwh),
+        kg_per_kwh=Quantity.exact(found.kg_per_kwh),
         source=GRID_SOURCE.id,
     )
 

@@ -14,8 +14,9 @@ from catalog.files.atomic_write import written_whole
 
 if TYPE_CHECKING:
     from advisor.report.plan import Plan
-    from advisor.report.records import Amount, Report
+    from advisor.report.records import Report
     from api.report.routes import Form
+    from catalog.quantity import Quantity
 
 SUFFIXES: dict[str, Form] = {
     ".json": "json",
@@ -132,7 +133,7 @@ def say(answer: Report) -> None:
         console.print(f"[yellow]{words.lacking(answer)} The totals are lower bounds.[/]")
 
 
-def _with_span(amount: Amount) -> str:
+def _with_span(amount: Quantity) -> str:
     """Value and interval of an amount, on two lines."""
     from api.report import wording as words
 

@@ -7,9 +7,10 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from advisor.report.records import Amount, Deployed, Part, Report, Source
+from advisor.report.records import Deployed, Part, Report, Source
 from api.pages import wording as view
 from api.report import wording as words
+from catalog.quantity import Quantity
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for a formula at the start of a cell."""
@@ -20,7 +21,7 @@ def guarded(cell: Any) -> Any:
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
 
 
-def _ends(name: str, amount: Amount | None) -> dict[str, float | None]:
+def _ends(name: str, amount: Quantity | None) -> dict[str, float | None]:
     """Low, value and high as three columns."""
     ends = (None, None, None) if amount is None else (amount.low, amount.value, amount.high)
     return dict(zip((f"{name}_low", name, f"{name}_high"), ends, strict=True))

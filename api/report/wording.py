@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from advisor.report.records import Amount, Deployed, Part, PartName, Report, Saving
+from advisor.report.records import Deployed, Part, PartName, Report
 from api.pages import wording as view
+from catalog.quantity import Quantity
 
 PART: dict[PartName, str] = {
     "inference": "Inference",
@@ -26,21 +27,21 @@ SHARE_LEAST = 0.004
 """Share of a bar below which a part is not drawn."""
 
 
-def value(amount: Amount | None) -> str:
+def value(amount: Quantity | None) -> str:
     """An amount's value; a dash where it is missing."""
     if amount is None or amount.value == 0:
         return "–" if amount is None else "0"
     return view.number(amount.value)
 
 
-def least(amount: Amount | None) -> str:
+def least(amount: Quantity | None) -> str:
     """An amount's value in a narrow cell; where a part is missing its low end, marked."""
-    return f"≥ {view.number(amount.low)}" if amount and open_above(amount) else value(amount)
+    return f"≥ {view.number(amount.least)}" if amount and open_above(amount) else value(amount)
 
 
-def open_above(amount: Amount) -> bool:
+def open_above(amount: Quantity) -> bool:
     """Whether nothing but a low end above 0 can be promised of a value."""
-    return amount.high is None and amount.value is not None and amount.low > 0
+    return amount.high is None and amount.value is not None and amount.least > 0
 
 
 def part_total(report: Report, name: PartName) -> str:
@@ -49,7 +50,7 @@ def part_total(report: Report, name: PartName) -> str:
     return value(report.totals.parts_kwh[name]) + (f" ({missing} missing)" if missing else "")
 
 
-def span(amount: Amount | Saving | None) -> str:
+def span(amount: Quantity | None) -> str:
     """An amount's interval; where nothing bounds it above it says so."""
     if amount is None:
         return ""
@@ -60,7 +61,7 @@ def span(amount: Amount | Saving | None) -> str:
     return "not bounded"
 
 
-def figure(amount: Amount | None, unit: str) -> str:
+def figure(amount: Quantity | None, unit: str) -> str:
     """Value and unit in one line; where a part is missing the low end, which says so."""
     if amount is None:
         return "–"
@@ -123,6 +124,6 @@ def formula(report: Report, part: Part) -> str:
     return next((method.formula for method in report.methods if method.id == part.method), "")
 
 
-def saved(saving: Saving | None, unit: str) -> str:
+def saved(saving: Quantity | None, unit: str) -> str:
     """What is saved, in words."""
     return "" if saving is None else f"{view.number(saving.value)} {unit}"
