@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: serve test check lint nightly soak audit bench reference estimator clean
+.PHONY: serve test check lint goldens nightly soak audit bench reference estimator clean
 
 serve: $(VENV)/base.stamp  ## Start the service on http://127.0.0.1:8000
 	$(BIN)/joulewise serve
@@ -13,6 +13,9 @@ test: $(VENV)/dev.stamp  ## Run every test
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: lint test  ## What CI runs for people: lint, types, import contracts, tests
+
+goldens: $(VENV)/dev.stamp  ## Renew the pinned answers in tests/goldens; prints old -> new by group
+	@GOLDENS=renew $(BIN)/python -m pytest tests/test_goldens.py -q
 
 nightly: $(VENV)/dev.stamp  ## 10,000 damaged run files of each format, and 500 round trips
 	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest tests/test_run_file.py --timeout 0 --hypothesis-show-statistics
