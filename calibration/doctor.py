@@ -14,7 +14,7 @@ from calibration.meters.rapl import POWERCAP, Zone, how_to_read, rapl_zones
 from calibration.workloads.hub import folder_from_environment, local_checkpoint
 from calibration.workloads.load import places
 from calibration.workloads.tables import WorkloadError
-from catalog.registry.registry import MINILM, MINILM_REVISION
+from catalog.registry.candidates import MINILM, MINILM_REVISION
 from catalog.snapshot import Snapshot
 
 

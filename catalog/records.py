@@ -8,7 +8,8 @@ from it (`advisor`).
 
 from __future__ import annotations
 
-from typing import Literal
+import operator
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -31,6 +32,8 @@ Family = Literal[
     "other",
 ]
 
+BACKENDS = ("sklearn", "torch", "onnxruntime", "openvino", "tensorrt", "vllm", "llamacpp")
+"""Software that runs a model; beside these a vendor's own runtime by its name, e.g. ``neuron``."""
 SCOPES: tuple[Scope, ...] = ("device", "host", "wall")
 """From the smallest part of a machine to the whole of it."""
 COMPONENTS = ("gpu", "cpu", "dram", "npu", "board", "wall")
@@ -167,13 +170,16 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One observation of one candidate on one workload and device, in one phase.
 
-    The fields of `KEY` identify it; two rows with equal keys and unequal content conflict.
+    The fields of `SetupKey` and its run identify it; two rows with equal keys and unequal content
+    conflict.
 
     Attributes:
         run_id: Names the run that made the row; importing it twice stores it once.
         source: Who measured: a publication's short name or ``calibration``.
         host: The machine around the device, in words.
         n_devices: Devices whose energy is counted; `n_active_devices` of them did the work.
+        backend: Software that ran the model, one of `BACKENDS` or a vendor's; ``None`` where it
+            is not stated.
         batch_size: Texts per call (a source may print a mean); of scenario ``server`` the most.
         rate_per_s: Texts that arrive per second, in scenario ``server``; a row of a stated rate
             holds the idle time between them in runtime and joules.
@@ -207,6 +213,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     n_nodes: int | None = None
     phase: Phase = "inference"
     scenario: Scenario = "unstated"
+    backend: str | None = None
     precision: str | None = None
     batch_size: float | None = None
     rate_per_s: float | None = None
@@ -258,26 +265,38 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     notes: str | None = None
 
 
-KEY = (
-    "run_id",
-    "source",
-    "workload",
-    "candidate",
-    "device",
-    "host",
-    "n_devices",
-    "n_nodes",
-    "phase",
-    "scenario",
-    "precision",
-    "batch_size",
-    "rate_per_s",
-    "repeat_group",
-)
-"""What identifies a measurement."""
+class SetupKey(NamedTuple):
+    """What identifies a setup: of its rows the newest counts, the others are its history.
 
-SETUP = tuple(field for field in KEY if field != "run_id")
-"""What identifies a setup: of its rows the newest counts, the others are its history."""
+    Attributes:
+        repeat_group: Text order or whatever else separates rows of one serving choice, e.g.
+            ``length-sorted``. Tokens per text follow from the workload.
+    """
+
+    source: str
+    workload: str
+    candidate: str
+    device: str
+    host: str | None
+    n_devices: int | None
+    n_nodes: int | None
+    phase: Phase
+    scenario: Scenario
+    backend: str | None
+    precision: str | None
+    batch_size: float | None
+    rate_per_s: float | None
+    repeat_group: str | None
+
+    @classmethod
+    def of(cls, row: Measurement) -> SetupKey:
+        """The setup of a measurement."""
+        return cls._make(_setup_fields(row))
+
+
+_setup_fields = operator.attrgetter(*SetupKey._fields)
+KEY = ("run_id", *SetupKey._fields)
+"""What identifies a measurement."""
 
 
 class Estimate(msgspec.Struct, frozen=True, kw_only=True):

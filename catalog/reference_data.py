@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from catalog.records import Candidate, Device, Measurement, Training, Workload
-from catalog.registry.registry import CANDIDATES, WORKLOADS
+from catalog.registry.candidates import CANDIDATES
+from catalog.registry.workloads import WORKLOADS
 
 FOLDER = files("catalog") / "reference"
 Record = TypeVar("Record", Device, Workload, Candidate, Measurement)

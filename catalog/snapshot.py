@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import itertools
-import operator
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
@@ -18,8 +17,9 @@ from catalog import device_names as names
 from catalog import reference_data as bundled
 from catalog.errors import CatalogUnreadableError, UnknownNameError
 from catalog.predictions import Predictions
-from catalog.records import SETUP, Candidate, Device, Measurement, Workload
-from catalog.registry.registry import DEFAULT_WORKLOAD, WORKLOADS
+from catalog.records import Candidate, Device, Measurement, SetupKey, Workload
+from catalog.registry.tasks import DEFAULT_WORKLOAD
+from catalog.registry.workloads import WORKLOADS
 from catalog.store.newest import Stored, collected_later
 from catalog.times import moment
 
@@ -27,14 +27,11 @@ if TYPE_CHECKING:
     from catalog.store.database import Store  # only who has one waits for its libraries
 
 
-_setup = operator.attrgetter(*SETUP)
-
-
 def _newest(rows: Sequence[Measurement]) -> tuple[Measurement, ...]:
     """Of the rows of each setup the newest; a later row wins a tie."""
     found: dict[tuple[object, ...], Measurement] = {}
     for row in rows:
-        setup = _setup(row)
+        setup = SetupKey.of(row)
         before = found.setdefault(setup, row)
         if before is not row and moment(row.measured_at) >= moment(before.measured_at):
             found[setup] = row
@@ -142,8 +139,8 @@ class Snapshot:
         Raises:
             CatalogUnreadableError: The store's history cannot be read.
         """
-        setups = {_setup(row) for row in rows}
-        found = [row for row in self.measurements if _setup(row) in setups]
+        setups = {SetupKey.of(row) for row in rows}
+        found = [row for row in self.measurements if SetupKey.of(row) in setups]
         if self.own.count and setups:
             from catalog.store.database import setup_of
 

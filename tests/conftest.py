@@ -33,7 +33,7 @@ from api.cli import context as opened
 from api.service import tokens
 from api.service.app import create_app
 from api.service.settings import Settings
-from catalog.registry.registry import MINILM
+from catalog.registry.candidates import MINILM
 from catalog.store.database import Store
 
 ROOT = Path(__file__).resolve().parent.parent

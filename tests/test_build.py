@@ -14,7 +14,7 @@ from calibration.classifiers.build import CannotRunError, build, libraries, n_pa
 from calibration.workloads import hub
 from calibration.workloads.load import Texts, load
 from catalog.records import Candidate
-from catalog.registry.registry import CANDIDATES, MINILM
+from catalog.registry.candidates import CANDIDATES, MINILM
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "textcls"
 BY_NAME = {candidate.name: candidate for candidate in CANDIDATES}

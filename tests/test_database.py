@@ -96,6 +96,19 @@ def test_a_catalog_without_request_rates_is_read_and_brought_up_to_date(store: S
     assert store.measurements() == [row(), fast]
 
 
+def test_a_catalog_without_backends_is_read_and_brought_up_to_date(store: Store) -> None:
+    """Its rows have none before and after the migration; a row with one is another setup."""
+    store.add(run(row()))
+    downgraded(store, "0003")
+    assert store.measurements() == [row()]
+    store.migrate()
+    assert store.add(run(row())).present == 1
+    exported = row("r2", backend="onnxruntime")
+    assert store.add(run(exported)).inserted == 1
+    assert store.measurements() == [row(), exported]
+    assert setup_of(exported) != setup_of(row("r2"))
+
+
 def test_hashes_of_rows_without_a_rate_never_change() -> None:
     """They are those of the first migration; another rate is another setup."""
     assert key_of(row()).startswith("7643267f016146afc11a")

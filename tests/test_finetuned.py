@@ -27,7 +27,7 @@ from calibration.meters.machine_meter import NullMeter
 from calibration.plan.planner import Plan, plan
 from calibration.workloads.load import Texts, load
 from catalog.records import Candidate, Training, Workload
-from catalog.registry.registry import CANDIDATES, MINILM
+from catalog.registry.candidates import CANDIDATES, MINILM
 from catalog.snapshot import Snapshot
 from catalog.store.database import Store
 

@@ -32,7 +32,7 @@ from calibration.hardware.lock import NAME, BusyError, measuring
 from calibration.measurement.progress import Event
 from calibration.measurement.windows import Profile
 from catalog import snapshot
-from catalog.records import SETUP, Measurement
+from catalog.records import Measurement, SetupKey
 from catalog.store.database import Store
 
 distributed: Any = pytest.importorskip("distributed")
@@ -73,7 +73,7 @@ def calibrate(
 
 def setup(row: Measurement) -> tuple[Any, ...]:
     """What identifies a row's setup."""
-    return tuple(getattr(row, name) for name in SETUP)
+    return SetupKey.of(row)
 
 
 def test_each_trial_once_though_workers_die_hang_and_come_late(
@@ -96,7 +96,9 @@ def test_each_trial_once_though_workers_die_hang_and_come_late(
     assert len(rows) == 36
     joined = [each for each in heard if isinstance(each, Joined)]
     planned = Counter(
-        tuple(trial.key().get(name) for name in SETUP) for each in joined for trial in each.trials
+        tuple(trial.key().get(name) for name in SetupKey._fields)
+        for each in joined
+        for trial in each.trials
     )
     assert planned == Counter(map(setup, rows))
     assert set(planned.values()) == {1}
@@ -181,10 +183,10 @@ def test_without_scheduler_or_texts_it_says_so(cluster: Cluster, store: Store) -
 
 COMMAND = """
 import sys
-from api import machine
+from api.cli import calibrate as machine
 from api.cli.main import app
 from api.cli.context import opened_snapshot, opened_store
-from calibration import fleet
+from calibration.fleet import client as fleet
 from test_fleet import TINY
 
 address = sys.argv[1]

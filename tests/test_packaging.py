@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from catalog.registry.registry import CANDIDATES, DEFAULT_WORKLOAD
+from catalog.registry.candidates import CANDIDATES
+from catalog.registry.tasks import DEFAULT_WORKLOAD
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("advisor", "calibration", "catalog", "api")

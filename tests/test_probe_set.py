@@ -25,7 +25,7 @@ from calibration.plan.probe_set import MOST, PREPARATION_S, choose, pool
 from calibration.suite import calibrate
 from calibration.workloads.load import Texts
 from catalog.records import Candidate, Device, Workload
-from catalog.registry.registry import CANDIDATES, MINILM
+from catalog.registry.candidates import CANDIDATES, MINILM
 from catalog.snapshot import Snapshot
 from catalog.store.database import Store
 

@@ -28,7 +28,7 @@ from calibration.workloads.load import load
 from catalog.files.run_file import read
 from catalog.files.validation import Known
 from catalog.registry.architectures import ARCHITECTURES, Architecture
-from catalog.registry.registry import CANDIDATES
+from catalog.registry.candidates import CANDIDATES
 from catalog.store.database import Store
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -11,7 +11,7 @@ from calibration.classifiers import build as candidates
 from calibration.classifiers.recorder import Recorder
 from calibration.workloads.load import load
 from catalog.predictions import unpack
-from catalog.registry.registry import CANDIDATES
+from catalog.registry.candidates import CANDIDATES
 
 TEXTS = load("synthetic", None, {})
 BY_NAME = {candidate.name: candidate for candidate in CANDIDATES}

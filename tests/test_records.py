@@ -5,14 +5,14 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from catalog.records import COMPONENTS, KEY, SETUP, Device, Measurement
+from catalog.records import COMPONENTS, KEY, Device, Measurement, SetupKey
 
 
 def test_key_and_setup_are_fields_and_differ_by_the_run() -> None:
     """What identifies a row is a run and a setup."""
     names = set(Measurement.__struct_fields__)
     assert set(KEY) <= names
-    assert set(KEY) - set(SETUP) == {"run_id"}
+    assert set(KEY) - set(SetupKey._fields) == {"run_id"}
 
 
 def test_every_component_has_joules_and_a_label() -> None:

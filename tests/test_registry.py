@@ -1,4 +1,4 @@
-"""Tests of `catalog.registry.registry` and `catalog.errors`: the declarations hang together."""
+"""Tests of `catalog.registry` and `catalog.errors`: the declarations hang together."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import re
 
 from catalog import reference_data as bundled
 from catalog.errors import BadRunFileError, Problem, UnknownNameError
-from catalog.registry.registry import CANDIDATES, DEFAULT_WORKLOAD, WORKLOADS
+from catalog.registry.candidates import CANDIDATES
+from catalog.registry.tasks import DEFAULT_WORKLOAD
+from catalog.registry.workloads import WORKLOADS
 
 UNPINNED = {"phi-3.5-moe-zero-shot", "jamba-mini-1.5-zero-shot"}
 """Run from a local folder alone: no commit of theirs was verified."""

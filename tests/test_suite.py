@@ -33,14 +33,15 @@ from calibration.meters.machine_meter import NullMeter, Reading, ReplayMeter
 from calibration.meters.meter import Meter
 from calibration.plan import planner as planning
 from calibration.plan.fingerprint import holds
-from calibration.plan.planner import QUICK_FAMILIES, choose_candidates
+from calibration.plan.planner import choose_candidates
 from calibration.suite import Event, Plan, calibrate, diagnose, plan
 from catalog import snapshot as snapshots
 from catalog.errors import UnknownNameError
 from catalog.files.run_file import to_frame
 from catalog.files.validation import Known, validate
-from catalog.records import KEY, SETUP, Measurement, RunFile
-from catalog.registry.registry import CANDIDATES, WORKLOADS
+from catalog.records import KEY, Measurement, RunFile, SetupKey
+from catalog.registry.candidates import CANDIDATES, FAMILIES
+from catalog.registry.workloads import WORKLOADS
 from catalog.snapshot import Snapshot
 from catalog.store.database import Store
 from catalog.store.tables import metadata
@@ -349,16 +350,17 @@ sys.path.insert(0, {tests!r})
 import tempfile
 tempfile.tempdir = {folder!r}
 import test_suite as cases
-from calibration import candidates, suite
+from calibration import suite
+from calibration.classifiers import build
 from catalog.store.database import Store
 
-real = candidates.build
+real = build.build
 def slow(candidate, *rest):
     made = real(candidate, *rest)
     fit = made.fit
     object.__setattr__(made, "fit", lambda *a: (time.sleep(0.3), fit(*a))[1])
     return made
-candidates.build = slow
+build.build = slow
 store = Store({url!r})
 made = cases.tiny(store, "bow-complement-nb", "bow-linear-svm", "tfidf-word-complement-nb")
 tell = lambda e: print(e.kind, e.trial.candidate, e.trial.phase, flush=True)
@@ -390,7 +392,7 @@ def test_a_killed_run_loses_at_most_the_trial_in_hand(store: Store, tmp_path: Pa
     again = subprocess.run(command, capture_output=True, text=True, cwd=root, check=False)
     assert again.returncode == 0, again.stderr
     rows = store.measurements()
-    setups = Counter(tuple(getattr(row, name) for name in SETUP) for row in rows)
+    setups = Counter(SetupKey.of(row) for row in rows)
     assert len(rows) == 9
     assert set(setups.values()) == {1}
     assert len({row.run_id for row in rows}) == 2
@@ -421,11 +423,11 @@ def test_no_window_holds_the_import_of_a_library(tmp_path: Path) -> None:
     """What a neural candidate needs is there before its first window begins."""
     asked = """
 import sys
-from calibration import candidates
-from catalog import bundled
+from calibration.classifiers import build
+from catalog import reference_data
 needed = ("torch", "transformers.models.auto.modeling_auto", "sklearn")
 assert "torch" not in sys.modules
-candidates._require(bundled.candidates()["minilm-l6-frozen-logistic"])
+build._require(reference_data.candidates()["minilm-l6-frozen-logistic"])
 print(all(name in sys.modules for name in needed))
 """
     done = subprocess.run(
@@ -606,7 +608,9 @@ def test_a_quick_run_trains_no_encoder_unless_it_is_named() -> None:
     """Without names the quick profile measures what is cheap; other profiles and globs the rest."""
     known = snapshots.load()
     quick = choose_candidates(known, (), "quick")
-    assert {candidate.family for candidate in quick.values()} == set(QUICK_FAMILIES)
+    assert {candidate.family for candidate in quick.values()} == {
+        family for family, traits in FAMILIES.items() if traits.quick
+    }
     assert "minilm-l6-finetuned" in choose_candidates(known, (), "standard")
     assert "minilm-l6-finetuned" in choose_candidates(known, ("*",), "quick")
 

@@ -14,7 +14,7 @@ from calibration.classifiers import build as candidates
 from calibration.classifiers.checkpoints import Passes
 from calibration.measurement import trial as trials
 from calibration.suite import Event, calibrate
-from catalog.records import SETUP, Measurement
+from catalog.records import Measurement, SetupKey
 from catalog.store.database import Store
 
 
@@ -49,7 +49,7 @@ def room_for(most: int) -> Callable[[Any], None]:
 def by_key(store: Store) -> dict[tuple[Any, ...], Measurement]:
     """Inference rows by setup; no two have the same."""
     rows = [row for row in store.measurements() if row.phase == "inference"]
-    found = {tuple(getattr(row, name) for name in SETUP): row for row in rows}
+    found = {SetupKey.of(row): row for row in rows}
     assert len(found) == len(rows)
     return found
 
@@ -146,8 +146,11 @@ def test_a_missing_precision_spares_the_others(
 ) -> None:
     """Its trials are skipped with the reason; those after it are measured."""
     shapes = [
-        {"phase": "train", "scenario": "unstated", "precision": "fp64"},
-        *({"scenario": "offline", "batch_size": 32.0, "precision": p} for p in ("x", "fp64")),
+        {"phase": "train", "scenario": "unstated", "backend": "sklearn", "precision": "fp64"},
+        *(
+            {"scenario": "offline", "batch_size": 32.0, "backend": "sklearn", "precision": p}
+            for p in ("x", "fp64")
+        ),
     ]
     monkeypatch.setattr("calibration.plan.planner.shapes", lambda *_, **__: iter(shapes))
 

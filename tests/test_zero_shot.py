@@ -23,7 +23,7 @@ from calibration.classifiers.build import CannotRunError, build
 from calibration.classifiers.zero_shot import ZeroShotEntailment, ZeroShotLanguageModel
 from calibration.workloads.load import Texts
 from catalog.records import Candidate, Workload
-from catalog.registry.registry import CANDIDATES, HYPOTHESIS, INSTRUCTION
+from catalog.registry.candidates import CANDIDATES, HYPOTHESIS, INSTRUCTION
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CORPUS = [

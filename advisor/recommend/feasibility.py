@@ -11,9 +11,7 @@ from advisor.recommend.messages import figure
 from advisor.recommend.options import Offer
 from advisor.recommend.records import Missing, Reason
 from catalog.records import Device, Measurement
-
-SPARSE = ("bag-of-words", "tf-idf")
-"""Families whose features are sparse counts; no GPU library runs them."""
+from catalog.registry.candidates import SPARSE
 
 
 class Verdict(msgspec.Struct, frozen=True):

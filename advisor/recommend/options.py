@@ -318,7 +318,7 @@ def one_for_each_setup(offers: Sequence[Offer]) -> list[Offer]:
     def setup(offer: Offer) -> tuple[Any, ...]:
         row = offer.row
         arrival = (row.scenario, row.rate_per_s)
-        choice = (row.precision, row.batch_size, row.repeat_group)
+        choice = (row.backend, row.precision, row.batch_size, row.repeat_group)
         return (row.candidate, offer.device.name, *arrival, *choice)
 
     measured = [offer for offer in offers if offer.energy.basis == "measured"]

@@ -208,6 +208,7 @@ def option(offer: Offer, snapshot: Snapshot, version: str) -> Option:
         device=device.name,
         workload=row.workload,
         scenario=row.scenario,
+        backend=row.backend,
         precision=row.precision,
         batch_size=_count(row.batch_size),
         variant=row.repeat_group,

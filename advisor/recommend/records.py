@@ -180,6 +180,7 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
     """One setup as an answer: candidate, device and serving choice with its figures.
 
     Attributes:
+        backend: Software that ran the model; ``None`` where the source does not state it.
         variant: What else tells setups of a source apart, e.g. ``length-sorted`` batches.
         n_devices: Devices whose energy counts; ``None`` where the source does not say.
         n_devices_at_least: Where it does not, the fewest that hold the weights: see
@@ -197,6 +198,7 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
     device: str
     workload: str
     scenario: str
+    backend: str | None
     precision: str | None
     batch_size: float | None
     variant: str | None

@@ -2,7 +2,7 @@
 
 For setups that nobody measured at the asked rate. One text comes every 1/R seconds on average; the
 machine is busy for t of them, at the joules that were measured (or estimated) for its work, and
-draws its idle watts for the rest. Arithmetic: `advisor.report.arithmetic`.
+draws its idle watts for the rest. Arithmetic: `advisor.energy_arithmetic`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from advisor.energy_arithmetic import Setting, joules
 from advisor.estimator.features import CPU_MEMORY_SHARE, HOST_W, IDLE_SHARE, SUPPLY_EFFICIENCY
 from advisor.estimator.imputation import Imputation, part_class
 from advisor.estimator.setup import host_class
@@ -21,7 +22,6 @@ from advisor.recommend.feasibility import least_devices
 from advisor.recommend.options import Z90, Offer, Served
 from advisor.recommend.pareto import runtime
 from advisor.recommend.records import EnergyPer1000, WarningCode
-from advisor.report.arithmetic import Setting, joules
 from catalog.energy import components, energy
 from catalog.quantity import Quantity, total
 from catalog.records import Basis, Device, Measurement, Scope

@@ -61,6 +61,7 @@ def _machine(offer: Offer) -> tuple[Any, ...]:
         row.host,
         row.n_devices,
         row.source,
+        row.backend,
         row.repeat_group,
         *arrival,
     )

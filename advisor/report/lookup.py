@@ -22,10 +22,8 @@ from catalog.energy import energy
 from catalog.errors import UnknownNameError
 from catalog.quantity import Quantity
 from catalog.records import Device, Label, Measurement, Scope
+from catalog.registry.candidates import ZERO_SHOT
 from catalog.snapshot import Snapshot
-
-ZERO_SHOT = ("zero-shot-nli", "zero-shot-llm", "reasoning-llm")
-"""Families that answer without being trained on the task."""
 
 
 class Wanted(NamedTuple):

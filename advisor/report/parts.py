@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from advisor.report.arithmetic import J_PER_KWH
-from advisor.report.lookup import ZERO_SHOT
+from advisor.energy_arithmetic import J_PER_KWH
 from advisor.report.plan import Deployment
 from advisor.report.records import Part, PartBasis, PartName, PlannedSetup
 from advisor.report.sizing import Work
@@ -11,6 +10,7 @@ from advisor.report.sources import Book
 from advisor.report.terms import PLAN_SOURCE, Terms
 from catalog.quantity import Quantity
 from catalog.records import Device, Label
+from catalog.registry.candidates import ZERO_SHOT
 
 
 def planned_setup(done: Work, book: Book, scope: str) -> PlannedSetup:

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from advisor.energy_arithmetic import embodied_kg
 from advisor.estimator.specs import DeviceSpecs
 from advisor.recommend.advisor import Advisor
 from advisor.recommend.messages import CAUTIONS, figure
 from advisor.recommend.records import BadQuestionError, Query, Recommendation, WarningCode
 from advisor.report import grid_factors as grid
-from advisor.report.arithmetic import embodied_kg
 from advisor.report.lookup import Desk, Found, NoSetupError, Wanted
 from advisor.report.parts import parts, planned_setup
 from advisor.report.plan import Deployment, Plan, PlanError, PlanProblem

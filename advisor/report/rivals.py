@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from advisor.energy_arithmetic import J_PER_KWH, break_even_texts
 from advisor.recommend.messages import figure
 from advisor.recommend.pareto import rank
 from advisor.recommend.records import Option, Query
-from advisor.report.arithmetic import J_PER_KWH, break_even_texts
-from advisor.report.lookup import ZERO_SHOT, Desk, Found, NoSetupError, amount_of
+from advisor.report.lookup import Desk, Found, NoSetupError, amount_of
 from advisor.report.parts import planned_setup
 from advisor.report.plan import Deployment
 from advisor.report.records import Alternative, BreakEven
@@ -15,6 +15,7 @@ from advisor.report.sources import Book
 from advisor.report.terms import Terms
 from catalog.quantity import Quantity
 from catalog.records import Device
+from catalog.registry.candidates import ZERO_SHOT
 
 
 def alternative(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from advisor.recommend.records import Option, RuntimePer1000, WarningCode
-from advisor.report.arithmetic import (
+from advisor.energy_arithmetic import (
     J_PER_KWH,
     S_PER_H,
     Joules,
@@ -14,13 +13,15 @@ from advisor.report.arithmetic import (
     left_over,
     machines_for,
 )
-from advisor.report.lookup import ZERO_SHOT, Desk, Found, Idle, NoSetupError, amount_of
+from advisor.recommend.records import Option, RuntimePer1000, WarningCode
+from advisor.report.lookup import Desk, Found, Idle, NoSetupError, amount_of
 from advisor.report.plan import Deployment
 from advisor.report.records import PartBasis
 from advisor.report.sources import Book
 from advisor.report.terms import PLAN_SOURCE, Terms
 from catalog.quantity import UNKNOWN, ZERO, Quantity, total
 from catalog.records import Label
+from catalog.registry.candidates import ZERO_SHOT
 
 RATE_TOLERANCE = 0.1
 """Share by which a planned request rate may leave the measured one before a warning."""

@@ -20,7 +20,7 @@ import msgspec
 
 from catalog.energy import components
 from catalog.records import Candidate, Device, Label, Measurement
-from catalog.registry.registry import DEFAULT_WORKLOAD
+from catalog.registry.tasks import DEFAULT_WORKLOAD
 from catalog.snapshot import Snapshot
 from catalog.store.database import key_of
 

@@ -19,6 +19,7 @@ from calibration.hardware.usage import free_memory_gb
 from calibration.workloads.hub import HubError, checkpoint_folder, folder_from_environment
 from catalog.records import Candidate, Kind, Phase
 from catalog.registry.architectures import ARCHITECTURES
+from catalog.registry.candidates import FAMILIES, FamilyTraits
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -54,34 +55,32 @@ def libraries(candidate: Candidate) -> tuple[str, ...]:
     return tuple(sorted(needed))
 
 
+def traits_of(candidate: Candidate) -> FamilyTraits:
+    """The traits of a candidate's family; of random weights, those of what they imitate."""
+    if candidate.features == "architecture" and ARCHITECTURES[candidate.head or ""].causal:
+        return FAMILIES["zero-shot-llm"]
+    return FAMILIES[candidate.family]
+
+
 def neural(candidate: Candidate) -> bool:
     """Whether a candidate is a network whose forward passes are what costs."""
-    return candidate.checkpoint is not None or candidate.features == "architecture"
+    return not FAMILIES[candidate.family].sparse
 
 
 def precisions(candidate: Candidate, kind: Kind) -> tuple[str, ...]:
-    """The number formats a candidate can serve in on a kind of device, its usual one first.
-
-    Sparse models run in double precision. Language models are published in bf16; fp32 would
-    only double their memory.
-    """
-    if not neural(candidate):
-        return ("fp64",)
-    small = ("fp16",) if kind == "gpu" else ("int8",)
-    language_model = candidate.family == "zero-shot-llm" or (
-        candidate.features == "architecture" and ARCHITECTURES[candidate.head or ""].causal
-    )
-    return ("bf16", *small) if language_model else ("fp32", "bf16", *small)
+    """The number formats a candidate can serve in on a kind of device, its usual one first."""
+    traits = traits_of(candidate)
+    return traits.gpu_precisions if kind == "gpu" else traits.precisions
 
 
 def preparation(candidate: Candidate) -> Phase:
     """What happens before a candidate can answer: some are only loaded."""
-    return "load" if candidate.features in ("zero-shot", "architecture") else "train"
+    return "train" if FAMILIES[candidate.family].trains else "load"
 
 
 def runs_on(candidate: Candidate) -> Kind:
     """Kind of the chip that does the work where both are there: encoders take the GPU."""
-    return "gpu" if neural(candidate) else "cpu"
+    return FAMILIES[candidate.family].runs_on
 
 
 def _bow(vocabulary: int | None) -> Any:

@@ -17,7 +17,7 @@ from calibration.workloads.load import Texts
 from catalog.predictions import Predictions, hash_of_items
 from catalog.records import Candidate, Device, Measurement
 from catalog.registry.architectures import ARCHITECTURES
-from catalog.registry.registry import MINILM
+from catalog.registry.candidates import MINILM
 
 _CHUNK = 1024
 

@@ -8,7 +8,6 @@ import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -27,7 +26,8 @@ from calibration.workloads.hub import folder_from_environment
 from calibration.workloads.load import Texts, load, places
 from calibration.workloads.synthetic import TOKENS
 from catalog.errors import UnknownNameError
-from catalog.records import Candidate, Device, Measurement
+from catalog.records import Candidate, Device, Measurement, SetupKey
+from catalog.registry.candidates import FAMILIES
 from catalog.snapshot import Snapshot
 
 RATES = (1e-3, 1e6)
@@ -37,15 +37,10 @@ STATED_TDP_W = (0.1, 5000.0)
 _STATED = "TDP stated by the user of joulewise calibrate; the rest read from the system"
 
 
-QUICK_FAMILIES = ("bag-of-words", "tf-idf", "frozen-encoder")
-"""What a quick profile measures unless candidates are named: nothing that trains an encoder or
-fetches gigabytes."""
-
-
 def choose_candidates(
     snapshot: Snapshot, globs: Sequence[str], profile: str = "quick"
 ) -> dict[str, Candidate]:
-    """Runnable candidates that match any glob; without one all, in quick those of `QUICK_FAMILIES`.
+    """Runnable candidates that match any glob; without one all, in quick those of quick families.
 
     Random weights only run where they are named.
 
@@ -54,7 +49,7 @@ def choose_candidates(
     """
     runnable = {name: c for name, c in snapshot.candidates.items() if c.runnable}
     if not globs:
-        cheap = {name: c for name, c in runnable.items() if c.family in QUICK_FAMILIES}
+        cheap = {name: c for name, c in runnable.items() if FAMILIES[c.family].quick}
         real = {name: c for name, c in runnable.items() if c.features != "architecture"}
         return cheap if profile == "quick" else real
     chosen: dict[str, Candidate] = {}
@@ -99,7 +94,7 @@ class _Surroundings:
     probe: bool
     rates: Sequence[float]
     meters: Mapping[str, str]
-    stored: Mapping[tuple[Any, ...], Measurement]
+    stored: Mapping[SetupKey, Measurement]
 
 
 def _window_s(profile: Profile, rate: float | None) -> float:

@@ -15,7 +15,8 @@ from calibration.measurement.windows import Profile
 from calibration.meters.meter import Meter
 from calibration.plan.trial_grid import halved_group
 from calibration.workloads.load import Texts
-from catalog.records import SETUP, Candidate, Device, Measurement, Phase, Scenario
+from catalog.records import Candidate, Device, Measurement, Phase, Scenario, SetupKey
+from catalog.registry.candidates import FAMILIES
 from catalog.snapshot import Snapshot
 from catalog.staleness import fingerprint
 from catalog.times import moment
@@ -46,6 +47,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     n_devices: int
     phase: Phase
     scenario: Scenario
+    backend: str
     precision: str
     batch_size: float | None
     rate_per_s: float | None = None
@@ -57,8 +59,13 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
 
     def key(self) -> dict[str, Any]:
         """The fields of its row that identify the setup."""
-        own = {name: getattr(self, name) for name in SETUP if hasattr(self, name)}
+        own = {name: getattr(self, name) for name in SetupKey._fields if hasattr(self, name)}
         return own | {"source": SOURCE, "n_nodes": 1}
+
+    @property
+    def setup(self) -> SetupKey:
+        """The setup of its row."""
+        return SetupKey(**self.key())
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,23 +119,23 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             yield workload, candidate, list(trials)
 
 
-def _setup(fields: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What identifies a setup, in one order."""
-    return tuple(fields.get(name) for name in SETUP)
+def stored_rows(snapshot: Snapshot) -> dict[SetupKey, Measurement]:
+    """Current rows of earlier calibrations by setup.
 
-
-def stored_rows(snapshot: Snapshot) -> dict[tuple[Any, ...], Measurement]:
-    """Current rows of earlier calibrations by setup; a halved one by the batch it was asked in.
-
-    Superseded rows are left out: what a question is answered from must hold, not its history.
+    Superseded rows are left out: what a question is answered from must hold, not its history. A
+    row whose batch was halved has no batch size here (`repeat_group` holds the planned one). A row
+    from before backends were recorded was measured with the first one of its family.
     """
     found = {}
     for row in snapshot.current:
         if row.source == SOURCE:
-            fields = msgspec.structs.asdict(row)
+            setup = SetupKey.of(row)
             if "batch-halved" in row.flags:
-                fields["batch_size"] = None
-            found[_setup(fields)] = row
+                setup = setup._replace(batch_size=None)
+            if row.backend is None and row.candidate in snapshot.candidates:
+                family = snapshot.candidates[row.candidate].family
+                setup = setup._replace(backend=FAMILIES[family].backends[0])
+            found[setup] = row
     return found
 
 
@@ -137,9 +144,9 @@ def measured_often(rows: Sequence[Measurement], times: int) -> list[Measurement]
 
     Those of the newest row count: what was measured before a change of the machine is history.
     """
-    by_setup: defaultdict[tuple[Any, ...], list[Measurement]] = defaultdict(list)
+    by_setup: defaultdict[SetupKey, list[Measurement]] = defaultdict(list)
     for row in sorted(rows, key=lambda row: moment(row.measured_at)):
-        by_setup[tuple(getattr(row, name) for name in SETUP)].append(row)
+        by_setup[SetupKey.of(row)].append(row)
     kept = []
     for same in by_setup.values():
         newest = fingerprint(same[-1]).get("energy")
@@ -148,10 +155,9 @@ def measured_often(rows: Sequence[Measurement], times: int) -> list[Measurement]
     return kept
 
 
-def row_of(trial: Trial, stored: Mapping[tuple[Any, ...], Measurement]) -> Measurement | None:
+def row_of(trial: Trial, stored: Mapping[SetupKey, Measurement]) -> Measurement | None:
     """The current row of a trial, whether its batch was halved or not."""
-    key = trial.key()
     group = halved_group(trial.repeat_group, trial.batch_size)
-    halved = key | {"batch_size": None, "repeat_group": group}
-    rows = [stored[setup] for setup in (_setup(key), _setup(halved)) if setup in stored]
+    halved = trial.setup._replace(batch_size=None, repeat_group=group)
+    rows = [stored[setup] for setup in (trial.setup, halved) if setup in stored]
     return max(rows, key=lambda row: moment(row.measured_at), default=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from calibration.classifiers.build import neural, precisions, preparation
+from calibration.classifiers.build import neural, precisions, preparation, traits_of
 from catalog.records import Candidate, Kind, Scenario
 
 SCENARIOS: dict[Scenario, int] = {"single": 1, "offline": 32}
@@ -37,17 +37,18 @@ def shapes(
         equal_lengths: Whether all texts are of one length, so that no order spares padding.
         rates: Texts per second of scenario ``server``, one trial each.
     """
-    usual, *others = precisions(candidate, kind)
-    yield {"phase": preparation(candidate), "scenario": "unstated", "precision": usual}
+    (backend, *_), (usual, *others) = traits_of(candidate).backends, precisions(candidate, kind)
+    usual_choice = {"backend": backend, "precision": usual}
+    yield {"phase": preparation(candidate), "scenario": "unstated", **usual_choice}
     scenarios = {"offline": SCENARIOS["offline"]} if probe else SCENARIOS
     for scenario, size in scenarios.items():
-        yield {"scenario": scenario, "batch_size": float(size), "precision": usual}
+        yield {"scenario": scenario, "batch_size": float(size), **usual_choice}
     for rate in rates:
         served = {"scenario": "server", "batch_size": float(SERVER_BATCH), "rate_per_s": rate}
-        yield served | {"precision": usual}
+        yield served | usual_choice
     if probe or not sweep:
         return
-    offline = {"scenario": "offline", "precision": usual}
+    offline = {"scenario": "offline", **usual_choice}
     for size in SWEEP:
         yield offline | {"batch_size": float(size)}
     if neural(candidate) and not equal_lengths:  # padding is what like lengths spare
@@ -55,7 +56,8 @@ def shapes(
             yield offline | {"batch_size": float(size), "repeat_group": BY_LENGTH}
     for precision in others:
         for scenario, size in SCENARIOS.items():
-            yield {"scenario": scenario, "batch_size": float(size), "precision": precision}
+            choice = {"backend": backend, "precision": precision}
+            yield {"scenario": scenario, "batch_size": float(size), **choice}
 
 
 def halved_group(repeat_group: str | None, batch_size: float | None) -> str:

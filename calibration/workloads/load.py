@@ -22,7 +22,7 @@ from calibration.workloads.hub import HubError, dataset_folder
 from calibration.workloads.tables import ENDINGS, WorkloadError, own_split_of, read_table, stem
 from catalog.errors import UnknownNameError
 from catalog.records import Workload
-from catalog.registry.registry import WORKLOADS
+from catalog.registry.workloads import WORKLOADS
 
 if TYPE_CHECKING:
     import pandas as pd

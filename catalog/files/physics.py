@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catalog.energy import SCOPE_OF_SOURCE
-from catalog.records import COMPONENTS, KEY, Device, Measurement
+from catalog.records import BACKENDS, COMPONENTS, KEY, Device, Measurement
 
 POWER_FACTOR = 2.5
 """Mean power over nominal power above which a row is refused; turbo CPUs drew 2.7 x their
@@ -37,6 +37,8 @@ UNSTATED_DEVICES = 8
 """Devices a published total may cover where the source prints no count."""
 FORMULA = r"[=+\-@\t\r\n]"
 """How a text begins that a spreadsheet may run as a formula (OWASP, CSV injection)."""
+BACKEND = r"[a-z][a-z0-9_.-]{1,39}"
+"""Names of serving backends."""
 NO_FORMULA = "must not begin with = + - @ or a control character"
 _DEFAULTS = {
     field.name: field.default
@@ -193,6 +195,9 @@ def _text_problems(cells: Cells) -> Iterator[Fault]:
     """Dates that are none, and texts a spreadsheet would run as a formula."""
     undated = _which(cells, "measured_at", lambda text: not _is_date(text))
     yield undated, "measured_at", "must be an ISO 8601 date or time"
+    unnamed = _which(cells, "backend", lambda text: not re.fullmatch(BACKEND, text))
+    message = f"must be one of {', '.join(BACKENDS)}, or a vendor's runtime in lower case"
+    yield unnamed, "backend", message
     for name, column in cells.items():
         if column.dtype == object:
             yield _which(cells, name, re.compile(FORMULA).match), name, NO_FORMULA

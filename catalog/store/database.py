@@ -21,7 +21,7 @@ import sqlalchemy as sa
 
 from catalog.errors import CatalogUnreadableError, ConflictError
 from catalog.predictions import Predictions
-from catalog.records import KEY, SETUP, Candidate, Device, Measurement, RunFile, Workload
+from catalog.records import KEY, Candidate, Device, Measurement, RunFile, SetupKey, Workload
 from catalog.store import bulk
 from catalog.store import prediction_table as predictiontable
 from catalog.store.engine import engine_of
@@ -29,14 +29,14 @@ from catalog.store.location import default_url
 from catalog.store.newest import ALL, Heads, collected_later, read_heads, read_rows
 from catalog.store.tables import catalog_version, declaration, measurement, prediction
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest migration; a database that stands there needs none."""
 CHANNEL = "joulewise_catalog"
 """Where a PostgreSQL server tells listeners of each change."""
 _KINDS: dict[str, Any] = {"device": Device, "workload": Workload, "candidate": Candidate}
 
 _FIELDS = [field.name for field in msgspec.structs.fields(Measurement)]
-_ADDED = ("rate_per_s",)
+_ADDED = ("rate_per_s", "backend")
 """Fields that came with a later migration: where they are missing they enter no hash, so that the
 hashes of older rows stay what they were."""
 
@@ -67,7 +67,7 @@ def _hasher(names: Sequence[str]) -> Callable[[Measurement], str]:
     return hash_of
 
 
-_key, _setup, _digest = _hasher(KEY), _hasher(SETUP), _hasher(_FIELDS)
+_key, _setup, _digest = _hasher(KEY), _hasher(SetupKey._fields), _hasher(_FIELDS)
 
 
 def key_of(row: Measurement) -> str:

@@ -1,4 +1,4 @@
-"""Tests of `arithmetic`: the arithmetic of one deployment, as properties and by hand."""
+"""Tests of `energy_arithmetic`: the arithmetic of one deployment, as properties and by hand."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from advisor.report.arithmetic import (
+from advisor.energy_arithmetic import (
     Setting,
     break_even_texts,
     embodied_kg,

@@ -1,14 +1,72 @@
-"""The declarations: every candidate and workload the calibration suite can run.
+"""Candidates the calibration suite can build, and the traits of their families.
 
-One entry each, pinned by revision; adding one is a line here and at most one branch in
-`calibration.classifiers.build`. Names that only published figures use stand in
-`catalog/reference/*.csv`; an entry here wins over one there.
+One entry a candidate, its checkpoint pinned by revision. Candidates that only published figures
+name are in `catalog/reference/candidates.csv`; an entry here wins over one there.
 """
 
 from __future__ import annotations
 
-from catalog.records import Candidate, Training, Workload
+import msgspec
+
+from catalog.records import Candidate, Family, Kind, Training
 from catalog.registry.architectures import untrained
+
+
+class FamilyTraits(msgspec.Struct, frozen=True, kw_only=True):
+    """What holds for every candidate of a family.
+
+    Attributes:
+        runs_on: Kind of chip that does the work where a machine has both.
+        precisions: Numeric formats on a CPU, the usual one first; `gpu_precisions` on a GPU.
+        backends: Serving backends (`catalog.records.BACKENDS`), the usual one first.
+        trains: Whether it learns from labelled texts of the workload; else it is only loaded.
+        zero_shot: Whether it needs no labelled texts at all.
+        sparse: Whether its features are sparse counts, which no GPU library runs.
+        causal: Whether it generates text.
+        quick: Whether the quick profile measures it: it needs neither a fine-tuning nor gigabytes.
+    """
+
+    runs_on: Kind = "gpu"
+    precisions: tuple[str, ...] = ("fp32", "bf16", "int8")
+    gpu_precisions: tuple[str, ...] = ("fp32", "bf16", "fp16")
+    backends: tuple[str, ...] = ("torch",)
+    trains: bool = True
+    zero_shot: bool = False
+    sparse: bool = False
+    causal: bool = False
+    quick: bool = False
+
+
+_COUNTS = FamilyTraits(
+    runs_on="cpu",
+    precisions=("fp64",),
+    gpu_precisions=("fp64",),
+    backends=("sklearn",),
+    sparse=True,
+    quick=True,
+)
+_CAUSAL = FamilyTraits(
+    precisions=("bf16", "int8"),
+    gpu_precisions=("bf16", "fp16"),
+    trains=False,
+    zero_shot=True,
+    causal=True,
+)
+FAMILIES: dict[Family, FamilyTraits] = {
+    "bag-of-words": _COUNTS,
+    "tf-idf": _COUNTS,
+    "frozen-encoder": FamilyTraits(quick=True),
+    "fine-tuned-encoder": FamilyTraits(),
+    "zero-shot-nli": FamilyTraits(trains=False, zero_shot=True),
+    "zero-shot-llm": _CAUSAL,
+    "reasoning-llm": _CAUSAL,
+    "other": FamilyTraits(trains=False),
+}
+"""Traits by family; language models are published in bf16, where fp32 would only double memory."""
+SPARSE = frozenset(family for family, traits in FAMILIES.items() if traits.sparse)
+"""Families whose features are sparse counts."""
+ZERO_SHOT = frozenset(family for family, traits in FAMILIES.items() if traits.zero_shot)
+"""Families that answer without being trained on the task."""
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 MINILM_REVISION = "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"
@@ -18,85 +76,6 @@ INSTRUCTION = (
     "Classify the text into exactly one of these classes: {labels}.\n"
     "Answer with the name of the class and nothing else.\n\nText: {text}\n\nClass:"
 )
-
-WORKLOADS: tuple[Workload, ...] = (
-    Workload(
-        name="sst2",
-        task="sentiment",
-        dataset="Stanford Sentiment Treebank, binary, whole sentences",
-        revision="sha256:f3f3c616f907efca0ac676003797473c94d2fb33162aca1eac805211f92e2d00",
-        language="en",
-        n_classes=2,
-        n_train=6920,
-        n_test=1821,
-        citation="Socher et al. 2013 (EMNLP)",
-    ),
-    Workload(
-        name="agnews",
-        task="topic",
-        dataset="fancyzhx/ag_news",
-        revision="eb185aade064a813bc0b7f42de02595523103ca4",
-        language="en",
-        n_classes=4,
-        n_train=4999,
-        n_test=7600,
-        citation="Zhang, Zhao, LeCun 2015 (NIPS)",
-    ),
-    Workload(
-        name="banking77",
-        task="intent",
-        dataset="mteb/banking77",
-        revision="0fd18e25b25c072e09e0d92ab615fda904d66300",
-        language="en",
-        n_classes=77,
-        n_train=10003,
-        n_test=3080,
-        licence="CC-BY-4.0",
-        citation="Casanueva et al. 2020 (NLP4ConvAI)",
-    ),
-    Workload(
-        name="tweeteval_emotion",
-        task="emotion",
-        dataset="TweetEval emotion (cardiffnlp/tweeteval)",
-        revision="sha256:4ab977551ac3d0ac2db37caad4d7056b03759ad7a77876d9fa08f0786e11b517",
-        language="en",
-        n_classes=4,
-        n_train=3257,
-        n_test=1421,
-        citation="Barbieri et al. 2020 (Findings of EMNLP)",
-    ),
-    Workload(
-        name="germeval2018",
-        task="offensive-language",
-        dataset="GermEval 2018 task 1 (uds-lsv/GermEval-2018-Data)",
-        revision="sha256:cea4bda51e1a322b99aa9ba23776e718c37000aea11ebab1c6f2afd8f8264bbb",
-        language="de",
-        n_classes=2,
-        n_train=5009,
-        n_test=3532,
-        licence="CC-BY-4.0",
-        citation="Wiegand, Siegel, Ruppenhofer 2018 (GermEval)",
-    ),
-    Workload(
-        name="synthetic",
-        task="synthetic",
-        dataset="written by joulewise from a seed; answers no real task",
-        revision="1",
-        language="en",
-        n_classes=4,
-        n_train=2000,
-        n_test=1000,
-    ),
-)
-
-DEFAULT_WORKLOAD: dict[str, str] = {
-    "sentiment": "sst2",
-    "topic": "agnews",
-    "intent": "banking77",
-    "emotion": "tweeteval_emotion",
-    "offensive-language": "germeval2018",
-}
-"""The workload a task is answered from unless the question names one."""
 
 
 def _linear_and_trees(features: str, family: str, **shared: object) -> list[Candidate]:
