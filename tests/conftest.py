@@ -29,7 +29,7 @@ from hypothesis import settings as hypothesis_settings
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from api.cli import context as opened
+from api.cli import context
 from api.service import tokens
 from api.service.app import create_app
 from api.service.settings import Settings
@@ -86,7 +86,7 @@ MEASURED = {
 @pytest.fixture(autouse=True)
 def own_settings() -> None:
     """No test answers with the settings that another one left behind."""
-    opened.settings.cache_clear()
+    context.settings.cache_clear()
 
 
 @pytest.fixture

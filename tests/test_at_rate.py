@@ -11,8 +11,7 @@ from advisor.recommend.advisor import recommend
 from advisor.recommend.pareto import rank
 from advisor.recommend.records import Query
 from api.cli.main import app
-from api.pages import at_rate
-from api.pages import wording as view
+from api.pages import at_rate, wording
 from catalog import snapshot
 
 SERVED = Query(task="sentiment", min_acc=0.8, scenario="server", rate=5, scope="device")
@@ -68,10 +67,10 @@ def test_a_runtime_that_is_the_spacing_of_arrivals_says_so() -> None:
     assert served is not None
     assert served.runtime_s_per_1000 is not None
     assert served.runtime_s_per_1000.value == 200
-    assert view.runtime(served) == "as they arrive, 5 a second"
+    assert wording.runtime_basis(served) == "as they arrive, 5 a second"
     for device in ("NVIDIA A30", "RTX 4090"):
         query = Query(task="sentiment", min_acc=0.8, scope="device", device=device)
         found = recommend(snapshot.load(), load(), query)
-        assert {view.runtime(option) for option in found.front} <= {
+        assert {wording.runtime_basis(option) for option in found.front} <= {
             *("measured", "estimated", "extrapolated", "")
         }

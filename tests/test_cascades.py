@@ -16,8 +16,8 @@ from advisor.recommend.advisor import Advisor
 from advisor.recommend.cascades import curve, halves, threshold
 from advisor.recommend.intervals import wilson, wilson_lower
 from advisor.recommend.records import Cascade, Query, Recommendation
-from api.cli.terminal import say_answer
-from api.pages import wording as view
+from api.cli.terminal import print_answer
+from api.pages import wording
 from api.pages.templating import environment
 from catalog.predictions import Predictions, pack
 from catalog.records import Candidate, Device, Measurement, Workload
@@ -312,13 +312,13 @@ def test_page_and_terminal_tell_comparisons_and_cascades_in_the_same_words(
     answer = ask(KNOWN)
     shown = environment().get_template("answer.html").module
     page = str(shown.paired(answer))  # type: ignore[attr-defined]
-    said = [view.compared(each) for each in answer.comparisons]
-    said += [view.cascade(each) for each in answer.cascades]
+    said = [wording.comparison(each) for each in answer.comparisons]
+    said += [wording.cascade(each) for each in answer.cascades]
     assert len(said) >= 2
-    assert all(str(view.escape(sentence)) in page for sentence in said)
+    assert all(str(wording.escape(sentence)) in page for sentence in said)
     assert said[0].endswith("McNemar test p under 0.001")
-    say_answer(answer)
+    print_answer(answer)
     printed = capsys.readouterr().out
-    assert view.compared(answer.comparisons[0]) in printed
-    assert view.cascade(answer.cascades[0]) in printed
+    assert wording.comparison(answer.comparisons[0]) in printed
+    assert wording.cascade(answer.cascades[0]) in printed
     assert not str(shown.paired(ask(advisor(predictions=[])))).strip()  # type: ignore[attr-defined]

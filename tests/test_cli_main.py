@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from api.cli.context import settings
-from api.pages import wording as view
+from api.pages import wording
 from api.service import tokens
 from calibration import suite
 from catalog.records import RunFile
@@ -53,7 +53,7 @@ def test_recommend_says_answer_origin_and_why_others_lost(joulewise: Run) -> Non
     chosen = body(joulewise(*ASK, "--json"))["chosen"]
     assert done.returncode == 0, done.stderr
     assert f"→  {chosen['candidate']}" in done.stdout
-    assert view.number(chosen["energy_j_per_1000"]["value"]) in done.stdout
+    assert wording.number(chosen["energy_j_per_1000"]["value"]) in done.stdout
     assert chosen["energy_j_per_1000"]["basis"] in done.stdout
     assert chosen["provenance"]["source"] in done.stdout
     assert "Why the others lost" in done.stdout

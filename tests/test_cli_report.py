@@ -15,7 +15,7 @@ from advisor.estimator.estimator import load
 from advisor.recommend.advisor import Advisor
 from advisor.report.plan import read
 from advisor.report.report import report as made
-from api.cli import context as opened
+from api.cli import context
 from api.cli.main import app
 
 PLAN = """
@@ -41,7 +41,7 @@ run = CliRunner().invoke
 def own_catalog(any_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every command answers from an empty catalog of its own."""
     monkeypatch.setenv("JOULEWISE_CATALOG", any_url)
-    opened.settings.cache_clear()
+    context.settings.cache_clear()
 
 
 @pytest.fixture
@@ -147,9 +147,9 @@ def test_rows_of_ones_own_inform_a_report(tmp_path: Path, run_csv: Callable[...,
     path.write_text(json.dumps({"deployments": [brought | {"name": "a", "texts_per_day": 1e4}]}))
     assert run(app, ["catalog", "import", str(tmp_path / "own.csv")]).exit_code == 0
     told = json.loads(run(app, ["report", str(path), "--json"]).stdout)
-    snapshot, plan = opened.opened_snapshot(), read(path.read_bytes(), "json")
+    snapshot, plan = context.load_snapshot(), read(path.read_bytes(), "json")
     informed, plain = (
         made(Advisor(snapshot, each), plan).totals.kwh
-        for each in (opened.opened_estimator(snapshot), load())
+        for each in (context.load_estimator(snapshot), load())
     )
     assert told["totals"]["kwh"]["value"] == informed.value != plain.value

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from api.cli import planned
+from api.cli import summary
 from api.cli.course import Course, Line, Step, window
 from api.cli.progress import LiveTable, LogFile, PlainLines, duration, sentence
 
@@ -191,7 +191,7 @@ def test_a_plan_is_one_row_per_candidate_with_time_and_joules(
             ("int8", 8.0, None, {"estimated_j": 1000.0}),
         )
     ]
-    planned.say([*steps, step(**OTHER), step("present", **OTHER)], "standard")
+    summary.print_plan([*steps, step(**OTHER), step("present", **OTHER)], "standard")
     out = capsys.readouterr().out
     lines = {cells[0]: cells for line in out.splitlines() if (cells := line.split("  "))}
     shown = [cell.strip() for cell in lines["bow-logistic"] if cell.strip()]
@@ -199,5 +199,5 @@ def test_a_plan_is_one_row_per_candidate_with_time_and_joules(
     assert "1 of 2" in out
     assert "7 of 8 trials to measure, about 70 s" in out
     assert "workloads: sst2, agnews" in out
-    assert planned.joules(steps) == 12_000
-    assert planned.joules([*steps, step()]) is None
+    assert summary.total_joules(steps) == 12_000
+    assert summary.total_joules([*steps, step()]) is None

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from advisor.recommend.records import BadQuestionError
-from api.pages.coverage import Asked, Coverage, coverage
+from api.pages.coverage import Coverage, CoverageFilter, coverage
 from catalog import snapshot
 from catalog.errors import UnknownNameError
 from catalog.records import Measurement
@@ -48,7 +48,7 @@ def test_cells_count_the_rows_of_the_bundled_catalog() -> None:
     """Each cell holds as many setups as the catalog has rows for it, for every workload."""
     for workload, rows in WHOLE.by_workload.items():
         counted = Counter((row.candidate, row.device) for row in rows if row.phase == "inference")
-        matrix = coverage(WHOLE).matrix(Asked(workload=workload))
+        matrix = coverage(WHOLE).matrix(CoverageFilter(workload=workload))
         cells = {
             (candidate, device): cell.setups
             for candidate, own in matrix.cells.items()
@@ -60,16 +60,16 @@ def test_cells_count_the_rows_of_the_bundled_catalog() -> None:
 
 def test_a_timed_setup_without_a_meter_is_estimated() -> None:
     """Runtime alone is an estimate, modelled joules are no measurement, counted joules are."""
-    timed = covered(ROW).matrix(Asked()).cells["tfidf-word-logistic"]["NVIDIA A30"]
+    timed = covered(ROW).matrix(CoverageFilter()).cells["tfidf-word-logistic"]["NVIDIA A30"]
     modelled = msgspec.structs.replace(ROW, gpu_j=3.0, gpu_label="modelled")
     read = msgspec.structs.replace(ROW, gpu_j=3.0, gpu_label="measured")
     bare = msgspec.structs.replace(ROW, runtime_s=None, accuracy=0.9)
     assert timed.state == "estimated"
-    cells = covered(modelled).matrix(Asked()).cells
+    cells = covered(modelled).matrix(CoverageFilter()).cells
     assert cells["tfidf-word-logistic"]["NVIDIA A30"].state == "estimated"
-    cells = covered(read).matrix(Asked()).cells
+    cells = covered(read).matrix(CoverageFilter()).cells
     assert cells["tfidf-word-logistic"]["NVIDIA A30"].state == "measured"
-    assert covered(bare).matrix(Asked()).cells == {}
+    assert covered(bare).matrix(CoverageFilter()).cells == {}
 
 
 def test_a_changed_machine_makes_a_cell_stale() -> None:
@@ -88,7 +88,9 @@ def test_a_changed_machine_makes_a_cell_stale() -> None:
 
     found = covered(row(1, "550", "2026-01-01"), row(32, "560", "2026-02-01"))
     state = {
-        name: found.matrix(Asked(workload=name)).cells["tfidf-word-logistic"]["NVIDIA A30"].state
+        name: found.matrix(CoverageFilter(workload=name))
+        .cells["tfidf-word-logistic"]["NVIDIA A30"]
+        .state
         for name in ("sst2", "agnews")
     }
     assert state == {"sst2": "stale", "agnews": "measured"}
@@ -96,22 +98,24 @@ def test_a_changed_machine_makes_a_cell_stale() -> None:
 
 def test_filters_keep_what_they_name() -> None:
     """Family, kind, source and name each leave only cells that fit."""
-    everything = coverage(WHOLE).matrix(Asked(workload="mlperf-squad"))
-    cpus = coverage(WHOLE).matrix(Asked(workload="mlperf-squad", kind="cpu"))
+    everything = coverage(WHOLE).matrix(CoverageFilter(workload="mlperf-squad"))
+    cpus = coverage(WHOLE).matrix(CoverageFilter(workload="mlperf-squad", kind="cpu"))
     assert {device.kind for device in cpus.devices} == {"cpu"}
-    named = coverage(WHOLE).matrix(Asked(workload="mlperf-squad", q="a30"))
+    named = coverage(WHOLE).matrix(CoverageFilter(workload="mlperf-squad", q="a30"))
     assert [device.name for device in named.devices] == ["NVIDIA A30"]
     assert len(named.devices) < len(everything.devices)
-    of = coverage(WHOLE).matrix(Asked(source="zschache-hartwig-2025", family="reasoning-llm"))
+    of = coverage(WHOLE).matrix(
+        CoverageFilter(source="zschache-hartwig-2025", family="reasoning-llm")
+    )
     assert {family for family, _ in of.families} == {"reasoning-llm"}
 
 
 def test_gaps_show_what_could_be_measured() -> None:
     """Candidates the suite can run have a row even without a cell, where accuracy is judged."""
-    matrix = covered(ROW).matrix(Asked(task="sentiment"))
+    matrix = covered(ROW).matrix(CoverageFilter(task="sentiment"))
     shown = {candidate.name for _, members in matrix.families for candidate in members}
     assert {c.name for c in WHOLE.candidates.values() if c.runnable} <= shown
-    apart = coverage(WHOLE).matrix(Asked(workload="mlperf-squad"))
+    apart = coverage(WHOLE).matrix(CoverageFilter(workload="mlperf-squad"))
     assert all(c.name in apart.cells for _, members in apart.families for c in members)
 
 
@@ -119,10 +123,10 @@ def test_gaps_show_what_could_be_measured() -> None:
 def test_unknown_names_are_refused(field: str) -> None:
     """A misspelt filter is an error that names what is known."""
     with pytest.raises(UnknownNameError):
-        coverage(WHOLE).matrix(Asked(**{field: "no-such-thing"}))
+        coverage(WHOLE).matrix(CoverageFilter(**{field: "no-such-thing"}))
 
 
 def test_a_workload_of_another_task_is_refused() -> None:
     """Task and data set have to go together."""
     with pytest.raises(BadQuestionError, match="allowed for topic"):
-        coverage(WHOLE).matrix(Asked(task="topic", workload="sst2"))
+        coverage(WHOLE).matrix(CoverageFilter(task="topic", workload="sst2"))

@@ -23,7 +23,7 @@ from test_cross_validation import WATTS, lines, write
 
 from advisor.evaluation import cross_validation as evaluation
 from advisor.evaluation import evaluate as evaluating
-from api.cli.cluster import folds_on
+from api.cli.main import folds_on
 from calibration.fleet import client as fleet
 from calibration.fleet.account import Heard, Joined, Notice
 from calibration.fleet.dispatch import FleetError
@@ -183,19 +183,19 @@ def test_without_scheduler_or_texts_it_says_so(cluster: Cluster, store: Store) -
 
 COMMAND = """
 import sys
-from api.cli import calibrate as machine
+from api.cli import calibrate
 from api.cli.main import app
-from api.cli.context import opened_snapshot, opened_store
+from api.cli.context import load_snapshot, open_store
 from calibration.fleet import client as fleet
 from test_fleet import TINY
 
 address = sys.argv[1]
 app(["calibrate", "--scheduler", address, "--candidate", "bow-linear-svm", "--plan", "--json"],
     standalone_mode=False)
-known = opened_snapshot()
+known = load_snapshot()
 asked = fleet.request(known, candidates=["bow-linear-svm"], profile=TINY)
-print(machine.calibrate_fleet(
-    address, asked, known, opened_store(), log=None, as_json=True, factor=10, machines=1,
+print(calibrate.calibrate_fleet(
+    address, asked, known, open_store(), log=None, as_json=True, factor=10, machines=1,
     per_hardware=1))
 """
 

@@ -17,7 +17,7 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from advisor.recommend.records import Reason
-from api.pages import wording as view
+from api.pages import wording
 from api.service import tokens
 from api.service.app import create_app
 from api.service.settings import Settings
@@ -600,11 +600,11 @@ assert not heavy, heavy
 def test_every_code_of_an_answer_has_words() -> None:
     """People read words for every reason, basis, label, scope and scenario there is."""
     for codes, words in (
-        (Reason, view.REASON),
-        (Basis, view.BASIS),
-        (Label, view.LABEL),
-        (Scope, view.SCOPE),
-        (Scenario, view.SCENARIO),
+        (Reason, wording.REASON),
+        (Basis, wording.BASIS),
+        (Label, wording.LABEL),
+        (Scope, wording.SCOPE),
+        (Scenario, wording.SCENARIO),
     ):
         assert set(get_args(codes)) <= words.keys()
 

@@ -19,7 +19,7 @@ from advisor.recommend.messages import figure
 from advisor.recommend.records import Query, Recommendation
 from api.cli.main import app
 from api.pages import other_groups as elsewhere
-from api.pages import wording as view
+from api.pages import wording
 from api.pages.templating import environment
 from calibration.hardware import machine as probe
 from calibration.hardware.machine import Gpu, Machine
@@ -110,7 +110,7 @@ def test_an_estimate_of_another_group_is_told_as_one() -> None:
     ends = energy.low or 0.0, energy.high or 0.0
     for said, interval in (
         (other_groups(answer), " – ".join(map(figure, ends))),
-        (elsewhere.in_words(less, answer), view.span(*ends)),
+        (elsewhere.in_words(less, answer), wording.interval(*ends)),
     ):
         assert "one text at a time" in said
         assert energy.basis in said

@@ -12,8 +12,8 @@ from litestar.testing import TestClient
 
 from advisor.estimator.estimator import Estimator, load
 from advisor.estimator.setup import Setup
-from api.pages import device as datasheet
-from api.pages import wording as view
+from api.pages import device as device_page
+from api.pages import wording
 from catalog import snapshot
 from catalog.records import Device
 
@@ -130,7 +130,7 @@ def test_a_setup_nobody_ran_is_shown_as_an_estimate(client: Client) -> None:
 
 def test_every_device_has_a_page(client: Client) -> None:
     """Specs, missing ones as such, and the commands to calibrate it; names make unique slugs."""
-    slugs = {view.slug(name): name for name in WHOLE.devices}
+    slugs = {wording.slug(name): name for name in WHOLE.devices}
     assert len(slugs) == len(WHOLE.devices)
     for slug in list(slugs)[::15]:
         page = client.get(f"/devices/{slug}")
@@ -146,7 +146,7 @@ def test_the_devices_are_a_page_for_browsers_and_json_for_others(client: Client)
     page = client.get("/devices?kind=gpu", headers=BROWSER)
     assert page.headers["content-type"].startswith("text/html")
     assert "Accept" in page.headers["vary"]
-    gpus = {view.slug(d.name) for d in WHOLE.devices.values() if d.kind == "gpu"}
+    gpus = {wording.slug(d.name) for d in WHOLE.devices.values() if d.kind == "gpu"}
     shown = links(page.text, "/devices/")
     assert {address.rsplit("/", 1)[1] for address in shown} == gpus
     setups = [int(n.replace(",", "")) for n in re.findall(r"<b>([\d,]+)</b></td></tr>", page.text)]
@@ -163,15 +163,15 @@ def test_a_device_is_not_said_to_be_printed_as_its_own_name() -> None:
     """Nor twice as one alias: capitals make no other name."""
     aliases = ("nvidia x1", "X1", "x1", "GeForce X1")
     device = Device(name="NVIDIA X1", kind="gpu", aliases=aliases)
-    assert datasheet.other_names(device) == ["X1", "GeForce X1"]
+    assert device_page.other_names(device) == ["X1", "GeForce X1"]
 
 
 def test_the_width_of_an_estimate_is_high_over_low() -> None:
     """On a device's page as on the scorecard."""
     device, estimator = WHOLE.devices["NVIDIA GeForce RTX 4090"], load()
-    own = datasheet.worth(device, estimator, ["calibration"])
+    own = device_page.estimate_widths(device, estimator, ["calibration"])
     assert {each.source for each in own} == {None}  # nobody's setup is like the host's own
-    for each in datasheet.worth(device, estimator, ()):
+    for each in device_page.estimate_widths(device, estimator, ()):
         timed = Setup(
             device=device, n_parameters=22.7e6, runtime_s=1e-3, batch_size=32, tokens=32,
             scope=each.scope, source=None,
@@ -189,11 +189,11 @@ def test_who_a_setup_of_nobodys_belongs_to_is_said() -> None:
     home = Estimator(
         estimator.artefact, estimator.scorecard, "1", home={device.name: "calibration|box"}
     )
-    assert datasheet.nobody(device, home, ["calibration"]).startswith("you,")
+    assert device_page.unknown_user(device, home, ["calibration"]).startswith("you,")
     read = Estimator(estimator.artefact, estimator.scorecard, "1", home={device.name: "paper"})
-    assert datasheet.nobody(device, read, ["paper"]) == "anybody else, you included"
-    assert datasheet.nobody(device, estimator, ["paper"]) == "anybody else, you included"
-    assert datasheet.nobody(device, estimator, []) == "anybody"
+    assert device_page.unknown_user(device, read, ["paper"]) == "anybody else, you included"
+    assert device_page.unknown_user(device, estimator, ["paper"]) == "anybody else, you included"
+    assert device_page.unknown_user(device, estimator, []) == "anybody"
 
 
 def test_specs_carry_their_own_source() -> None:
@@ -209,14 +209,14 @@ def test_specs_carry_their_own_source() -> None:
         source="list A; idle: readings B; derived: peak_fp16_tflops (4x fp32; as in C); "
         "not re-read (carried over): year",
     )
-    found = {spec.words: spec for spec in datasheet.specs(device)}
+    found = {spec.words: spec for spec in device_page.specs(device)}
     assert found["Idle power"].source == "readings B"
     assert found["Peak fp16, tensor units"].status == "derived"
     assert found["Peak fp16, tensor units"].source == "4x fp32; as in C"
     assert found["Year"].status == "unverified"
     assert found["Thermal design power"].status == "verified"
     assert found["Memory"].status == "missing"
-    assert datasheet.general_source(device) == "list A"
+    assert device_page.general_source(device) == "list A"
 
 
 def test_the_estimator_is_a_page_for_browsers_and_json_for_others(client: Client) -> None:

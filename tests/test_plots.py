@@ -9,15 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.estimator import estimator
+from advisor.estimator.estimator import load
 from advisor.recommend import advisor as policy
 from advisor.recommend.records import Query, Recommendation
-from api.pages import estimator as scorecard
-from api.pages import plots as charts
-from api.pages import wording as view
+from api.pages import estimator, plots, wording
 from catalog import snapshot
 
-CATALOG, ESTIMATOR = snapshot.load(), estimator.load()
+CATALOG, ESTIMATOR = snapshot.load(), load()
 
 
 def ask(**asked: object) -> Recommendation:
@@ -29,7 +27,7 @@ def ask(**asked: object) -> Recommendation:
 @given(st.floats(1e-6, 1e9), st.floats(1.5, 1e6), st.floats(0, 1))
 def test_a_logarithmic_axis_is_logarithmic(low: float, ratio: float, share: float) -> None:
     """A value a share of the way in logarithms stands that share of the way in pixels."""
-    axis = charts.Scale(low=low, high=low * ratio, start=40, end=640, log=True)
+    axis = plots.Scale(low=low, high=low * ratio, start=40, end=640, log=True)
     value = low * ratio**share
     assert axis.at(value) == pytest.approx(40 + 600 * share, abs=0.1)
 
@@ -37,7 +35,7 @@ def test_a_logarithmic_axis_is_logarithmic(low: float, ratio: float, share: floa
 @given(st.floats(1e-3, 1e8), st.floats(1.2, 1e7), st.booleans())
 def test_ticks_are_few_round_and_on_the_axis(low: float, ratio: float, log: bool) -> None:
     """Never more than about a dozen, in order, all between the ends."""
-    axis = charts.Scale(low=low, high=low * ratio, start=0, end=600, log=log)
+    axis = plots.Scale(low=low, high=low * ratio, start=0, end=600, log=log)
     places = [tick.at for tick in axis.ticks()]
     assert len(places) <= 14
     assert places == sorted(places)
@@ -47,7 +45,7 @@ def test_ticks_are_few_round_and_on_the_axis(low: float, ratio: float, log: bool
 @pytest.mark.parametrize("width", [360, 680])
 def test_marks_stand_where_their_figures_say(width: int) -> None:
     """Higher accuracy is higher up, more energy further right; intervals hold their marks."""
-    plot = charts.accuracy_over_energy(ask(), width, 400)
+    plot = plots.accuracy_over_energy(ask(), width, 400)
     assert plot is not None
     for mark in plot.marks:
         assert mark.option.accuracy is not None
@@ -61,10 +59,12 @@ def test_marks_stand_where_their_figures_say(width: int) -> None:
 def test_everything_an_answer_ranks_is_in_its_plot() -> None:
     """Chosen, alternatives and front are marked once each; the line runs through the front."""
     answer = ask()
-    plot = charts.accuracy_over_energy(answer, 680, 400)
+    plot = plots.accuracy_over_energy(answer, 680, 400)
     assert plot is not None
-    shown = [view.key(mark.option) for mark in plot.marks]
-    wanted = {view.key(o) for o in (answer.chosen, *answer.alternatives, *answer.front) if o}
+    shown = [wording.option_key(mark.option) for mark in plot.marks]
+    wanted = {
+        wording.option_key(o) for o in (answer.chosen, *answer.alternatives, *answer.front) if o
+    }
     assert set(shown) == wanted
     assert len(shown) == len(set(shown))
     assert [mark.chosen for mark in plot.marks].count(True) == 1
@@ -75,7 +75,7 @@ def test_everything_an_answer_ranks_is_in_its_plot() -> None:
 
 def test_labels_never_cover_one_another() -> None:
     """Names are left out where there is no room; the chosen option's stands."""
-    plot = charts.accuracy_over_energy(ask(min_acc=0.0), 680, 400)
+    plot = plots.accuracy_over_energy(ask(min_acc=0.0), 680, 400)
     assert plot is not None
     boxes = []
     for mark in plot.marks:
@@ -91,22 +91,22 @@ def test_labels_never_cover_one_another() -> None:
 
 def test_an_answer_without_options_has_no_plot() -> None:
     """Where nothing has both figures, no empty frame is drawn."""
-    assert charts.accuracy_over_energy(ask(task="intent"), 680, 400) is None
+    assert plots.accuracy_over_energy(ask(task="intent"), 680, 400) is None
 
 
 def test_the_scorecards_plots_show_its_figures() -> None:
     """Every method's error has a line as long as its logarithm says; coverage likewise."""
     card = ESTIMATOR.scorecard
-    plot = scorecard.errors(card, 1000)
+    plot = estimator.errors(card, 1000)
     values = [bar.value for panel in plot.panels for bar in panel.bars]
     assert sorted(values) == sorted(
-        own["mdape_macro_device"] for *_, own in scorecard.figures(card)
+        own["mdape_macro_device"] for *_, own in estimator.figures(card)
     )
     ordered = sorted((bar.value, bar.x) for panel in plot.panels for bar in panel.bars)
     assert [x for _, x in ordered] == sorted(x for _, x in ordered)
-    held = scorecard.coverage(card, 1000)
+    held = estimator.coverage(card, 1000)
     for panel in held.panels:
         for bar in panel.bars:
             assert held.mark is not None
             assert (bar.x >= held.mark) == (bar.value >= 90) or abs(bar.value - 90) < 0.1
-    assert len(scorecard.sentences(card)) == len(card["splits"])
+    assert len(estimator.sentences(card)) == len(card["splits"])

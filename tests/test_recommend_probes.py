@@ -16,7 +16,7 @@ from advisor.estimator.setup import Setup
 from advisor.recommend.advisor import Advisor
 from advisor.recommend.probes import next_probes, pending
 from advisor.recommend.records import BadQuestionError, Query
-from api.cli import calibrate as machine
+from api.cli import calibrate
 from api.cli.context import settings
 from api.cli.main import app
 from catalog.records import Measurement
@@ -128,8 +128,8 @@ def test_the_printed_command_measures_what_was_asked(
     words = shlex.split(told.output.splitlines()[-1])
     assert words[:2] == ["joulewise", "calibrate"]
     plans: list[dict[str, Any]] = []
-    monkeypatch.setattr(machine, "make_plan", lambda _, **given: plans.append(given))
-    monkeypatch.setattr(machine, "say_plan", lambda *_, **__: None)
+    monkeypatch.setattr(calibrate, "make_plan", lambda _, **given: plans.append(given))
+    monkeypatch.setattr(calibrate, "print_plan", lambda *_, **__: None)
     done = CliRunner().invoke(app, [*words[1:], "--plan"])
     assert done.exit_code == 0, done.output
     query = Query(

@@ -15,10 +15,9 @@ from typing import Any
 import pytest
 
 from advisor.estimator.estimator import load
-from api.cli import front_plot as plot
-from api.cli import summary as calibrated
-from api.cli.results import Result, results
-from api.cli.summary import Ended, Lost
+from api.cli import front_plot, summary
+from api.cli.results import WorkloadResult, results
+from api.cli.summary import CalibrationSummary, NotMeasured
 from catalog.records import Candidate, Device, Measurement, Workload
 from catalog.snapshot import Snapshot
 from catalog.store.database import Store
@@ -49,7 +48,7 @@ def row(candidate: str, joules: float | None, accuracy: float, **values: Any) ->
     return Measurement(**(cells | values))
 
 
-def found(*rows: Measurement, devices: tuple[str, ...] = ("C",)) -> list[Result]:
+def found(*rows: Measurement, devices: tuple[str, ...] = ("C",)) -> list[WorkloadResult]:
     """What a calibration with these rows shows."""
     snapshot = Snapshot(
         measurements=rows,
@@ -108,14 +107,14 @@ def test_without_counters_the_order_is_said_to_be_an_estimate(
     (result,) = found(*rows)
     assert not result.measured
     assert [option.candidate for option in result.options] == ["cheap", "dear"]
-    calibrated.say(ended(result))
+    summary.print_summary(ended(result))
     said = " ".join(capsys.readouterr().out.split())
     assert "no counter was read" in said
     assert "estimate" in said
     assert "9,000" in said
 
 
-def ended(*found: Result, **values: Any) -> Ended:
+def ended(*found: WorkloadResult, **values: Any) -> CalibrationSummary:
     """A summary."""
     given: dict[str, Any] = {
         "run_id": "calibration-1",
@@ -123,19 +122,19 @@ def ended(*found: Result, **values: Any) -> Ended:
         "present": 0,
         "skipped": 1,
         "failed": 0,
-        "reasons": (Lost(candidate="x", workload="sst2", reason="[no] checkpoint"),),
+        "reasons": (NotMeasured(candidate="x", workload="sst2", reason="[no] checkpoint"),),
         "results": found,
         "log": "/logs/run.log",
         "plot": "/logs/run.svg",
     }
-    return Ended(**(given | values))
+    return CalibrationSummary(**(given | values))
 
 
 def test_the_summary_says_front_losses_and_where_files_are(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Each candidate with its figures, the front marked, reasons as they are, paths."""
-    calibrated.say(ended(*found(*MEASURED)))
+    summary.print_summary(ended(*found(*MEASURED)))
     out = capsys.readouterr().out
     marked = [line.split()[1] for line in out.splitlines() if line.startswith("●  ")]
     assert marked == ["cheap", "middle", "dear"]
@@ -148,7 +147,7 @@ def test_the_summary_says_front_losses_and_where_files_are(
 def test_the_plot_is_sound_and_true_to_the_figures() -> None:
     """Well-formed, escaped, more energy further right, more accuracy higher, names apart."""
     many = [row("middle", 5.0, 0.8, device="C", repeat_group=str(n)) for n in range(2)]
-    drawn = plot.svg(found(*MEASURED, *many), "CPU <script>", "calibration-1")
+    drawn = front_plot.svg(found(*MEASURED, *many), "CPU <script>", "calibration-1")
     root = ET.fromstring(drawn)  # noqa: S314
     assert "<script" not in drawn
     circles = root.findall(f".//{SVG}circle")
@@ -171,16 +170,16 @@ def test_the_plot_is_sound_and_true_to_the_figures() -> None:
 
 def test_nothing_to_draw_is_no_plot(tmp_path: Path) -> None:
     """Where nothing has an accuracy no file is written."""
-    assert calibrated.draw((), "run", tmp_path) is None
+    assert summary.write_plot((), "run", tmp_path) is None
     assert not list(tmp_path.iterdir())
 
 
 def test_logs_lie_beside_the_catalog(tmp_path: Path) -> None:
     """A file catalog has its logs in its folder, a server's in the user's state directory."""
-    file = calibrated.new_log(Store(f"sqlite:///{tmp_path / 'catalog.sqlite'}"))
+    file = summary.default_log(Store(f"sqlite:///{tmp_path / 'catalog.sqlite'}"))
     assert file.parent == tmp_path / "calibrations"
     assert file.suffix == ".log"
-    server = calibrated.new_log(Store("postgresql://nobody@localhost/none"))
+    server = summary.default_log(Store("postgresql://nobody@localhost/none"))
     assert tmp_path not in server.parents
 
 

@@ -1,4 +1,4 @@
-"""The commands about this machine; the one place that reaches the benchmark suite."""
+"""The commands `calibrate` and `doctor`: the only module that imports the benchmark suite."""
 
 from __future__ import annotations
 
@@ -6,41 +6,68 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 from rich.console import Console
 
-from api.cli import planned, tabular, terminal
-from api.cli import summary as calibrated
+from api.cli import summary as summaries
+from api.cli import terminal
+from api.cli.context import load_snapshot, open_store
 from api.cli.course import Course, Kind, Step
 from api.cli.fleet import FleetCourse, FleetTable
 from api.cli.progress import JsonLines, Listener, LiveTable, LogFile, PlainLines
-from api.cli.results import Result
+from api.cli.results import WorkloadResult
 from calibration import suite
 from catalog.records import Device
 from catalog.snapshot import Snapshot
 from catalog.store.database import Store
 
 THIS: dict[str, Literal["cpu", "gpu"] | None] = {"this": None, "this-cpu": "cpu", "this-gpu": "gpu"}
-"""Names of this machine in a question -> the chip that is meant; its GPU, else its CPU."""
+"""Names of this machine in a question -> kind of chip; ``None`` is its GPU, else its CPU."""
+_EVENT_FIELDS = (
+    *("done", "total", "reason"),
+    *("accuracy", "joules_per_1000", "label", "seconds_per_1000", "flags"),
+)
+"""Fields that a step takes from an event of the suite."""
+
+
+class FleetOptions(NamedTuple):
+    """The options of ``calibrate --scheduler``.
+
+    Attributes:
+        scheduler: Address of the Dask scheduler.
+        machines: How many must have joined before the command may end.
+        per_hardware: How often each hardware is measured.
+        patience: Times its forecast that a trial may take.
+    """
+
+    scheduler: str
+    machines: int
+    per_hardware: int
+    patience: float
 
 
 def this_device(snapshot: Snapshot, name: str = "this") -> str | Device:
-    """This machine's device: by name where the catalog has it, else its record."""
+    """This machine's device: its name where the catalog has it, else its detected record."""
     device = suite.this_device(snapshot, THIS[name])
     return device.name if device.name in snapshot.devices else device
 
 
-def say_diagnosis(
+def counter_readable() -> bool:
+    """Whether this machine has an energy counter that can be read."""
+    return suite.counter_readable()
+
+
+def print_diagnosis(
     snapshot: Snapshot, data: Path | None, models: Path | None, *, as_json: bool
 ) -> bool:
-    """Tells what can be measured here; whether a hardware counter is readable."""
+    """Prints what can be measured here; returns whether a hardware counter is readable."""
     findings = suite.diagnose(snapshot, data=data, models=models)
     if as_json:
-        terminal.say_json(findings)
+        terminal.print_json(findings)
     else:
-        tabular.show(
+        terminal.print_table(
             "What can be measured here",
             ("", "what", "found", "remedy"),
             (
@@ -51,18 +78,18 @@ def say_diagnosis(
     return any(found.counter and found.ok for found in findings)
 
 
-def make_plan(snapshot: Snapshot, **asked: Any) -> suite.Plan:
-    """A calibration plan; texts or options that cannot be used end the command."""
+def make_plan(snapshot: Snapshot, **options: Any) -> suite.Plan:
+    """A calibration plan; unusable texts or options end the command."""
     try:
-        return suite.plan(snapshot, **asked)
+        return suite.plan(snapshot, **options)
     except suite.WorkloadError as error:
         terminal.fail(str(error), terminal.BAD_DATA)
     except suite.PlanError as error:
         terminal.fail(str(error), terminal.USAGE)
 
 
-def say_plan(plan: suite.Plan, *, as_json: bool) -> None:
-    """What would be measured and about how long it takes."""
+def print_plan(plan: suite.Plan, *, as_json: bool) -> None:
+    """Prints the trials of a plan with estimated seconds and joules."""
     if as_json:
         body = {
             "profile": plan.profile.name,
@@ -71,14 +98,13 @@ def say_plan(plan: suite.Plan, *, as_json: bool) -> None:
             "pending": len(plan.pending),
             "trials": plan.trials,
         }
-        terminal.say_json(msgspec.to_builtins(body))
+        terminal.print_json(msgspec.to_builtins(body))
     else:
-        steps = [_step(trial, "present" if trial.present else "waiting") for trial in plan.trials]
-        planned.say(steps, plan.profile.name)
+        summaries.print_plan(_planned_steps(plan.trials), plan.profile.name)
 
 
 def _step(trial: suite.Trial, kind: Kind, **more: Any) -> Step:
-    """A trial as a step of the course."""
+    """A trial as a progress step; `more` are further fields of `Step`."""
     return Step(
         kind=kind,
         candidate=trial.candidate,
@@ -96,17 +122,25 @@ def _step(trial: suite.Trial, kind: Kind, **more: Any) -> Step:
     )
 
 
-def _shown(plan: suite.Plan, course: Course, as_json: bool) -> Listener:
-    """What the person or the program that asked is shown."""
-    console = Console(stderr=True)
-    if as_json:
-        return JsonLines()
-    if console.is_terminal:
-        return LiveTable(console, course, f"calibrating, {plan.profile.name} profile")
-    return PlainLines(console)
+def _planned_steps(trials: Sequence[suite.Trial]) -> list[Step]:
+    """Trials as steps: ``present`` where the catalog has the row, else ``waiting``."""
+    return [_step(trial, "present" if trial.present else "waiting") for trial in trials]
 
 
-def _log(file: Path, heading: str) -> LogFile:
+def _record(
+    event: suite.Event, course: Course | FleetCourse, listeners: Sequence[Listener], *fields: str
+) -> None:
+    """Counts an event in `course`, then sends it to the listeners with the remaining seconds."""
+    now_s = time.monotonic()
+    values = {name: getattr(event, name) for name in (*_EVENT_FIELDS, *fields)}
+    step = _step(event.trial, event.kind, **values)
+    course.take(step, now_s)
+    step = msgspec.structs.replace(step, left_s=round(course.left_s(now_s), 1))
+    for listener in listeners:
+        listener.take(step)
+
+
+def _open_log(file: Path, heading: str) -> LogFile:
     """The log file with its heading; ends the command where it cannot be written."""
     try:
         log = LogFile(file)
@@ -116,131 +150,128 @@ def _log(file: Path, heading: str) -> LogFile:
     return log
 
 
-def _measure(
-    plan: suite.Plan, store: Store, course: Course, listeners: Sequence[Listener]
-) -> suite.Summary:
-    """Runs a plan; every listener hears each step after the course has counted it."""
-
-    def hear(event: suite.Event) -> None:
-        now_s = time.monotonic()
-        told = {name: getattr(event, name) for name in _TOLD}
-        step = _step(event.trial, event.kind, **told)
-        course.take(step, now_s)
-        step = msgspec.structs.replace(step, left_s=round(course.left_s(now_s), 1))
-        for listener in listeners:
-            listener.take(step)
-
-    with ExitStack() as stack:
-        for listener in listeners:
-            stack.enter_context(listener)
-        return suite.calibrate(plan, store, on_event=hear)
-
-
-_TOLD = (
-    *("done", "total", "reason"),
-    *("accuracy", "joules_per_1000", "label", "seconds_per_1000", "flags"),
-)
-
-
 def calibrate(plan: suite.Plan, store: Store, *, log: Path | None, as_json: bool) -> int:
-    """Measures what a plan lacks, tells what came of it and returns the exit code.
+    """Measures the pending trials of a plan, prints the summary and returns the exit code.
 
     Args:
         plan: What to measure.
         store: Where rows go.
-        log: File the course is appended to; default: a new one beside the catalog.
+        log: File the progress is appended to; default: a new one beside the catalog.
         as_json: JSON lines on stdout, one for each step, the summary last.
     """
-    file = log or calibrated.new_log(store)
+    file, console = log or summaries.default_log(store), Console(stderr=True)
     heading = (
         f"profile {plan.profile.name}, {len(plan.pending)} of {len(plan.trials)} trials to "
         f"measure, seed {plan.seed}, on {', '.join(plan.devices)}"
     )
-    book, course = _log(file, heading), Course([_step(trial, "waiting") for trial in plan.trials])
+    log_file = _open_log(file, heading)
+    course = Course([_step(trial, "waiting") for trial in plan.trials])
+    shown: Listener = PlainLines(console)
+    if as_json:
+        shown = JsonLines()
+    elif console.is_terminal:
+        shown = LiveTable(console, course, f"calibrating, {plan.profile.name} profile")
+    listeners = [log_file, shown]
     try:
-        summary = _measure(plan, store, course, [book, _shown(plan, course, as_json)])
+        with ExitStack() as stack:
+            for listener in listeners:
+                stack.enter_context(listener)
+            measured = suite.calibrate(
+                plan, store, on_event=lambda event: _record(event, course, listeners)
+            )
     except suite.BusyError as error:
         terminal.fail(str(error), terminal.NOT_MEASURABLE)
     except KeyboardInterrupt:
         terminal.fail("interrupted before anything was measured", terminal.INTERRUPTED)
-    found = calibrated.found(list(plan.texts), list(plan.devices), list(plan.candidates))
-    return _end(summary, found, book, file, as_json=as_json)
+    found = summaries.catalog_results(list(plan.texts), list(plan.devices), list(plan.candidates))
+    return _finish(measured, found, log_file, file, as_json=as_json)
 
 
-def _end(
-    summary: suite.Summary, found: Sequence[Result], book: LogFile, log: Path, *, as_json: bool
+def _finish(
+    measured: suite.Summary,
+    found: Sequence[WorkloadResult],
+    log_file: LogFile,
+    log: Path,
+    *,
+    as_json: bool,
 ) -> int:
-    """Tells what came of a calibration, with the plot beside the log; returns the exit code."""
+    """Writes the plot beside the log, prints the summary and returns the exit code."""
     lost = tuple(
-        calibrated.Lost(candidate=candidate, workload=workload, reason=reason)
-        for (candidate, workload), reason in summary.reasons.items()
+        summaries.NotMeasured(candidate=candidate, workload=workload, reason=reason)
+        for (candidate, workload), reason in measured.reasons.items()
     )
-    counts = msgspec.structs.asdict(summary) | {"reasons": lost}
-    plot = calibrated.draw(found, summary.run_id, log.parent)
-    ended = calibrated.Ended(**counts, results=tuple(found), log=str(log), plot=plot)
-    book.write(calibrated.sentence(ended))
+    counts = msgspec.structs.asdict(measured) | {"reasons": lost}
+    plot = summaries.write_plot(found, measured.run_id, log.parent)
+    summary = summaries.CalibrationSummary(**counts, results=tuple(found), log=str(log), plot=plot)
+    log_file.write(summaries.sentence(summary))
     if as_json:
-        terminal.say_json(ended)
+        terminal.print_json(summary)
     else:
-        calibrated.say(ended)
-    if summary.interrupted:
+        summaries.print_summary(summary)
+    if measured.interrupted:
         return terminal.INTERRUPTED
-    return terminal.SKIPPED if summary.skipped or summary.failed else 0
+    return terminal.SKIPPED if measured.skipped or measured.failed else 0
 
 
-def fleet_request(snapshot: Snapshot, **asked: Any) -> suite.fleet.Request:
-    """What every machine of a fleet is asked; options that cannot be used end the command."""
+def run_fleet(
+    fleet: FleetOptions, options: dict[str, Any], *, plan: bool, log: Path | None, as_json: bool
+) -> int:
+    """Plans or measures on every machine of a scheduler and returns the exit code.
+
+    Args:
+        fleet: Scheduler, machines and patience.
+        options: What to measure on each hardware; unusable ones end the command.
+        plan: Whether only the plan is printed.
+        log: See `calibrate`.
+        as_json: JSON lines on stdout.
+    """
+    snapshot, store = load_snapshot(), open_store()
     try:
-        return suite.fleet.request(snapshot, **asked)
+        request = suite.fleet.request(snapshot, **options)
     except suite.PlanError as error:
         terminal.fail(str(error), terminal.USAGE)
+    given = (fleet.scheduler, request, snapshot, store)
+    machines, per_hardware = fleet.machines, fleet.per_hardware
+    if plan:
+        print_fleet_plan(*given, machines=machines, per_hardware=per_hardware, as_json=as_json)
+        return 0
+    return calibrate_fleet(
+        *given,
+        machines=machines,
+        per_hardware=per_hardware,
+        factor=fleet.patience,
+        log=log,
+        as_json=as_json,
+    )
 
 
-class _Ear:
-    """Hears a fleet and tells it on to listeners, after the course has counted it."""
+class _FleetProgress:
+    """Progress of a fleet: hears its messages, counts them and passes them to listeners."""
 
     def __init__(self, course: FleetCourse, listeners: Sequence[Listener]) -> None:
         self._course, self._listeners = course, listeners
         self.joined: list[suite.fleet.Joined] = []
 
-    def hear(self, heard: suite.fleet.Heard) -> None:
-        """Takes whatever the fleet tells."""
-        if isinstance(heard, suite.Event):
-            self._step(heard)
-        elif isinstance(heard, suite.fleet.Joined):
-            self.joined.append(heard)
-            waiting = [_step(trial, "waiting", place=heard.place) for trial in heard.trials]
-            self._course.join(heard.place, waiting)
+    def hear(self, message: suite.fleet.Heard) -> None:
+        """Takes an event of a trial, the arrival of hardware or a notice."""
+        if isinstance(message, suite.Event):
+            _record(message, self._course, self._listeners, "place", "node")
+        elif isinstance(message, suite.fleet.Joined):
+            self.joined.append(message)
+            waiting = [_step(trial, "waiting", place=message.place) for trial in message.trials]
+            self._course.join(message.place, waiting)
         else:
             for listener in self._listeners:
-                listener.note(heard.said)
-
-    def _step(self, event: suite.Event) -> None:
-        """A step of a trial."""
-        now_s = time.monotonic()
-        told = {name: getattr(event, name) for name in (*_TOLD, "place", "node")}
-        step = _step(event.trial, event.kind, **told)
-        self._course.take(step, now_s)
-        step = msgspec.structs.replace(step, left_s=round(self._course.left_s(now_s), 1))
-        for listener in self._listeners:
-            listener.take(step)
+                listener.note(message.said)
 
     def names(self, field: str) -> list[str]:
         """Devices or workloads of all hardware that has joined."""
         return list(dict.fromkeys(name for each in self.joined for name in getattr(each, field)))
 
 
-def _fleet_shown(course: FleetCourse, as_json: bool) -> Listener:
-    """What the person or the program that asked for a fleet is shown."""
-    console = Console(stderr=True)
-    if as_json:
-        return JsonLines()
-    return FleetTable(console, course) if console.is_terminal else PlainLines(console)
-
-
 def calibrate_fleet(
     address: str,
-    asked: suite.fleet.Request,
+    request: suite.fleet.Request,
     snapshot: Snapshot,
     store: Store,
     *,
@@ -254,7 +285,7 @@ def calibrate_fleet(
 
     Args:
         address: Of the Dask scheduler.
-        asked: What is measured on each hardware.
+        request: What is measured on each hardware.
         snapshot: The catalog as it is.
         store: Where rows go.
         log: See `calibrate`; likewise `as_json`.
@@ -263,36 +294,45 @@ def calibrate_fleet(
         machines: How many must have joined before it may end.
         per_hardware: How often each hardware is measured.
     """
-    file, course = log or calibrated.new_log(store), FleetCourse()
-    book = _log(file, f"profile {asked.profile.name}, seed {asked.seed}, fleet at {address}")
-    listeners = [book, _fleet_shown(course, as_json)]
-    ear, patience = _Ear(course, listeners), suite.fleet.Patience(factor=factor)
+    file, course = log or summaries.default_log(store), FleetCourse()
+    console = Console(stderr=True)
+    heading = f"profile {request.profile.name}, seed {request.seed}, fleet at {address}"
+    log_file = _open_log(file, heading)
+    shown: Listener = PlainLines(console)
+    if as_json:
+        shown = JsonLines()
+    elif console.is_terminal:
+        shown = FleetTable(console, course)
+    listeners = [log_file, shown]
+    progress, patience = _FleetProgress(course, listeners), suite.fleet.Patience(factor=factor)
     try:
         with ExitStack() as stack:
             for listener in listeners:
                 stack.enter_context(listener)
-            summary = suite.fleet.calibrate(
+            measured = suite.fleet.calibrate(
                 address,
-                asked,
+                request,
                 snapshot,
                 store,
                 machines=machines,
                 per_hardware=per_hardware,
                 patience=patience,
-                hear=ear.hear,
+                hear=progress.hear,
             )
     except (suite.BusyError, suite.fleet.FleetError) as error:
         terminal.fail(str(error), terminal.NOT_MEASURABLE)
     except KeyboardInterrupt:
         terminal.fail("interrupted before anything was measured", terminal.INTERRUPTED)
-    measured = list(dict.fromkeys(t.candidate for each in ear.joined for t in each.trials))
-    found = calibrated.found(ear.names("workloads"), ear.names("devices"), measured)
-    return _end(summary, found, book, file, as_json=as_json)
+    candidates = list(dict.fromkeys(t.candidate for each in progress.joined for t in each.trials))
+    found = summaries.catalog_results(
+        progress.names("workloads"), progress.names("devices"), candidates
+    )
+    return _finish(measured, found, log_file, file, as_json=as_json)
 
 
-def say_fleet_plan(
+def print_fleet_plan(
     address: str,
-    asked: suite.fleet.Request,
+    request: suite.fleet.Request,
     snapshot: Snapshot,
     store: Store,
     *,
@@ -300,28 +340,26 @@ def say_fleet_plan(
     machines: int,
     per_hardware: int,
 ) -> None:
-    """What would be measured on each hardware; see `calibrate_fleet`."""
-    ear = _Ear(FleetCourse(), [] if as_json else [PlainLines(Console(stderr=True))])
+    """Prints what would be measured on each hardware; see `calibrate_fleet`."""
+    listeners = [] if as_json else [PlainLines(Console(stderr=True))]
+    progress = _FleetProgress(FleetCourse(), listeners)
     try:
         suite.fleet.calibrate(
             address,
-            asked,
+            request,
             snapshot,
             store,
             measuring=False,
             machines=machines,
             per_hardware=per_hardware,
-            hear=ear.hear,
+            hear=progress.hear,
         )
     except (suite.BusyError, suite.fleet.FleetError) as error:
         terminal.fail(str(error), terminal.NOT_MEASURABLE)
     if as_json:
-        terminal.say_json(msgspec.to_builtins({"hardware": ear.joined}))
-    for joined in [] if as_json else ear.joined:
-        waiting = [_step(t, "present" if t.present else "waiting") for t in joined.trials]
-        planned.say(waiting, f"{joined.place}, {asked.profile.name}")
-
-
-def counter_readable() -> bool:
-    """Whether this machine has an energy counter that can be read."""
-    return suite.counter_readable()
+        terminal.print_json(msgspec.to_builtins({"hardware": progress.joined}))
+        return
+    for joined in progress.joined:
+        summaries.print_plan(
+            _planned_steps(joined.trials), f"{joined.place}, {request.profile.name}"
+        )

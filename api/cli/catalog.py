@@ -1,4 +1,4 @@
-"""The commands ``joulewise catalog``: run files in and out, lists and checks."""
+"""The commands `joulewise catalog`: import, export, list and verify measurements."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from api.cli import tabular, terminal
-from api.cli.context import opened_snapshot, opened_store
-from api.pages import wording as view
+from api.cli import terminal
+from api.cli.context import load_snapshot, open_store
+from api.pages import wording
 
 if TYPE_CHECKING:
     from api.service.listing import Filter
@@ -26,11 +26,11 @@ Name = Annotated[str | None, typer.Option(help="Only rows of this name.")]
 @catalog.command("init")
 def init(as_json: Json = False) -> None:
     """Creates the database or brings it up to date."""
-    store = opened_store()
+    store = open_store()
     store.migrate()
     shown = store.engine.url.render_as_string(hide_password=True)
     if as_json:
-        return terminal.say_json({"catalog": shown, "revision": opened_store().revision()})
+        return terminal.print_json({"catalog": shown, "revision": open_store().revision()})
     typer.echo(f"{shown} is ready")
     return None
 
@@ -41,32 +41,32 @@ def import_file(
     predictions: Annotated[bool, typer.Option("--predictions", help="It holds answers.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Stores a run file, all of it or nothing; doing it again changes nothing."""
-    from api.service import upload as writing
-    from catalog.files import run_file as runfile
+    """Stores a run file, all of it or nothing; importing it again changes nothing."""
+    from api.service import upload
+    from catalog.files import run_file
 
     if predictions:
         return _import_predictions(file, as_json=as_json)
-    run = runfile.read(file, writing.known(opened_snapshot()))
-    written = writing.add(opened_store(), run)
+    run = run_file.read(file, upload.known_names(load_snapshot()))
+    written = upload.store_run(open_store(), run)
     if as_json:
-        return terminal.say_json(written)
+        return terminal.print_json(written)
     typer.echo(f"{written.inserted} row(s) stored, {written.present} were there")
     return None
 
 
 def _import_predictions(file: Path, *, as_json: bool) -> None:
-    """Stores the answers in a file of `catalog export --predictions`."""
-    from api.service import upload as writing
-    from catalog.files import prediction_file as predictionfile
+    """Stores predictions per test item from a file of `catalog export --predictions`."""
+    from api.service import upload
+    from catalog.files import prediction_file
     from catalog.records import RunFile
 
-    snapshot, store = opened_snapshot(), opened_store()
-    sets = predictionfile.read(file, writing.known(snapshot), snapshot.predictions)
+    snapshot, store = load_snapshot(), open_store()
+    sets = prediction_file.read(file, upload.known_names(snapshot), snapshot.predictions)
     store.migrate()
     added = store.add(RunFile(measurements=(), predictions=sets)).predictions
     if as_json:
-        return terminal.say_json({"inserted": added, "present": len(sets) - added})
+        return terminal.print_json({"inserted": added, "present": len(sets) - added})
     typer.echo(f"{added} set(s) of predictions stored, {len(sets) - added} were there")
     return None
 
@@ -87,69 +87,67 @@ def export_file(
     ] = False,
 ) -> None:
     """Writes rows as a run file that another catalog can read, or as BoAmps reports."""
-    from api.service import listing
-    from api.service import upload as writing
-    from catalog.files import run_file as runfile
+    from api.service import listing, upload
+    from catalog.files import run_file
 
     if form is None:
         boamps = file.name.lower().endswith(".boamps.json")
-        form = "boamps" if boamps else runfile.format_of(file.name)
-    snapshot = opened_snapshot()
-    asked = listing.Filter(task=task, device=device, source=source)
-    kept = listing.chosen(snapshot, asked, len(snapshot.measurements) if own else 0)
+        form = "boamps" if boamps else run_file.format_of(file.name)
+    snapshot = load_snapshot()
+    wanted = listing.Filter(task=task, device=device, source=source)
+    kept = listing.filtered_rows(snapshot, wanted, len(snapshot.measurements) if own else 0)
     if predictions:
-        return _export_predictions(file, snapshot, asked)
+        return _export_predictions(file, snapshot, wanted)
     rows = [row for _, row in kept]
     if not rows:
         terminal.fail("no row matches, nothing written", terminal.NOTHING_QUALIFIES)
     if form == "boamps":
         return _write_boamps(file, rows, snapshot)
-    file.write_bytes(writing.as_file(rows, snapshot, form))
+    file.write_bytes(upload.to_run_file(rows, snapshot, form))
     typer.echo(f"{len(rows)} row(s) written to {file}")
     return None
 
 
-def _export_predictions(file: Path, snapshot: Snapshot, asked: Filter) -> None:
-    """Writes the answers per test item as a table another catalog can read."""
-    from catalog.files import prediction_file as predictionfile
-    from catalog.files import run_file as runfile
+def _export_predictions(file: Path, snapshot: Snapshot, wanted: Filter) -> None:
+    """Writes predictions per test item as a table that another catalog can import."""
+    from catalog.files import prediction_file, run_file
 
-    names = snapshot.tasks()[asked.task] if asked.task else snapshot.workloads
-    device = snapshot.device(asked.device).name if asked.device else None
+    names = snapshot.tasks()[wanted.task] if wanted.task else snapshot.workloads
+    device = snapshot.device(wanted.device).name if wanted.device else None
     sets = [
         each
         for each in snapshot.predictions
         if each.workload in names
         and device in (None, each.device)
-        and asked.source in (None, each.source)
+        and wanted.source in (None, each.source)
     ]
     if not sets:
         terminal.fail("no predictions match, nothing written", terminal.NOTHING_QUALIFIES)
-    file.write_bytes(predictionfile.write(sets, runfile.format_of(file.name)))
+    file.write_bytes(prediction_file.write(sets, run_file.format_of(file.name)))
     typer.echo(f"{len(sets)} set(s) of predictions written to {file}")
 
 
 def _write_boamps(file: Path, rows: list[Measurement], snapshot: Snapshot) -> None:
-    """Writes a JSON list of reports, or one file each where the name is that of a folder."""
+    """Writes a JSON list of reports; one file for each report where `file` is a folder."""
     import msgspec
 
     from api.exports import boamps
 
-    made = boamps.export(rows, snapshot)
-    named = ", ".join(f"{count} {why}" for why, count in made.left_out.items())
-    lost = f"; left out: {named}" if named else ""
-    if not made.reports:
+    exported = boamps.export(rows, snapshot)
+    reasons = ", ".join(f"{count} {reason}" for reason, count in exported.left_out.items())
+    lost = f"; left out: {reasons}" if reasons else ""
+    if not exported.reports:
         terminal.fail(f"no row makes a report, nothing written{lost}", terminal.NOTHING_QUALIFIES)
     if file.is_dir() or not file.suffix:
         file.mkdir(parents=True, exist_ok=True)
         parts: dict[Path, Any] = {
-            file / f"{one['header']['reportId']}.json": one for one in made.reports
+            file / f"{one['header']['reportId']}.json": one for one in exported.reports
         }
     else:
-        parts = {file: made.reports}
+        parts = {file: exported.reports}
     for path, content in parts.items():
         path.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
-    typer.echo(f"{len(made.reports)} BoAmps report(s) written to {file}{lost}")
+    typer.echo(f"{len(exported.reports)} BoAmps report(s) written to {file}{lost}")
 
 
 @catalog.command("list")
@@ -179,16 +177,16 @@ def list_rows(
         "scenario": scenario,
     }
     try:
-        asked = msgspec.convert(given, listing.Filter)
+        wanted = msgspec.convert(given, listing.Filter)
     except msgspec.ValidationError as error:
         field = str(error).partition("$.")[2].rstrip("`")
         allowed = str(error).partition(" - at")[0]
         raise BadQuestionError(field, given.get(field), allowed) from error
-    snapshot = opened_snapshot()
-    rows = [row for _, row in listing.chosen(snapshot, asked)]
+    snapshot = load_snapshot()
+    rows = [row for _, row in listing.filtered_rows(snapshot, wanted)]
     if as_json:
-        return terminal.say_json([listing.shown(row) for row in rows])
-    tabular.show(
+        return terminal.print_json([listing.to_json(row) for row in rows])
+    terminal.print_table(
         f"{len(rows)} measurement(s)",
         (
             "candidate",
@@ -207,7 +205,7 @@ def list_rows(
                 row.device,
                 row.phase,
                 row.scenario,
-                view.accuracy(row.accuracy),
+                wording.accuracy(row.accuracy),
                 _joules(row),
                 row.source,
             )
@@ -219,42 +217,42 @@ def list_rows(
 
 
 def _joules(row: Any) -> str:
-    """The components of a row in joules per 1,000 texts, each with its label."""
+    """Joules per 1,000 texts and label of each component of a row, one a line."""
     from catalog.energy import components
 
     parts = dict(components(row))
     if row.total_j is not None and row.total_label is not None:
         parts[row.total_scope or "total"] = (row.total_j, row.total_label)
     return "\n".join(
-        f"{name} {view.number(1000 * joules / row.n_items)} {label}"
+        f"{name} {wording.number(1000 * joules / row.n_items)} {label}"
         for name, (joules, label) in parts.items()
     )
 
 
 @catalog.command("verify")
 def verify(as_json: Json = False) -> None:
-    """Reads everything and checks every row against the schema again; exit code 4 on a fault."""
-    from api.service import upload as writing
+    """Reads the whole catalog and validates every row; exit code 4 on a violation."""
+    from api.service import upload
     from catalog.errors import BadRunFileError
-    from catalog.files import run_file as runfile
+    from catalog.files import run_file
     from catalog.files.validation import validate
 
-    snapshot = opened_snapshot()
+    snapshot = load_snapshot()
     rows = [row for _, row in snapshot.rows()]
     faults: list[str] = []
     try:
-        validate(runfile.to_frame(rows), writing.known(snapshot), "catalog")
+        validate(run_file.to_frame(rows), upload.known_names(snapshot), "catalog")
     except BadRunFileError as error:
         faults = [str(problem) for problem in error.problems]
     body = {
         "rows": len(rows),
         "own_rows": snapshot.own.count,
         "digest": snapshot.digest,
-        "revision": opened_store().revision(),
+        "revision": open_store().revision(),
         "problems": faults,
     }
     if as_json:
-        terminal.say_json(body)
+        terminal.print_json(body)
     else:
         typer.echo(f"{body['rows']} rows, {body['own_rows']} of them own, digest {snapshot.digest}")
     if faults:

@@ -1,4 +1,4 @@
-"""Settings, store and snapshot of one command, opened when it asks for them."""
+"""Settings, store, snapshot and estimator of one command, opened on first use."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ if TYPE_CHECKING:
 
 @functools.cache
 def settings() -> Settings:
-    """The environment's settings; read once, as a command runs once."""
+    """Settings from the environment; read once per process."""
     from api.service.settings import Settings
 
     return Settings()
 
 
-def opened_store() -> Store:
-    """The catalog's database; nothing is created."""
+def open_store() -> Store:
+    """The store of the configured catalog; creates nothing."""
     from catalog.store.database import Store
 
     return Store(settings().catalog)
 
 
-def opened_snapshot() -> Snapshot:
-    """The catalog as it is now; where nothing was ever stored, no database is opened."""
+def load_snapshot() -> Snapshot:
+    """The current catalog; the bundled figures alone where no database exists yet."""
     from catalog import snapshot
     from catalog.store.location import is_absent
 
-    return snapshot.load(None if is_absent(settings().catalog) else opened_store())
+    return snapshot.load(None if is_absent(settings().catalog) else open_store())
 
 
-def opened_estimator(snapshot: Snapshot) -> Estimator:
-    """The estimator, informed by the catalog's own runs.
+def load_estimator(snapshot: Snapshot) -> Estimator:
+    """The configured estimator, updated with the runs in the catalog.
 
     Raises:
         StaleEstimatorError: There is none, or it fits another version.
@@ -47,10 +47,15 @@ def opened_estimator(snapshot: Snapshot) -> Estimator:
     return estimator.load(settings().estimator).informed(snapshot)
 
 
-def asked_device(name: str | None, snapshot: Snapshot) -> str | Device | None:
-    """A device by name; ``this`` is the machine the command runs on, or one of its chips."""
+def resolve_device(name: str | None, snapshot: Snapshot) -> str | Device | None:
+    """Name or record of a device; ``this``, ``this-cpu`` and ``this-gpu`` are detected.
+
+    Args:
+        name: As on the command line; ``None`` means any device.
+        snapshot: Catalog that may hold the detected device.
+    """
     if name not in ("this", "this-cpu", "this-gpu"):
         return name
-    from api.cli import calibrate as machine
+    from api.cli import calibrate
 
-    return machine.this_device(snapshot, name)
+    return calibrate.this_device(snapshot, name)

@@ -1,6 +1,6 @@
-"""The course of a calibration: what became of each trial, line by line, and how long it takes on.
+"""Progress state of a calibration: steps of trials in, counts per table line and time left out.
 
-Plain state that knows no terminal; `api.cli.progress` shows it and `api.cli.calibrate` feeds it.
+Independent of the terminal; `api.cli.calibrate` feeds it and `api.cli.progress` shows it.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ SETTLED: tuple[Kind, ...] = ("finished", "present", "skipped", "failed")
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Something that happened to one trial; a line of ``calibrate --json``. Never holds a text.
+    """A change of state of one trial; a line of ``calibrate --json``. Never holds a text.
 
     Attributes:
-        variant: What else tells trials apart, e.g. ``length-sorted``.
+        variant: Further difference between trials, e.g. ``length-sorted``.
         done: Trials settled so far, of `total`.
-        estimated_s: Seconds the trial was planned to take; `estimated_j` joules of its chip, at
-            most.
+        estimated_s: Planned seconds of the trial.
+        estimated_j: Upper bound of the joules of its chip.
         joules_per_1000: Gross joules per 1,000 texts; `label` says how they were obtained.
-        flags: What is doubtful about the row.
-        left_s: Seconds the rest will take, about.
-        place: The hardware, in a fleet; `node` the machine of it that is at work.
+        flags: Warnings about the row.
+        left_s: Estimated seconds left of the whole calibration.
+        place: The hardware, in a fleet; `node` the machine that runs the trial.
     """
 
     kind: Kind
@@ -56,7 +56,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def choice(self) -> str:
-        """Phase and serving choice in words: ``offline 32 fp32``, ``train``."""
+        """Phase and serving configuration in words: ``offline 32 fp32``, ``train``."""
         if self.phase != "inference":
             return self.phase
         batch = "" if self.scenario == "single" else f"{self.batch_size or 0:g}"
@@ -66,10 +66,10 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Line(msgspec.Struct, kw_only=True):
-    """One candidate on one workload: its trials counted by what became of them.
+    """One candidate on one workload with counts of its trials.
 
     Attributes:
-        shown: The step whose figures stand for the line: the usual batch where it is measured,
+        shown: The step whose figures are displayed: the usual batch where it is measured,
             else the latest inference.
     """
 
@@ -84,7 +84,7 @@ class Line(msgspec.Struct, kw_only=True):
 
     @property
     def state(self) -> Kind:
-        """Where the line as a whole stands."""
+        """State of the line as a whole."""
         if self.running is not None:
             return "started"
         if self.failed:
@@ -95,7 +95,7 @@ class Line(msgspec.Struct, kw_only=True):
 
 
 class Course:
-    """Every line of a calibration, in the order it runs.
+    """All lines of a calibration in running order, with the time left.
 
     Args:
         waiting: One step for each planned trial, in order.
@@ -116,7 +116,7 @@ class Course:
         return self.lines.setdefault(key, Line(candidate=key[0], workload=key[1]))
 
     def take(self, step: Step, now_s: float) -> None:
-        """Counts a step that happened at `now_s` (seconds of any clock that only goes on)."""
+        """Counts a step at `now_s`, seconds of a monotonic clock."""
         line = self._line(step)
         if step.kind == "started":
             line.running, self._began = step.choice, (now_s, step.estimated_s)
@@ -133,14 +133,14 @@ class Course:
         self._began = None
 
     def _clocked(self, now_s: float) -> None:
-        """Learns from a measured trial how long plans take here."""
+        """Adds planned and actual seconds of a measured trial to the pace."""
         if self._began is not None:
             began_s, planned_s = self._began
             self._took_s += now_s - began_s
             self._planned_s += planned_s
 
     def left_s(self, now_s: float) -> float:
-        """Seconds the rest will take: as planned, times how the measured trials kept to it."""
+        """Seconds left: the planned ones times actual over planned seconds of measured trials."""
         pace = self._took_s / self._planned_s if self._planned_s else 1.0
         left = max(0.0, self._left_s) * pace
         if self._began is not None:
@@ -150,12 +150,12 @@ class Course:
 
 
 def _usual(step: Step) -> bool:
-    """Whether a step is the batch of 32 that lines are compared by."""
+    """Whether a step is the offline batch of 32, by which lines are compared."""
     return step.scenario == "offline" and step.batch_size == 32 and step.variant is None
 
 
 def window(lines: Sequence[Line], rows: int) -> tuple[int, int]:
-    """Which lines fit on `rows` rows of a screen: a slice with the running one near its middle."""
+    """Slice of the lines that fits on `rows` screen rows, the running line near its middle."""
     if len(lines) <= rows:
         return 0, len(lines)
     states = [line.state for line in lines]
@@ -165,5 +165,5 @@ def window(lines: Sequence[Line], rows: int) -> tuple[int, int]:
 
 
 def _first_open(states: Sequence[Kind]) -> int:
-    """Where the first line stands that waits; the end where none does."""
+    """Index of the first waiting line; of the last line where none waits."""
     return states.index("waiting") if "waiting" in states else len(states) - 1

@@ -1,4 +1,4 @@
-"""The course of a fleet's calibration: one line for each hardware, in one live table."""
+"""Progress of a fleet's calibration: counts by hardware and a live table of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from api.cli.progress import Listener, duration, figures
 
 
 class FleetCourse:
-    """What became of each trial, by hardware; machines work side by side."""
+    """Counts and latest steps of the trials of each hardware; machines run in parallel."""
 
     def __init__(self) -> None:
         self.places: dict[str, Course] = {}
@@ -24,11 +24,11 @@ class FleetCourse:
         self.lost: dict[str, int] = {}
 
     def join(self, place: str, waiting: Sequence[Step]) -> None:
-        """Hardware has joined, with one step for each of its trials."""
+        """Adds hardware with one waiting step for each of its trials."""
         self.places[place] = Course(waiting)
 
     def take(self, step: Step, now_s: float) -> None:
-        """Counts a step that happened at `now_s`."""
+        """Counts a step at `now_s`, seconds of a monotonic clock."""
         place = step.place or ""
         self.places[place].take(step, now_s)
         if step.kind == "started":
@@ -51,12 +51,12 @@ class FleetCourse:
         return sum(course.total for course in self.places.values())
 
     def left_s(self, now_s: float) -> float:
-        """Seconds the rest will take: those of the hardware that takes longest."""
+        """Seconds left: the longest of all hardware."""
         return max((course.left_s(now_s) for course in self.places.values()), default=0.0)
 
 
 class FleetTable(Listener):
-    """The table that moves: one row for each hardware, what happens to machines above it."""
+    """A live table with one row for each hardware; notices about machines above it."""
 
     def __init__(self, console: Console, course: FleetCourse) -> None:
         self._console, self._course = console, course
@@ -65,16 +65,16 @@ class FleetTable(Listener):
         )
 
     def __enter__(self) -> FleetTable:
-        """Begins to draw."""
+        """Starts drawing."""
         self._live.__enter__()
         return self
 
     def __exit__(self, *ended: object) -> None:
-        """Draws a last time and leaves the table on the screen."""
+        """Draws once more and leaves the table on the screen."""
         self._live.__exit__(*ended)  # type: ignore[arg-type]
 
     def take(self, step: Step) -> None:
-        """Says above the table what was lost; the rest is drawn by itself."""
+        """Prints skipped and failed trials above the table."""
         if step.kind in ("skipped", "failed"):
             lost = f"{step.place}: {step.candidate} on {step.workload}, {step.choice}"
             self._console.print(
@@ -82,11 +82,11 @@ class FleetTable(Listener):
             )
 
     def note(self, said: str) -> None:
-        """Says it above the table."""
+        """Prints a notice above the table."""
         self._console.print(f"[dim]{escape(said)}[/]", soft_wrap=True)
 
     def table(self) -> Table:
-        """The table as it stands."""
+        """The table at this moment."""
         course, now_s = self._course, time.monotonic()
         left = course.left_s(now_s)
         rest = f", about {duration(left)} left" if course.done < course.total else ""

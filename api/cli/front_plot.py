@@ -1,7 +1,7 @@
-"""The accuracy-energy plot of a calibration as an SVG file that needs nothing to be seen.
+"""Accuracy-energy plot of a calibration: results in, a self-contained SVG document out.
 
-Geometry is worked out here, ``templates/front.svg`` draws it. Energy runs on a logarithmic axis,
-names stand beside the points so that they never cover one another.
+This module computes the geometry, ``templates/front.svg`` draws it. The energy axis is
+logarithmic; names stand in a column of their own, so that none covers another.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from advisor.recommend.records import Option
-from api.cli.results import Result
-from api.pages import wording as view
+from api.cli.results import WorkloadResult
+from api.pages import wording
 
 WIDTH = 900
-_LEFT, _RIGHT, _NAMES = 70, 590, 628
-"""Pixels where the plotting area begins and ends, and where names begin."""
-_HEAD, _FOOT, _BETWEEN = 58, 46, 16
-"""Pixels above and below a plotting area, least pixels from name to name."""
-_STEPS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
+_LEFT, _RIGHT, _NAME_X = 70, 590, 628
+"""Pixels: left and right end of the plotting area, left end of names."""
+_HEAD, _FOOT, _NAME_GAP = 58, 46, 16
+"""Pixels: above and below a plotting area, least distance between names."""
+_ACCURACY_STEPS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 
 
-def svg(results: Sequence[Result], title: str, origin: str) -> str:
-    """One panel for each result, one below the other.
+def svg(results: Sequence[WorkloadResult], title: str, source: str) -> str:
+    """The SVG document with one panel for each result, one below the other.
 
     Args:
         results: What to draw; each has at least one option.
         title: The machine.
-        origin: Where the figures come from.
+        source: Source of the figures.
     """
     panels, top = [], 54.0
     for result in results:
@@ -40,18 +40,18 @@ def svg(results: Sequence[Result], title: str, origin: str) -> str:
     return _template().render(
         panels=panels,
         title=title,
-        origin=origin,
+        origin=source,
         width=WIDTH,
         height=round(top),
         left=_LEFT,
         right=_RIGHT,
-        names=_NAMES,
+        names=_NAME_X,
     )
 
 
 @functools.cache
 def _template() -> Template:
-    """The drawing; everything put into it is escaped."""
+    """The SVG template; values are escaped."""
     environment = Environment(
         loader=PackageLoader("api.pages"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True,
@@ -60,32 +60,37 @@ def _template() -> Template:
     return environment.get_template("front.svg")
 
 
-def _panel(result: Result, top: float) -> dict[str, Any]:
-    """Where everything of one result stands, in pixels."""
+def _panel(result: WorkloadResult, top: float) -> dict[str, Any]:
+    """Template context of one result: positions in pixels."""
     shown = [option for option in result.options if option.accuracy is not None]
-    height = max(220, _BETWEEN * len(shown) + 10)
+    height = max(220, _NAME_GAP * len(shown) + 10)
     head, foot = top + _HEAD, top + _HEAD + height
-    across = view.axis(shown)
-    low, high, step = _shares(shown)
+    energy_axis = wording.axis(shown)
+    low, high, step = _accuracy_range(shown)
 
     def x(value: float) -> float:
-        return round(_LEFT + (_RIGHT - _LEFT) * across.at(value) / 100, 1)
+        return round(_LEFT + (_RIGHT - _LEFT) * energy_axis.at(value) / 100, 1)
 
-    def y(share: float) -> float:
-        return round(foot - height * (share - low) / (high - low), 1)
+    def y(accuracy: float) -> float:
+        return round(foot - height * (accuracy - low) / (high - low), 1)
 
-    fronted = {id(option) for option in result.front}
-    points = [_point(option, x, y, id(option) in fronted) for option in shown]
-    for point, place in zip(points, _spread([p["y"] for p in points], head, foot), strict=True):
+    on_front = {id(option) for option in result.front}
+    points = [_point(option, x, y, id(option) in on_front) for option in shown]
+    for point, place in zip(
+        points, _spread_apart([p["y"] for p in points], head, foot), strict=True
+    ):
         point["name_y"] = place
-    ladder = [point for point in points if point["front"]]
+    front = [point for point in points if point["front"]]
     return {
         "workload": result.workload,
-        "energy": view.SCOPE[result.scope],
+        "energy": wording.SCOPE[result.scope],
         "points": points,
-        "front": _stairs(ladder),
-        "x_ticks": [(x(value), f"{value:g}") for value in _ticks(across)],
-        "y_ticks": [(y(n * step), f"{n * step:.3g}") for n in _between(low, high, step)],
+        "front": _step_line(front),
+        "x_ticks": [(x(value), f"{value:g}") for value in _energy_ticks(energy_axis)],
+        "y_ticks": [
+            (y(n * step), f"{n * step:.3g}")
+            for n in range(round(low / step), round(high / step) + 1)
+        ],
         "head": head,
         "foot": foot,
         "end": foot + _FOOT,
@@ -93,11 +98,11 @@ def _panel(result: Result, top: float) -> dict[str, Any]:
 
 
 def _point(option: Option, x: Any, y: Any, front: bool) -> dict[str, Any]:
-    """One option as a point with its two intervals."""
+    """Template context of one option: its point and both intervals, in pixels."""
     energy, accuracy = option.energy_j_per_1000, option.accuracy
-    there = view.ends(energy)
-    value = energy.value or max(there, default=1.0)
-    low, high = energy.low or min(there, default=value), energy.high or value
+    known = wording.bounds(energy)
+    value = energy.value or max(known, default=1.0)
+    low, high = energy.low or min(known, default=value), energy.high or value
     share = accuracy.value if accuracy else 0.0
     bounds = (accuracy.low, accuracy.high) if accuracy else (None, None)
     return {
@@ -110,27 +115,22 @@ def _point(option: Option, x: Any, y: Any, front: bool) -> dict[str, Any]:
         "y_high": y(share if bounds[1] is None else bounds[1]),
         "front": front,
         "measured": energy.basis == "measured",
-        "said": f"{option.candidate}: accuracy {view.accuracy(share)}, {view.joules(energy)} J "
-        f"per 1,000 texts, {energy.basis}",
+        "title": f"{option.candidate}: accuracy {wording.accuracy(share)}, "
+        f"{wording.joules(energy)} J per 1,000 texts, {energy.basis}",
     }
 
 
-def _shares(options: Sequence[Option]) -> tuple[float, float, float]:
-    """Both ends of the accuracy axis and the step of its ticks."""
+def _accuracy_range(options: Sequence[Option]) -> tuple[float, float, float]:
+    """Low end, high end and tick step of the accuracy axis."""
     found = [a for o in options if (a := o.accuracy) is not None]
     low = min((a.value if a.low is None else a.low for a in found), default=0.0)
     high = max((a.value if a.high is None else a.high for a in found), default=1.0)
-    step = next((s for s in _STEPS if (high - low) / s <= 6), _STEPS[-1])
+    step = next((s for s in _ACCURACY_STEPS if (high - low) / s <= 6), _ACCURACY_STEPS[-1])
     low, high = math.floor(low / step) * step, math.ceil(high / step) * step
     return low, max(high, low + step), step
 
 
-def _between(low: float, high: float, step: float) -> range:
-    """Multiples of a step from one end to the other."""
-    return range(round(low / step), round(high / step) + 1)
-
-
-def _ticks(axis: view.Axis) -> list[float]:
+def _energy_ticks(axis: wording.Axis) -> list[float]:
     """1, 2 and 5 times powers of ten on a short axis, powers of ten on a long one."""
     factors = (1, 2, 5) if axis.high - axis.low <= 2 else (1,)
     powers = range(math.floor(axis.low), math.ceil(axis.high) + 1)
@@ -139,21 +139,21 @@ def _ticks(axis: view.Axis) -> list[float]:
     return [value for value in values if inside[0] <= value <= inside[1]]
 
 
-def _spread(wanted: Sequence[float], head: float, foot: float) -> list[float]:
-    """Heights near the wanted ones, `_BETWEEN` apart, in the same order."""
+def _spread_apart(wanted: Sequence[float], head: float, foot: float) -> list[float]:
+    """Heights near the wanted ones and at least `_NAME_GAP` pixels apart, in the same order."""
     order = sorted(range(len(wanted)), key=lambda n: wanted[n])
     placed, least = [0.0] * len(wanted), head
     for index in order:
         placed[index] = max(wanted[index], least)
-        least = placed[index] + _BETWEEN
+        least = placed[index] + _NAME_GAP
     most = foot
     for index in reversed(order):
         placed[index] = min(placed[index], most)
-        most = placed[index] - _BETWEEN
+        most = placed[index] - _NAME_GAP
     return [round(place, 1) for place in placed]
 
 
-def _stairs(front: Sequence[dict[str, Any]]) -> str:
+def _step_line(front: Sequence[dict[str, Any]]) -> str:
     """The front as a stepped line, cheapest first."""
     corners: list[str] = []
     for before, point in zip([None, *front], front, strict=False):

@@ -1,27 +1,32 @@
-"""The command `joulewise`; what is heavy is imported inside the commands."""
+"""The command `joulewise`: options of each subcommand in, printed results and exit codes out.
+
+Heavy modules are imported inside the commands, so that ``--help`` is quick.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, NoReturn
+from typing import Annotated, Any, Literal
 
 import typer
 
 from advisor.recommend.records import AskedScenario, BadQuestionError, Query
-from api.cli import tabular, terminal
+from api.cli import terminal
 from api.cli.catalog import catalog
-from api.cli.context import asked_device, opened_estimator, opened_snapshot, opened_store, settings
+from api.cli.context import load_estimator, load_snapshot, open_store, resolve_device, settings
 from api.cli.probes import probes
 from api.cli.report import report
-from api.cli.terminal import Commands
+from api.cli.terminal import CommandGroup
 from api.cli.token import token
 from api.service.specified import specified
 from catalog.records import Device, Kind, Scope
 
 app = typer.Typer(
     name="joulewise",
-    cls=Commands,
+    cls=CommandGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Which text classifier meets my accuracy for the least energy, on my hardware?",
@@ -88,12 +93,12 @@ def recommend(
         "bandwidth_gbs": memory_bandwidth_gbs,
         "memory_gb": memory_gb,
     }
-    snapshot = opened_snapshot()
+    snapshot = load_snapshot()
     named = specified(device, device_kind, specs)
     query = Query(
         task=task,
         min_acc=min_acc,
-        device=asked_device(named, snapshot) if isinstance(named, str) else named,
+        device=resolve_device(named, snapshot) if isinstance(named, str) else named,
         workload=workload,
         scenario=scenario,
         scope=scope,
@@ -107,11 +112,11 @@ def recommend(
         confidence=confidence,
         limit=limit,
     )
-    answer = policy.recommend(snapshot, opened_estimator(snapshot), query)
+    answer = policy.recommend(snapshot, load_estimator(snapshot), query)
     if as_json:
-        terminal.say_json(answer)
+        terminal.print_json(answer)
     else:
-        terminal.say_answer(answer)
+        terminal.print_answer(answer)
     if answer.chosen is None:
         raise typer.Exit(terminal.NOTHING_QUALIFIES)
 
@@ -144,9 +149,9 @@ def estimate(
     memory_bandwidth_gbs: Spec = None,
     as_json: Json = False,
 ) -> None:
-    """Joules for a setup nobody measured, with a 90 % interval."""
-    from api.pages import wording as view
-    from api.service.estimate import EstimateAsked
+    """Estimated joules of a setup that was not measured, with a 90 % interval."""
+    from api.pages import wording
+    from api.service.estimate import EstimateRequest
     from api.service.estimate import estimate as estimated
 
     specs = {
@@ -156,14 +161,14 @@ def estimate(
         "peak_int8_tops": peak_int8_tops,
         "bandwidth_gbs": memory_bandwidth_gbs,
     }
-    snapshot = opened_snapshot()
-    machine = specified(device, device_kind, specs)
-    if machine is None:
+    snapshot = load_snapshot()
+    named = specified(device, device_kind, specs)
+    if named is None:
         raise BadQuestionError("device", None, "name it, or give its specs (device_kind ...)")
-    found = asked_device(machine, snapshot) if isinstance(machine, str) else machine
-    known = found if isinstance(found, Device) else snapshot.device(str(found))
-    asked = EstimateAsked(
-        device=known.name,
+    resolved = resolve_device(named, snapshot) if isinstance(named, str) else named
+    record = resolved if isinstance(resolved, Device) else snapshot.device(str(resolved))
+    request = EstimateRequest(
+        device=record.name,
         n_parameters=params,
         n_active_parameters=active_params,
         generates=generates,
@@ -174,18 +179,50 @@ def estimate(
         scope=scope,
         n_devices=n_devices,
     )
-    answer = estimated(known, opened_estimator(snapshot), asked)
+    answer = estimated(record, load_estimator(snapshot), request)
     if as_json:
-        return terminal.say_json(answer)
+        return terminal.print_json(answer)
     joules = answer.energy_j_per_1000
-    tabular.show(
-        f"Energy of {view.SCOPE[joules.scope]}",
+    terminal.print_table(
+        f"Energy of {wording.SCOPE[joules.scope]}",
         ("device", "J per 1,000 texts", "90 % interval", "basis"),
-        [(answer.device, view.joules(joules), view.span(joules.low, joules.high), joules.basis)],
+        [
+            (
+                answer.device,
+                wording.joules(joules),
+                wording.interval(joules.low, joules.high),
+                joules.basis,
+            )
+        ],
     )
-    for caution in answer.warnings:
-        typer.echo(f"note: {caution.message} ({caution.code})")
+    for warning in answer.warnings:
+        typer.echo(f"note: {warning.message} ({warning.code})")
     return None
+
+
+@contextmanager
+def folds_on(scheduler: str | None) -> Iterator[None]:
+    """Runs `joblib.Parallel` inside the block on a Dask cluster; locally without a `scheduler`.
+
+    Ends the command where Dask is missing or no scheduler answers within 10 s.
+    """
+    if scheduler is None:
+        yield
+        return
+    import joblib
+
+    try:
+        import distributed
+    except ImportError as error:
+        terminal.fail(f"{error.name} is missing; install joulewise[fleet]", terminal.USAGE)
+    dask: Any = distributed
+    try:
+        client = dask.Client(scheduler, timeout=10, name="joulewise")
+    except (OSError, ValueError) as error:  # TimeoutError is an OSError
+        message = f"scheduler: no Dask scheduler answers at {scheduler}: {error}"
+        terminal.fail(message, terminal.USAGE)
+    with client, joblib.parallel_config(backend="dask", n_jobs=-1):
+        yield
 
 
 @app.command()
@@ -201,19 +238,13 @@ def train(
 ) -> None:
     """Fits the estimator from the catalog; serve it with JOULEWISE_ESTIMATOR."""
     from advisor.evaluation import train as training
-    from api.cli import cluster
 
-    with cluster.folds_on(scheduler), terminal.at_work("fitting, and scoring what is held out"):
-        scorecard = training.train(opened_snapshot(), out, force=force)
+    with folds_on(scheduler), terminal.spinner("fitting, and scoring what is held out"):
+        scorecard = training.train(load_snapshot(), out, force=force)
     if as_json:
-        return terminal.say_json(scorecard)
+        return terminal.print_json(scorecard)
     typer.echo(f"wrote {out}; use it with JOULEWISE_ESTIMATOR={out.resolve()}")
     return None
-
-
-def _writable(path: Path) -> bool:
-    """Whether a file can be written there."""
-    return os.access(path.absolute().parent, os.W_OK) and not path.is_dir()
 
 
 @app.command()
@@ -232,21 +263,22 @@ def evaluate(
 ) -> None:
     """Errors of the estimator and of every baseline on rows it did not see."""
     from advisor.evaluation import evaluate as evaluating
-    from api.cli import cluster
 
     counts = [int(part) for part in probes.split(",") if part.strip().isdigit()]
     if not counts or len(counts) != len(probes.split(",")):
         raise BadQuestionError("probes", probes, "allowed: whole numbers such as 0,1,3,5")
     if predictions is not None and test is None:
         raise BadQuestionError("predictions", str(predictions), "needs --test")
-    if predictions is not None and not _writable(predictions):
+    if predictions is not None and (
+        predictions.is_dir() or not os.access(predictions.absolute().parent, os.W_OK)
+    ):
         allowed = "allowed: a file in a folder that is there and can be written to"
         raise BadQuestionError("predictions", str(predictions), allowed)
-    with cluster.folds_on(scheduler), terminal.at_work("fitting, and scoring what is held out"):
+    with folds_on(scheduler), terminal.spinner("fitting, and scoring what is held out"):
         report = evaluating.evaluate(rows, devices, test, split, subset, counts, predictions)
     if as_json:
-        return terminal.say_json(report)
-    terminal.say_evaluation(report, test)
+        return terminal.print_json(report)
+    terminal.print_evaluation(report, test)
     return None
 
 
@@ -260,9 +292,9 @@ def serve(
     from granian import Granian
     from granian.constants import Interfaces
 
-    known, store = settings(), opened_store()
-    address, number = host or known.host, known.port if port is None else port
-    terminal.refuse_taken_port(address, number)
+    configured, store = settings(), open_store()
+    address, number = host or configured.host, configured.port if port is None else port
+    terminal.require_free_port(address, number)
     store.migrate()
     Granian(
         "api.service.app:create_app",
@@ -270,7 +302,7 @@ def serve(
         interface=Interfaces.ASGI,
         address=address,
         port=number,
-        workers=workers or known.workers,
+        workers=workers or configured.workers,
         websockets=False,
     ).serve()
 
@@ -283,45 +315,14 @@ def doctor(
     as_json: Json = False,
 ) -> None:
     """What can be measured here, by which counter, what is missing and the remedy."""
-    from api.cli import calibrate as machine
+    from api.cli import calibrate
 
-    known = settings()
-    readable = machine.say_diagnosis(
-        opened_snapshot(), data or known.data, models or known.models, as_json=as_json
+    configured = settings()
+    readable = calibrate.print_diagnosis(
+        load_snapshot(), data or configured.data, models or configured.models, as_json=as_json
     )
     if strict and not readable:
         raise typer.Exit(terminal.NOT_MEASURABLE)
-
-
-class _Fleet(NamedTuple):
-    """The options of a calibration that are about a fleet."""
-
-    scheduler: str
-    machines: int
-    per_hardware: int
-    patience: float
-
-    def calibrate(
-        self, asked: dict[str, Any], plan: bool, log: Path | None, as_json: bool
-    ) -> NoReturn:
-        """Plans or measures on every machine and ends the command."""
-        from api.cli import calibrate as machine
-
-        snapshot, store = opened_snapshot(), opened_store()
-        given = (self.scheduler, machine.fleet_request(snapshot, **asked), snapshot, store)
-        each, least = self.per_hardware, self.machines
-        if plan:
-            machine.say_fleet_plan(*given, machines=least, per_hardware=each, as_json=as_json)
-            raise typer.Exit
-        code = machine.calibrate_fleet(
-            *given,
-            machines=least,
-            per_hardware=each,
-            factor=self.patience,
-            log=log,
-            as_json=as_json,
-        )
-        raise typer.Exit(code)
 
 
 @app.command()
@@ -364,9 +365,9 @@ def calibrate(
     ] = False,
 ) -> None:
     """Measures this machine and appends to the catalog; a second run does what is missing."""
-    from api.cli import calibrate as machine
+    from api.cli import calibrate
 
-    asked = {
+    options: dict[str, Any] = {
         "workloads": workload or (),
         "candidates": candidate or (),
         "profile": profile,
@@ -377,20 +378,21 @@ def calibrate(
         if strict or tdp_w is not None:
             name = "--strict" if strict else "--tdp-w"
             terminal.fail(f"{name} is about one machine; not with --scheduler", terminal.USAGE)
-        fleet = _Fleet(scheduler, machines, per_hardware, patience)
-        fleet.calibrate(asked | {"data": data, "models": models}, plan, log, as_json)
-    if strict and not machine.counter_readable():
+        fleet = calibrate.FleetOptions(scheduler, machines, per_hardware, patience)
+        options |= {"data": data, "models": models}
+        raise typer.Exit(calibrate.run_fleet(fleet, options, plan=plan, log=log, as_json=as_json))
+    if strict and not calibrate.counter_readable():
         terminal.fail(
             "no energy counter can be read; see `joulewise doctor`", terminal.NOT_MEASURABLE
         )
-    known = settings()
-    made = machine.make_plan(
-        opened_snapshot(),
-        **asked,
-        data=data or known.data,
-        models=models or known.models,
+    configured = settings()
+    made = calibrate.make_plan(
+        load_snapshot(),
+        **options,
+        data=data or configured.data,
+        models=models or configured.models,
         tdp_w=tdp_w,
     )
     if plan:
-        return machine.say_plan(made, as_json=as_json)
-    raise typer.Exit(machine.calibrate(made, opened_store(), log=log, as_json=as_json))
+        return calibrate.print_plan(made, as_json=as_json)
+    raise typer.Exit(calibrate.calibrate(made, open_store(), log=log, as_json=as_json))

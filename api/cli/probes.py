@@ -1,4 +1,4 @@
-"""`joulewise probes`: what to measure next, so that an answer gets surer."""
+"""The command `joulewise probes`: a question in, suggestions of what to measure next out."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Annotated
 import typer
 
 from advisor.recommend.records import AskedScenario, Query
-from api.cli import tabular, terminal
-from api.cli.context import asked_device, opened_estimator, opened_snapshot, settings
-from api.pages import wording as view
+from api.cli import terminal
+from api.cli.context import load_estimator, load_snapshot, resolve_device, settings
+from api.pages import wording
 from catalog.records import Scope
 
-_SETTLED = {
+_NOTHING_TO_MEASURE = {
     "nothing-qualifies": "Nothing here reaches the floor, so no order is open; "
     "`joulewise recommend` names what comes nearest.",
     "timed-there": "Nothing to measure: what needs least was timed on this machine, and no counter "
     "was read. Its joules stay an estimate until one can be: `joulewise doctor`.",
     "measured": "Nothing to measure: no estimate can be the least energy.",
 }
-"""Why nothing is to be measured, in words."""
+"""Reason why no measurement is suggested -> sentence."""
 
 
 def probes(
@@ -34,30 +34,32 @@ def probes(
     most: Annotated[int, typer.Option(min=1, max=20, help="Candidates at most.")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Which candidates to measure on a machine next, so that a decision gets surer most."""
+    """Which candidates to measure on a machine next to narrow the decision most."""
     from advisor.recommend.advisor import Advisor
     from advisor.recommend.probes import pending
     from calibration.workloads.load import has_texts
 
-    snapshot = opened_snapshot()
+    snapshot = load_snapshot()
     query = Query(
         task=task,
         min_acc=min_acc,
-        device=asked_device(device, snapshot),
+        device=resolve_device(device, snapshot),
         workload=workload,
         scenario=scenario,
         scope=scope,
         rate=rate,
     )
-    found = pending(Advisor(snapshot, opened_estimator(snapshot)), query, most)
+    found = pending(Advisor(snapshot, load_estimator(snapshot)), query, most)
     if as_json:
-        return terminal.say_json(found)
+        return terminal.print_json(found)
     if not found.contenders or found.width is None:
-        return typer.echo(_SETTLED[found.settled or "measured"])
+        return typer.echo(_NOTHING_TO_MEASURE[found.settled or "measured"])
     if not found.probes:
         left = ", ".join(found.contenders)
-        return typer.echo(f"Nothing to measure: the suite runs none that would tell of {left}.")
-    tabular.show(
+        return typer.echo(
+            f"Nothing to measure: the suite can run no candidate that would narrow {left}."
+        )
+    terminal.print_table(
         f"May be the least energy: {', '.join(found.contenders)}; within x {found.width:.3g}",
         ("measure", "leaves x"),
         ((probe.candidate, f"{probe.width:.3g}") for probe in found.probes),
@@ -69,8 +71,8 @@ def probes(
             f"note: the texts of {found.workload} are not on this machine; calibrate needs them as "
             f"{found.workload}.csv (columns text, label) in the folder JOULEWISE_DATA."
         )
-    named = [part for probe in found.probes for part in ("--candidate", probe.candidate)]
-    at = [] if found.rate_per_s is None else ["--rate", view.exact(found.rate_per_s)]
+    candidates = [part for probe in found.probes for part in ("--candidate", probe.candidate)]
+    at = [] if found.rate_per_s is None else ["--rate", wording.full_digits(found.rate_per_s)]
     return typer.echo(
-        shlex.join(["joulewise", "calibrate", "--workload", found.workload, *at, *named])
+        shlex.join(["joulewise", "calibrate", "--workload", found.workload, *at, *candidates])
     )

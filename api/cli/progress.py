@@ -1,4 +1,4 @@
-"""How the course of a calibration is told: a live table, plain lines, JSON lines, a log file."""
+"""Listeners that show the progress of a calibration: live table, plain and JSON lines, log file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from api.cli.course import Course, Kind, Line, Step, window
-from api.pages import wording as view
+from api.pages import wording
 
 _MARK: dict[Kind, str] = {
     "waiting": "[dim]·[/]",
@@ -26,12 +26,12 @@ _MARK: dict[Kind, str] = {
     "skipped": "[yellow]–[/]",
     "failed": "[red]✗[/]",
 }
-_AROUND = 5
-"""Rows of a screen that title, header and the last lines take."""
+_RESERVED_ROWS = 5
+"""Screen rows taken by title, header and the last lines."""
 
 
 def duration(seconds: float) -> str:
-    """About how long: ``40 s``, ``12 min``, ``3 h 05 min``."""
+    """A rounded duration: ``40 s``, ``12 min``, ``3 h 05 min``."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
@@ -39,14 +39,14 @@ def duration(seconds: float) -> str:
 
 
 def figures(step: Step) -> str:
-    """A step's accuracy, energy, time and doubts in words; only those that are there."""
+    """Accuracy, energy, time and flags of a step in words, without the missing ones."""
     found = []
     if step.accuracy is not None:
-        found.append(f"accuracy {view.accuracy(step.accuracy)}")
+        found.append(f"accuracy {wording.accuracy(step.accuracy)}")
     if step.joules_per_1000 is not None:
-        found.append(f"{view.number(step.joules_per_1000)} J per 1,000 texts {step.label}")
+        found.append(f"{wording.number(step.joules_per_1000)} J per 1,000 texts {step.label}")
     if step.seconds_per_1000 is not None:
-        found.append(f"{view.number(step.seconds_per_1000)} s per 1,000")
+        found.append(f"{wording.number(step.seconds_per_1000)} s per 1,000")
     if step.flags:
         found.append(f"but {' and '.join(step.flags)}")
     return ", ".join(found)
@@ -55,16 +55,16 @@ def figures(step: Step) -> str:
 def sentence(step: Step) -> str:
     """A step as one plain line."""
     where = f"{step.place}: " if step.place else ""
-    said = f"{where}{step.candidate} on {step.workload}, {step.choice}: {step.kind}"
-    told = step.reason or figures(step)
-    return f"{said}, {told}" if told else said
+    text = f"{where}{step.candidate} on {step.workload}, {step.choice}: {step.kind}"
+    detail = step.reason or figures(step)
+    return f"{text}, {detail}" if detail else text
 
 
 class Listener:
-    """Is told each step, within a ``with`` block; this one keeps it to itself."""
+    """Base of all listeners: receives each step within a ``with`` block and ignores it."""
 
     def __enter__(self) -> Self:
-        """Begins to tell."""
+        """Starts listening."""
         return self
 
     def __exit__(
@@ -73,13 +73,13 @@ class Listener:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Ends telling."""
+        """Stops listening."""
 
     def take(self, step: Step) -> None:
-        """Hears of a step that the course has counted."""
+        """Receives a step after the course has counted it."""
 
-    def note(self, said: str) -> None:
-        """Hears something about a machine of a fleet."""
+    def note(self, message: str) -> None:
+        """Receives a notice about a machine of a fleet."""
 
 
 class PlainLines(Listener):
@@ -89,38 +89,38 @@ class PlainLines(Listener):
         self._console = console
 
     def take(self, step: Step) -> None:
-        """Prints what was settled and what is left."""
+        """Prints a settled step and the remaining time."""
         if step.kind in ("started", "present"):
             return
         left = f"; about {duration(step.left_s)} left" if step.left_s else ""
         line = f"{step.done}/{step.total} {sentence(step)}{left}"
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    def note(self, said: str) -> None:
+    def note(self, message: str) -> None:
         """Prints it."""
-        self._console.print(said, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(message, markup=False, highlight=False, soft_wrap=True)
 
 
 class JsonLines(Listener):
-    """One JSON object per step on stdout."""
+    """One JSON object for each step on stdout."""
 
     def take(self, step: Step) -> None:
         """Writes the step."""
         self._write(step)
 
-    def note(self, said: str) -> None:
+    def note(self, message: str) -> None:
         """Writes it as an object of kind ``notice``."""
-        self._write({"kind": "notice", "said": said})
+        self._write({"kind": "notice", "said": message})
 
     @staticmethod
-    def _write(what: Step | dict[str, str]) -> None:
-        """One line."""
-        sys.stdout.write(msgspec.json.encode(what).decode() + "\n")
+    def _write(record: Step | dict[str, str]) -> None:
+        """Writes one line and flushes it."""
+        sys.stdout.write(msgspec.json.encode(record).decode() + "\n")
         sys.stdout.flush()
 
 
 class LogFile(Listener):
-    """What happened, with times in UTC, appended to a file; opened anew for each line.
+    """Log lines with UTC times appended to a file, which is opened for each line.
 
     Raises:
         OSError: The file cannot be written.
@@ -131,23 +131,23 @@ class LogFile(Listener):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.open("a").close()
 
-    def write(self, said: str) -> None:
+    def write(self, message: str) -> None:
         """Appends one line."""
         now = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}"
         with self._file.open("a", encoding="utf-8") as out:
-            out.write(f"{now} {' '.join(said.split())}\n")
+            out.write(f"{now} {' '.join(message.split())}\n")
 
     def take(self, step: Step) -> None:
         """Appends the step."""
         self.write(f"{step.done}/{step.total} {sentence(step)}")
 
-    def note(self, said: str) -> None:
+    def note(self, message: str) -> None:
         """Appends it."""
-        self.write(said)
+        self.write(message)
 
 
 class LiveTable(Listener):
-    """The table that moves: one row for each candidate on each workload."""
+    """A live table: one row for each candidate on each workload."""
 
     def __init__(self, console: Console, course: Course, title: str) -> None:
         self._console, self._course, self._title = console, course, title
@@ -157,7 +157,7 @@ class LiveTable(Listener):
         )
 
     def __enter__(self) -> Self:
-        """Begins to draw."""
+        """Starts drawing."""
         self._live.__enter__()
         return self
 
@@ -167,11 +167,11 @@ class LiveTable(Listener):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Draws a last time and leaves the table on the screen."""
+        """Draws once more and leaves the table on the screen."""
         self._live.__exit__(kind, error, trace)
 
     def take(self, step: Step) -> None:
-        """Says above the table why something was skipped; the rest is drawn by itself."""
+        """Prints above the table why a trial was skipped or failed, once per line of the table."""
         pair = (step.candidate, step.workload)
         if step.kind in ("skipped", "failed") and pair not in self._lost:
             self._lost.add(pair)
@@ -179,19 +179,19 @@ class LiveTable(Listener):
             self._console.print(f"[yellow]{step.kind}[/] {escape(lost)}", soft_wrap=True)
 
     def table(self) -> Table:
-        """The table as it stands."""
+        """The table at this moment."""
         course = self._course
         done = f"{course.done} of {course.total} trials"
         left = course.left_s(time.monotonic())
         rest = f", about {duration(left)} left" if left >= 1 else ", nearly done"
         rest = rest if course.done < course.total else ""
         lines = list(course.lines.values())
-        first, last = window(lines, max(3, self._console.size.height - _AROUND))
+        first, last = window(lines, max(3, self._console.size.height - _RESERVED_ROWS))
         return _table(f"{self._title}: {done}{rest}", lines, first, last)
 
 
 def _table(title: str, lines: Sequence[Line], first: int, last: int) -> Table:
-    """Some of the lines, and how many there are above and below them."""
+    """Lines `first` to `last`, with a caption that counts those above and below."""
     above, below = first, len(lines) - last
     hidden = [f"{above} more above"] * bool(above) + [f"{below} more below"] * bool(below)
     grid = Table(
@@ -210,18 +210,18 @@ def _table(title: str, lines: Sequence[Line], first: int, last: int) -> Table:
 
 
 def _cells(line: Line) -> tuple[str, ...]:
-    """A line's cells behind its mark."""
+    """A line's cells after its mark."""
     shown = line.shown
-    said = line.running or line.reason or (shown.choice if shown else "")
+    status = line.running or line.reason or (shown.choice if shown else "")
     if shown is None:
-        return (line.candidate, line.workload, f"{line.done}/{line.total}", "", "", "", said)
-    joules = view.number(shown.joules_per_1000) if shown.joules_per_1000 is not None else "–"
+        return (line.candidate, line.workload, f"{line.done}/{line.total}", "", "", "", status)
+    joules = wording.number(shown.joules_per_1000) if shown.joules_per_1000 is not None else "–"
     return (
         line.candidate,
         line.workload,
         f"{line.done}/{line.total}",
-        view.accuracy(shown.accuracy),
+        wording.accuracy(shown.accuracy),
         f"{joules} {shown.label}" if shown.label else joules,
-        view.number(shown.seconds_per_1000),
-        said,
+        wording.number(shown.seconds_per_1000),
+        status,
     )

@@ -1,4 +1,4 @@
-"""`joulewise report PLAN`: what planned deployments will need."""
+"""The command `joulewise report`: a deployment plan in, energy, carbon and cost out."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from api.cli import tabular, terminal
-from api.cli.context import opened_estimator, opened_snapshot
+from api.cli import terminal
+from api.cli.context import load_estimator, load_snapshot
 from catalog.files.atomic_write import written_whole
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ SUFFIXES: dict[str, Form] = {
     ".csv": "csv",
     ".md": "md",
 }
-"""Suffix of an output file -> its form, where ``--format`` does not say."""
+"""Suffix of an output file -> format without ``--format``."""
 
 
 def report(
@@ -42,15 +42,15 @@ def report(
 ) -> None:
     """What planned deployments will need: kWh, kg CO2e and cost, part by part, with sources."""
     from advisor.recommend.advisor import Advisor
-    from advisor.report.report import report as made
+    from advisor.report.report import report as make_report
     from api.report.routes import rendered
 
-    wanted = _wanted("json" if as_json else form, output)
-    snapshot = opened_snapshot()
-    answer = made(Advisor(snapshot, opened_estimator(snapshot)), _read(plan))
-    if wanted is None:
-        return say(answer)
-    content = rendered(answer, wanted, alone=True)
+    output_form = _output_form("json" if as_json else form, output)
+    snapshot = load_snapshot()
+    answer = make_report(Advisor(snapshot, load_estimator(snapshot)), _read(plan))
+    if output_form is None:
+        return print_report(answer)
+    content = rendered(answer, output_form, alone=True)
     if output is None:
         sys.stdout.buffer.write(content if content.endswith(b"\n") else content + b"\n")
         return None
@@ -59,11 +59,11 @@ def report(
     return None
 
 
-def _wanted(form: Form | None, output: Path | None) -> Form | None:
-    """The form asked for; ``None`` is a table for people.
+def _output_form(form: Form | None, output: Path | None) -> Form | None:
+    """The requested format; ``None`` is a printed table.
 
     Raises:
-        BadQuestionError: The output file's suffix does not tell.
+        BadQuestionError: The output file has another suffix than `SUFFIXES`.
     """
     if form is not None or output is None:
         return form
@@ -80,7 +80,7 @@ def _read(path: Path) -> Plan:
     """The plan in a file.
 
     Raises:
-        PlanError: It cannot be read, or breaks the schema.
+        PlanError: The file cannot be read or violates the schema.
     """
     from advisor.report.plan import PlanError, PlanProblem, read
 
@@ -102,8 +102,8 @@ def _write(path: Path, content: bytes) -> None:
         terminal.fail(f"{path}: cannot be written, {error.strerror}", terminal.USAGE)
 
 
-def say(answer: Report) -> None:
-    """A report for people: a table of deployments, the totals and the doubts."""
+def print_report(answer: Report) -> None:
+    """Prints a report: a table of deployments, totals and warnings."""
     from rich.console import Console
     from rich.markup import escape
 
@@ -113,15 +113,15 @@ def say(answer: Report) -> None:
     console, sums = Console(), answer.totals
     columns = ["deployment", "inference", "idle", "training", "PUE", "kWh", "kg CO2e"]
     rows = []
-    for entry in answer.deployments[: terminal.SHOWN]:
-        named = f"{entry.name}\n{entry.setup.candidate}\n{entry.setup.device}"
+    for entry in answer.deployments[: terminal.MAX_ROWS]:
+        setup = f"{entry.name}\n{entry.setup.candidate}\n{entry.setup.device}"
         parts = [words.value(part.kwh) for part in entry.parts]
-        rows.append([named, *parts, _with_span(entry.kwh), words.least(entry.kg_co2e)])
+        rows.append([setup, *parts, _with_interval(entry.kwh), words.least(entry.kg_co2e)])
     parts = [words.value(sums.parts_kwh[name]) for name in PART_NAMES]
-    rows.append(["all", *parts, _with_span(sums.kwh), words.least(sums.kg_co2e)])
-    tabular.show(f"{answer.title}, kWh by part", columns, rows)
-    if len(answer.deployments) > terminal.SHOWN:
-        left = len(answer.deployments) - terminal.SHOWN
+    rows.append(["all", *parts, _with_interval(sums.kwh), words.least(sums.kg_co2e)])
+    terminal.print_table(f"{answer.title}, kWh by part", columns, rows)
+    if len(answer.deployments) > terminal.MAX_ROWS:
+        left = len(answer.deployments) - terminal.MAX_ROWS
         console.print(f"[dim]... and {left} more; --format csv or --json has all[/]")
     if sums.saved_kwh is not None:
         console.print(
@@ -133,8 +133,8 @@ def say(answer: Report) -> None:
         console.print(f"[yellow]{words.lacking(answer)} The totals are lower bounds.[/]")
 
 
-def _with_span(amount: Quantity) -> str:
-    """Value and interval of an amount, on two lines."""
+def _with_interval(amount: Quantity) -> str:
+    """Value and, on a second line, interval of an amount."""
     from api.report import wording as words
 
     span = "" if amount.high is None else words.span(amount)

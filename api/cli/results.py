@@ -1,6 +1,6 @@
-"""What a calibration came to: the accuracy-energy front of each workload it measured.
+"""Results of a calibration: candidates and accuracy-energy front of each measured workload.
 
-The figures and the front are the advisor's, so that the summary says what ``recommend`` would.
+Figures and front are the advisor's, so that the summary agrees with ``recommend``.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from advisor.recommend.records import Option, Query
 from catalog.records import Scope
 from catalog.snapshot import Snapshot
 
-_ALL = 1000
+_NO_LIMIT = 1000
 
 
-class Result(msgspec.Struct, frozen=True, kw_only=True):
+class WorkloadResult(msgspec.Struct, frozen=True, kw_only=True):
     """The candidates of one workload as measured here, in batches, within one scope.
 
     Attributes:
@@ -45,7 +45,7 @@ def results(
     workloads: Iterable[str],
     devices: Collection[str],
     candidates: Collection[str],
-) -> list[Result]:
+) -> list[WorkloadResult]:
     """One result for each workload that has an option with a known accuracy.
 
     The scope is the host's; the chip's where energy was measured for the chip alone.
@@ -56,30 +56,31 @@ def results(
             continue
         scopes: tuple[Scope, ...] = ("host", "device")
         of_scope = {
-            scope: _least(_options(snapshot, estimator, workload, scope), devices, candidates)
+            scope: _cheapest(_options(snapshot, estimator, workload, scope), devices, candidates)
             for scope in scopes
         }
-        measured = [s for s in scopes if any(_is_measured(o) for o in of_scope[s])]
+        measured = [
+            scope
+            for scope in scopes
+            if any(option.energy_j_per_1000.basis == "measured" for option in of_scope[scope])
+        ]
         scope = measured[0] if measured else "host"
         if options := of_scope[scope]:
             best = tuple(front(options))
-            found.append(Result(workload=workload, scope=scope, options=tuple(options), front=best))
+            found.append(
+                WorkloadResult(workload=workload, scope=scope, options=tuple(options), front=best)
+            )
     return found
 
 
-def _is_measured(option: Option) -> bool:
-    """Whether an option's energy was read from a counter."""
-    return option.energy_j_per_1000.basis == "measured"
-
-
 def _options(snapshot: Snapshot, estimator: Estimator, workload: str, scope: Scope) -> list[Option]:
-    """Every option of a workload, cheapest first."""
+    """All qualifying options of a workload without an accuracy floor, cheapest first."""
     query = Query(
         task=snapshot.workloads[workload].task,
         min_acc=0.0,
         workload=workload,
         scope=scope,
-        limit=_ALL,
+        limit=_NO_LIMIT,
     )
     answer = policy.recommend(snapshot, estimator, query)
     if answer.chosen is None or answer.group.workload != workload:
@@ -87,14 +88,14 @@ def _options(snapshot: Snapshot, estimator: Estimator, workload: str, scope: Sco
     return [answer.chosen, *answer.alternatives]
 
 
-def _least(
+def _cheapest(
     options: Iterable[Option], devices: Collection[str], candidates: Collection[str]
 ) -> list[Option]:
-    """Of what was calibrated on these devices the cheapest variant of each candidate."""
-    least: dict[tuple[str, str], Option] = {}
+    """The cheapest calibrated variant of each candidate on these devices."""
+    cheapest: dict[tuple[str, str], Option] = {}
     for option in options:
-        here = option.provenance.source == "calibration" and ran_there(option)
-        if here and option.device in devices and option.candidate in candidates:
+        calibrated = option.provenance.source == "calibration" and ran_there(option)
+        if calibrated and option.device in devices and option.candidate in candidates:
             key = (option.candidate, option.device)
-            least[key] = min(least.get(key, option), option, key=rank)
-    return sorted(least.values(), key=rank)
+            cheapest[key] = min(cheapest.get(key, option), option, key=rank)
+    return sorted(cheapest.values(), key=rank)

@@ -1,25 +1,34 @@
-"""The end of a calibration: what was measured, the front of each workload, the plot, the log."""
+"""Calibration plan and summary for people: tables, the one-line result, paths of log and plot."""
 
 from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 
 import msgspec
 import platformdirs
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
 from advisor.recommend.records import Option
-from api.cli import tabular
-from api.cli.context import opened_estimator, opened_snapshot
-from api.cli.results import Result, results
-from api.pages import wording as view
+from api.cli.context import load_estimator, load_snapshot
+from api.cli.course import Step
+from api.cli.progress import duration
+from api.cli.results import WorkloadResult, results
+from api.cli.terminal import print_table
+from api.pages import wording
 from catalog.store.database import Store
 
+_PLAN_COLUMNS = ("candidate", "precision", "batches", "sorted", "trials", "about", "at most")
+_MIN_CONSOLE_WIDTH = 100
+"""Least columns where the output is no terminal."""
 
-class Lost(msgspec.Struct, frozen=True, kw_only=True):
+
+class NotMeasured(msgspec.Struct, frozen=True, kw_only=True):
     """Why a candidate was not measured on a workload."""
 
     candidate: str
@@ -27,7 +36,7 @@ class Lost(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-class Ended(msgspec.Struct, frozen=True, kw_only=True):
+class CalibrationSummary(msgspec.Struct, frozen=True, kw_only=True):
     """The summary of a calibration, counted in trials; the last line of ``calibrate --json``.
 
     Attributes:
@@ -43,15 +52,15 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     present: int
     skipped: int
     failed: int
-    reasons: tuple[Lost, ...]
+    reasons: tuple[NotMeasured, ...]
     interrupted: bool = False
-    results: tuple[Result, ...] = ()
+    results: tuple[WorkloadResult, ...] = ()
     log: str
     plot: str | None
 
 
-def new_log(store: Store) -> Path:
-    """A log's path in the folder ``calibrations`` beside the catalog's file.
+def default_log(store: Store) -> Path:
+    """Path of a new log in the folder ``calibrations`` beside the catalog's file.
 
     A catalog on a server has its logs in the user's state directory.
     """
@@ -60,84 +69,84 @@ def new_log(store: Store) -> Path:
     return beside / "calibrations" / f"calibration-{now:%Y%m%dT%H%M%SZ}.log"
 
 
-def found(
+def catalog_results(
     workloads: Sequence[str], devices: Sequence[str], candidates: Sequence[str]
-) -> tuple[Result, ...]:
-    """What the catalog knows now; nothing where no estimator fits this version."""
+) -> tuple[WorkloadResult, ...]:
+    """Results from the catalog as it is now; none where no estimator fits this version."""
     from advisor.estimator.artefact import StaleEstimatorError
 
-    known = opened_snapshot()
+    snapshot = load_snapshot()
     try:
-        fitted = opened_estimator(known)
+        estimator = load_estimator(snapshot)
     except StaleEstimatorError:
         return ()
     return tuple(
-        results(known, fitted, workloads=workloads, devices=devices, candidates=candidates)
+        results(snapshot, estimator, workloads=workloads, devices=devices, candidates=candidates)
     )
 
 
-def draw(found: Sequence[Result], run_id: str, folder: Path) -> str | None:
-    """Writes the plot and returns its path; ``None`` without anything to draw."""
+def write_plot(found: Sequence[WorkloadResult], run_id: str, folder: Path) -> str | None:
+    """Writes the accuracy-energy plot and returns its path; ``None`` without anything to draw."""
     if not found:
         return None
-    from api.cli import front_plot as plot
+    from api.cli import front_plot
 
     file = folder / f"{run_id}.svg"
     devices = sorted({option.device for result in found for option in result.options})
-    drawn = plot.svg(
+    drawn = front_plot.svg(
         found, ", ".join(devices), f"{run_id}, one point for each candidate, in batches"
     )
     file.write_text(drawn, encoding="utf-8")
     return str(file)
 
 
-def sentence(ended: Ended) -> str:
-    """What a run came to, in one line."""
-    begun = "interrupted; finished trials are kept, run it again to go on. " * ended.interrupted
+def sentence(summary: CalibrationSummary) -> str:
+    """The counts of a calibration in one line."""
+    interrupted = "interrupted; finished trials are kept, run it again to go on. "
     return (
-        f"{begun}{ended.run_id}: {ended.done} measured, {ended.present} present, "
-        f"{ended.skipped} skipped, {ended.failed} failed"
+        f"{interrupted * summary.interrupted}{summary.run_id}: {summary.done} measured, "
+        f"{summary.present} present, {summary.skipped} skipped, {summary.failed} failed"
     )
 
 
-def say(ended: Ended) -> None:
-    """The summary for people: each workload's candidates with the front, then where files are."""
+def print_summary(summary: CalibrationSummary) -> None:
+    """Prints each workload's candidates with the front, then the losses and paths of files."""
     console = Console()
-    for result in ended.results:
-        _table(result)
-        console.print(f"[dim]{escape(_basis(result))}[/]\n", soft_wrap=True)
-    for lost in ended.reasons:
-        said = f"{lost.candidate} on {lost.workload}: {lost.reason}"
-        console.print(f"[yellow]not measured[/] {escape(said)}", soft_wrap=True)
-    console.print(sentence(ended), highlight=False, soft_wrap=True)
-    for name, path in (("plot", ended.plot), ("log", ended.log)):
+    for result in summary.results:
+        _print_result(result)
+        console.print(f"[dim]{escape(_basis_note(result))}[/]\n", soft_wrap=True)
+    for lost in summary.reasons:
+        text = f"{lost.candidate} on {lost.workload}: {lost.reason}"
+        console.print(f"[yellow]not measured[/] {escape(text)}", soft_wrap=True)
+    console.print(sentence(summary), highlight=False, soft_wrap=True)
+    for name, path in (("plot", summary.plot), ("log", summary.log)):
         if path:
             console.print(f"{name}: {path}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _basis(result: Result) -> str:
+def _basis_note(result: WorkloadResult) -> str:
     """How the joules of a table were obtained, and so what its order is worth."""
     if result.measured:
         return "● front: nothing here is both more accurate and cheaper. Energy read from counters."
     if any(option.energy_j_per_1000.basis == "measured" for option in result.options):
         return "● front, partly by estimate: the column energy says which joules were measured."
-    said = "● front by estimate: no counter was read, so the order is by Joulewise's estimate from"
+    note = "● front by estimate: no counter was read, so the order is by Joulewise's estimate from"
     modelled = any(option.second_opinion_j_per_1000 is not None for option in result.options)
     opinion = " Modelled joules are a second opinion and never ranked." if modelled else ""
-    return f"{said} the measured runtime.{opinion}"
+    return f"{note} the measured runtime.{opinion}"
 
 
-def _table(result: Result) -> None:
-    """One workload's candidates, cheapest first."""
+def _print_result(result: WorkloadResult) -> None:
+    """One workload's candidates, cheapest first; ``●`` marks the front."""
     several = len({option.device for option in result.options}) > 1
     opinions = any(option.second_opinion_j_per_1000 is not None for option in result.options)
     figures = ["accuracy", "J per 1,000", "90 %", "s per 1,000", *["modelled J"] * opinions]
-    fronted = {id(option) for option in result.front}
-    tabular.show(
-        f"{result.workload}, in batches, energy of {view.SCOPE[result.scope]}",
+    front = {id(option) for option in result.front}
+    print_table(
+        f"{result.workload}, in batches, energy of {wording.SCOPE[result.scope]}",
         ["", "candidate", *["device"] * several, *figures, "energy"],
         (
-            ["●" if id(option) in fronted else "", *_cells(option, several, opinions)]
+            ["●" if id(option) in front else "", *_option_cells(option, several, opinions)]
             for option in result.options
         ),
         under=("device", "energy"),
@@ -145,17 +154,89 @@ def _table(result: Result) -> None:
     )
 
 
-def _cells(option: Option, several: bool, opinions: bool) -> list[str]:
-    """One option's cells behind its mark."""
+def _option_cells(option: Option, several: bool, opinions: bool) -> list[str]:
+    """One option's cells after its mark."""
     energy, runtime = option.energy_j_per_1000, option.runtime_s_per_1000
     return [
         option.candidate,
         *[option.device] * several,
-        view.accuracy(option.accuracy.value if option.accuracy else None),
-        view.joules(energy),
-        view.span(energy.low, energy.high).replace(" – ", "–"),
-        view.number(runtime.value if runtime else None),
-        *[view.number(option.second_opinion_j_per_1000)] * opinions,
+        wording.accuracy(option.accuracy.value if option.accuracy else None),
+        wording.joules(energy),
+        wording.interval(energy.low, energy.high).replace(" – ", "–"),
+        wording.number(runtime.value if runtime else None),
+        *[wording.number(option.second_opinion_j_per_1000)] * opinions,
         f"{energy.basis}, {energy.label}" if energy.label not in (None, "measured")
         else energy.basis,
     ]  # fmt: skip
+
+
+def print_plan(steps: Sequence[Step], profile: str) -> None:
+    """Prints one row for each candidate over all its workloads: trials, duration, joules.
+
+    Args:
+        steps: Every planned trial, ``present`` or ``waiting``.
+        profile: Name of the profile.
+    """
+    pending = [step for step in steps if step.kind == "waiting"]
+    joules = total_joules(pending)
+    title = f"{profile} profile: {len(pending)} of {len(steps)} trials "
+    if pending:
+        title += f"to measure, about {duration(sum(step.estimated_s for step in pending))}"
+        title += "" if joules is None else f", at most {_energy_text(joules)} of the chip"
+    else:
+        title += "nothing to measure, all is in the catalog"
+    console = Console()
+    if not console.is_terminal:
+        console.width = max(console.width, _MIN_CONSOLE_WIDTH)
+    grid = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for name in _PLAN_COLUMNS:
+        grid.add_column(name, no_wrap=True)
+    by_name = attrgetter("candidate")
+    for _, group in groupby(sorted(steps, key=by_name), key=by_name):
+        grid.add_row(*(escape(cell) for cell in _plan_cells(list(group))))
+    console.print(grid)
+    for kind, name in (("workloads", "workload"), ("on", "device")):
+        each = ", ".join(dict.fromkeys(getattr(step, name) for step in steps))
+        console.print(f"[dim]{kind}: {escape(each)}[/]", soft_wrap=True)
+    if pending and joules is None:
+        console.print("[dim]joules: the chip's power is not known; state it with --tdp-w[/]")
+    console.print("[dim]each candidate on each workload; --json lists every trial[/]")
+
+
+def _plan_cells(steps: Sequence[Step]) -> tuple[str, ...]:
+    """One candidate's trials in a row; batch 1 is the scenario ``single``."""
+    pending = [step for step in steps if step.kind == "waiting"]
+    inference = [step for step in steps if step.phase == "inference"]
+    plain = [step.batch_size for step in inference if step.variant is None]
+    varied = [step.batch_size for step in inference if step.variant is not None]
+    trials = f"{len(pending)} of {len(steps)}" if len(pending) < len(steps) else f"{len(steps)}"
+    return (
+        steps[0].candidate,
+        " ".join(dict.fromkeys(step.precision for step in inference)),
+        _batch_sizes(plain),
+        _batch_sizes(varied) or "–",
+        trials,
+        duration(sum(step.estimated_s for step in pending)) if pending else "present",
+        _energy_text(total_joules(pending)) if pending else "",
+    )
+
+
+def total_joules(steps: Sequence[Step]) -> float | None:
+    """Estimated joules of all trials; ``None`` where one of them has no estimate."""
+    known = [step.estimated_j for step in steps if step.estimated_j is not None]
+    return sum(known) if len(known) == len(steps) else None
+
+
+def _energy_text(joules: float | None) -> str:
+    """Joules in J, kJ or kWh by their size; a dash where the chip's power is unknown."""
+    if joules is None:
+        return "–"
+    for size, unit in ((3.6e6, "kWh"), (1e3, "kJ")):
+        if joules >= size:
+            return f"{wording.number(joules / size)} {unit}"
+    return f"{wording.number(joules)} J"
+
+
+def _batch_sizes(sizes: Sequence[float | None]) -> str:
+    """Batch sizes, each once, smallest first."""
+    return " ".join(f"{size:g}" for size in sorted({size for size in sizes if size is not None}))

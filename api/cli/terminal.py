@@ -1,24 +1,26 @@
-"""What people see in a terminal: tables, one clear block for an error, and exit codes."""
+"""Terminal output: tables of any width, answers, evaluations, error messages, exit codes."""
 
 from __future__ import annotations
 
 import socket
 import sys
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NoReturn
 
 import msgspec
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
 from typer.core import TyperGroup
 
 from advisor.recommend.records import BadQuestionError, Option, Recommendation
-from api.cli import tabular
-from api.pages import at_rate
+from api.pages import at_rate, wording
 from api.pages import other_groups as elsewhere
-from api.pages import wording as view
 from catalog.errors import (
     BadRunFileError,
     CatalogUnreadableError,
@@ -30,26 +32,26 @@ USAGE, NOTHING_QUALIFIES, BAD_DATA, NOT_MEASURABLE, SKIPPED = 2, 3, 4, 5, 6
 """Exit codes; 0 is done."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it: 128 and the number of SIGINT."""
-SHOWN = 15
-"""Rows of a list shown to people; ``--json`` has all of them."""
+MAX_ROWS = 15
+"""Most rows of a printed list; ``--json`` has all of them."""
 
 
-class Commands(TyperGroup):
-    """Commands whose domain errors end in a message and an exit code, not in a traceback."""
+class CommandGroup(TyperGroup):
+    """Command group that turns domain errors into a message and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Runs the command."""
+        """Runs a command; errors that are no domain errors keep their traceback."""
         try:
             return super().invoke(ctx)
         except (RuntimeError, ValueError, LookupError) as error:
-            code = _code(error)
+            code = _exit_code(error)
             if code is None:
                 raise
-            fail(_said(error), code)
+            fail(_message(error), code)
 
 
-def _code(error: Exception) -> int | None:
-    """The exit code of a domain error; ``None`` for a fault of ours."""
+def _exit_code(error: Exception) -> int | None:
+    """Exit code of a domain error; ``None`` for a programming error."""
     from pydantic import ValidationError
 
     from advisor.estimator.artefact import StaleEstimatorError
@@ -64,12 +66,12 @@ def _code(error: Exception) -> int | None:
         return USAGE
     if isinstance(error, PlanError):
         return NOTHING_QUALIFIES if error.nothing_qualifies else BAD_DATA
-    ours = (StaleEstimatorError, TooFewRowsError, WorseEstimatorError)
-    return BAD_DATA if isinstance(error, (*bad_data, *ours)) else None
+    bad_estimator = (StaleEstimatorError, TooFewRowsError, WorseEstimatorError)
+    return BAD_DATA if isinstance(error, (*bad_data, *bad_estimator)) else None
 
 
-def _said(error: Exception) -> str:
-    """An error's message; settings name the variable that is wrong."""
+def _message(error: Exception) -> str:
+    """An error's message; one of the settings names the variable."""
     faults = getattr(error, "errors", None)
     if faults is None:
         return str(error)
@@ -79,11 +81,11 @@ def _said(error: Exception) -> str:
     )
 
 
-def refuse_taken_port(host: str, port: int) -> None:
-    """Ends with a usage error where something listens on a port already.
+def require_free_port(host: str, port: int) -> None:
+    """Ends with a usage error where a port is in use.
 
-    The server lets several processes share one port, so a forgotten one would go on answering
-    from its own catalog.
+    The server lets several processes share one port, so a forgotten process would go on
+    answering from its own catalog.
     """
     try:
         with socket.create_connection((host, port), timeout=1):
@@ -94,69 +96,157 @@ def refuse_taken_port(host: str, port: int) -> None:
 
 
 def fail(message: str, code: int) -> NoReturn:
-    """Says what is wrong on stderr and ends."""
+    """Prints an error on stderr and ends the command with an exit code."""
     Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {escape(message)}")
     raise typer.Exit(code)
 
 
-def say_json(content: Any) -> None:
-    """One JSON document on stdout."""
+def print_json(content: Any) -> None:
+    """Prints one JSON document on stdout."""
     sys.stdout.write(msgspec.json.encode(content).decode() + "\n")
 
 
-def _cells(mark: str, option: Option) -> tuple[str, ...]:
-    """One option as a row."""
+_GAP = 2
+"""Blanks between columns of a table."""
+_MIN_WIDTH = 6
+"""Least width of a folded column, in character cells."""
+
+
+def print_table(
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    under: Collection[str] = (),
+    right: Collection[str] = (),
+) -> None:
+    """Prints a table that breaks lines between words and folds a word only as the last resort.
+
+    Args:
+        title: Above it, in bold.
+        columns: Their headers; an empty one marks rows.
+        rows: Cells, shown as they are; a cell may have several lines.
+        under: Columns that go under the first named one where the terminal is narrow.
+        right: Columns whose cells end at the right, as figures do.
+    """
+    console, cells = Console(), [list(row) for row in rows]
+    names = list(columns)
+    needed = sum(_word_widths(names, cells)) + _GAP * (len(names) - 1)
+    if under and needed > console.width:
+        names, cells = _stack(names, cells, under)
+    console.print(Text(title, style="bold"))
+    grid = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), show_edge=False)
+    for name, width in zip(names, column_widths(names, cells, console.width), strict=True):
+        side = "right" if name in right else "left"
+        grid.add_column(name, width=width, overflow="fold", justify=side)  # type: ignore[arg-type]
+    for row in cells:
+        grid.add_row(*(escape(cell) for cell in row))
+    console.print(grid)
+
+
+def _column_lines(names: Sequence[str], cells: Sequence[Sequence[str]], at: int) -> list[str]:
+    """All lines of a column, including its header."""
+    return [names[at], *(line for row in cells for line in row[at].split("\n"))]
+
+
+def _word_widths(names: Sequence[str], cells: Sequence[Sequence[str]]) -> list[int]:
+    """Width of the longest word of each column."""
+    return [
+        max(
+            (cell_len(word) for line in _column_lines(names, cells, at) for word in line.split()),
+            default=1,
+        )
+        for at in range(len(names))
+    ]
+
+
+def _stack(
+    names: Sequence[str], cells: Sequence[Sequence[str]], under: Collection[str]
+) -> tuple[list[str], list[list[str]]]:
+    """The table with some columns under the first named one."""
+    first = next(at for at, name in enumerate(names) if name)
+    moved = [at for at, name in enumerate(names) if name in under]
+    kept = [at for at in range(len(names)) if at not in moved]
+
+    def row(values: Sequence[str], between: str, header: bool) -> list[str]:
+        said = "; ".join(values[at].replace("\n", ", ") for at in moved if values[at])
+        whole = f"{values[first]}{', ' if header else between}{said}"
+        return [whole if at == first else values[at] for at in kept]
+
+    return row(names, "", header=True), [row(values, "\n", header=False) for values in cells]
+
+
+def column_widths(names: Sequence[str], cells: Sequence[Sequence[str]], width: int) -> list[int]:
+    """Width of each column: its longest word, more where lines need it and there is room.
+
+    The sum stays within `width` minus the gaps where the longest words allow it.
+    """
+    found, room = _word_widths(names, cells), width - _GAP * (len(names) - 1)
+    while sum(found) > room and max(found) > _MIN_WIDTH:
+        found[found.index(max(found))] -= 1
+    needed = [max(map(cell_len, _column_lines(names, cells, at))) for at in range(len(names))]
+    left = room - sum(found)
+    while left > 0 and any(has < needs for has, needs in zip(found, needed, strict=True)):
+        for at, needs in enumerate(needed):
+            if found[at] < needs and left > 0:
+                found[at] += 1
+                left -= 1
+    return found
+
+
+def _option_cells(mark: str, option: Option) -> tuple[str, ...]:
+    """One option as a table row."""
     accuracy, energy = option.accuracy, option.energy_j_per_1000
-    shown = view.accuracy(accuracy.value if accuracy else None)
+    shown = wording.accuracy(accuracy.value if accuracy else None)
     if accuracy and accuracy.low is not None:
-        shown += f"\n{view.accuracy(accuracy.low)} – {view.accuracy(accuracy.high)}"
-    interval = view.span(energy.low, energy.high)
-    origin = f"{view.KIND[energy.basis]}{f', {energy.label}' if energy.label else ''}"
+        shown += f"\n{wording.accuracy(accuracy.low)} – {wording.accuracy(accuracy.high)}"
+    interval = wording.interval(energy.low, energy.high)
+    origin = f"{wording.ENERGY_KIND[energy.basis]}{f', {energy.label}' if energy.label else ''}"
     return (
         mark,
         option.candidate,
-        view.devices(option),
+        wording.device_count(option),
         shown,
-        f"{view.joules(energy)}\n{interval}".strip(),
-        f"{origin}\n{_origin(option)}",
+        f"{wording.joules(energy)}\n{interval}".strip(),
+        f"{origin}\n{_source_cell(option)}",
     )
 
 
-def _origin(option: Option) -> str:
-    """Where an option's figures come from, and what a tool modelled beside them."""
+def _source_cell(option: Option) -> str:
+    """Source of an option's figures, and a tool's modelled joules where there are some."""
     runtime, source = option.runtime_s_per_1000, option.provenance.source
-    brought = option.energy_j_per_1000.basis != "measured" and (
+    not_run_here = option.energy_j_per_1000.basis != "measured" and (
         runtime is None or runtime.basis != "measured"
     )
-    said = f"accuracy: {source}" if brought else source
+    text = f"accuracy: {source}" if not_run_here else source
     if option.second_opinion_j_per_1000 is not None:
-        said += f"\nmodelled: {view.number(option.second_opinion_j_per_1000)}"
-    return said
+        text += f"\nmodelled: {wording.number(option.second_opinion_j_per_1000)}"
+    return text
 
 
-def say_answer(answer: Recommendation) -> None:
-    """An answer for people: the ranking, the doubts and why the others lost."""
+def print_answer(answer: Recommendation) -> None:
+    """Prints an answer: the ranking, warnings, and why other candidates were rejected."""
     console, group = Console(), answer.group
     ranked, alike = at_rate.folded(answer)
     if ranked:
         marks = ["→", *(str(place) for place in range(2, len(ranked) + 1))]
         title = (
             f"{answer.query.task}: least energy first, on {group.workload} "
-            f"{view.SCENARIO[group.scenario]}, energy of {view.SCOPE[group.scope]}"
+            f"{wording.SCENARIO[group.scenario]}, energy of {wording.SCOPE[group.scope]}"
         )
         columns = ("", "candidate", "device", "accuracy", "J per 1,000 texts", "basis and source")
-        tabular.show(
+        print_table(
             title,
             columns,
-            (_cells(*pair) for pair in zip(marks, ranked, strict=True)),
+            (_option_cells(*pair) for pair in zip(marks, ranked, strict=True)),
             under=("device", "basis and source"),
         )
     else:
         console.print(f"[bold red]{elsewhere.nothing(answer)}[/]")
     if answer.nearest_miss and (miss := answer.nearest_miss.missing):
         near = answer.nearest_miss
-        where = f"{near.candidate} on {view.devices(near)}, {near.workload}"
-        console.print(escape(f"Closest: {where}: {view.misses(miss)}"))
+        where = f"{near.candidate} on {wording.device_count(near)}, {near.workload}"
+        console.print(escape(f"Closest: {where}: {wording.shortfalls(miss)}"))
     if alike:
         console.print(f"[dim]... and {escape(at_rate.alike(alike))}; --json has all[/]")
     if hint := at_rate.to_measure(answer):
@@ -169,31 +259,31 @@ def say_answer(answer: Recommendation) -> None:
         console.print(f"[bold green]elsewhere[/] {escape(elsewhere.in_words(instead, answer))}")
         asking = elsewhere.command(answer.query, instead)
         console.print(f"  [dim]ask:[/] {escape(asking)}", soft_wrap=True)
-    for caution in answer.warnings:
-        console.print(f"[yellow]note[/] {escape(caution.message)} [dim]({caution.code})[/]")
-    _say_paired(answer, console)
+    for warning in answer.warnings:
+        console.print(f"[yellow]note[/] {escape(warning.message)} [dim]({warning.code})[/]")
+    _print_paired(answer, console)
     if answer.rejected:
         lost = [
-            (entry.candidate, view.reason(entry.reason), entry.detail, str(entry.setups))
-            for entry in answer.rejected[:SHOWN]
+            (entry.candidate, wording.reason(entry.reason), entry.detail, str(entry.setups))
+            for entry in answer.rejected[:MAX_ROWS]
         ]
         more = len(answer.rejected) - len(lost)
-        tabular.show("Why the others lost", ("candidate", "reason", "in figures", "setups"), lost)
+        print_table("Why the others lost", ("candidate", "reason", "in figures", "setups"), lost)
         if more:
             console.print(f"[dim]... and {more} more; --json has all[/]")
     if answer.other_groups:
         console.print(f"[dim]{len(answer.other_groups)} not comparable option(s); see --json[/]")
 
 
-def _say_paired(answer: Recommendation, console: Console) -> None:
-    """What the answers to the same test items say: comparisons, and cascades that would win."""
+def _print_paired(answer: Recommendation, console: Console) -> None:
+    """Prints paired comparisons on the same test items, and cascades that need less energy."""
     for each in answer.comparisons[:3]:
-        console.print(f"[green]item by item[/] {escape(view.compared(each))}")
+        console.print(f"[green]item by item[/] {escape(wording.comparison(each))}")
     for cascade in answer.cascades[:3]:
-        console.print(f"[green]cascade[/] {escape(view.cascade(cascade))}")
+        console.print(f"[green]cascade[/] {escape(wording.cascade(cascade))}")
 
 
-PROBE_ROWS = (
+PROBE_NOTE = (
     "k: measured rows of the device that were known; drawn at random, 20 times; with *, picked "
     "once by the rule of `joulewise probes`. Devices of up to k + 1 models count at smaller k "
     "alone. (no time): the runtime is estimated too. MdAPE and covers are means over devices, "
@@ -201,21 +291,21 @@ PROBE_ROWS = (
 )
 
 
-def at_work(what: str) -> AbstractContextManager[object]:
-    """Shows, in a terminal alone, that a command that takes minutes is at work."""
+def spinner(what: str) -> AbstractContextManager[object]:
+    """A spinner on stderr for a command that takes minutes; nothing where it is no terminal."""
     return Console(stderr=True).status(f"{what}; this can take minutes")
 
 
 def _error_cells(name: str, probes: str, error: dict[str, Any]) -> tuple[str, ...]:
-    """One method's figures as cells."""
+    """One method's error figures as table cells."""
     figures = ["mdape_macro_device", "within25", "within2x", "kendall_tau", "regret"]
     figures += ["coverage90", "width90"]
     cells = ("" if error.get(key) is None else f"{error[key]:.3g}" for key in figures)
     return (name, probes, *cells)
 
 
-def _errors(report: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
-    """Methods, their number of probe rows (starred where picked) and their figures."""
+def _error_rows(report: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+    """Method, number of probe rows (starred where picked) and figures of each row."""
     known = report["known_runtime"]
     found = [("estimator", "0", known["estimator"])]
     found += [(name, "0", error) for name, error in known["baselines"].items()]
@@ -228,17 +318,22 @@ def _errors(report: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
     return found
 
 
-def say_evaluation(report: dict[str, Any], test: Path | None) -> None:
-    """The error table of `evaluate` for people; of `test` where nothing is held out."""
+def print_evaluation(report: dict[str, Any], test: Path | None) -> None:
+    """Prints the error table of `evaluate`.
+
+    Args:
+        report: As `advisor.evaluation.evaluate.evaluate` returns it.
+        test: File of the test rows; ``None`` where a part of the rows was held out.
+    """
     names = "method", "k", "MdAPE %", "in 25 %", "in 2x", "tau", "regret %", "covers %", "width"
     what = f"held out: {report['split']}" if test is None else f"tested on {test.name}"
     title = f"{what}; {report['n_train']} rows, {report['n_test']} scored"
-    cells = [_error_cells(*line) for line in _errors(report) if line[-1]]
+    cells = [_error_cells(*line) for line in _error_rows(report) if line[-1]]
     if cells:
-        tabular.show(title, names, cells)
+        print_table(title, names, cells)
     else:
         Console().print(title)
     if report["probes"].keys() - {"0"}:
-        Console().print(PROBE_ROWS)
+        Console().print(PROBE_NOTE)
     for note in report["notes"]:
         Console().print(f"[yellow]note[/] {escape(note)}")

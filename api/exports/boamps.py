@@ -1,9 +1,9 @@
-"""Measurements as BoAmps reports, so that others can read them beside their own.
+"""Export to BoAmps: measurements in, reports of the energy of AI tasks out.
 
 BoAmps (AI Measures of Power consumption Sharing) is Boavizta's data model for the energy of AI
 tasks, version 1.1.0 of 2025-03-19, https://github.com/Boavizta/BoAmps, CC BY 4.0. One report is one
-measured task: here one row. What a report requires and a row does not have makes no report; what is
-optional and unknown is left out (country, publisher of own rows, quality, utilisation).
+measured task: here one row. A row that lacks a value BoAmps requires makes no report; unknown
+optional fields are left out (country, publisher of own rows, quality, utilisation).
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _HUB = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-class Exported(msgspec.Struct, frozen=True):
-    """Reports, and how many rows made none, by reason."""
+class Export(msgspec.Struct, frozen=True):
+    """Reports, and the number of rows without a report by reason."""
 
     reports: tuple[dict[str, Any], ...]
     left_out: dict[str, int]
@@ -50,61 +50,67 @@ class Exported(msgspec.Struct, frozen=True):
 
 def export(
     rows: Iterable[Measurement], snapshot: Snapshot, now: datetime.datetime | None = None
-) -> Exported:
+) -> Export:
     """One report for each row that has what BoAmps requires.
 
     Args:
-        rows: What to report.
-        snapshot: For the records the rows name.
-        now: Date of the reports; default: this moment.
+        rows: Measurements to report.
+        snapshot: Catalog with the devices, workloads and candidates of the rows.
+        now: Date of the reports; default: the current time.
     """
     now = now or datetime.datetime.now(datetime.UTC)
     reports, left_out = [], Counter[str]()
     for row in rows:
-        reason = _why_none(row)
+        reason = _missing_requirement(row)
         if reason is None:
             reports.append(report(row, snapshot, now))
         else:
             left_out[reason] += 1
-    return Exported(tuple(reports), dict(left_out))
+    return Export(tuple(reports), dict(left_out))
 
 
-def _why_none(row: Measurement) -> str | None:
-    """Why a row makes no report: BoAmps requires a value of energy and a count of components."""
+def _missing_requirement(row: Measurement) -> str | None:
+    """What BoAmps requires and a row lacks: energy or number of devices; ``None`` if nothing."""
     if not _joules(row):
         return "without a value of energy"
     return "without a number of devices" if row.n_devices is None else None
 
 
 def report(row: Measurement, snapshot: Snapshot, now: datetime.datetime) -> dict[str, Any]:
-    """One row with an energy as one report; its id is the same whenever it is exported."""
+    """The BoAmps report of one row with an energy; its id is the same in every export.
+
+    Args:
+        row: With a value of energy and a number of devices.
+        snapshot: Catalog with the device, workload and candidate of the row.
+        now: Date of the report.
+    """
     device = snapshot.devices[row.device]
-    around = _context(row)
-    system = str(around.get("context", {}).get("system", "")).partition(" ")[0]
-    python = around.get("context", {}).get("python")
-    return _there(
-        header=_there(
+    fingerprint = _fingerprint(row)
+    system = str(fingerprint.get("context", {}).get("system", "")).partition(" ")[0]
+    python = fingerprint.get("context", {}).get("python")
+    return _present(
+        header=_present(
             licensing=row.licence,
             formatVersion=VERSION,
             formatVersionSpecificationUri=SPECIFICATION,
             reportId=str(uuid.uuid5(uuid.NAMESPACE_URL, f"joulewise:{key_of(row)}")),
             reportDatetime=f"{now:%Y-%m-%d %H:%M:%S}",
         ),
-        task=_task(row, snapshot, around),
-        measures=[_measure(row, name, *part, around) for name, part in _joules(row).items()],
+        task=_task(row, snapshot, fingerprint),
+        measures=[_measure(row, name, *part, fingerprint) for name, part in _joules(row).items()],
         system={"os": system} if system else None,
         software={"language": "python", "version": python} if python else None,
         infrastructure={"infraType": "other", "components": [_component(row, device)]},
     )
 
 
-def _there(**fields: Any) -> dict[str, Any]:
-    """Those fields that have a value."""
+def _present(**fields: Any) -> dict[str, Any]:
+    """Fields without those that are ``None``."""
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _context(row: Measurement) -> dict[str, Any]:
-    """A calibrated row's fingerprint; empty for others."""
+def _fingerprint(row: Measurement) -> dict[str, Any]:
+    """Fingerprint of a calibrated row; empty for other rows."""
     try:
         found = json.loads(row.fingerprint or "{}")
     except ValueError:
@@ -113,68 +119,68 @@ def _context(row: Measurement) -> dict[str, Any]:
 
 
 def _joules(row: Measurement) -> dict[str, tuple[float, Label]]:
-    """Joules and label of each component, or of the whole: never both, as readers add them up."""
+    """Joules and label of each component or of the total; never both, as readers add them up."""
     if row.total_j is not None and row.total_label not in (None, "modelled"):
         return {row.total_scope or "total": (row.total_j, row.total_label)}
     return components(row)
 
 
 def _measure(
-    row: Measurement, part: str, joules: float, label: Label, around: dict[str, Any]
+    row: Measurement, part: str, joules: float, label: Label, fingerprint: dict[str, Any]
 ) -> dict[str, Any]:
-    """One component's energy with the tool that said it and whether it was measured.
+    """One component's energy (kWh) with its tool and tracking mode.
 
-    ``constant`` is BoAmps' word for power that was assumed.
+    BoAmps calls the mode of assumed power ``constant``.
     """
     tool = _tool(row, part, label)
     mode = "constant" if label == "modelled" else tool
-    codes = around.get("context", {}).get("code", {})
-    return _there(
+    versions = fingerprint.get("context", {}).get("code", {})
+    return _present(
         measurementMethod=f"{tool} ({part}, {label})",
-        version=codes.get("codecarbon") if tool == "codecarbon" else None,
+        version=versions.get("codecarbon") if tool == "codecarbon" else None,
         cpuTrackingMode=mode if part in ("cpu", "dram") else None,
         gpuTrackingMode=mode if part == "gpu" else None,
         powerConsumption=joules / J_PER_KWH,
         measurementDuration=row.runtime_s,
-        measurementDateTime=_moment(row.measured_at),
+        measurementDateTime=_utc_time(row.measured_at),
     )
 
 
 def _tool(row: Measurement, part: str, label: Label) -> str:
-    """Which of a row's meters read a component; our own names are joined with ``+``."""
+    """The meter that read a component; several meters of a calibration are joined with ``+``."""
     if row.source != "calibration" or row.meter is None:
         return row.meter or f"as published by {row.source}"
     if label == "modelled":
         return "codecarbon"
-    begins = "nvml" if part == "gpu" else "rapl"
-    return next((name for name in row.meter.split("+") if name.startswith(begins)), row.meter)
+    prefix = "nvml" if part == "gpu" else "rapl"
+    return next((name for name in row.meter.split("+") if name.startswith(prefix)), row.meter)
 
 
-def _moment(measured_at: str | None) -> str | None:
-    """A time as BoAmps writes it, in UTC; ``None`` where only a day is known."""
+def _utc_time(measured_at: str | None) -> str | None:
+    """A time in BoAmps' format, in UTC; ``None`` where only the day is known."""
     if measured_at is None or len(measured_at) <= len("2026-01-01"):
         return None
-    found = datetime.datetime.fromisoformat(measured_at)
-    return f"{found.astimezone(datetime.UTC) if found.tzinfo else found:%Y-%m-%d %H:%M:%S}"
+    time = datetime.datetime.fromisoformat(measured_at)
+    return f"{time.astimezone(datetime.UTC) if time.tzinfo else time:%Y-%m-%d %H:%M:%S}"
 
 
-def _task(row: Measurement, snapshot: Snapshot, around: dict[str, Any]) -> dict[str, Any]:
-    """What was done: stage, model, data, accuracy; the rest in words."""
+def _task(row: Measurement, snapshot: Snapshot, fingerprint: dict[str, Any]) -> dict[str, Any]:
+    """The task: stage, model, data, accuracy, and further facts in words."""
     workload = snapshot.workloads[row.workload]
     candidate = snapshot.candidates.get(row.candidate)
     inference = row.phase == "inference"
     tuned = candidate is not None and candidate.family == "fine-tuned-encoder"
-    return _there(
+    return _present(
         taskStage="finetuning" if tuned and row.phase == "train" else _STAGE[row.phase],
         taskFamily=_family(row, workload.task),
         nbRequest=row.n_items if inference else None,
-        algorithms=[_algorithm(row, candidate, around)],
+        algorithms=[_algorithm(row, candidate, fingerprint)],
         dataset=[
-            _there(
+            _present(
                 dataUsage="input",
                 dataType="text",
                 dataQuantity=None if row.phase == "load" else row.n_items,
-                sourceUri=_hub_data(workload.dataset, workload.revision),
+                sourceUri=_dataset_uri(workload.dataset, workload.revision),
             )
         ],
         measuredAccuracy=row.accuracy,
@@ -183,30 +189,32 @@ def _task(row: Measurement, snapshot: Snapshot, around: dict[str, Any]) -> dict[
 
 
 def _family(row: Measurement, task: str) -> str:
-    """The kind of task in BoAmps' words."""
-    ours = task in DEFAULT_WORKLOAD or row.source == "calibration" or row.accuracy is not None
-    return "text classification" if ours else task.replace("-", " ")
+    """The kind of task in BoAmps' terms."""
+    classification = (
+        task in DEFAULT_WORKLOAD or row.source == "calibration" or row.accuracy is not None
+    )
+    return "text classification" if classification else task.replace("-", " ")
 
 
-def _hub_data(dataset: str | None, revision: str | None) -> str | None:
-    """Where a pinned hub data set is; ``None`` for others."""
+def _dataset_uri(dataset: str | None, revision: str | None) -> str | None:
+    """Address of a hub data set with a pinned revision; ``None`` for others."""
     if not _HUB.fullmatch(dataset or "") or not _COMMIT.fullmatch(revision or ""):
         return None
     return f"https://huggingface.co/datasets/{dataset}/tree/{revision}"
 
 
 def _algorithm(
-    row: Measurement, candidate: Candidate | None, around: dict[str, Any]
+    row: Measurement, candidate: Candidate | None, fingerprint: dict[str, Any]
 ) -> dict[str, Any]:
-    """The model; its parameters in billions."""
+    """The model, with its number of parameters in billions."""
     parameters = row.n_parameters or (candidate.n_parameters if candidate else None)
     training = candidate.training if candidate else None
     checkpoint = candidate.checkpoint if candidate else None
     uri = f"https://huggingface.co/{checkpoint}" if _HUB.fullmatch(checkpoint or "") else None
     revision = candidate.revision if candidate else None
-    libraries = around.get("energy", {}).get("libraries", {})
+    libraries = fingerprint.get("energy", {}).get("libraries", {})
     framework = next((n for n in ("transformers", "scikit-learn") if n in libraries), None)
-    return _there(
+    return _present(
         trainingType="supervisedLearning" if row.phase == "train" else None,
         algorithmType=_ALGORITHM.get(candidate.family) if candidate else None,
         algorithmName=row.candidate,
@@ -221,10 +229,10 @@ def _algorithm(
 
 
 def _description(row: Measurement) -> str:
-    """What BoAmps has no field for, in words: serving, labels, doubts, source."""
+    """Facts that BoAmps has no field for, in words: serving, labels, warnings, source."""
     batch = f", {row.batch_size:g} texts per call" if (row.batch_size or 1) > 1 else ""
     labels = ", ".join(f"{name} {label}" for name, (_, label) in _joules(row).items())
-    said = [
+    parts = [
         f"{row.candidate} on {row.workload}, phase {row.phase}, scenario {row.scenario}{batch}",
         f"a request is one text; energy is gross: {labels}",
         f"accuracy on {row.n_test} texts of split {row.accuracy_split or 'not stated'}"
@@ -237,12 +245,12 @@ def _description(row: Measurement) -> str:
         f"source: {row.citation or row.source}",
         f"run {row.run_id}",
     ]
-    return "; ".join(part for part in said if part)
+    return "; ".join(part for part in parts if part)
 
 
 def _component(row: Measurement, device: Device) -> dict[str, Any]:
-    """The chip that did the work."""
-    return _there(
+    """The chip that ran the task."""
+    return _present(
         componentName=device.name,
         componentType=device.kind,
         nbComponent=row.n_devices,

@@ -46,5 +46,5 @@ def to_measure(answer: Recommendation) -> str:
         )
     if answer.chosen is not None and "rate-worked-out" not in answer.chosen.warnings:
         return ""
-    rate = view.exact(answer.query.rate)
+    rate = view.full_digits(answer.query.rate)
     return f"`joulewise calibrate --rate {rate}` on the machine measures it"

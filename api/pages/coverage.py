@@ -1,4 +1,4 @@
-"""What the catalog covers: a matrix of candidates and devices, and what stands in each cell."""
+"""Coverage of the catalog: a snapshot in, a matrix of candidates by devices with states out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from advisor.recommend.records import BadQuestionError
-from api.service.listing import known
+from api.service.listing import check_name
 from catalog.energy import SCOPE_OF_SOURCE, energy
 from catalog.records import SCOPES, Candidate, Device, Measurement
 from catalog.snapshot import Snapshot
@@ -26,13 +26,13 @@ _ORDER = tuple(STATES)
 KINDS = ("gpu", "cpu", "npu", "soc")
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """Which part of the catalog is wanted; ``None`` means all.
+class CoverageFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Filter of the matrix; ``None`` means all.
 
     Attributes:
-        task: Without it and without a workload, every task that is judged by accuracy.
-        kind: Of the device.
-        q: Words in the name of a candidate or device.
+        task: Default without a workload: every task that is judged by accuracy.
+        kind: Kind of device, one of `KINDS`.
+        q: Part of the name of a candidate or device, in any case.
     """
 
     task: str | None = None
@@ -44,7 +44,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cell(msgspec.Struct, frozen=True):
-    """The setups of a candidate on a device: the best state of one, and how many there are."""
+    """Setups of a candidate on a device: the best state among them and their number."""
 
     state: State
     setups: int
@@ -54,9 +54,9 @@ class Matrix(msgspec.Struct, frozen=True, kw_only=True):
     """Cells by candidate, then device.
 
     Attributes:
-        families: Candidates by family, smaller models first; those the suite can run are there
-            even without a cell.
-        counts: Cells in each state.
+        families: Candidates by family, smaller models first; those the suite can run are
+            included even without a cell.
+        counts: Number of cells in each state.
     """
 
     devices: list[Device]
@@ -66,12 +66,12 @@ class Matrix(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def candidates(self) -> int:
-        """How many rows the matrix has."""
+        """Number of rows of the matrix."""
         return sum(len(members) for _, members in self.families)
 
 
-class Measured(msgspec.Struct, frozen=True, kw_only=True):
-    """What a device has on one workload."""
+class MeasuredWorkload(msgspec.Struct, frozen=True, kw_only=True):
+    """Sources and numbers of candidates and setups measured on a device for one workload."""
 
     workload: str
     sources: list[str]
@@ -80,7 +80,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Coverage:
-    """One snapshot's coverage; matrices are kept once worked out."""
+    """Coverage of one snapshot; up to 64 matrices are cached."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
@@ -97,39 +97,39 @@ class Coverage:
             self.tasks.setdefault(snapshot.workloads[name].task, []).append(name)
         for task, names in snapshot.tasks().items():
             self.tasks[task] = list(names)
-        self._tally = functools.cache(self._tallied)
+        self._states = functools.cache(self._count_states)
         self.matrix = functools.lru_cache(64)(self._matrix)
 
-    def _workloads(self, asked: Asked) -> list[str]:
-        """The workloads that are wanted.
+    def _workloads(self, wanted: CoverageFilter) -> list[str]:
+        """Names of the workloads a filter selects.
 
         Raises:
             UnknownNameError: There is no such task or workload.
             BadQuestionError: The workload belongs to another task.
         """
-        known("task", asked.task, self.tasks)
-        if asked.workload is not None:
-            task = self.snapshot.workload(asked.workload).task
-            if asked.task not in (None, task):
-                allowed = f"allowed for {asked.task}: {', '.join(self.tasks[asked.task or ''])}"
-                raise BadQuestionError("workload", asked.workload, allowed)
-            return [asked.workload]
-        if asked.task is not None:
-            return self.tasks[asked.task]
+        check_name("task", wanted.task, self.tasks)
+        if wanted.workload is not None:
+            task = self.snapshot.workload(wanted.workload).task
+            if wanted.task not in (None, task):
+                allowed = f"allowed for {wanted.task}: {', '.join(self.tasks[wanted.task or ''])}"
+                raise BadQuestionError("workload", wanted.workload, allowed)
+            return [wanted.workload]
+        if wanted.task is not None:
+            return self.tasks[wanted.task]
         return [name for names in self.snapshot.tasks().values() for name in names]
 
-    def _check(self, asked: Asked) -> None:
-        """Checks names that need no workload.
+    def _check(self, wanted: CoverageFilter) -> None:
+        """Checks the filter's family, kind and source.
 
         Raises:
             UnknownNameError: There is no such family, kind or source.
         """
-        known("family", asked.family, {c.family for c in self.snapshot.candidates.values()})
-        known("kind", asked.kind, KINDS)
-        known("source", asked.source, self.sources)
+        check_name("family", wanted.family, {c.family for c in self.snapshot.candidates.values()})
+        check_name("kind", wanted.kind, KINDS)
+        check_name("source", wanted.source, self.sources)
 
-    def _tallied(self, workload: str) -> Mapping[tuple[str, str, str], Counter[State]]:
-        """How many setups of each (candidate, device, source) are in each state."""
+    def _count_states(self, workload: str) -> Mapping[tuple[str, str, str], Counter[State]]:
+        """Number of setups in each state by (candidate, device, source)."""
         found: defaultdict[tuple[str, str, str], Counter[State]] = defaultdict(Counter)
         for row in self.snapshot.by_workload.get(workload, ()):
             state = self.state(row) if row.phase == "inference" else None
@@ -138,7 +138,7 @@ class Coverage:
         return found
 
     def state(self, row: Measurement) -> State | None:
-        """What is known of a row's energy; ``None`` where it has neither energy nor runtime."""
+        """State of a row's energy; ``None`` where it has neither energy nor runtime."""
         kind = self.snapshot.devices[row.device].kind
         likely = SCOPE_OF_SOURCE.get(row.total_scope or "", "device")
         for scope in dict.fromkeys((likely, *SCOPES)):
@@ -148,18 +148,22 @@ class Coverage:
         return "estimated" if row.runtime_s is not None else None
 
     def devices(self, kind: str | None = None) -> dict[str, list[tuple[Device, int]]]:
-        """Devices of each kind, or of one, with their setups: most measured first, then by name."""
-        known = [(d, self.setups.get(d.name, 0)) for d in self.snapshot.devices.values()]
-        known.sort(key=lambda entry: (-entry[1], entry[0].name))
-        sorted_in = {name: [e for e in known if e[0].kind == name] for name in KINDS}
-        return {name: e for name, e in sorted_in.items() if e and kind in (None, name)}
+        """Devices by kind with their number of setups: most setups first, then by name.
 
-    def measured_on(self, device: str) -> list[Measured]:
-        """What was measured on a device, the workload with most setups first."""
+        Args:
+            kind: Keep this kind alone; ``None`` keeps all.
+        """
+        counted = [(d, self.setups.get(d.name, 0)) for d in self.snapshot.devices.values()]
+        counted.sort(key=lambda entry: (-entry[1], entry[0].name))
+        by_kind = {name: [e for e in counted if e[0].kind == name] for name in KINDS}
+        return {name: e for name, e in by_kind.items() if e and kind in (None, name)}
+
+    def measured_on(self, device: str) -> list[MeasuredWorkload]:
+        """Measured workloads of a device, the one with most setups first."""
         found = []
         for workload, rows in self.snapshot.by_workload.items():
             if own := [row for row in rows if row.device == device]:
-                entry = Measured(
+                entry = MeasuredWorkload(
                     workload=workload,
                     sources=sorted({row.source for row in own}),
                     candidates=len({row.candidate for row in own}),
@@ -168,15 +172,15 @@ class Coverage:
                 found.append(entry)
         return sorted(found, key=lambda entry: -entry.setups)
 
-    def _matrix(self, asked: Asked) -> Matrix:
-        """Works out one matrix: what has a cell, and declared candidates that could have one."""
-        self._check(asked)
+    def _matrix(self, wanted: CoverageFilter) -> Matrix:
+        """The matrix of a filter: measured cells, and candidates that could be measured."""
+        self._check(wanted)
         tally: defaultdict[str, defaultdict[str, Counter[State]]]
         tally = defaultdict(lambda: defaultdict(Counter))
-        for workload in self._workloads(asked):
-            for (candidate, device, source), states in self._tally(workload).items():
+        for workload in self._workloads(wanted):
+            for (candidate, device, source), states in self._states(workload).items():
                 records = self.snapshot.candidates[candidate], self.snapshot.devices[device]
-                if asked.source in (None, source) and _wanted(*records, asked):
+                if wanted.source in (None, source) and _matches(*records, wanted):
                     tally[candidate][device].update(states)
         cells = {
             name: {
@@ -190,49 +194,51 @@ class Coverage:
         devices = [self.snapshot.devices[name] for name in used]
         return Matrix(
             devices=sorted(devices, key=lambda d: (KINDS.index(d.kind), d.name)),
-            families=self._families(asked, set(cells)),
+            families=self._families(wanted, set(cells)),
             cells=cells,
             counts={state: found.count(state) for state in STATES},
         )
 
-    def _families(self, asked: Asked, there: set[str]) -> list[tuple[str, list[Candidate]]]:
-        """Candidates that have cells or can be calibrated, by family and size."""
+    def _families(
+        self, wanted: CoverageFilter, measured: set[str]
+    ) -> list[tuple[str, list[Candidate]]]:
+        """Candidates that have cells or can be calibrated, by family and number of parameters."""
         judged = {name for names in self.snapshot.tasks().values() for name in names}
-        could = asked.source is None and judged.issuperset(self._workloads(asked))
+        could = wanted.source is None and judged.issuperset(self._workloads(wanted))
         members: defaultdict[str, list[Candidate]] = defaultdict(list)
         for candidate in self.snapshot.candidates.values():
-            gap = could and candidate.runnable and _named(candidate, asked)
-            if candidate.name in there or gap:
+            gap = could and candidate.runnable and _matches_alone(candidate, wanted)
+            if candidate.name in measured or gap:
                 members[candidate.family].append(candidate)
         for own in members.values():
             own.sort(key=lambda c: (c.n_parameters or 0, c.name))
-        return sorted(members.items(), key=lambda item: _family_size(item[1]))
+        return sorted(members.items(), key=lambda item: _median_parameters(item[1]))
 
 
-def _named(candidate: Candidate, asked: Asked) -> bool:
-    """Whether a candidate by itself is wanted."""
-    return asked.family in (None, candidate.family) and (
-        asked.q is None or asked.q.casefold() in candidate.name.casefold()
+def _matches_alone(candidate: Candidate, wanted: CoverageFilter) -> bool:
+    """Whether a candidate without a device passes a filter."""
+    return wanted.family in (None, candidate.family) and (
+        wanted.q is None or wanted.q.casefold() in candidate.name.casefold()
     )
 
 
-def _wanted(candidate: Candidate, device: Device, asked: Asked) -> bool:
-    """Whether the setups of a candidate on a device are wanted."""
-    told = f"{candidate.name} {device.name}".casefold()
+def _matches(candidate: Candidate, device: Device, wanted: CoverageFilter) -> bool:
+    """Whether the setups of a candidate on a device pass a filter."""
+    names = f"{candidate.name} {device.name}".casefold()
     return (
-        asked.family in (None, candidate.family)
-        and asked.kind in (None, device.kind)
-        and (asked.q is None or asked.q.casefold() in told)
+        wanted.family in (None, candidate.family)
+        and wanted.kind in (None, device.kind)
+        and (wanted.q is None or wanted.q.casefold() in names)
     )
 
 
-def _family_size(members: list[Candidate]) -> float:
-    """What families are ordered by: the median size of their models."""
+def _median_parameters(members: list[Candidate]) -> float:
+    """Median number of parameters, by which families are ordered."""
     sizes = sorted(candidate.n_parameters or 0 for candidate in members)
     return sizes[len(sizes) // 2]
 
 
 @functools.lru_cache(maxsize=1)
 def coverage(snapshot: Snapshot) -> Coverage:
-    """The coverage of a snapshot; that of the newest one asked for is kept."""
+    """The coverage of a snapshot; the latest one is cached."""
     return Coverage(snapshot)

@@ -1,4 +1,4 @@
-"""A device as its page shows it: each spec with its source, and what an estimate is worth there."""
+"""Device page: a device in, its specs with sources and the width of estimates there out."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ SPECS = (
 )
 STATUS = {
     "verified": "read in the source",
-    "derived": "worked out from the source",
+    "derived": "derived from the source",
     "partly": "read in the source in part",
-    "unverified": "carried over, not read again",
+    "unverified": "copied from the source, not checked again",
     "probed": "read on a calibrated machine",
-    "asked": "as asked",
+    "asked": "as given in the question",
     "missing": "not known",
 }
-_OTHER_NAMES = {"memory_bandwidth_gbs": "bandwidth_gbs"}
+_SPEC_ALIASES = {"memory_bandwidth_gbs": "bandwidth_gbs"}
 _PART = re.compile(r";\s+(?![^(]*\))")
 _NOTE = re.compile(r"(derived|not re-read[^:]*): ([a-z0-9_, ]+?)(?: \((.*)\))?$", re.DOTALL)
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True):
-    """One figure of a data sheet; `value` is ``None`` where nobody stated it."""
+    """One figure of a data sheet; `value` is ``None`` where no source states it."""
 
     words: str
     unit: str
@@ -47,13 +47,12 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     source: str | None
 
 
-class Worth(msgspec.Struct, frozen=True, kw_only=True):
-    """How far an estimate on the device may be off.
+class EstimateWidth(msgspec.Struct, frozen=True, kw_only=True):
+    """Width of the 90 % interval of an estimate on the device, high over low end.
 
     Attributes:
-        source: Whose software runs; ``None`` is somebody the estimator does not know.
-        known: High over low end of the 90 % interval where the runtime was measured, `unknown`
-            where it was not.
+        source: Source whose software runs; ``None`` is one the estimator does not know.
+        known: Width where the runtime is measured; `unknown` where it is estimated too.
     """
 
     source: str | None
@@ -65,7 +64,7 @@ class Worth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _notes(source: str) -> dict[str, tuple[str, str | None]]:
-    """Spec -> status and source, for those a source speaks of one by one."""
+    """Spec -> status and source, for specs that a device's source names one by one."""
     found: dict[str, tuple[str, str | None]] = {}
     for part in _PART.split(source):
         if part.startswith("idle:"):
@@ -73,25 +72,25 @@ def _notes(source: str) -> dict[str, tuple[str, str | None]]:
         elif note := _NOTE.match(part):
             status = "derived" if note[1] == "derived" else "unverified"
             for name in note[2].replace(" ", "").split(","):
-                found[_OTHER_NAMES.get(name, name)] = (status, note[3])
+                found[_SPEC_ALIASES.get(name, name)] = (status, note[3])
     return found
 
 
 def general_source(device: Device) -> str:
-    """A device's source without what it says of single specs."""
+    """A device's source without the notes about single specs."""
     parts = _PART.split(device.source or "")
     return "; ".join(p for p in parts if not p.startswith("idle:") and not _NOTE.match(p))
 
 
 def other_names(device: Device) -> list[str]:
-    """What else a device is printed as; other capitals make no other name."""
+    """A device's aliases without those that differ from its name in case alone."""
     known = {alias.casefold(): alias for alias in reversed(device.aliases)}
     known.pop(device.name.casefold(), None)
     return [alias for alias in device.aliases if known.get(alias.casefold()) == alias]
 
 
 def specs(device: Device) -> list[Spec]:
-    """Every spec of a device with where it was read and how far that was checked."""
+    """Every spec of a device with its source and how far that was checked, in `SPECS` order."""
     notes = _notes(device.source or "")
     # "derived" and "partly" of a whole record mean the specs its notes name, not the others.
     general = "verified" if device.status in ("derived", "partly") and notes else device.status
@@ -111,21 +110,29 @@ def specs(device: Device) -> list[Spec]:
     return found
 
 
-def nobody(device: Device, estimator: Estimator, sources: Iterable[str]) -> str:
-    """Who a setup without a source belongs to, in words."""
+def unknown_user(device: Device, estimator: Estimator, sources: Iterable[str]) -> str:
+    """Users whose setups are estimated without a known source, in words.
+
+    Args:
+        device: Where it would run.
+        estimator: The estimator in service.
+        sources: Sources that measured the device.
+    """
     if source_of_team(estimator.home.get(device.name, "")) == CALIBRATION:
         return "you, on the machine that was calibrated"
     return "anybody else, you included" if any(sources) else "anybody"
 
 
-def worth(device: Device, estimator: Estimator, sources: Iterable[str]) -> list[Worth]:
-    """The interval of an estimate for a MiniLM-sized encoder at batch 32 on a device.
+def estimate_widths(
+    device: Device, estimator: Estimator, sources: Iterable[str]
+) -> list[EstimateWidth]:
+    """Interval widths of estimates for a MiniLM-sized encoder (22.7 M parameters) at batch 32.
 
     Args:
         device: Where it would run.
-        estimator: What estimates.
-        sources: Who measured that device already. Calibrations are not told apart from nobody's: a
-            setup of nobody's is like those of the host that was calibrated.
+        estimator: The estimator in service.
+        sources: Sources that measured the device. Calibrations are left out: a setup without a
+            known source is treated like one of the calibrated host.
     """
     found = []
     for source in (*(name for name in sources if name != CALIBRATION), None):
@@ -144,7 +151,7 @@ def worth(device: Device, estimator: Estimator, sources: Iterable[str]) -> list[
             ends = known.energy_j, unknown.energy_j
             factors = [(e.high or 1) / (e.low or 1) for e in ends]
             found.append(
-                Worth(
+                EstimateWidth(
                     source=source,
                     scope=scope,
                     known=factors[0],

@@ -1,4 +1,4 @@
-"""The specification of the numbers, `docs/method.md`, as part of a page."""
+"""The specification `docs/method.md` as HTML with MathML and a table of contents."""
 
 from __future__ import annotations
 
@@ -15,34 +15,36 @@ from markdown_it.token import Token
 from markupsafe import Markup
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 
-from api.pages import wording as view
+from api.pages import wording
 
-_HERE = Path(__file__).parent
 _REGION = '<div class="scroll" role="region" tabindex="0" aria-label="{}">'
-"""What is too wide for a small screen scrolls by itself, by keyboard too."""
-_PLACES = (_HERE / "method.md", _HERE.parents[1] / "docs" / "method.md")
-"""Where a wheel and where a checkout has it."""
-_WORD = re.compile(r"(?<=[_{])([a-z]{2,})(?=})")
+"""Opening tag of a region that scrolls by itself on small screens, also by keyboard."""
+_PATHS = (
+    Path(__file__).parent / "method.md",
+    Path(__file__).parents[2] / "docs" / "method.md",
+)
+"""Path in a wheel, then in a checkout."""
+_SUBSCRIPT_WORD = re.compile(r"(?<=[_{])([a-z]{2,})(?=})")
 
 
 def _formula(source: str, options: dict[str, Any]) -> str:
     """A formula as MathML; subscripts of several letters are words, not products."""
-    told = _WORD.sub(r"\\mathrm{\1}", source)
+    source = _SUBSCRIPT_WORD.sub(r"\\mathrm{\1}", source)
     if not options["display_mode"]:
-        return convert(told)
-    return f"{_REGION.format('Formula')}{convert(told, display='block')}</div>"
+        return convert(source)
+    return f"{_REGION.format('Formula')}{convert(source, display='block')}</div>"
 
 
 def _anchored(tokens: list[Token]) -> list[Token]:
-    """Gives headings an address."""
+    """Adds an ``id`` to each heading; returns the same tokens."""
     for token, following in pairwise(tokens):
         if token.type == "heading_open":
-            token.attrSet("id", view.slug(following.content))
+            token.attrSet("id", wording.slug(following.content))
     return tokens
 
 
 class Method(msgspec.Struct, frozen=True):
-    """The document as HTML, and the address and name of each of its sections."""
+    """The document as HTML, and fragment and title of each section."""
 
     body: Markup
     contents: list[tuple[str, str]]
@@ -50,12 +52,12 @@ class Method(msgspec.Struct, frozen=True):
 
 @functools.cache
 def method() -> Method:
-    """The document. Its own markup is escaped, links lead out of the repository's tree.
+    """The rendered document; HTML markup in the source is escaped.
 
     Raises:
         FileNotFoundError: The distribution lacks it.
     """
-    path = next((place for place in _PLACES if place.is_file()), None)
+    path = next((path for path in _PATHS if path.is_file()), None)
     if path is None:
         raise FileNotFoundError("docs/method.md is neither in the package nor beside it")
     reader = MarkdownIt("commonmark", {"html": False}).enable("table")

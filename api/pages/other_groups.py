@@ -61,11 +61,11 @@ def in_words(option: Option, answer: Recommendation) -> str:
         where += f", on {option.workload}"
     right = f" at accuracy {view.accuracy(option.accuracy.value)}" if option.accuracy else ""
     energy, chosen = option.energy_j_per_1000, answer.chosen
-    origin = view.KIND[view.kind(energy)]
-    if energy.basis != "measured" and (interval := view.span(energy.low, energy.high)):
+    origin = view.ENERGY_KIND[view.energy_kind(energy)]
+    if energy.basis != "measured" and (interval := view.interval(energy.low, energy.high)):
         origin += f", 90 % interval {interval}"
     return (
-        f"{where}, {option.candidate} on {view.devices(option)} needs "
+        f"{where}, {option.candidate} on {view.device_count(option)} needs "
         f"{_less(option, chosen) if chosen else ''}"
         f"{view.joules(energy)} J per 1,000 texts ({origin}){right}"
     )
@@ -105,7 +105,7 @@ def question(asked: Query, option: Option) -> dict[str, str]:
     kept = ("scope", "basis", "batch_size", "confidence", "max_latency_ms", "max_memory_gb")
     given |= {name: getattr(asked, name) for name in (*kept, "language", "licence")}
     return {
-        name: view.exact(value)
+        name: view.full_digits(value)
         for name, value in given.items()
         if value is not None and _DEFAULTS.get(name) != value
     }

@@ -1,6 +1,6 @@
-"""Plots as geometry worked out on the server: what stands where, in the units of an SVG's viewBox.
+"""Plot geometry: an answer in, positions of marks, ticks and labels in viewBox units out.
 
-Templates draw it, style sheets colour it; nothing here knows a colour or a tag.
+Templates draw it and style sheets colour it.
 """
 
 from __future__ import annotations
@@ -11,29 +11,29 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from advisor.recommend.records import EnergyPer1000, Option, Recommendation
-from api.pages import wording as view
+from api.pages import wording
 
-_STEPS = (1, 2, 2.5, 5, 10)
-_CHARACTER = 6.7
+_STEP_FACTORS = (1, 2, 2.5, 5, 10)
+_CHARACTER_WIDTH = 6.7
 """Mean width of a character of a label, in pixels at its size of 12."""
-_LINE = 15
+_LABEL_HEIGHT = 15
 """Height of a label, pixels."""
-_REACH = 10
-"""Between the middle of a mark and its label, pixels."""
+_LABEL_DISTANCE = 10
+"""Distance between the centre of a mark and its label, pixels."""
 
 
 class Tick(msgspec.Struct, frozen=True):
-    """A place on an axis and what is written there."""
+    """Position on an axis and its text."""
 
     at: float
     text: str
 
 
 class Scale(msgspec.Struct, frozen=True, kw_only=True):
-    """An axis: values from `low` to `high` stand at `start` to `end`.
+    """An axis that maps values from `low` to `high` to positions from `start` to `end`.
 
     Attributes:
-        log: Whether the axis is logarithmic; `low` is above 0 then.
+        log: Whether the axis is logarithmic; requires `low` > 0.
     """
 
     low: float
@@ -43,7 +43,7 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
     log: bool = False
 
     def at(self, value: float) -> float:
-        """Where a value stands; one beyond the axis at its end."""
+        """Position of a value; values beyond the axis are clipped to its ends."""
         value = min(max(value, self.low), self.high)
         low, high = self.low, self.high
         if self.log:
@@ -51,12 +51,12 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
         return round(self.start + (value - low) / (high - low) * (self.end - self.start), 1)
 
     def ticks(self, most: int = 7, unit: str = "") -> list[Tick]:
-        """Round values on the axis, at most about `most` of them."""
+        """Round values on the axis, about `most` of them at most."""
         values = self._decades(most) if self.log else self._steps(most)
-        return [Tick(self.at(value), view.prefixed(value, unit)) for value in values]
+        return [Tick(self.at(value), wording.si_prefixed(value, unit)) for value in values]
 
     def _decades(self, most: int) -> list[float]:
-        """Powers of ten, with 2 and 5 between them where there is room."""
+        """Powers of ten, and their multiples by 2 and 5 where there is room."""
         first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
         every = max(1, math.ceil((last - first) / most))
         between = (1, 2, 5) if math.log10(self.high / self.low) * 3 <= most else (1,)
@@ -67,29 +67,31 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
         """Multiples of a round step."""
         rough = (self.high - self.low) / most
         size = 10.0 ** math.floor(math.log10(rough))
-        step = next(size * factor for factor in _STEPS if size * factor >= rough * 0.999)
+        step = next(size * factor for factor in _STEP_FACTORS if size * factor >= rough * 0.999)
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
         return [round(n * step, 10) for n in range(first, last + 1)]
 
 
 def log_scale(values: Iterable[float], start: float, end: float) -> Scale:
-    """A logarithmic axis that holds all `values`, with a little room at its ends."""
-    there = [value for value in values if value > 0]
-    low, high = math.log10(min(there, default=1)), math.log10(max(there, default=10))
-    room = max(0.06 * (high - low), 0.15)
-    return Scale(low=10 ** (low - room), high=10 ** (high + room), start=start, end=end, log=True)
+    """A logarithmic axis that fits all positive `values`, with a margin at both ends."""
+    positive = [value for value in values if value > 0]
+    low, high = math.log10(min(positive, default=1)), math.log10(max(positive, default=10))
+    margin = max(0.06 * (high - low), 0.15)
+    return Scale(
+        low=10 ** (low - margin), high=10 ** (high + margin), start=start, end=end, log=True
+    )
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
     """An option in the plot.
 
     Attributes:
-        x: Where it stands; `x_low` to `x_high` and `y_low` to `y_high` are its intervals
-            (`y` counts downwards, so `y_high` is the smaller one).
-        kind: What its energy is, see `api.pages.wording.kind`.
-        bound: Whether only an upper bound of its energy is known; it stands there.
-        label: Its name where there is room for it, from `label_x`, anchored at `anchor`.
-        qualifies: Whether it meets all conditions.
+        x: Position; `x_low` to `x_high` and `y_low` to `y_high` are its intervals (`y` counts
+            downwards, so `y_high` is the smaller number).
+        kind: Kind of energy, see `api.pages.wording.energy_kind`.
+        bound: Whether only an upper bound of its energy is known; the mark stands there.
+        label: Its name where there is room, at `label_x`, `label_y` with text anchor `anchor`.
+        qualifies: Whether it meets all constraints.
     """
 
     option: Option
@@ -113,8 +115,8 @@ class Plot(msgspec.Struct, frozen=True, kw_only=True):
     """Accuracy over energy.
 
     Attributes:
-        floor: Where the asked accuracy stands.
-        front: Path of the stepped line through options nothing beats in both.
+        floor: Vertical position of the accuracy floor.
+        front: SVG path of the stepped line through the accuracy-energy front.
     """
 
     width: int
@@ -130,15 +132,19 @@ class Plot(msgspec.Struct, frozen=True, kw_only=True):
     marks: list[Mark]
 
 
-def _middle(energy: EnergyPer1000) -> float:
-    """Where an energy stands: its value, or the bound a source published."""
+def _point_energy(energy: EnergyPer1000) -> float:
+    """Joules per 1,000 texts to plot: the value, or the published upper bound."""
     return energy.value or energy.high or 0.0
 
 
-def shown(answer: Recommendation) -> list[Option]:
-    """The options of an answer that can be plotted, the chosen one last so that it lies on top."""
+def plotted_options(answer: Recommendation) -> list[Option]:
+    """Options with accuracy and energy, the chosen one last so that it is drawn on top."""
     options = [*answer.front, *answer.alternatives, answer.nearest_miss, answer.chosen]
-    there = {view.key(o): o for o in options if o and o.accuracy and _middle(o.energy_j_per_1000)}
+    there = {
+        wording.option_key(o): o
+        for o in options
+        if o and o.accuracy and _point_energy(o.energy_j_per_1000)
+    }
     return list(there.values())
 
 
@@ -146,27 +152,27 @@ def accuracy_over_energy(answer: Recommendation, width: int, height: int) -> Plo
     """The plot of an answer; ``None`` where no option has both figures.
 
     Args:
-        answer: What `/recommend` answers.
+        answer: Of `/recommend`.
         width: Of the viewBox.
         height: Of the viewBox.
     """
-    options = shown(answer)
+    options = plotted_options(answer)
     if not options:
         return None
     left, right, top, bottom = 46, width - 14, 16, height - 40
-    energies = [end for option in options for end in view.ends(option.energy_j_per_1000)]
+    energies = [end for option in options for end in wording.bounds(option.energy_j_per_1000)]
     found = [option.accuracy for option in options if option.accuracy]
     floor = answer.query.min_acc
     ends = [floor, *(a.value if e is None else e for a in found for e in (a.low, a.high))]
-    room = max(0.02, 0.06 * (max(ends) - min(ends)))
-    across = log_scale(energies, left, right)
-    up = Scale(
-        low=max(0.0, min(ends) - room), high=min(1.0, max(ends) + room), start=bottom, end=top
+    margin = max(0.02, 0.06 * (max(ends) - min(ends)))
+    x_axis = log_scale(energies, left, right)
+    y_axis = Scale(
+        low=max(0.0, min(ends) - margin), high=min(1.0, max(ends) + margin), start=bottom, end=top
     )
-    qualifying = {view.key(o) for o in (answer.chosen, *answer.alternatives) if o}
-    marks = [_mark(option, across, up, answer.chosen, qualifying) for option in options]
-    front = {view.key(option) for option in answer.front}
-    named = [m for m in marks if m.chosen or view.key(m.option) in front]
+    qualifying = {wording.option_key(o) for o in (answer.chosen, *answer.alternatives) if o}
+    marks = [_mark(option, x_axis, y_axis, answer.chosen, qualifying) for option in options]
+    front = {wording.option_key(option) for option in answer.front}
+    named = [m for m in marks if m.chosen or wording.option_key(m.option) in front]
     return Plot(
         width=width,
         height=height,
@@ -174,43 +180,43 @@ def accuracy_over_energy(answer: Recommendation, width: int, height: int) -> Plo
         right=right,
         top=top,
         bottom=bottom,
-        x_ticks=across.ticks(7 if width > 500 else 4, "J"),
-        y_ticks=up.ticks(6),
-        floor=up.at(floor),
-        front=_steps([m for m in marks if view.key(m.option) in front], right),
-        marks=_labelled(marks, named, left, right, top),
+        x_ticks=x_axis.ticks(7 if width > 500 else 4, "J"),
+        y_ticks=y_axis.ticks(6),
+        floor=y_axis.at(floor),
+        front=_step_path([m for m in marks if wording.option_key(m.option) in front], right),
+        marks=_with_labels(marks, named, left, right, top),
     )
 
 
 def _mark(
     option: Option,
-    across: Scale,
-    up: Scale,
+    x_axis: Scale,
+    y_axis: Scale,
     chosen: Option | None,
     qualifying: set[tuple[object, ...]],
 ) -> Mark:
-    """An option's place; without an interval its ends are its middle."""
+    """An option's mark; without an interval both ends equal the value."""
     energy, accuracy = option.energy_j_per_1000, option.accuracy
-    assert accuracy is not None  # noqa: S101  # `shown` keeps no other
-    middle = _middle(energy)
+    assert accuracy is not None  # noqa: S101  # see `plotted_options`
+    joules = _point_energy(energy)
     low, high = accuracy.low, accuracy.high
     return Mark(
         option=option,
-        kind=view.kind(energy),
-        x=across.at(middle),
-        y=up.at(accuracy.value),
-        x_low=across.at(energy.low or across.low),
-        x_high=across.at(energy.high or middle),
-        y_low=up.at(accuracy.value if low is None else low),
-        y_high=up.at(accuracy.value if high is None else high),
+        kind=wording.energy_kind(energy),
+        x=x_axis.at(joules),
+        y=y_axis.at(accuracy.value),
+        x_low=x_axis.at(energy.low or x_axis.low),
+        x_high=x_axis.at(energy.high or joules),
+        y_low=y_axis.at(accuracy.value if low is None else low),
+        y_high=y_axis.at(accuracy.value if high is None else high),
         bound=energy.value is None,
-        chosen=chosen is not None and view.key(option) == view.key(chosen),
-        qualifies=view.key(option) in qualifying,
+        chosen=chosen is not None and wording.option_key(option) == wording.option_key(chosen),
+        qualifies=wording.option_key(option) in qualifying,
     )
 
 
-def _steps(front: Sequence[Mark], right: float) -> str:
-    """A line that rises at each option of the front and runs on to the right."""
+def _step_path(front: Sequence[Mark], right: float) -> str:
+    """SVG path that rises at each option of the front and continues to `right`."""
     ordered = sorted(front, key=lambda mark: (mark.x, -mark.y))
     if not ordered:
         return ""
@@ -223,7 +229,7 @@ def _steps(front: Sequence[Mark], right: float) -> str:
 Box = tuple[float, float, float, float]
 
 
-def _meet(first: Box, second: Box) -> bool:
+def _overlap(first: Box, second: Box) -> bool:
     """Whether two boxes (left, top, right, bottom) overlap."""
     return (
         first[0] < second[2]
@@ -233,8 +239,8 @@ def _meet(first: Box, second: Box) -> bool:
     )
 
 
-class _Place(msgspec.Struct, frozen=True):
-    """Where a label could stand and the box it would fill."""
+class _LabelPlace(msgspec.Struct, frozen=True):
+    """A possible position of a label and the box it covers."""
 
     anchor: str
     x: float
@@ -242,39 +248,39 @@ class _Place(msgspec.Struct, frozen=True):
     box: Box
 
 
-def _places(mark: Mark, left: float, right: float, top: float) -> list[_Place]:
-    """Places for a mark's name inside the plot, the best first: above, below, beside."""
-    wide = _CHARACTER * len(mark.option.candidate)
+def _label_places(mark: Mark, left: float, right: float, top: float) -> list[_LabelPlace]:
+    """Label positions inside the plot, best first: above, below, beside the mark."""
+    width = _CHARACTER_WIDTH * len(mark.option.candidate)
     found = []
-    for away, y in (
-        (5, mark.y - _REACH),
-        (5, mark.y + 2 * _REACH),
-        (_REACH, mark.y + 4),
+    for offset, y in (
+        (5, mark.y - _LABEL_DISTANCE),
+        (5, mark.y + 2 * _LABEL_DISTANCE),
+        (_LABEL_DISTANCE, mark.y + 4),
     ):
-        for anchor, x in (("start", mark.x + away), ("end", mark.x - away)):
-            start = x if anchor == "start" else x - wide
-            box = (start, y - _LINE + 4, start + wide, y + 4)
+        for anchor, x in (("start", mark.x + offset), ("end", mark.x - offset)):
+            start = x if anchor == "start" else x - width
+            box = (start, y - _LABEL_HEIGHT + 4, start + width, y + 4)
             if left <= box[0] and box[2] <= right and box[1] >= top - 4:
-                found.append(_Place(anchor, x, y, box))
+                found.append(_LabelPlace(anchor, x, y, box))
     return found
 
 
-def _labelled(
+def _with_labels(
     marks: Sequence[Mark], named: Sequence[Mark], left: float, right: float, top: float
 ) -> list[Mark]:
-    """The marks, those of `named` with a name where it covers nothing; the chosen one's anyway."""
+    """The marks; those of `named` with a label where it covers nothing, the chosen one always."""
     taken: list[Box] = [(m.x - 5, m.y - 5, m.x + 5, m.y + 5) for m in marks]
     placed: dict[object, Mark] = {}
     for mark in sorted(named, key=lambda m: (not m.chosen, m.x)):
-        inside = _places(mark, left, right, top)
-        free = [p for p in inside if not any(_meet(p.box, other) for other in taken)]
+        inside = _label_places(mark, left, right, top)
+        free = [p for p in inside if not any(_overlap(p.box, other) for other in taken)]
         for place in (free or (inside if mark.chosen else []))[:1]:
             taken.append(place.box)
-            placed[view.key(mark.option)] = msgspec.structs.replace(
+            placed[wording.option_key(mark.option)] = msgspec.structs.replace(
                 mark,
                 label=mark.option.candidate,
                 label_x=place.x,
                 label_y=place.y,
                 anchor=place.anchor,
             )
-    return [placed.get(view.key(mark.option), mark) for mark in marks]
+    return [placed.get(wording.option_key(mark.option), mark) for mark in marks]

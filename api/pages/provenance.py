@@ -1,8 +1,6 @@
-"""Where the figures of a setup come from: the rows behind a candidate on a workload and device."""
+"""Provenance of figures: a candidate, device and workload in, the catalog rows behind them out."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import msgspec
 
@@ -11,27 +9,27 @@ from advisor.recommend.group import rows_of
 from advisor.recommend.options import measured_or_estimated, moved
 from advisor.recommend.pareto import option
 from advisor.recommend.records import Option
-from api.pages import wording as view
-from api.service.listing import known
+from api.pages import wording
+from api.service.listing import check_name
 from catalog import energy
 from catalog.records import SCOPES, Candidate, Device, Measurement, Workload
 from catalog.snapshot import Snapshot
 from catalog.staleness import Newest, fingerprint
 from catalog.times import moment
 
-_SHOWN = 60
-"""Rows shown in full at most."""
+_MAX_ROWS = 60
+"""Most rows on a page."""
 
 
-class Origin(msgspec.Struct, frozen=True, kw_only=True):
-    """One row with everything known about it.
+class RowProvenance(msgspec.Struct, frozen=True, kw_only=True):
+    """One catalog row with its energies, components and fingerprint.
 
     Attributes:
-        name: A short name, the fragment of its address.
-        by_scope: Its energy in each scope it is known or can be estimated in.
-        components: Joules of the window and their label by part of the machine.
-        changes: What changed on its machine since; a row with any is stale.
-        superseded: Whether a newer row of the same setup counts instead.
+        name: Short name, the fragment of its address.
+        by_scope: Its energy in each scope where it is known or can be estimated.
+        components: Part of the machine, joules of the whole window, label.
+        changes: Later changes of its machine; a row with any is stale.
+        superseded: Whether a newer row of the same setup replaces it.
     """
 
     name: str
@@ -43,30 +41,30 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     superseded: bool
 
 
-class Setups(msgspec.Struct, frozen=True, kw_only=True):
-    """A candidate on a device.
+class CellProvenance(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows and estimates of a candidate on a device.
 
     Attributes:
-        workload: The one that was asked for; ``None`` means all.
-        origins: Its rows, the newest first.
-        more: How many further rows there are.
-        brought: Estimates of setups measured elsewhere, where it was never run on the device.
-        elsewhere: Other devices it was run on.
-        workloads: Those it was run on, on any device.
+        workload: Requested workload; ``None`` means all.
+        rows: Newest first, `_MAX_ROWS` at most.
+        more: Number of further rows.
+        transferred: Estimates from other devices, where it was never run on this one.
+        other_devices: Other devices it was run on.
+        workloads: Workloads it was run on, on any device.
     """
 
     workload: Workload | None
     candidate: Candidate
     device: Device
-    origins: list[Origin]
+    rows: list[RowProvenance]
     more: int
-    brought: list[Option]
-    elsewhere: list[str]
+    transferred: list[Option]
+    other_devices: list[str]
     workloads: list[str]
 
 
 def _components(row: Measurement) -> list[tuple[str, float | None, str]]:
-    """Joules of the window by part, a published total among them."""
+    """Part, joules of the window and label of each component, and of a published total."""
     found: list[tuple[str, float | None, str]] = [
         (name, joules, label) for name, (joules, label) in energy.components(row).items()
     ]
@@ -76,7 +74,7 @@ def _components(row: Measurement) -> list[tuple[str, float | None, str]]:
 
 
 def _by_scope(row: Measurement, snapshot: Snapshot, estimator: Estimator) -> list[Option]:
-    """The row as an option in each scope."""
+    """The row as an option in each scope where it has an energy."""
     return [
         option(offer, snapshot, estimator.version)
         for scope in SCOPES
@@ -84,13 +82,13 @@ def _by_scope(row: Measurement, snapshot: Snapshot, estimator: Estimator) -> lis
     ]
 
 
-def _origin(
+def _row_provenance(
     row: Measurement, newest: Newest, current: set[int], snapshot: Snapshot, estimator: Estimator
-) -> Origin:
-    """Everything about one row."""
+) -> RowProvenance:
+    """Provenance of one row; `current` holds ids of the rows that are not superseded."""
     choice = (row.scenario, row.precision, row.batch_size, row.repeat_group)
-    return Origin(
-        name=view.setup_id(row.run_id, *choice),
+    return RowProvenance(
+        name=wording.setup_id(row.run_id, *choice),
         row=row,
         by_scope=_by_scope(row, snapshot, estimator) if row.phase == "inference" else [],
         components=_components(row),
@@ -107,47 +105,58 @@ def setups(
     candidate: str,
     device: str,
     workload: str | None,
-) -> Setups:
-    """What stands in one cell of the coverage matrix.
+) -> CellProvenance:
+    """Provenance of one cell of the coverage matrix.
+
+    Args:
+        snapshot: The catalog.
+        estimator: For energies that were not measured.
+        newest: Newest fingerprint of each machine.
+        candidate: Its name.
+        device: Its name or an alias.
+        workload: Its name; ``None`` means all.
 
     Raises:
         UnknownNameError: One of the names is not in the catalog.
     """
-    there = snapshot.device(device)
-    known("candidate", candidate, snapshot.candidates)
-    asked = snapshot.workload(workload) if workload else None
-    names = [asked.name] if asked else list(snapshot.by_workload)
+    record = snapshot.device(device)
+    check_name("candidate", candidate, snapshot.candidates)
+    wanted = snapshot.workload(workload) if workload else None
+    names = [wanted.name] if wanted else list(snapshot.by_workload)
     current = [
         row
         for name in names
         for row in snapshot.by_workload.get(name, ())
         if row.candidate == candidate
     ]
-    own = [row for row in current if row.device == there.name]
-    rows = sorted([*own, *_history(snapshot, own)], key=lambda row: -moment(row.measured_at))
-    counted = {id(row) for row in own}
-    brought = _brought(snapshot, estimator, asked, candidate, there) if asked and not own else []
-    return Setups(
-        workload=asked,
+    own = [row for row in current if row.device == record.name]
+    rows = sorted(
+        [*own, *(row for row in snapshot.history(own) if row not in own)],
+        key=lambda row: -moment(row.measured_at),
+    )
+    current_ids = {id(row) for row in own}
+    transferred = []
+    if wanted and not own:
+        transferred = _transferred(snapshot, estimator, wanted, candidate, record)
+    return CellProvenance(
+        workload=wanted,
         candidate=snapshot.candidates[candidate],
-        device=there,
-        origins=[_origin(row, newest, counted, snapshot, estimator) for row in rows[:_SHOWN]],
-        more=max(0, len(rows) - _SHOWN),
-        brought=brought,
+        device=record,
+        rows=[
+            _row_provenance(row, newest, current_ids, snapshot, estimator)
+            for row in rows[:_MAX_ROWS]
+        ],
+        more=max(0, len(rows) - _MAX_ROWS),
+        transferred=transferred,
         workloads=sorted({row.workload for row in current if row.phase == "inference"}),
-        elsewhere=sorted({row.device for row in current if row.device != there.name}),
+        other_devices=sorted({row.device for row in current if row.device != record.name}),
     )
 
 
-def _brought(
+def _transferred(
     snapshot: Snapshot, estimator: Estimator, workload: Workload, candidate: str, device: Device
 ) -> list[Option]:
-    """A candidate's setups measured elsewhere, brought to `device` in the scope of an answer."""
+    """A candidate's setups on other devices, transferred to `device` in scope ``host``."""
     rows = [row for row in rows_of(snapshot, workload.name) if row.candidate == candidate]
     offers = moved(rows, device, snapshot, estimator, "host")
     return [option(offer, snapshot, estimator.version) for offer in offers]
-
-
-def _history(snapshot: Snapshot, own: Sequence[Measurement]) -> list[Measurement]:
-    """Superseded rows of the setups of `own`."""
-    return [row for row in snapshot.history(own) if row not in own]

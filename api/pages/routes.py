@@ -1,4 +1,4 @@
-"""Pages for a browser, rendered on the server; script only makes them quicker to use."""
+"""Routes of the HTML pages, rendered on the server; they work without script."""
 
 from __future__ import annotations
 
@@ -15,25 +15,24 @@ from litestar.response import Template
 from litestar.static_files import create_static_files_router
 
 from advisor.recommend.records import BadQuestionError
-from api.pages import device as datasheet
-from api.pages import provenance as origin
-from api.pages import wording as view
-from api.pages.coverage import KINDS, STATES, Asked, coverage
+from api.pages import device as device_page
+from api.pages import provenance, wording
+from api.pages.coverage import KINDS, STATES, CoverageFilter, coverage
 from api.pages.method import method
 from api.pages.templating import page
 from api.service.query import filled, from_form
-from api.service.state import Served
+from api.service.state import ServiceState
 from catalog.errors import CatalogUnreadableError, UnknownNameError
 from catalog.records import Device
 from catalog.snapshot import Snapshot
 
 FIRST_QUESTION = {"task": "sentiment", "min_acc": "0.85"}
-"""What the page answers before anybody asked."""
+"""Defaults of the form's fields."""
 
 
 @functools.lru_cache(maxsize=1)
 def _choices(snapshot: Snapshot) -> dict[str, Any]:
-    """What the form offers; kept for the newest snapshot."""
+    """Choices of the form; cached for the latest snapshot."""
     measured = {row.device for row in snapshot.current}
     return {
         "tasks": snapshot.tasks(),
@@ -45,16 +44,16 @@ def _choices(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def _without_hidden(given: MultiDict[Any]) -> MultiDict[Any]:
-    """The form without a rate that a change of scenario has hidden, as nobody sees it."""
-    hidden = given.get("scenario") != "server"
+    """The form's fields; without the rate unless the scenario is ``server``, as it is hidden."""
+    rate_hidden = given.get("scenario") != "server"
     return MultiDict(
-        [(name, text) for name, text in given.multi_items() if not (hidden and name == "rate")]
+        [(name, text) for name, text in given.multi_items() if not (rate_hidden and name == "rate")]
     )
 
 
 @get("/", sync_to_thread=False, include_in_schema=False)
-def home(request: Request[Any, Any, Any], served: NamedDependency[Served]) -> Template:
-    """The question as a sentence and, below it, the answer."""
+def home(request: Request[Any, Any, Any], served: NamedDependency[ServiceState]) -> Template:
+    """The question as a form and, below it, the answer."""
     given = {name: text for name, text in request.query_params.items() if text.strip()}
     fields = FIRST_QUESTION | given
     context: dict[str, Any] = {"fields": fields, "answer": None, "trouble": None}
@@ -64,11 +63,11 @@ def home(request: Request[Any, Any, Any], served: NamedDependency[Served]) -> Te
     try:
         now = served.now
         context["choices"] = _choices(now.snapshot)
-        asked = from_form(_without_hidden(request.query_params), FIRST_QUESTION)
-        context["answer"] = now.advisor.recommend(asked)
-        if isinstance(asked.device, str):
-            fields["device"] = now.snapshot.device(asked.device).name
-        context["specified"] = isinstance(asked.device, Device)
+        query = from_form(_without_hidden(request.query_params), FIRST_QUESTION)
+        context["answer"] = now.advisor.recommend(query)
+        if isinstance(query.device, str):
+            fields["device"] = now.snapshot.device(query.device).name
+        context["specified"] = isinstance(query.device, Device)
     except BadQuestionError as error:
         context["trouble"], status = error, 400
     except UnknownNameError as error:
@@ -80,16 +79,16 @@ def home(request: Request[Any, Any, Any], served: NamedDependency[Served]) -> Te
 
 
 @get("/catalog", sync_to_thread=True, include_in_schema=False)
-def catalog(request: Request[Any, Any, Any], served: NamedDependency[Served]) -> Template:
-    """What was measured where, as a matrix of candidates and devices."""
-    asked = Asked(**filled(request.query_params, Asked.__struct_fields__))
+def catalog(request: Request[Any, Any, Any], served: NamedDependency[ServiceState]) -> Template:
+    """Coverage of the catalog as a matrix of candidates by devices."""
+    wanted = CoverageFilter(**filled(request.query_params, CoverageFilter.__struct_fields__))
     covered = coverage(served.now.snapshot)
-    matrix = covered.matrix(asked)
+    matrix = covered.matrix(wanted)
     return page(
         "catalog.html",
         served,
         "/catalog",
-        asked=asked,
+        asked=wanted,
         coverage=covered,
         matrix=matrix,
         states=STATES,
@@ -101,52 +100,52 @@ def catalog(request: Request[Any, Any, Any], served: NamedDependency[Served]) ->
 @get("/setups", sync_to_thread=True, include_in_schema=False)
 def setups(
     request: Request[Any, Any, Any],
-    served: NamedDependency[Served],
+    served: NamedDependency[ServiceState],
     candidate: FromQuery[str],
     device: FromQuery[str],
     workload: FromQuery[str | None] = None,
 ) -> Template:
-    """Where every figure of a candidate on a device comes from, on one workload or all."""
+    """Provenance of every figure of a candidate on a device, on one workload or all."""
     filled(request.query_params, ("workload", "candidate", "device"))
     now = served.now
     newest = coverage(now.snapshot).newest
-    found = origin.setups(now.snapshot, now.estimator, newest, candidate, device, workload)
+    found = provenance.setups(now.snapshot, now.estimator, newest, candidate, device, workload)
     return page("setups.html", served, "/catalog", found=found, answer=None, trouble=None)
 
 
 @get("/devices/{slug:str}", sync_to_thread=True, include_in_schema=False)
 def device(
-    request: Request[Any, Any, Any], served: NamedDependency[Served], slug: FromPath[str]
+    request: Request[Any, Any, Any], served: NamedDependency[ServiceState], slug: FromPath[str]
 ) -> Template:
-    """A device: its specs, what is measured there, what an estimate is worth, how to calibrate."""
+    """A device: specs, measured workloads, width of estimates, how to calibrate it."""
     filled(request.query_params, ())
     now = served.now
-    named = {view.slug(name): record for name, record in now.snapshot.devices.items()}
-    there = named.get(view.slug(slug))  # a name does as well
-    if there is None:
+    named = {wording.slug(name): record for name, record in now.snapshot.devices.items()}
+    record = named.get(wording.slug(slug))  # a name works too
+    if record is None:
         raise UnknownNameError("device", slug, named)
     covered = coverage(now.snapshot)
-    measured = covered.measured_on(there.name)
+    measured = covered.measured_on(record.name)
     sources = sorted({source for entry in measured for source in entry.sources})
     return page(
         "device.html",
         served,
         "/catalog",
-        device=there,
-        setups=covered.setups.get(there.name, 0),
-        specs=datasheet.specs(there),
-        source=datasheet.general_source(there),
-        names=datasheet.other_names(there),
-        statuses=datasheet.STATUS,
-        worth=datasheet.worth(there, now.estimator, sources),
-        nobody=datasheet.nobody(there, now.estimator, sources),
+        device=record,
+        setups=covered.setups.get(record.name, 0),
+        specs=device_page.specs(record),
+        source=device_page.general_source(record),
+        names=device_page.other_names(record),
+        statuses=device_page.STATUS,
+        widths=device_page.estimate_widths(record, now.estimator, sources),
+        unknown_user=device_page.unknown_user(record, now.estimator, sources),
         measured=measured,
         base=str(request.base_url),
     )
 
 
 @get("/method", sync_to_thread=True, include_in_schema=False)
-def method_page(request: Request[Any, Any, Any], served: NamedDependency[Served]) -> Template:
+def method_page(request: Request[Any, Any, Any], served: NamedDependency[ServiceState]) -> Template:
     """The specification of every number."""
     filled(request.query_params, ())
     return page("method.html", served, None, method=method())

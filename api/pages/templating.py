@@ -1,4 +1,4 @@
-"""How a page is made: the templates, the words they know and what every page carries."""
+"""Jinja environment and page responses: names known to templates, header and footer."""
 
 from __future__ import annotations
 
@@ -11,21 +11,17 @@ from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.response import Template
 from litestar.template import TemplateConfig
 
-from api.pages import at_rate, held_out
-from api.pages import estimator as scorecard
-from api.pages import other_groups as elsewhere
-from api.pages import plots as charts
-from api.pages import wording as view
-from api.service.state import Served
+from api.pages import at_rate, estimator, held_out, other_groups, plots, wording
+from api.service.state import ServiceState
 from catalog.errors import CatalogUnreadableError
 
-PLACES = {"/": "Advisor", "/catalog": "Catalog", "/report": "Plan", "/estimator": "Estimator"}
-"""Path -> name of what the header leads to."""
+NAVIGATION = {"/": "Advisor", "/catalog": "Catalog", "/report": "Plan", "/estimator": "Estimator"}
+"""Path -> name of the pages in the header."""
 
 
 @functools.cache
 def environment() -> Environment:
-    """Templates that escape everything and know the words of `api.pages.wording`."""
+    """Jinja environment that escapes all values, with the page modules as globals."""
     made = Environment(
         loader=PackageLoader("api.pages"),
         autoescape=True,
@@ -35,28 +31,28 @@ def environment() -> Environment:
     )
     made.globals |= {
         "at_rate": at_rate,
-        "elsewhere": elsewhere,
-        "view": view,
-        "charts": charts,
-        "scorecard": scorecard,
+        "other_groups": other_groups,
+        "wording": wording,
+        "plots": plots,
+        "estimator": estimator,
         "held_out": held_out,
-        "places": PLACES,
+        "navigation": NAVIGATION,
     }
     return made
 
 
 def templates() -> TemplateConfig[JinjaTemplateEngine]:
-    """The templates as the service takes them."""
+    """Template configuration of the service."""
     return TemplateConfig(instance=JinjaTemplateEngine.from_environment(environment()))
 
 
 def wants_html(request: Request[Any, Any, Any]) -> bool:
-    """Whether who asks is a browser; a client that takes anything is none."""
+    """Whether a request prefers HTML; a client that accepts anything gets JSON."""
     return request.accept.best_match(["application/json", MediaType.HTML]) == MediaType.HTML
 
 
-def pinned(served: Served) -> dict[str, str] | None:
-    """Versions in the footer of every page; ``None`` while nothing is loaded."""
+def pinned(served: ServiceState) -> dict[str, str] | None:
+    """Catalog digest and estimator version for the footer; ``None`` while nothing is loaded."""
     try:
         now = served.now
     except CatalogUnreadableError:
@@ -66,7 +62,7 @@ def pinned(served: Served) -> dict[str, str] | None:
 
 def page(
     name: str,
-    served: Served,
+    served: ServiceState,
     place: str | None,
     *,
     status: int = 200,
@@ -77,11 +73,11 @@ def page(
 
     Args:
         name: File name of the template.
-        served: What answers; its versions stand in the footer.
-        place: Which of `PLACES` the page belongs to, by path.
-        status: Of the response.
-        headers: Of the response.
-        **context: What the template shows.
+        served: State of the service; its versions stand in the footer.
+        place: Path in `NAVIGATION` that the page belongs to; ``None`` is none of them.
+        status: HTTP status.
+        headers: Further response headers.
+        **context: Variables of the template.
     """
     return Template(
         name,

@@ -1,4 +1,7 @@
-"""An answer in words and figures for people; the page and the terminal both use it."""
+"""Wording and number formats of answers, shared by pages and terminal.
+
+Records and codes go in, sentences, rounded figures and addresses of pages come out.
+"""
 
 from __future__ import annotations
 
@@ -29,20 +32,20 @@ BASIS = {
     "estimated-runtime": "energy and runtime are both estimated",
     "extrapolated": "estimated beyond the data the estimator learned from",
 }
-KIND = {
+ENERGY_KIND = {
     "measured": "measured",
     "mixed": "measured in part",
     "estimated": "estimated",
     "estimated-runtime": "estimated, runtime too",
     "extrapolated": "extrapolated",
 }
-FIGURES = {
+FIGURE_BASIS = {
     "measured": "measured",
     "estimated": "estimated",
     "estimated-runtime": "estimated",
     "extrapolated": "extrapolated",
 }
-"""Basis of a runtime, or of figures together -> one word."""
+"""Basis of a runtime or of combined figures -> one word."""
 LABEL = {
     "measured": "read from a counter or meter",
     "modelled": "power was assumed, not read",
@@ -87,12 +90,12 @@ CONSTRAINT = {
 
 
 def constraint(name: str) -> str:
-    """What a condition is about, in words."""
+    """Name of a constraint of the question, in words."""
     return CONSTRAINT.get(name, name.replace("_", " "))
 
 
 def reason(code: str) -> str:
-    """Why a candidate lost, in words; a code nobody worded is shown as it is."""
+    """Why a candidate lost, in words; a code without an entry is shown as it is."""
     return REASON.get(code, code.replace("-", " "))
 
 
@@ -108,30 +111,30 @@ def number(value: float | None) -> str:
     return f"{value:.3g}" if places > 6 else f"{value:,.{places}f}"
 
 
-def exact(value: object) -> str:
-    """A figure as it was asked, with all its digits, to be asked again."""
+def full_digits(value: object) -> str:
+    """A figure of a question with all its digits, to be used in another question."""
     return str(value).removesuffix(".0")
 
 
 def count(value: float | None) -> str:
-    """A whole number as one; a mean that a source prints keeps its digits."""
+    """A whole number without decimals; a published mean keeps its digits."""
     whole = value is not None and float(value).is_integer()
     return f"{value:,.0f}" if whole else number(value)
 
 
-_PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1, ""), (1e-3, "m"), (1e-6, "µ"))
+_SI_PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1, ""), (1e-3, "m"), (1e-6, "µ"))
 
 
-def prefixed(value: float, unit: str = "") -> str:
-    """A round value of an axis with its unit, e.g. ``20 kJ``; plain digits without a unit."""
+def si_prefixed(value: float, unit: str = "") -> str:
+    """An axis value with SI prefix and unit, e.g. ``20 kJ``; plain digits without a unit."""
     if not unit or value == 0:
         return f"{value:g}{unit and ' '}{unit}"
-    size, prefix = next((p for p in _PREFIXES if abs(value) >= p[0] * 0.9999), _PREFIXES[-1])
+    size, prefix = next((p for p in _SI_PREFIXES if abs(value) >= p[0] * 0.9999), _SI_PREFIXES[-1])
     return f"{value / size:.3g}\u202f{prefix}{unit}"
 
 
-def span(low: float | None, high: float | None) -> str:
-    """An interval, or nothing where there is none or it is narrower than the digits shown."""
+def interval(low: float | None, high: float | None) -> str:
+    """An interval; empty where there is none or it is narrower than the digits shown."""
     if low is None:
         return "" if high is None else f"at most {number(high)}"
     shown = number(low), number(high)
@@ -139,7 +142,7 @@ def span(low: float | None, high: float | None) -> str:
 
 
 def joules(energy: EnergyPer1000) -> str:
-    """Joules per 1,000 texts: the value, or the bound a source published."""
+    """Joules per 1,000 texts: the value, or the published upper bound."""
     return number(energy.value) if energy.value is not None else f"under {number(energy.high)}"
 
 
@@ -155,51 +158,52 @@ def percent(value: float | None) -> str:
 
 def cascade(found: Cascade) -> str:
     """A cascade in one sentence, with what it would save."""
-    energy, right = found.energy_j_per_1000, found.accuracy
+    energy, mean = found.energy_j_per_1000, found.accuracy
     saved = "" if found.saves is None else f", {found.saves:.0%} less than the chosen option"
-    tied = " (the intervals overlap)" if "tie" in found.warnings else ""
+    tie = " (the intervals overlap)" if "tie" in found.warnings else ""
     return (
         f"{found.first.candidate}, handing on to {found.second.candidate} what it scores under "
-        f"{found.threshold:.3f} ({found.deferred:.0%} of texts): accuracy {accuracy(right.value)} "
-        f"({accuracy(right.low)} – {accuracy(right.high)}), {joules(energy)} J per 1,000 texts"
-        f"{saved}{tied}; worked out from {FIGURES[energy.basis]} figures, never run"
+        f"{found.threshold:.3f} ({found.deferred:.0%} of texts): "
+        f"accuracy {accuracy(mean.value)} ({accuracy(mean.low)} – {accuracy(mean.high)}), "
+        f"{joules(energy)} J per 1,000 texts"
+        f"{saved}{tie}; computed from {FIGURE_BASIS[energy.basis]} figures, never run"
     )
 
 
-def compared(each: Comparison) -> str:
-    """Another option against the chosen one on the same test items, in one sentence."""
+def comparison(each: Comparison) -> str:
+    """One sentence that compares an option with the chosen one on the same test items."""
     p = "under 0.001" if each.p_value < 0.001 else f"{each.p_value:.3f}"
     return f"{each.candidate}: {each.message}; exact McNemar test p {p}"
 
 
-def each(say: Callable[[Any], str], found: Iterable[Any]) -> list[str]:
-    """A sentence for each of what was found."""
-    return [say(one) for one in found]
+def sentences(to_sentence: Callable[[Any], str], records: Iterable[Any]) -> list[str]:
+    """One sentence for each record."""
+    return [to_sentence(record) for record in records]
 
 
-def capital(text: str) -> str:
-    """A sentence with its first letter in upper case."""
+def capitalized(text: str) -> str:
+    """A sentence with its first letter in upper case, the rest unchanged."""
     return text[:1].upper() + text[1:]
 
 
-def runtime(option: Option) -> str:
-    """Where the runtime of an option comes from, in words; empty without one."""
+def runtime_basis(option: Option) -> str:
+    """Basis of an option's runtime in words; empty without a runtime."""
     found = option.runtime_s_per_1000
     if found is None:
         return ""
     if "rate-worked-out" in option.warnings and option.rate_per_s is not None:
         return f"as they arrive, {option.rate_per_s:g} a second"
-    return FIGURES[found.basis]
+    return FIGURE_BASIS[found.basis]
 
 
-def device(name: str) -> str:
-    """A device by name; one that was asked for by its specs has none."""
+def device_name(name: str) -> str:
+    """A device's name; a device given by its specs has none."""
     return "the device as specified" if name == SPECIFIED else name
 
 
-def devices(option: Option) -> str:
-    """A device and how many of them worked, where it was or must have been more than one."""
-    name = device(option.device)
+def device_count(option: Option) -> str:
+    """A device and, where there were or must have been several, their number."""
+    name = device_name(option.device)
     if (option.n_devices or 1) > 1:
         return f"{name} × {option.n_devices}"
     if (option.n_devices_at_least or 1) > 1:
@@ -208,11 +212,11 @@ def devices(option: Option) -> str:
 
 
 def parameters(count: float | None) -> str:
-    """A parameter count as people say it."""
-    return "" if count is None else f"{size(count)} parameters"
+    """A parameter count such as ``66 M parameters``; empty where it is unknown."""
+    return "" if count is None else f"{short_count(count)} parameters"
 
 
-def size(count: float) -> str:
+def short_count(count: float) -> str:
     """A large count in thousands, millions or billions."""
     for unit, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
         if count >= unit:
@@ -220,8 +224,8 @@ def size(count: float) -> str:
     return f"{count:.0f}"
 
 
-def ends(energy: EnergyPer1000) -> list[float]:
-    """Those of low, value and high that are there."""
+def bounds(energy: EnergyPer1000) -> list[float]:
+    """Low end, value and high end, without the missing ones; joules per 1,000 texts."""
     return [bound for bound in (energy.low, energy.value, energy.high) if bound]
 
 
@@ -229,41 +233,41 @@ class Axis:
     """A logarithmic axis over energies, in percent of its width.
 
     Args:
-        energies: What has to fit on it.
+        energies: Joules per 1,000 texts that have to fit on it.
     """
 
     def __init__(self, energies: Iterable[EnergyPer1000]) -> None:
-        found = [bound for energy in energies for bound in ends(energy)]
+        found = [bound for energy in energies for bound in bounds(energy)]
         self.low = math.floor(math.log10(min(found, default=1)) * 2) / 2
         self.high = max(math.ceil(math.log10(max(found, default=10)) * 2) / 2, self.low + 0.5)
 
     def at(self, value: float) -> float:
-        """Where a value stands, 1 to 99 %."""
+        """Position of a value, 1 to 99 % for values that were given."""
         return round(1 + 98 * (math.log10(value) - self.low) / (self.high - self.low), 2)
 
     def mark(self, energy: EnergyPer1000) -> dict[str, float | None]:
-        """Where the interval begins and ends and where the value stands."""
-        there = ends(energy)
-        if not there:
+        """Positions of interval and value, percent of the width."""
+        known = bounds(energy)
+        if not known:
             return {"low": None, "high": None, "value": None}
         value = self.at(energy.value) if energy.value else None
         low = self.at(energy.low) if energy.low else 0.0
-        return {"low": low, "high": self.at(max(there)), "value": value}
+        return {"low": low, "high": self.at(max(known)), "value": value}
 
 
-def kind(energy: EnergyPer1000) -> str:
-    """What an energy is, in one word: its basis, or ``mixed`` where part of it was modelled."""
+def energy_kind(energy: EnergyPer1000) -> str:
+    """Basis of an energy, or ``mixed`` where part of it was modelled."""
     return "mixed" if energy.label == "mixed" else energy.basis
 
 
 def setup_id(run_id: str | None, *choice: object) -> str:
-    """A short name of one row among those of a candidate on a workload and device."""
-    told = "|".join(f"{c:g}" if isinstance(c, (int, float)) else str(c) for c in (run_id, *choice))
-    return hashlib.sha256(told.encode()).hexdigest()[:10]
+    """Short hash of a row, unique among those of a candidate on a workload and device."""
+    text = "|".join(f"{c:g}" if isinstance(c, (int, float)) else str(c) for c in (run_id, *choice))
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
 def setup_url(option: Option) -> str:
-    """Where the origin of an option stands; on a device without a page, of its candidate."""
+    """Address of an option's provenance; of its candidate where the device has no page."""
     if option.device == SPECIFIED:
         return f"/catalog?{urlencode({'workload': option.workload, 'q': option.candidate})}"
     choice = (option.scenario, option.precision, option.batch_size, option.variant)
@@ -272,7 +276,7 @@ def setup_url(option: Option) -> str:
 
 
 def cell_url(candidate: str, device: str, workload: str | None = None) -> str:
-    """Where the setups of a candidate on a device stand, on one workload or all."""
+    """Address of the setups of a candidate on a device, on one workload or all."""
     where = {"candidate": candidate, "device": device}
     return f"/setups?{urlencode(where | ({'workload': workload} if workload else {}))}"
 
@@ -282,33 +286,33 @@ def slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.casefold()).strip("-")
 
 
-def family(name: str) -> str:
+def family_name(name: str) -> str:
     """A family of candidates in words."""
     words = name.replace("-", " ")
     return words.replace("llm", "LLM").replace("nli", "NLI").replace("tf idf", "TF-IDF")
 
 
-def marked(text: str) -> Markup:
-    """A sentence for a page: what stands between backticks as code."""
+def code_spans(text: str) -> Markup:
+    """A sentence as HTML, text between backticks as code."""
     parts = [escape(part) for part in text.split("`")]
     parts[1::2] = [Markup("<code>{}</code>").format(part) for part in parts[1::2]]
     return Markup().join(parts)
 
 
 def text_or_link(value: str) -> str:
-    """A text; an address as a link."""
+    """A text as it is, an https address as a link."""
     if value.startswith("https://") and " " not in value:
         return Markup('<a href="{0}" rel="noopener noreferrer">{0}</a>').format(value)
     return value
 
 
-def misses(missing: Missing) -> str:
-    """All that a nearest miss misses, the worst first."""
-    return "; ".join(_short(each) for each in (missing, *missing.also))
+def shortfalls(missing: Missing) -> str:
+    """All constraints a nearest miss fails, the worst first."""
+    return "; ".join(_shortfall(each) for each in (missing, *missing.also))
 
 
-def _short(short: Shortfall) -> str:
-    """One constraint, what was asked for and what is there."""
+def _shortfall(short: Shortfall) -> str:
+    """One failed constraint: the value asked for and the option's."""
     has = short.has
     shown = "no figure" if has is None else number(has) if isinstance(has, float) else has
     if short.constraint == "min_acc" and isinstance(has, float):
@@ -317,22 +321,22 @@ def _short(short: Shortfall) -> str:
     return f"{constraint(short.constraint)} asked for {asked}, it has {shown}"
 
 
-def times(option: Option, least: Option) -> str:
-    """How many times the least energy an option needs; nothing where a bound stands for it."""
+def energy_ratio(option: Option, least: Option) -> str:
+    """Energy of an option over the least energy; empty where one is only a bound."""
     energies = option.energy_j_per_1000.value, least.energy_j_per_1000.value
     return number(energies[0] / energies[1]) if energies[0] and energies[1] else ""
 
 
 def by_reason(rejected: Iterable[Rejected]) -> list[tuple[str, list[Rejected]]]:
-    """Losing candidates by the reason they lost, in the order of the answer."""
+    """Rejected candidates by reason, in the order of the answer."""
     groups: dict[str, list[Rejected]] = {}
     for entry in rejected:
         groups.setdefault(entry.reason, []).append(entry)
     return list(groups.items())
 
 
-def key(option: Option) -> tuple[object, ...]:
-    """What tells two options of an answer apart."""
+def option_key(option: Option) -> tuple[object, ...]:
+    """Key that is unique among the options of an answer."""
     return (
         option.candidate,
         option.device,
@@ -345,5 +349,5 @@ def key(option: Option) -> tuple[object, ...]:
 
 
 def axis(options: Iterable[Option]) -> Axis:
-    """One axis for all options of a table."""
+    """Energy axis that fits all options of a table."""
     return Axis(option.energy_j_per_1000 for option in options)

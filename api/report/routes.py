@@ -30,7 +30,7 @@ from api.service.openapi import problems, with_forms
 from api.service.problems import UnsupportedTypeError
 from api.service.query import only_declared
 from api.service.routes import provide_now
-from api.service.state import Loaded, Served
+from api.service.state import LoadedCatalog, ServiceState
 from catalog.errors import CatalogUnreadableError
 
 Form = Literal["json", "html", "csv", "md"]
@@ -65,7 +65,7 @@ DETAILED, LISTED = 50, 500
 _STATIC = Path(__file__).parents[1] / "pages" / "static"
 
 
-def made(now: Loaded, plan: Plan) -> Report:
+def made(now: LoadedCatalog, plan: Plan) -> Report:
     """The report of a plan; blocks.
 
     Raises:
@@ -191,8 +191,8 @@ def _fields(content: bytes) -> dict[str, str]:
 async def make_report(
     request: Request[Any, Any, Any],
     body: RawBody,
-    now: NamedDependency[Loaded],
-    served: NamedDependency[Served],
+    now: NamedDependency[LoadedCatalog],
+    served: NamedDependency[ServiceState],
     form: Annotated[
         Form | None,
         QueryParameter(name="format", description="json, html, csv or md; goes before Accept"),
@@ -209,12 +209,16 @@ async def make_report(
     return Response(content, media_type=MEDIA[wanted], headers={"Vary": "Accept"})
 
 
-def _answered(now: Loaded, body: bytes, read_as: Literal["json", "toml"], form: Form) -> bytes:
+def _answered(
+    now: LoadedCatalog, body: bytes, read_as: Literal["json", "toml"], form: Form
+) -> bytes:
     """From the bytes of a plan to those of its report; blocks."""
     return rendered(made(now, read(body, read_as)), form)
 
 
-async def _planned(fields: Mapping[str, str], now: Loaded, served: Served) -> Response[Any]:
+async def _planned(
+    fields: Mapping[str, str], now: LoadedCatalog, served: ServiceState
+) -> Response[Any]:
     """What a button of the form does: another row, one row less, a report or a file of it."""
     do = fields.get("do", "report")
     if do == "add" or do.startswith("remove-"):
@@ -233,8 +237,8 @@ async def _planned(fields: Mapping[str, str], now: Loaded, served: Served) -> Re
 
 
 def _page(
-    served: Served,
-    now: Loaded,
+    served: ServiceState,
+    now: LoadedCatalog,
     fields: dict[str, str],
     *,
     answer: Report | None = None,
@@ -257,7 +261,7 @@ def _page(
 
 
 @get("/", sync_to_thread=False, include_in_schema=False)
-def planner(request: Request[Any, Any, Any], served: NamedDependency[Served]) -> Template:
+def planner(request: Request[Any, Any, Any], served: NamedDependency[ServiceState]) -> Template:
     """The planner's form; fields in the address are filled in."""
     try:
         now = served.now

@@ -55,7 +55,7 @@ def span(amount: Quantity | None) -> str:
     if amount is None:
         return ""
     if amount.high is not None and amount.low is not None:
-        return view.span(amount.low, amount.high)
+        return view.interval(amount.low, amount.high)
     if amount.low is not None:
         return f"at least {view.number(amount.low)}" if amount.low else "not bounded above"
     return "not bounded"

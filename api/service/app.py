@@ -1,4 +1,4 @@
-"""Puts the service together: routes, pages, errors and headers around one `Served`."""
+"""Puts the service together: routes, pages, errors and headers around one `ServiceState`."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from litestar.stores.memory import MemoryStore
 from api.pages.routes import pages
 from api.pages.templating import page, templates, wants_html
 from api.report.routes import reports
-from api.service import direct, heap, logs
+from api.service import direct, logs
 from api.service.metrics import Metrics
-from api.service.middleware import Exchange
+from api.service.middleware import ServiceMiddleware
 from api.service.problems import to_problem
 from api.service.rate_limit import limiter
 from api.service.routes import api, recommend
 from api.service.settings import Settings
-from api.service.state import Served, code_version
+from api.service.state import ServiceState, code_version, limit_arenas
 
 LIMIT_STORE = "rate_limit"
 """Where the limiter counts."""
@@ -54,18 +54,18 @@ def create_app(settings: Settings | None = None) -> Litestar:
     """
     settings = settings or Settings()
     logs.configure(settings.log_level)
-    heap.share()
-    served = Served(settings)
+    limit_arenas()
+    served = ServiceState(settings)
     counts = MemoryStore()
-    metrics = Metrics(served.serving)
+    metrics = Metrics(served.served_catalog)
 
-    def provide_served() -> Served:
+    def provide_served() -> ServiceState:
         return served
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         app.state.served, app.state.metrics = served, metrics
-        async with served.watched(counts.delete_expired):
+        async with served.follow(counts.delete_expired):
             yield
 
     limited = settings.rate_limit
@@ -98,7 +98,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
         ),
     )
     found = direct.nothing if limited else direct.recommendations(served)
-    app.asgi_handler = Exchange(
-        app.asgi_handler, found, served.tag, metrics, logs.access(settings.log_level)
+    app.asgi_handler = ServiceMiddleware(
+        app.asgi_handler, found, served.etag, metrics, logs.access_log(settings.log_level)
     )
     return app

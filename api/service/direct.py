@@ -13,7 +13,7 @@ from collections.abc import Callable
 from litestar.types import Scope
 
 from api.service.query import read
-from api.service.state import Served
+from api.service.state import ServiceState
 
 PATH = "/recommend"
 _PLAIN_HOST = re.compile(rb"[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?")
@@ -24,7 +24,7 @@ def nothing(_scope: Scope) -> None:
     """Leaves every request to the application."""
 
 
-def recommendations(served: Served) -> Direct:
+def recommendations(served: ServiceState) -> Direct:
     """What finds the JSON of an answer, or ``None`` where the application has to.
 
     Args:

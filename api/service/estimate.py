@@ -1,4 +1,4 @@
-"""Energy of a setup nobody measured: the question as a body, the answer with its interval."""
+"""Energy estimate of one setup: the request body in, joules with a 90 % interval out."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from catalog.records import Device, Scope
 from catalog.snapshot import Snapshot
 
 
-class EstimateAsked(BaseModel):
+class EstimateRequest(BaseModel):
     """A setup: model size, device and, where somebody timed it there, the runtime."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, title="EstimateAsked")
 
     device: str | DeviceSpecs = Field(description="name in GET /devices, or specs")
     n_parameters: float | None = Field(default=None, gt=0, le=1e14)
@@ -37,9 +37,9 @@ class EstimateAsked(BaseModel):
 
     @field_validator("n_active_parameters")
     @classmethod
-    def _some_of_all(cls, active: float | None, info: ValidationInfo) -> float | None:
-        """No more are used for one token than there are."""
-        if active is None or "n_parameters" not in info.data:  # a fault of its own
+    def _at_most_all(cls, active: float | None, info: ValidationInfo) -> float | None:
+        """Refuses more active parameters than parameters."""
+        if active is None or "n_parameters" not in info.data:  # an error of its own
             return active
         if active > (info.data["n_parameters"] or 0.0):
             raise PydanticCustomError(
@@ -49,8 +49,8 @@ class EstimateAsked(BaseModel):
 
     @field_validator("precision")
     @classmethod
-    def _of_so_many_bits(cls, precision: str | None) -> str | None:
-        """A precision tells the bits of a weight."""
+    def _states_bits(cls, precision: str | None) -> str | None:
+        """Refuses a precision that does not name the bits of a weight."""
         if precision is not None and stated_bits(precision) is None:
             bits = ", ".join(map(str, BITS))
             raise PydanticCustomError(
@@ -68,52 +68,52 @@ class EstimateAnswer(msgspec.Struct, frozen=True, kw_only=True):
     estimator_version: str
 
 
-def _cautions(found: Prediction, asked: EstimateAsked) -> tuple[Caution, ...]:
-    """What is doubtful about an estimate."""
+def _warnings(prediction: Prediction, request: EstimateRequest) -> tuple[Caution, ...]:
+    """Warnings about an estimate, in the order of their codes below."""
     setup = {
-        "parameters": asked.n_parameters,
-        "batch size": asked.batch_size,
-        "tokens": asked.tokens,
-        "precision": asked.precision,
+        "parameters": request.n_parameters,
+        "batch size": request.batch_size,
+        "tokens": request.tokens,
+        "precision": request.precision,
     }
     lacking = ", ".join(name for name, value in setup.items() if value is None)
-    doubts: list[tuple[WarningCode, bool]] = [
-        ("device-not-calibrated", not found.known_device),
-        ("device-specs-assumed", found.assumed_power),
-        ("out-of-range", bool(found.outside)),
+    conditions: list[tuple[WarningCode, bool]] = [
+        ("device-not-calibrated", not prediction.known_device),
+        ("device-specs-assumed", prediction.assumed_power),
+        ("out-of-range", bool(prediction.outside)),
         ("setup-assumed", bool(lacking)),
     ]
     texts = CAUTIONS | {"setup-assumed": f"{CAUTIONS['setup-assumed']} (here: {lacking})"}
-    return tuple(Caution(code=code, message=texts[code]) for code, holds in doubts if holds)
+    return tuple(Caution(code=code, message=texts[code]) for code, holds in conditions if holds)
 
 
-def asked_device(snapshot: Snapshot, asked: EstimateAsked) -> Device:
-    """The device of a question, by name or by its specs.
+def requested_device(snapshot: Snapshot, request: EstimateRequest) -> Device:
+    """The device of a request, by name or by its specs.
 
     Raises:
         UnknownNameError: The device is not in the catalog.
     """
-    named = asked.device
-    return snapshot.device(named) if isinstance(named, str) else named.device()
+    device = request.device
+    return snapshot.device(device) if isinstance(device, str) else device.device()
 
 
-def estimate(device: Device, estimator: Estimator, asked: EstimateAsked) -> EstimateAnswer:
-    """Estimates the energy of the asked setup on `device`."""
-    per_1000 = asked.runtime_s_per_1000
+def estimate(device: Device, estimator: Estimator, request: EstimateRequest) -> EstimateAnswer:
+    """Estimated energy of a requested setup on `device`, joules per 1,000 texts."""
+    per_1000 = request.runtime_s_per_1000
     setup = Setup(
         device=device,
-        n_parameters=asked.n_parameters,
-        n_active_parameters=asked.n_active_parameters,
+        n_parameters=request.n_parameters,
+        n_active_parameters=request.n_active_parameters,
         runtime_s=None if per_1000 is None else per_1000 / 1000,
-        batch_size=asked.batch_size,
-        tokens=asked.tokens,
-        precision=asked.precision,
-        scope=asked.scope,
-        llm=asked.generates,
-        n_devices=asked.n_devices,
+        batch_size=request.batch_size,
+        tokens=request.tokens,
+        precision=request.precision,
+        scope=request.scope,
+        llm=request.generates,
+        n_devices=request.n_devices,
     )
-    (found,) = estimator.predict([setup])
-    joules = found.energy_j
+    (prediction,) = estimator.predict([setup])
+    joules = prediction.energy_j
     value, low, high = (
         None if bound is None else 1000 * bound for bound in (joules.value, joules.low, joules.high)
     )
@@ -124,9 +124,9 @@ def estimate(device: Device, estimator: Estimator, asked: EstimateAsked) -> Esti
             low=low,
             high=high,
             basis=joules.basis,
-            scope=asked.scope,
+            scope=request.scope,
             label=joules.label,
         ),
-        warnings=_cautions(found, asked),
+        warnings=_warnings(prediction, request),
         estimator_version=estimator.version,
     )

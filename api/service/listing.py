@@ -1,4 +1,4 @@
-"""Lists of the catalog, page by page: filters keep rows, a cursor says where to go on."""
+"""Paginated lists of the catalog: filter, limit and cursor in, a page of rows out."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     current: bool | None = None
 
 
-def _position(cursor: str | None) -> int:
-    """The place in the list a cursor stands for."""
+def _decode_cursor(cursor: str | None) -> int:
+    """Position in the list that a cursor encodes, 0 without one."""
     if cursor is None:
         return 0
     try:
@@ -65,15 +65,15 @@ def _position(cursor: str | None) -> int:
 
 
 def _page(rows: Iterable[tuple[int, Item]], limit: int) -> Page[Item]:
-    """The first `limit` of rows with their places in a list that only grows at its end.
+    """The first `limit` of rows that come with their positions in an append-only list.
 
-    The cursor is the place to go on at, so walking the list meets every row once even while others
-    write.
+    The cursor encodes the next position, so a walk over the pages meets every row once even
+    while others write.
     """
     found: list[Item] = []
-    for place, row in rows:
+    for position, row in rows:
         if len(found) == limit:
-            return Page(found, base64.urlsafe_b64encode(f"at:{place}".encode()).decode())
+            return Page(found, base64.urlsafe_b64encode(f"at:{position}".encode()).decode())
         found.append(row)
     return Page(found, None)
 
@@ -84,76 +84,78 @@ def page(
     """The next `limit` wanted rows of a list.
 
     Raises:
-        BadQuestionError: The cursor is none of ours.
+        BadQuestionError: The cursor is malformed.
     """
-    start = _position(cursor)
+    start = _decode_cursor(cursor)
     return _page(((at, row) for at, row in enumerate(rows) if at >= start and wanted(row)), limit)
 
 
 def tasks(snapshot: Snapshot) -> list[Task]:
-    """Every task of the catalog."""
+    """Every task of the catalog with its workloads."""
     return [
         Task(name=name, default_workload=workloads[0], workloads=workloads)
         for name, workloads in snapshot.tasks().items()
     ]
 
 
-def known(kind: str, name: str | None, names: Iterable[str]) -> None:
-    """Checks a filter's name.
+def check_name(kind: str, name: str | None, names: Iterable[str]) -> None:
+    """Checks that a filter's name exists; ``None`` passes.
 
     Raises:
-        UnknownNameError: It is none of `names`.
+        UnknownNameError: `name` is none of `names`.
     """
-    if name is not None and name not in (there := set(names)):
-        raise UnknownNameError(kind, name, there)
+    if name is not None and name not in (known := set(names)):
+        raise UnknownNameError(kind, name, known)
 
 
-def chosen(snapshot: Snapshot, asked: Filter, start: int = 0) -> Iterator[tuple[int, Measurement]]:
-    """The rows a filter keeps with their places in the whole list, from a place on.
+def filtered_rows(
+    snapshot: Snapshot, wanted: Filter, start: int = 0
+) -> Iterator[tuple[int, Measurement]]:
+    """Rows a filter keeps with their positions in the whole list, from position `start` on.
 
     Raises:
         UnknownNameError: The filter names something the catalog does not have.
     """
-    known("task", asked.task, snapshot.tasks())
-    known("workload", asked.workload, snapshot.workloads)
-    known("candidate", asked.candidate, snapshot.candidates)
-    known("source", asked.source, {row.source for row in snapshot.current})
-    known("precision", asked.precision, {row.precision or "" for row in snapshot.current})
-    wanted: dict[str, set[Any]] = {
+    check_name("task", wanted.task, snapshot.tasks())
+    check_name("workload", wanted.workload, snapshot.workloads)
+    check_name("candidate", wanted.candidate, snapshot.candidates)
+    check_name("source", wanted.source, {row.source for row in snapshot.current})
+    check_name("precision", wanted.precision, {row.precision or "" for row in snapshot.current})
+    values: dict[str, set[Any]] = {
         name: {value}
         for name in ("workload", "candidate", "phase", "scenario", "precision", "source")
-        if (value := getattr(asked, name)) is not None
+        if (value := getattr(wanted, name)) is not None
     }
-    if asked.device is not None:
-        wanted["device"] = {snapshot.device(asked.device).name}
-    if asked.task is not None:
-        of_task = set(snapshot.tasks()[asked.task])
-        wanted["workload"] = wanted.get("workload", of_task) & of_task
-    return snapshot.rows(wanted, start, current=asked.current)
+    if wanted.device is not None:
+        values["device"] = {snapshot.device(wanted.device).name}
+    if wanted.task is not None:
+        of_task = set(snapshot.tasks()[wanted.task])
+        values["workload"] = values.get("workload", of_task) & of_task
+    return snapshot.rows(values, start, current=wanted.current)
 
 
 def measurements(
-    snapshot: Snapshot, asked: Filter, limit: int, cursor: str | None
+    snapshot: Snapshot, wanted: Filter, limit: int, cursor: str | None
 ) -> Page[Measurement]:
     """The next `limit` rows a filter keeps.
 
     Raises:
         UnknownNameError: The filter names something the catalog does not have.
-        BadQuestionError: The cursor is none of ours.
+        BadQuestionError: The cursor is malformed.
         CatalogUnreadableError: The history of the catalog cannot be read.
     """
-    return _page(chosen(snapshot, asked, _position(cursor)), limit)
+    return _page(filtered_rows(snapshot, wanted, _decode_cursor(cursor)), limit)
 
 
-def shown(row: Measurement) -> dict[str, Any]:
-    """A row as JSON: what identifies it and its accuracy always, the rest where it is there."""
+def to_json(row: Measurement) -> dict[str, Any]:
+    """A row as JSON: its key and accuracy always, other fields where they have a value."""
     always = {name: getattr(row, name) for name in (*KEY, "accuracy")}
-    there: dict[str, Any] = msgspec.to_builtins(row)
-    return always | there
+    present: dict[str, Any] = msgspec.to_builtins(row)
+    return always | present
 
 
-def described(snapshot: Snapshot) -> Mapping[str, Mapping[str, Any]]:
-    """What a run file carries beside its rows so that another catalog can read it."""
+def named_records(snapshot: Snapshot) -> Mapping[str, Mapping[str, Any]]:
+    """Records by name that a run file includes so that another catalog can read it."""
     return {
         "device": snapshot.devices,
         "workload": snapshot.workloads,

@@ -1,4 +1,4 @@
-"""Logs as one JSON object per line on stderr; what somebody asked or sent never stands in them."""
+"""Logs as one JSON object per line on stderr, without content of questions or uploads."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 
 import msgspec
 
-ROOT = "joulewise"
+LOGGER_NAME = "joulewise"
 
 
-class JsonLines(logging.Formatter):
-    """A record as one line: time, level, logger, message, the fields it carries, a traceback."""
+class JsonFormatter(logging.Formatter):
+    """Formats a record as one JSON line: time, level, logger, message, extra fields, traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
         """See `logging.Formatter`."""
@@ -31,35 +31,40 @@ class JsonLines(logging.Formatter):
         return msgspec.json.encode(line).decode()
 
 
-def access(level: str) -> Callable[..., None]:
-    """What writes one line per request, or nothing at level ``warning``.
+def access_log(level: str) -> Callable[..., None]:
+    """A function that writes one line per request; it does nothing at level ``warning``.
 
-    It goes past `logging`, whose record costs more than finding an answer.
+    It bypasses `logging`, whose record costs more than finding an answer.
     """
     if level != "info":
         return lambda **_: None
 
     def write(**fields: object) -> None:
-        line = {"time": _stamp(time.time()), "level": "info", "logger": f"{ROOT}.access", **fields}
+        line = {
+            "time": _stamp(time.time()),
+            "level": "info",
+            "logger": f"{LOGGER_NAME}.access",
+            **fields,
+        }
         sys.stderr.write(msgspec.json.encode(line).decode() + "\n")
 
     return write
 
 
 def _stamp(seconds: float) -> str:
-    """ISO 8601 in UTC to milliseconds."""
+    """Seconds since 1970 as ISO 8601 in UTC to milliseconds."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 
 def configure(level: str) -> None:
-    """Sends our own loggers to stderr as JSON lines; others are left as they are.
+    """Sends the loggers of Joulewise to stderr as JSON lines; others stay as they are.
 
     Args:
-        level: ``info`` has a line per request, ``warning`` has not.
+        level: ``info`` or ``warning``.
     """
-    logger = logging.getLogger(ROOT)
+    logger = logging.getLogger(LOGGER_NAME)
     logger.setLevel(level.upper())
     logger.propagate = False
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines())
+    handler.setFormatter(JsonFormatter())
     logger.handlers = [handler]

@@ -1,9 +1,9 @@
-"""Metrics for Prometheus: requests by route, and what is being served.
+"""Prometheus metrics: requests by route, and figures of the catalog in service.
 
-Labels are method, route template and status, so their number is bounded whatever is asked. The
-middleware of `litestar.plugins.prometheus` is not used: its registry is the process's own, and it
-sees no request that matches no route. With several workers each of them writes into the folder
-``PROMETHEUS_MULTIPROC_DIR``, and one answers for all.
+Labels are method, route template and status, so that their number is bounded. The middleware of
+`litestar.plugins.prometheus` is not used: it has one registry per process and misses requests that
+match no route. With several workers, each writes into the folder ``PROMETHEUS_MULTIPROC_DIR`` and
+any of them answers for all.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 _BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
-class Serving:
-    """What is being served.
+class ServedCatalog:
+    """Versions and numbers of rows in service.
 
     Attributes:
-        rows: Measurements by what they are: ``current`` or ``superseded``.
-        loaded_at: Seconds since 1970 at which the catalog's content was read.
+        rows: Number of measurements by state, ``current`` or ``superseded``.
+        loaded_at: Time the content was read, seconds since 1970.
     """
 
     def __init__(self, digest: str, estimator: str, rows: dict[str, int], loaded_at: float) -> None:
@@ -36,19 +36,19 @@ class Serving:
         self.rows, self.loaded_at = rows, loaded_at
 
 
-class _Catalog(Collector):
-    """Reads `Serving` when it is scraped."""
+class _CatalogCollector(Collector):
+    """Collects the metrics of `ServedCatalog` at each scrape."""
 
-    def __init__(self, serving: Callable[[], Serving | None]) -> None:
-        self._serving = serving
+    def __init__(self, served: Callable[[], ServedCatalog | None]) -> None:
+        self._served = served
 
     def describe(self) -> list[Metric]:
-        """Nothing is read before a scrape."""
+        """No metrics before a scrape."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """The figures of now; none before a catalog is loaded."""
-        now = self._serving()
+        """The current figures; none before a catalog is loaded."""
+        now = self._served()
         if now is None:
             return
         info = InfoMetricFamily("joulewise_serving", "What answers are made from.")
@@ -67,13 +67,13 @@ class _Catalog(Collector):
 
 
 class Metrics:
-    """Counts requests and writes everything out.
+    """Counts requests and renders all metrics.
 
     Args:
-        serving: Tells what is being served; ``None`` before anything is.
+        served: Returns the catalog in service; ``None`` before one is loaded.
     """
 
-    def __init__(self, serving: Callable[[], Serving | None]) -> None:
+    def __init__(self, served: Callable[[], ServedCatalog | None]) -> None:
         self._registry = CollectorRegistry()
         self._requests = Histogram(
             "joulewise_request_seconds",
@@ -86,10 +86,17 @@ class Metrics:
             "joulewise_faults", "Answers of status 500 and above.", registry=self._registry
         )
         self._children: dict[tuple[str, str, int], Histogram] = {}
-        self._catalog = _Catalog(serving)
+        self._catalog = _CatalogCollector(served)
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Counts one request."""
+        """Counts one request.
+
+        Args:
+            method: HTTP method.
+            route: Route template.
+            status: HTTP status.
+            seconds: From the request to the end of its answer.
+        """
         key = (method if method in _METHODS else "other", route, status)
         child = self._children.get(key)
         if child is None:
@@ -99,17 +106,12 @@ class Metrics:
             self._faults.inc()
 
     def text(self) -> bytes:
-        """All figures in the text format, those of the other workers included."""
+        """All metrics in the text format, including those of other workers."""
         registry = CollectorRegistry()
         if os.environ.get(FOLDER):
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         else:
             registry = self._registry
-        return generate_latest(registry) + generate_latest(_only(self._catalog))
-
-
-def _only(collector: Collector) -> CollectorRegistry:
-    """A registry of one collector."""
-    registry = CollectorRegistry()
-    registry.register(collector)
-    return registry
+        catalog = CollectorRegistry()
+        catalog.register(self._catalog)
+        return generate_latest(registry) + generate_latest(catalog)

@@ -1,7 +1,7 @@
-"""What happens around every request, whatever it asks: an id, headers, conditions, a log line.
+"""ASGI middleware of every request: request id, headers, entity tags, metrics, access log.
 
-One plain ASGI layer outside the application, so that errors and unknown paths get it too. It knows
-nothing of questions and answers, and writes down neither.
+It wraps the whole application, so that errors and unknown paths pass through it too, and records
+no content of requests or answers.
 """
 
 from __future__ import annotations
@@ -37,83 +37,83 @@ HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
 }
-"""On every response that does not set its own."""
+"""Default headers of every response."""
 VERSIONED = "versioned"
-"""Marks (in `opt`) a handler whose answer changes with catalog, estimator and code alone."""
+"""Key in `opt` of handlers whose answers depend on query, catalog, estimator and code alone."""
 NO_ROUTE = "(none)"
-"""Stands for a path that no handler has; the path itself may hold anything."""
-_SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
-_OURS = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
-_NAMES = frozenset(name for name, _ in _OURS)
-_STATE_ID = "request_id"
-_JSON = (b"content-type", b"application/json")
-_VARIED = (b"vary", b"Accept-Encoding")
-_ASKED_AGAIN = (b"cache-control", b"no-cache")
-_NOTHING: Message = {"type": "http.response.body", "body": b"", "more_body": False}
+"""Route of requests that match no handler, in logs and metrics."""
+_VALID_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
+_DEFAULT_HEADERS = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+_DEFAULT_NAMES = frozenset(name for name, _ in _DEFAULT_HEADERS)
+_ID_KEY = "request_id"
+_JSON_TYPE = (b"content-type", b"application/json")
+_VARY_ENCODING = (b"vary", b"Accept-Encoding")
+_NO_CACHE = (b"cache-control", b"no-cache")
+_EMPTY_BODY: Message = {"type": "http.response.body", "body": b"", "more_body": False}
 
 
 def request_id(scope: Scope) -> str:
-    """The id of a request under way."""
-    found: str = scope["state"].get(_STATE_ID, "")
-    return found
+    """The id of a request; empty outside the middleware."""
+    value: str = scope["state"].get(_ID_KEY, "")
+    return value
 
 
-def _given_id(scope: Scope) -> bytes:
-    """The id a client or proxy sent, if it is short and plain, else a new one."""
+def _incoming_id(scope: Scope) -> bytes:
+    """The id a client or proxy sent, if it is valid, else a new one."""
     for name, value in scope["headers"]:
-        if name == b"x-request-id" and _SANE_ID.fullmatch(value):
+        if name == b"x-request-id" and _VALID_ID.fullmatch(value):
             return value
     return os.urandom(8).hex().encode()
 
 
 def _header(scope: Scope, wanted: bytes) -> bytes | None:
-    """A header of the request, as it came."""
+    """Value of a request header; several are joined with commas."""
     values = [value for name, value in scope["headers"] if name == wanted]
     return b", ".join(values) if values else None
 
 
-def matches(condition: bytes, tag: bytes) -> bool:
-    """Whether an ``If-None-Match`` names a tag, compared weakly (RFC 9110, 13.1.2)."""
+def etag_matches(condition: bytes, tag: bytes) -> bool:
+    """Whether ``If-None-Match`` names an entity tag, by weak comparison (RFC 9110, 13.1.2)."""
     named = {part.strip().removeprefix(b"W/") for part in condition.split(b",")}
     return condition.strip() == b"*" or tag.removeprefix(b"W/") in named
 
 
-class Exchange:
-    """The layer around the application.
+class ServiceMiddleware:
+    """The middleware around the whole application.
 
     Args:
-        app: What answers.
-        direct: Finds the JSON of some answers without it; ``None`` where it cannot.
-        tag: The entity tag of what is being served now; empty before anything is.
-        metrics: Where requests are counted.
-        record: Writes a line about a request.
+        app: The application.
+        direct: Returns the JSON of some answers without the application, else ``None``.
+        etag: Returns the current entity tag; empty before a catalog is loaded.
+        metrics: Counts requests.
+        record: Writes the access log.
     """
 
     def __init__(
         self,
         app: ASGIApp,
         direct: Direct,
-        tag: Callable[[], bytes],
+        etag: Callable[[], bytes],
         metrics: Metrics,
         record: Callable[..., None],
     ) -> None:
-        self._app, self._direct, self._tag = app, direct, tag
+        self._app, self._direct, self._etag = app, direct, etag
         self._metrics, self._record = metrics, record
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request."""
         if scope["type"] != ScopeType.HTTP:
             return await self._app(scope, receive, send)
-        begun, asked = time.perf_counter(), scope["method"]
-        own_id, tag = _given_id(scope), self._tag()  # before the answer: a tag is never too new
-        scope["state"][_STATE_ID] = own_id.decode()
-        if asked == "HEAD":
+        begun, method = time.perf_counter(), scope["method"]
+        own_id, tag = _incoming_id(scope), self._etag()  # before the answer: a tag is never too new
+        scope["state"][_ID_KEY] = own_id.decode()
+        if method == "HEAD":
             scope["method"] = HttpMethod.GET
         found = self._direct(scope)
         if found is not None:
-            status = await _send(scope, send, found, tag, own_id, bodiless=asked == "HEAD")
-            return self._observe(asked, DIRECT_ROUTE, status, begun, own_id)
-        status, bodiless, is_read = 500, asked == "HEAD", asked in ("GET", "HEAD")
+            status = await _send(scope, send, found, tag, own_id, bodiless=method == "HEAD")
+            return self._observe(method, DIRECT_ROUTE, status, begun, own_id)
+        status, bodiless, is_read = 500, method == "HEAD", method in ("GET", "HEAD")
 
         async def observed(message: Message) -> None:
             nonlocal status, bodiless
@@ -121,35 +121,35 @@ class Exchange:
                 status = message["status"]
                 headers = [*message["headers"], (b"x-request-id", own_id)]
                 if status == 200 and _is_versioned(scope, headers):
-                    headers = _revalidated(headers, tag)
+                    headers = _with_etag(headers, tag)
                     condition = _header(scope, b"if-none-match")
-                    if condition is not None and matches(condition, tag):
+                    if condition is not None and etag_matches(condition, tag):
                         status, bodiless = 304, True
                         headers = [pair for pair in headers if not pair[0].startswith(b"content-")]
                 message = {
                     "type": "http.response.start",
                     "status": status,
-                    "headers": _completed(headers, stored=status == 200 and is_read),
+                    "headers": _with_defaults(headers, stored=status == 200 and is_read),
                 }
             elif bodiless and message["type"] == "http.response.body":
                 if message.get("more_body"):
                     return
-                message = _NOTHING
+                message = _EMPTY_BODY
             await send(message)
 
         try:
             await self._app(scope, receive, observed)
         finally:
             route = scope.get("path_template") or NO_ROUTE
-            self._observe(asked, route, status, begun, own_id)
+            self._observe(method, route, status, begun, own_id)
         return None
 
-    def _observe(self, asked: str, route: str, status: int, begun: float, own_id: bytes) -> None:
-        """Counts a request and writes its line."""
+    def _observe(self, method: str, route: str, status: int, begun: float, own_id: bytes) -> None:
+        """Counts a request and writes its log line."""
         seconds = time.perf_counter() - begun
-        self._metrics.observe(asked, route, status, seconds)
+        self._metrics.observe(method, route, status, seconds)
         self._record(
-            method=asked,
+            method=method,
             route=route,
             status=status,
             ms=round(seconds * 1e3, 2),
@@ -158,43 +158,53 @@ class Exchange:
 
 
 async def _send(
-    scope: Scope, send: Send, found: bytes, tag: bytes, own_id: bytes, *, bodiless: bool
+    scope: Scope, send: Send, body: bytes, tag: bytes, own_id: bytes, *, bodiless: bool
 ) -> int:
-    """Sends JSON that was found directly as the application's would be; returns the status."""
-    headers = [(b"x-request-id", own_id), (b"etag", tag), _VARIED, _ASKED_AGAIN, *_OURS]
+    """Sends a direct answer with the headers of the application's; returns the status."""
+    headers = [
+        (b"x-request-id", own_id),
+        (b"etag", tag),
+        _VARY_ENCODING,
+        _NO_CACHE,
+        *_DEFAULT_HEADERS,
+    ]
     condition = _header(scope, b"if-none-match")
-    status = 304 if condition is not None and matches(condition, tag) else 200
+    status = 304 if condition is not None and etag_matches(condition, tag) else 200
     if status == 200:
-        headers[:0] = _JSON, (b"content-length", b"%d" % len(found))
+        headers[:0] = _JSON_TYPE, (b"content-length", b"%d" % len(body))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     if bodiless or status == 304:
-        await send(_NOTHING)
+        await send(_EMPTY_BODY)
     else:
-        await send({"type": "http.response.body", "body": found, "more_body": False})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
     return status
 
 
 def _is_versioned(scope: Scope, headers: list[tuple[bytes, bytes]]) -> bool:
-    """Whether the answer carries an entity tag; a page does not, its templates are no version."""
+    """Whether an answer gets an entity tag; pages do not, as their templates have no version."""
     handler = scope.get("route_handler")
     if scope.get("method") != "GET" or handler is None or VERSIONED not in handler.opt:
         return False
     return not any(name == b"content-type" and value[:9] == b"text/html" for name, value in headers)
 
 
-def _completed(headers: list[tuple[bytes, bytes]], *, stored: bool) -> list[tuple[bytes, bytes]]:
-    """Headers and those of ours that are not among them."""
-    there = {name for name, _ in headers}
-    ours = _OURS if there.isdisjoint(_NAMES) else [pair for pair in _OURS if pair[0] not in there]
-    if b"cache-control" not in there:
+def _with_defaults(
+    headers: list[tuple[bytes, bytes]], *, stored: bool
+) -> list[tuple[bytes, bytes]]:
+    """Headers with the default ones that are missing; `stored`: whether caches may keep it."""
+    names = {name for name, _ in headers}
+    missing = _DEFAULT_HEADERS
+    if not names.isdisjoint(_DEFAULT_NAMES):
+        missing = [pair for pair in _DEFAULT_HEADERS if pair[0] not in names]
+    if b"cache-control" not in names:
         headers.append((b"cache-control", b"no-cache" if stored else b"no-store"))
-    return headers + ours
+    return headers + missing
 
 
-def _revalidated(headers: list[tuple[bytes, bytes]], tag: bytes) -> list[tuple[bytes, bytes]]:
-    """Headers of an answer that may be kept and must be asked for again."""
-    there = {name for name, _ in headers}
-    stored = [] if b"cache-control" in there else [_ASKED_AGAIN]
-    packed = any(name == b"vary" and b"accept-encoding" in said.lower() for name, said in headers)
-    varied = [] if packed else [_VARIED]
-    return [*headers, (b"etag", tag), *varied, *stored]
+def _with_etag(headers: list[tuple[bytes, bytes]], tag: bytes) -> list[tuple[bytes, bytes]]:
+    """Headers with entity tag, ``Vary`` and ``no-cache``: caches must revalidate the answer."""
+    names = {name for name, _ in headers}
+    stored = [] if b"cache-control" in names else [_NO_CACHE]
+    varies = any(name == b"vary" and b"accept-encoding" in value.lower() for name, value in headers)
+    vary = [] if varies else [_VARY_ENCODING]
+    return [*headers, (b"etag", tag), *vary, *stored]

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says beyond the types of handlers: problems, files, conditions."""
+"""Additions to the OpenAPI document beyond handler types: problems, files, status 304."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Problem(msgspec.Struct, kw_only=True):
 
 
 def problems(*statuses: int) -> dict[int, ResponseSpec]:
-    """Responses of some statuses as problem details."""
+    """Problem details as the response of each status."""
     return {
         status: ResponseSpec(
             Problem,
@@ -50,35 +50,35 @@ def problems(*statuses: int) -> dict[int, ResponseSpec]:
     }
 
 
-READING = problems(400, 404, 429, 503)
-"""What any question about the catalog may be answered with instead."""
-UNCHANGED = {304: ResponseSpec(None, description="what `If-None-Match` names is current")}
-"""Of a handler whose answer carries an entity tag."""
+READ_RESPONSES = problems(400, 404, 429, 503) | {
+    304: ResponseSpec(None, description="what `If-None-Match` names is current")
+}
+"""Further responses of routes that read the catalog and send an entity tag."""
 
 
 def with_forms(operation: Operation, media_types: dict[str, OpenAPIMediaType]) -> None:
-    """Adds forms of the answer of status 200."""
+    """Adds media types to the response of status 200."""
     found = (operation.responses or {}).get("200")
     if isinstance(found, OpenAPIResponse):
         found.content = (found.content or {}) | media_types
 
 
 @dataclass
-class Listing(Operation):
-    """Rows as JSON or as a file."""
+class FilesOperation(Operation):
+    """An operation that answers with JSON, CSV or Parquet."""
 
     def __post_init__(self) -> None:
-        """Adds the files."""
+        """Adds the media types of files."""
         text = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING))
         with_forms(self, {"text/csv": text, PARQUET: _FILE})
 
 
 @dataclass
-class Writing(Operation):
-    """A run file as a body."""
+class UploadOperation(Operation):
+    """An operation with a run file as its body."""
 
     def __post_init__(self) -> None:
-        """Says which bodies are read."""
+        """Declares the media types of the body."""
         row = "run_id,source,workload,candidate,device,n_items,runtime_s\n"
         row += "lab-1,lab,sst2,tfidf-word-logistic,NVIDIA A30,1000,2\n"
         csv = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING), example=row)

@@ -1,4 +1,4 @@
-"""Turns errors of the packages below into problem details (RFC 9457): one function, one place."""
+"""Problem details (RFC 9457): any error of a request in, status and JSON body out."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ from catalog.errors import (
 )
 
 MEDIA_TYPE = "application/problem+json"
-_PLAIN = {
+_PLAIN_WORDS = {
     "Expected `float`, got `str`": "a number such as 0.85",
     "Expected `int`, got `str`": "a whole number",
     "Expected `int | null`, got `str`": "a whole number",
     "Expected `float | null`, got `str`": "a number such as 0.85",
 }
-"""The decoder's words -> plain ones."""
-_SHOWN = 200
-"""Names listed at most where a name is unknown and nothing resembles it; letters of a path."""
+"""Message of the decoder -> plain words."""
+_MAX_SHOWN = 200
+"""Most names listed for an unknown name, and most characters of a path or value."""
 _log = logging.getLogger("joulewise")
 
 
 class UnsupportedTypeError(ValueError):
-    """A body whose media type no reader exists for; `allowed` lists those that are read."""
+    """A body of a media type that is not supported; `allowed` lists those that are."""
 
     def __init__(self, came: str, allowed: list[str]) -> None:
         self.came, self.allowed = came, allowed
@@ -52,7 +52,7 @@ class UnsupportedTypeError(ValueError):
 def problem(
     request: Request[Any, Any, Any], status: int, detail: str, **extra: Any
 ) -> Response[bytes]:
-    """A problem details response; `extra` members stand beside the standard ones."""
+    """A problem details response with `extra` members beside the standard ones."""
     body = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -64,35 +64,35 @@ def problem(
     return Response(msgspec.json.encode(body), status_code=status, media_type=MEDIA_TYPE)
 
 
-def _invalid(request: Request[Any, Any, Any], error: ValidationException) -> Response[bytes]:
-    """A value that litestar refused: names the field, what came and what is allowed."""
+def _invalid_value(request: Request[Any, Any, Any], error: ValidationException) -> Response[bytes]:
+    """Problem of a value that Litestar refused: the field, what came and what is allowed."""
     faults = error.extra if isinstance(error.extra, list) else []
     first = faults[0] if faults and isinstance(faults[0], dict) else {}
     if first.get("key") == "data":
         return problem(
             request, 400, "the body is missing; send a JSON object", field="body", came=None
         )
-    if of_body := getattr(error.__cause__, "errors", None):
-        return _invalid_body(request, of_body)
-    field = first.get("key") or _missing(error.detail)
-    field, declared = _declared(request, field) if field else (None, None)
-    fault = _PLAIN.get(first.get("message", ""))
+    if body_faults := getattr(error.__cause__, "errors", None):
+        return _invalid_body(request, body_faults)
+    field = first.get("key") or _missing_parameter(error.detail)
+    field, declared = _declaration(request, field) if field else (None, None)
+    fault = _PLAIN_WORDS.get(first.get("message", ""))
     plain = [part for part in (declared, fault) if part]
     allowed = "; ".join(plain) or first.get("message", "")
     came = request.query_params.get(field) if field else None
-    said = f"{field}: {came!r} is not allowed" if came is not None else f"{field} is missing"
+    fault_text = f"{field}: {came!r} is not allowed" if came is not None else f"{field} is missing"
     if field and came is None and first:
-        said = f"{field}: not allowed"
-    detail = f"{said}; {allowed or 'it is required'}" if field else error.detail
+        fault_text = f"{field}: not allowed"
+    detail = f"{fault_text}; {allowed or 'it is required'}" if field else error.detail
     return problem(request, 400, detail, field=field, came=came, allowed=allowed or "required")
 
 
 _NAME, _SPECS = "str", "DeviceSpecs"
-"""How pydantic calls the two ways to say a device."""
+"""Pydantic's names for the two ways to give a device."""
 
 
 def _invalid_body(request: Request[Any, Any, Any], faults: list[dict[str, Any]]) -> Response[bytes]:
-    """A body that pydantic refused: its first fault, of a device's specs before its name's."""
+    """Problem of a body that pydantic refused; faults of a device's specs come first."""
     fault = max(faults, key=lambda own: len(own["loc"]) if _SPECS in own["loc"] else 0)
     field = ".".join(str(part) for part in fault["loc"] if part not in (_NAME, _SPECS))
     came, allowed = fault["input"], fault["msg"]
@@ -100,22 +100,22 @@ def _invalid_body(request: Request[Any, Any, Any], faults: list[dict[str, Any]])
         field, allowed = "body", "a JSON object"
     elif fault["loc"][-1] == _SPECS:
         allowed = "a name or specs"
-    came = came[:_SHOWN] if isinstance(came, str) else came
+    came = came[:_MAX_SHOWN] if isinstance(came, str) else came
     came = None if isinstance(came, dict | list) else came
-    said = f"{field}: not allowed" if came is None else f"{field}: {came!r} is not allowed"
+    detail = f"{field}: not allowed" if came is None else f"{field}: {came!r} is not allowed"
     if fault["type"] == "missing":
-        said = f"{field} is missing"
-    return problem(request, 400, f"{said}; {allowed}", field=field, came=came, allowed=allowed)
+        detail = f"{field} is missing"
+    return problem(request, 400, f"{detail}; {allowed}", field=field, came=came, allowed=allowed)
 
 
-def _missing(detail: str) -> str | None:
-    """The name in litestar's message about a parameter that did not come."""
+def _missing_parameter(detail: str) -> str | None:
+    """Name of the parameter in Litestar's message about a missing one."""
     words = detail.split("'")
     return words[1] if detail.startswith("Missing required") and len(words) > 1 else None
 
 
-def _declared(request: Request[Any, Any, Any], key: str) -> tuple[str, str | None]:
-    """A parameter's name in the URL and what its declaration says about its values."""
+def _declaration(request: Request[Any, Any, Any], key: str) -> tuple[str, str | None]:
+    """A parameter's name in the URL and its declared description."""
     handler = request.route_handler
     signatures = [handler.parsed_fn_signature]
     signatures += [p.parsed_fn_signature for p in handler.resolve_dependencies().values()]
@@ -126,62 +126,62 @@ def _declared(request: Request[Any, Any, Any], key: str) -> tuple[str, str | Non
     return key, None
 
 
-def _plainly(request: Request[Any, Any, Any], error: HTTPException) -> str:
-    """What one of litestar's errors says; one that only repeats its title says what was asked."""
-    asked = request.scope["path"]
-    asked = asked if len(asked) <= _SHOWN else f"{asked[:_SHOWN]}..."
+def _detail(request: Request[Any, Any, Any], error: HTTPException) -> str:
+    """Detail of one of Litestar's errors; the path for errors that only repeat their title."""
+    path = request.scope["path"]
+    path = path if len(path) <= _MAX_SHOWN else f"{path[:_MAX_SHOWN]}..."
     if isinstance(error, NotFoundException):
-        return f"there is nothing at {asked}"
+        return f"there is nothing at {path}"
     if isinstance(error, MethodNotAllowedException):
-        return f"{asked} does not take {request.method}"
+        return f"{path} does not take {request.method}"
     return error.detail
 
 
-def _of_litestar(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
-    """One of litestar's own errors."""
+def _http_problem(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    """Problem of one of Litestar's own errors, with the headers of its status."""
     if isinstance(error, ValidationException):
-        return _invalid(request, error)
-    answer = problem(request, error.status_code, _plainly(request, error))
+        return _invalid_value(request, error)
+    answer = problem(request, error.status_code, _detail(request, error))
     if isinstance(error, TooManyRequestsException):
-        told = dict(error.headers or {})
-        answer.headers.update({**told, "Retry-After": str(told.get("RateLimit-Reset", 1))})
+        limits = dict(error.headers or {})
+        answer.headers.update({**limits, "Retry-After": str(limits.get("RateLimit-Reset", 1))})
     if isinstance(error, NotAuthorizedException):
         answer.headers["WWW-Authenticate"] = 'Bearer realm="joulewise"'
     return answer
 
 
 def to_problem(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """The answer to any error raised while a request was served."""
-    said = str(error)
+    """Problem details of any error raised by a request; an unknown one is logged as 500."""
+    message = str(error)
     match error:
         case HTTPException():
-            return _of_litestar(request, error)
+            return _http_problem(request, error)
         case BadQuestionError():
             return problem(
-                request, 400, said, field=error.field, came=error.came, allowed=error.allowed
+                request, 400, message, field=error.field, came=error.came, allowed=error.allowed
             )
         case UnknownNameError():
-            allowed = error.nearest or error.known[:_SHOWN]
+            allowed = error.nearest or error.known[:_MAX_SHOWN]
             return problem(
                 request,
                 404,
-                said,
+                message,
                 field=error.kind,
                 came=error.name,
                 allowed=allowed,
                 nearest=error.nearest,
             )
         case ConflictError():
-            return problem(request, 409, said)
+            return problem(request, 409, message)
         case UnsupportedTypeError():
             return problem(
-                request, 415, said, field="Content-Type", came=error.came, allowed=error.allowed
+                request, 415, message, field="Content-Type", came=error.came, allowed=error.allowed
             )
         case BadRunFileError():
             return problem(
                 request,
                 422,
-                said.splitlines()[0],
+                message.splitlines()[0],
                 problems=[
                     {"row": fault.row, "column": fault.column, "message": fault.message}
                     for fault in error.problems
@@ -192,9 +192,9 @@ def to_problem(request: Request[Any, Any, Any], error: Exception) -> Response[by
                 msgspec.structs.asdict(fault) | {"message": str(fault)}
                 for fault in error.problems[:SHOWN_PROBLEMS]
             ]
-            return problem(request, 422, said.splitlines()[0], problems=faults)
+            return problem(request, 422, message.splitlines()[0], problems=faults)
         case CatalogUnreadableError() | StaleEstimatorError():
-            return problem(request, 503, said)
+            return problem(request, 503, message)
     route = request.scope.get("path_template") or NO_ROUTE
     fields = {"route": route, "request_id": request_id(request.scope)}
     _log.error("%s failed", route, exc_info=error, extra={"fields": fields})

@@ -1,4 +1,4 @@
-"""Who asks, and how often one client may: an optional rate limit that works behind a proxy."""
+"""Rate limit per client: addresses and proxies in, middleware that answers 429 out."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from api.service.settings import DurationUnit
 
 Network = IPv4Network | IPv6Network
 UNLIMITED = "unlimited"
-"""Marks (in `opt`) a handler that the limit leaves out."""
+"""Key in `opt` of handlers without a limit."""
 
 
 def _trusted(text: str, proxies: Sequence[Network]) -> bool:
-    """Whether an address is one of our proxies; no address is none."""
+    """Whether a text is the address of a trusted proxy."""
     try:
         return any(ip_address(text) in network for network in proxies)
     except ValueError:
@@ -27,12 +27,12 @@ def _trusted(text: str, proxies: Sequence[Network]) -> bool:
 
 
 def client_of(peer: str, forwarded: Sequence[str], proxies: Sequence[Network]) -> str:
-    """The address a request came from.
+    """Address of the client behind trusted proxies.
 
     Args:
         peer: Address of the connection.
-        forwarded: Values of ``X-Forwarded-For``; each proxy added its own peer at the end.
-        proxies: Networks whose word is taken; anybody else may write what he likes.
+        forwarded: Values of ``X-Forwarded-For``; each proxy appends its own peer.
+        proxies: Trusted networks; entries that others wrote are ignored.
     """
     chain = [part.strip() for value in forwarded for part in value.split(",")]
     client = peer
@@ -42,10 +42,10 @@ def client_of(peer: str, forwarded: Sequence[str], proxies: Sequence[Network]) -
 
 
 def limiter(rate: tuple[DurationUnit, int], proxies: Sequence[Network]) -> DefineMiddleware:
-    """Middleware that answers 429 to a client that asks too often.
+    """Middleware that answers 429 to a client above the rate.
 
     Args:
-        rate: Unit of time and requests in it.
+        rate: Unit of time and number of requests in it.
         proxies: See `client_of`.
     """
 

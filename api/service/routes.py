@@ -1,4 +1,4 @@
-"""The JSON routes. Each handler parses, calls one function and returns."""
+"""The JSON routes: each handler parses a request, calls one function and returns its result."""
 
 from __future__ import annotations
 
@@ -17,32 +17,37 @@ from litestar.types import Receive, Scope, Send
 from advisor.recommend.records import Recommendation
 from api.pages.coverage import coverage
 from api.pages.templating import page, wants_html
-from api.service import listing
-from api.service import upload as writing
-from api.service.estimate import EstimateAnswer, EstimateAsked, asked_device, estimate
+from api.service import listing, upload
+from api.service.estimate import EstimateAnswer, EstimateRequest, estimate, requested_device
 from api.service.listing import Filter, Page, Task
 from api.service.metrics import MEDIA_TYPE
 from api.service.middleware import VERSIONED
-from api.service.openapi import READING, UNCHANGED, Listing, Writing, problems
+from api.service.openapi import (
+    READ_RESPONSES,
+    FilesOperation,
+    UploadOperation,
+    problems,
+)
 from api.service.query import Asking, only_declared, read
 from api.service.rate_limit import UNLIMITED
-from api.service.state import Loaded, Served
+from api.service.state import LoadedCatalog, ServiceState
 from catalog.records import Candidate, Device, Kind, Measurement, Phase, Scenario, Workload
 
 Limit = Annotated[int, QueryParameter(ge=1, le=1000, description="items per page, 1 to 1000")]
 Setup = Annotated[
-    EstimateAsked,
+    EstimateRequest,
     BodyKwarg(
+        schema_component_key="EstimateAsked",  # its name in the OpenAPI document
         examples=[
             Example(value={"n_parameters": 66e6, "device": "NVIDIA A30", "runtime_s_per_1000": 0.8})
-        ]
+        ],
     ),
 ]
 Cursor = Annotated[str | None, QueryParameter(description="the value of `next` in the page before")]
 
 
-class Json(ASGIResponse):
-    """Bytes of JSON as an answer, without what a response could be beside."""
+class EncodedJson(ASGIResponse):
+    """A response of status 200 from encoded JSON, without the options of `Response`."""
 
     def __init__(self, body: bytes) -> None:
         self._start: Any = {
@@ -56,7 +61,7 @@ class Json(ASGIResponse):
         self._body: Any = {"type": "http.response.body", "body": body, "more_body": False}
 
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
-        """Sends it."""
+        """Sends the response."""
         await send(self._start)
         await send(self._body)
 
@@ -65,31 +70,38 @@ class Json(ASGIResponse):
     "/recommend",
     operation_class=Asking,
     opt={VERSIONED: True},
-    responses={200: ResponseSpec(Recommendation, description="the answer")} | READING | UNCHANGED,
+    responses={200: ResponseSpec(Recommendation, description="the answer")} | READ_RESPONSES,
     summary="The least-energy classifier that meets an accuracy floor",
 )
 async def recommend(request: Request[Any, Any, Any]) -> ASGIResponse:
     """Among candidates that reach the floor, the one of least energy, and why others lost."""
-    question = read(request.scope["query_string"])
-    return Json(request.app.state.served.now.advisor.encode(question))
+    query = read(request.scope["query_string"])
+    return EncodedJson(request.app.state.served.now.advisor.encode(query))
 
 
-@get("/tasks", sync_to_thread=False, opt={VERSIONED: True}, responses=READING | UNCHANGED)
-def tasks(now: NamedDependency[Loaded], limit: Limit = 100, cursor: Cursor = None) -> Page[Task]:
+@get("/tasks", sync_to_thread=False, opt={VERSIONED: True}, responses=READ_RESPONSES)
+def tasks(
+    now: NamedDependency[LoadedCatalog], limit: Limit = 100, cursor: Cursor = None
+) -> Page[Task]:
     """What can be asked for."""
     return listing.page(listing.tasks(now.snapshot), lambda _: True, limit, cursor)
 
 
-@get("/workloads", sync_to_thread=False, opt={VERSIONED: True}, responses=READING | UNCHANGED)
+@get(
+    "/workloads",
+    sync_to_thread=False,
+    opt={VERSIONED: True},
+    responses=READ_RESPONSES,
+)
 def workloads(
-    now: NamedDependency[Loaded],
+    now: NamedDependency[LoadedCatalog],
     task: FromQuery[str | None] = None,
     language: FromQuery[str | None] = None,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Page[Workload]:
     """Data sets, each with its task."""
-    listing.known("task", task, now.snapshot.tasks())
+    listing.check_name("task", task, now.snapshot.tasks())
     return listing.page(
         tuple(now.snapshot.workloads.values()),
         lambda row: task in (None, row.task) and language in (None, row.language),
@@ -102,12 +114,12 @@ def workloads(
     "/devices",
     sync_to_thread=True,
     opt={VERSIONED: True},
-    responses={200: ResponseSpec(Page[Device], description="devices")} | READING | UNCHANGED,
+    responses={200: ResponseSpec(Page[Device], description="devices")} | READ_RESPONSES,
 )
 def devices(
     request: Request[Any, Any, Any],
-    served: NamedDependency[Served],
-    now: NamedDependency[Loaded],
+    served: NamedDependency[ServiceState],
+    now: NamedDependency[LoadedCatalog],
     kind: FromQuery[Kind | None] = None,
     limit: Limit = 100,
     cursor: Cursor = None,
@@ -115,15 +127,20 @@ def devices(
     """Devices with the figures of their data sheets; a page of all of them for browsers."""
     rows, vary = tuple(now.snapshot.devices.values()), {"Vary": "Accept"}
     if wants_html(request):
-        found = coverage(now.snapshot).devices(kind)
-        return page("devices.html", served, "/catalog", headers=vary, kinds=found, kind=kind)
+        kinds = coverage(now.snapshot).devices(kind)
+        return page("devices.html", served, "/catalog", headers=vary, kinds=kinds, kind=kind)
     wanted = listing.page(rows, lambda row: kind in (None, row.kind), limit, cursor)
     return Response(wanted, headers=vary)
 
 
-@get("/candidates", sync_to_thread=False, opt={VERSIONED: True}, responses=READING | UNCHANGED)
+@get(
+    "/candidates",
+    sync_to_thread=False,
+    opt={VERSIONED: True},
+    responses=READ_RESPONSES,
+)
 def candidates(
-    now: NamedDependency[Loaded],
+    now: NamedDependency[LoadedCatalog],
     family: FromQuery[str | None] = None,
     runnable: FromQuery[bool | None] = None,
     limit: Limit = 100,
@@ -131,7 +148,7 @@ def candidates(
 ) -> Page[Candidate]:
     """Ways to classify texts; `runnable` ones can be calibrated here."""
     rows = tuple(now.snapshot.candidates.values())
-    listing.known("family", family, (row.family for row in rows))
+    listing.check_name("family", family, (row.family for row in rows))
     return listing.page(
         rows,
         lambda row: family in (None, row.family) and runnable in (None, row.runnable),
@@ -140,10 +157,10 @@ def candidates(
     )
 
 
-def as_it_is(
+def encoded(
     content: bytes, media_type: str = "application/json", headers: dict[str, str] | None = None
 ) -> Response[Any]:
-    """Bytes that are encoded already."""
+    """A response from a body that is encoded already."""
     return Response(content, media_type=media_type, headers=headers)
 
 
@@ -176,14 +193,14 @@ def provide_filter(
 
 @get(
     "/measurements",
-    dependencies={"asked": Provide(provide_filter, sync_to_thread=False)},
-    operation_class=Listing,
+    dependencies={"rows_filter": Provide(provide_filter, sync_to_thread=False)},
+    operation_class=FilesOperation,
     opt={VERSIONED: True},
-    responses=READING | UNCHANGED,
+    responses=READ_RESPONSES,
 )
 async def measurements(
-    now: NamedDependency[Loaded],
-    asked: NamedDependency[Filter],
+    now: NamedDependency[LoadedCatalog],
+    rows_filter: NamedDependency[Filter],
     form: Annotated[
         Literal["json", "csv", "parquet"],
         QueryParameter(name="format", description="csv and parquet hold every row that matches"),
@@ -193,53 +210,55 @@ async def measurements(
 ) -> Response[Page[Measurement]]:
     """What was measured: rows with joules per component and the label of each."""
     if form == "json":
-        found = await asyncio.to_thread(listing.measurements, now.snapshot, asked, limit, cursor)
-        return as_it_is(msgspec.json.encode(Page([*map(listing.shown, found.items)], found.next)))
-    rows = listing.chosen(now.snapshot, asked)
+        found = await asyncio.to_thread(
+            listing.measurements, now.snapshot, rows_filter, limit, cursor
+        )
+        return encoded(msgspec.json.encode(Page([*map(listing.to_json, found.items)], found.next)))
+    rows = listing.filtered_rows(now.snapshot, rows_filter)
     content = await asyncio.to_thread(
-        lambda: writing.as_file([row for _, row in rows], now.snapshot, form)
+        lambda: upload.to_run_file([row for _, row in rows], now.snapshot, form)
     )
     media = "text/csv; charset=utf-8" if form == "csv" else "application/vnd.apache.parquet"
     headers = {"Content-Disposition": f'attachment; filename="measurements.{form}"'}
-    return as_it_is(content, media, headers)
+    return encoded(content, media, headers)
 
 
 @post(
     "/measurements",
-    guards=[writing.may_write],
-    operation_class=Writing,
+    guards=[upload.require_write_token],
+    operation_class=UploadOperation,
     status_code=201,
     security=[{"token": []}],
     responses=problems(400, 401, 403, 409, 413, 415, 422, 429, 503),
 )
 async def add_measurements(
-    request: Request[Any, Any, Any], body: RawBody, served: NamedDependency[Served]
-) -> writing.Written:
+    request: Request[Any, Any, Any], body: RawBody, served: NamedDependency[ServiceState]
+) -> upload.Written:
     """Stores a run file, all of it or nothing; sending it again changes nothing."""
-    form = writing.media_format(request.headers.get("content-type"))
-    return await asyncio.to_thread(writing.write, served, body, form)
+    form = upload.media_format(request.headers.get("content-type"))
+    return await asyncio.to_thread(upload.store_upload, served, body, form)
 
 
 @post(
     "/estimate", status_code=200, sync_to_thread=False, responses=problems(400, 404, 413, 429, 503)
 )
-def estimate_energy(data: Setup, now: NamedDependency[Loaded]) -> EstimateAnswer:
-    """Joules for a setup nobody measured, with a 90 % interval."""
-    return estimate(asked_device(now.snapshot, data), now.estimator, data)
+def estimate_energy(data: Setup, now: NamedDependency[LoadedCatalog]) -> EstimateAnswer:
+    """Estimated joules of a setup that was not measured, with a 90 % interval."""
+    return estimate(requested_device(now.snapshot, data), now.estimator, data)
 
 
 @get(
     "/estimator",
     sync_to_thread=False,
     opt={VERSIONED: True},
-    responses={200: ResponseSpec(dict[str, Any], description="the scorecard")}
-    | READING
-    | UNCHANGED,
+    responses={200: ResponseSpec(dict[str, Any], description="the scorecard")} | READ_RESPONSES,
 )
 def scorecard(
-    request: Request[Any, Any, Any], served: NamedDependency[Served], now: NamedDependency[Loaded]
+    request: Request[Any, Any, Any],
+    served: NamedDependency[ServiceState],
+    now: NamedDependency[LoadedCatalog],
 ) -> Response[Any]:
-    """How far off the estimator was on devices and models it had not seen; a page for browsers."""
+    """Errors of the estimator on devices and models it had not seen; a page for browsers."""
     card, vary = now.estimator.scorecard, {"Vary": "Accept"}
     if wants_html(request):
         return page("estimator.html", served, "/estimator", headers=vary, card=card)
@@ -253,7 +272,7 @@ def live() -> dict[str, str]:
 
 
 @get("/health/ready", sync_to_thread=False, opt={UNLIMITED: True}, responses=problems(400, 503))
-def ready(served: NamedDependency[Served]) -> dict[str, str]:
+def ready(served: NamedDependency[ServiceState]) -> dict[str, str]:
     """Catalog and estimator are loaded and the catalog can be read."""
     return served.readiness()
 
@@ -271,8 +290,8 @@ def metrics(request: Request[Any, Any, Any]) -> bytes:
     return found
 
 
-def provide_now(served: NamedDependency[Served]) -> Loaded:
-    """What answers at this moment."""
+def provide_now(served: NamedDependency[ServiceState]) -> LoadedCatalog:
+    """Catalog and estimator in service at this moment."""
     return served.now
 
 

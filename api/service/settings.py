@@ -1,4 +1,4 @@
-"""Where catalog, estimator and write tokens are; read from the environment when called."""
+"""Settings of service and commands, read from ``JOULEWISE_*`` environment variables."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class Settings(BaseSettings):
-    """The ``JOULEWISE_*`` variables.
+    """Values of the ``JOULEWISE_*`` variables.
 
     Attributes:
         catalog: Database URL; ``None`` is SQLite in the user's data directory.
@@ -22,10 +22,10 @@ class Settings(BaseSettings):
         estimator: Artefact folder; ``None`` is the bundled one.
         tokens: SHA-256 hashes (hex) of tokens that may write, beside those in the catalog.
         max_upload_mb: Largest run file accepted over HTTP, 1e6 bytes.
-        rate_limit: Requests of one client in a unit of time, e.g. ``100/minute``; no limit if not
-            given.
-        trusted_proxies: Addresses or networks whose ``X-Forwarded-For`` is believed.
-        log_level: ``info`` logs each request, ``warning`` faults only.
+        rate_limit: Requests of one client in a unit of time, e.g. ``100/minute``; ``None`` is
+            no limit.
+        trusted_proxies: Addresses or networks whose ``X-Forwarded-For`` is trusted.
+        log_level: ``info`` logs each request, ``warning`` errors only.
     """
 
     model_config = SettingsConfigDict(
@@ -47,7 +47,7 @@ class Settings(BaseSettings):
 
     @field_validator("rate_limit", mode="before")
     @classmethod
-    def _rate(cls, given: object) -> object:
+    def _parse_rate(cls, given: object) -> object:
         """Reads ``100/minute``."""
         if not isinstance(given, str):
             return given
@@ -58,7 +58,7 @@ class Settings(BaseSettings):
 
     @field_validator("trusted_proxies", mode="before")
     @classmethod
-    def _networks(cls, given: object) -> object:
+    def _split_networks(cls, given: object) -> object:
         """Splits at commas."""
         if not isinstance(given, str):
             return given
@@ -66,8 +66,8 @@ class Settings(BaseSettings):
 
     @field_validator("tokens", mode="before")
     @classmethod
-    def _hashes(cls, given: object) -> object:
-        """Splits at commas; refuses what is no hash, so that no token is stored in the clear."""
+    def _check_hashes(cls, given: object) -> object:
+        """Splits at commas; accepts hashes alone, so that no token is stored in clear text."""
         if not isinstance(given, str):
             return given
         hashes = tuple(part.strip().lower() for part in given.split(",") if part.strip())

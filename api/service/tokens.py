@@ -1,4 +1,4 @@
-"""Write tokens: 256 random bits, shown once, kept as SHA-256 in the catalog's database."""
+"""Write tokens: 256 random bits, shown once, stored as SHA-256 in the catalog's database."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from catalog.store.database import Store
 from catalog.store.tables import token
 
 SCOPES = ("write",)
-"""What a token may be good for."""
+"""Scopes a token can have."""
 ID_DIGITS = 16
-"""Digits of a hash that name a token: 64 bits tell all apart and help nobody to guess one."""
+"""Hex digits of a hash that identify a token: 64 bits, unique and no help in guessing it."""
 
 
 def hash_of(secret: str) -> str:
@@ -26,12 +26,12 @@ def hash_of(secret: str) -> str:
 
 
 def id_of(secret: str) -> str:
-    """The name of a token; see `ID_DIGITS`."""
+    """The id of a token; see `ID_DIGITS`."""
     return hash_of(secret)[:ID_DIGITS]
 
 
 def create(store: Store, scope: str = "write") -> str:
-    """Makes a token, stores its hash and returns the token; nobody can show it again.
+    """Creates a token, stores its hash and returns the token, which cannot be shown again.
 
     Raises:
         CatalogUnreadableError: The database cannot be written.
@@ -44,8 +44,8 @@ def create(store: Store, scope: str = "write") -> str:
     return secret
 
 
-class Listed(msgspec.Struct, frozen=True):
-    """A token without what makes it one.
+class TokenRecord(msgspec.Struct, frozen=True):
+    """A token without its secret.
 
     Attributes:
         id: The first digits of its hash; enough to revoke it.
@@ -57,7 +57,7 @@ class Listed(msgspec.Struct, frozen=True):
     revoked_at: str | None
 
 
-def listed(store: Store) -> list[Listed]:
+def list_tokens(store: Store) -> list[TokenRecord]:
     """Every token ever made, oldest first.
 
     Raises:
@@ -67,17 +67,17 @@ def listed(store: Store) -> list[Listed]:
         return []
     with store.connection() as connection:
         return [
-            Listed(row.hash[:ID_DIGITS], row.scope, row.created_at, row.revoked_at)
+            TokenRecord(row.hash[:ID_DIGITS], row.scope, row.created_at, row.revoked_at)
             for row in connection.execute(token.select().order_by(token.c.created_at, token.c.hash))
         ]
 
 
 def revoke(store: Store, given: str) -> bool:
-    """Makes a token good for nothing from now on; whether there was such a token.
+    """Revokes a token; returns whether there was such a valid token.
 
     Args:
-        store: Where tokens are kept.
-        given: The token, or its id where the token itself is lost.
+        store: Store of the tokens.
+        given: The token or its id.
 
     Raises:
         CatalogUnreadableError: The database cannot be written.
@@ -91,12 +91,12 @@ def revoke(store: Store, given: str) -> bool:
 
 
 def scopes_of(secret: str, store: Store, write_hashes: Iterable[str] = ()) -> set[str]:
-    """What a token is good for; empty for one nobody made or somebody revoked.
+    """Scopes of a token; empty for an unknown or revoked one.
 
     Args:
-        secret: The token as it came.
-        store: Where tokens are kept.
-        write_hashes: Hashes of further tokens that may write.
+        secret: The token.
+        store: Store of the tokens.
+        write_hashes: SHA-256 (hex) of further tokens with the scope ``write``.
 
     Raises:
         CatalogUnreadableError: The database cannot be read.
@@ -109,5 +109,5 @@ def scopes_of(secret: str, store: Store, write_hashes: Iterable[str] = ()) -> se
                 for row in connection.execute(token.select())
                 if row.revoked_at is None
             ]
-    came = hash_of(secret)
-    return {scope for entry, scope in known if hmac.compare_digest(entry, came)}
+    digest = hash_of(secret)
+    return {scope for entry, scope in known if hmac.compare_digest(entry, digest)}

@@ -1,4 +1,4 @@
-"""Run files in and out: who may write, what is read, and rows as a file."""
+"""Run files over HTTP and on the command line: authorisation, parsing, storing, writing."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from litestar.exceptions import NotAuthorizedException, PermissionDeniedExceptio
 from litestar.handlers import BaseRouteHandler
 
 from api.service import tokens
-from api.service.listing import described
+from api.service.listing import named_records
 from api.service.problems import UnsupportedTypeError
-from api.service.state import Served
-from catalog import reference_data as bundled
+from api.service.state import ServiceState
+from catalog import reference_data
 from catalog.errors import ConflictError
 from catalog.records import Measurement, RunFile
 from catalog.snapshot import Snapshot
@@ -31,7 +31,7 @@ MEDIA_TYPES: dict[str, Literal["csv", "parquet"]] = {
     "application/vnd.apache.parquet": "parquet",
     "application/octet-stream": "parquet",
 }
-"""Content types of a run file -> how it is read."""
+"""Content type -> format of a run file."""
 
 
 class Written(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,16 +42,16 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
     present: int
 
 
-async def may_write(
+async def require_write_token(
     connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler
 ) -> None:
-    """A guard: only a token with the scope ``write`` passes.
+    """Guard that passes a request with a token of scope ``write``.
 
     Raises:
-        NotAuthorizedException: No token came, or none we know.
-        PermissionDeniedException: The token is good for something else.
+        NotAuthorizedException: The token is missing, unknown or revoked.
+        PermissionDeniedException: The token has another scope.
     """
-    served: Served = connection.app.state.served
+    served: ServiceState = connection.app.state.served
     kind, _, secret = connection.headers.get("authorization", "").partition(" ")
     if kind.lower() != "bearer" or not secret.strip():
         raise NotAuthorizedException(
@@ -67,10 +67,10 @@ async def may_write(
 
 
 def media_format(content_type: str | None) -> Literal["csv", "parquet"]:
-    """How to read a body of a content type.
+    """Format of a body by its content type.
 
     Raises:
-        UnsupportedTypeError: It is none of `MEDIA_TYPES`.
+        UnsupportedTypeError: The content type is none of `MEDIA_TYPES`.
     """
     media = (content_type or "").partition(";")[0].strip().lower()
     if media not in MEDIA_TYPES:
@@ -78,31 +78,31 @@ def media_format(content_type: str | None) -> Literal["csv", "parquet"]:
     return MEDIA_TYPES[media]
 
 
-def known(snapshot: Snapshot) -> Known:
-    """The names a run file may use without describing them."""
+def known_names(snapshot: Snapshot) -> Known:
+    """Names of the catalog, which a run file may use without describing them."""
     from catalog.files.validation import Known
 
     return Known(snapshot.devices, snapshot.workloads, snapshot.candidates)
 
 
 @functools.cache
-def _shipped() -> dict[str, str]:
-    """Digests of the bundled figures by key."""
-    return {key_of(row): digest_of(row) for row in bundled.measurements()}
+def _bundled_digests() -> dict[str, str]:
+    """Digest of each bundled row by its key."""
+    return {key_of(row): digest_of(row) for row in reference_data.measurements()}
 
 
-def add(store: Store, run: RunFile) -> Written:
-    """Stores a run; rows that are bundled count as present and are not stored again.
+def store_run(store: Store, run: RunFile) -> Written:
+    """Stores a run; rows that are bundled count as present and are not stored.
 
     Raises:
-        ConflictError: A row is there with other content; nothing was stored.
+        ConflictError: A row exists with other content; nothing was stored.
         CatalogUnreadableError: The database cannot be written.
     """
-    there = _shipped()
-    own = tuple(row for row in run.measurements if key_of(row) not in there)
-    shipped = [row for row in run.measurements if key_of(row) in there]
-    for row in shipped:
-        if digest_of(row) != there[key_of(row)]:
+    digests = _bundled_digests()
+    own = tuple(row for row in run.measurements if key_of(row) not in digests)
+    bundled = [row for row in run.measurements if key_of(row) in digests]
+    for row in bundled:
+        if digest_of(row) != digests[key_of(row)]:
             raise ConflictError(
                 f"run_id {row.run_id!r}, candidate {row.candidate!r} is a bundled figure "
                 "with other content, nothing stored; give a new measurement a new run_id"
@@ -112,30 +112,30 @@ def add(store: Store, run: RunFile) -> Written:
     return Written(
         run_ids=tuple(dict.fromkeys(row.run_id for row in run.measurements)),
         inserted=added.inserted,
-        present=added.present + len(shipped),
+        present=added.present + len(bundled),
     )
 
 
-def write(served: Served, content: bytes, form: Literal["csv", "parquet"]) -> Written:
-    """Checks a run file, stores it and puts the new catalog into service; blocks.
+def store_upload(served: ServiceState, content: bytes, form: Literal["csv", "parquet"]) -> Written:
+    """Validates a run file, stores it and serves the new catalog; blocks.
 
     Raises:
-        BadRunFileError: It breaks the schema; nothing was stored.
-        ConflictError: A row is there with other content; nothing was stored.
+        BadRunFileError: The file violates the schema; nothing was stored.
+        ConflictError: A row exists with other content; nothing was stored.
         CatalogUnreadableError: The database cannot be written.
     """
-    from catalog.files import run_file as runfile
+    from catalog.files import run_file
 
-    run = runfile.parse(content, form, known(served.now.snapshot), "body")
-    written = add(served.store, run)
+    run = run_file.parse(content, form, known_names(served.now.snapshot), "body")
+    written = store_run(served.store, run)
     served.refresh()
     return written
 
 
-def as_file(
+def to_run_file(
     rows: Sequence[Measurement], snapshot: Snapshot, form: Literal["csv", "parquet"]
 ) -> bytes:
-    """Rows as the bytes of a run file that another catalog can read; blocks."""
-    from catalog.files import run_file as runfile
+    """Rows as the bytes of a run file, with the records they name; blocks."""
+    from catalog.files import run_file
 
-    return runfile.dump(runfile.to_frame(rows, described(snapshot)), form)
+    return run_file.dump(run_file.to_frame(rows, named_records(snapshot)), form)

@@ -1,4 +1,4 @@
-"""Tests of `api.service.heap`: what was replaced is gone, whatever the C library is."""
+"""Tests of `api.service.state`: what was replaced is gone, whatever the C library is."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from advisor.recommend.records import Query
-from api.service import heap
+from api.service import state
 from api.service.settings import Settings
-from api.service.state import Served
-from api.service.upload import write
+from api.service.upload import store_upload
 from catalog.store.database import Store
 
 
@@ -37,37 +36,37 @@ def by_hand() -> Iterator[None]:
 def test_a_replaced_catalog_is_freed_at_once(any_url: str, run_csv: Callable[..., bytes]) -> None:
     """With all answers it kept, by the write that replaced it, without any collection."""
     Store(any_url).migrate()
-    served = Served(Settings(catalog=any_url, estimator=None))
+    served = state.ServiceState(Settings(catalog=any_url, estimator=None))
     served.refresh()
-    served._tidy = lambda: None  # type: ignore[assignment]
+    served._trim_memory = lambda: None  # type: ignore[assignment]
     for floor in (0.2, 0.8):
         served.now.advisor.recommend(Query(task="sentiment", min_acc=floor))
         served.now.advisor.encode(Query(task="sentiment", min_acc=floor))
     before = [weakref.ref(part) for part in (served.now.advisor, served.now.snapshot)]
-    write(served, run_csv(), "csv")
+    store_upload(served, run_csv(), "csv")
     assert [part() for part in before] == [None, None]
 
 
 @pytest.mark.usefixtures("by_hand")
 def test_cycles_go_with_the_next_change() -> None:
     """Young ones with the next change, those set apart alive with the next look at everything."""
-    tidy = heap.Tidy()
+    trim = state.MemoryTrimmer()
     old = Knot()
-    tidy()
+    trim()
     young = Knot()
     gone = [weakref.ref(old), weakref.ref(young)]
     del old, young
-    tidy()
+    trim()
     assert gone[0]() is not None
     assert gone[1]() is None
-    tidy._collected -= heap.COLLECT_EVERY_S
-    tidy()
+    trim._last_full_s -= state.FULL_COLLECTION_S
+    trim()
     assert gone[0]() is None
 
 
 @pytest.mark.usefixtures("by_hand")
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where glibc is not, collections are all there is."""
-    monkeypatch.setattr(heap, "_glibc", lambda: None)
-    heap.share()
-    heap.Tidy()()
+    monkeypatch.setattr(state, "_glibc", lambda: None)
+    state.limit_arenas()
+    state.MemoryTrimmer()()

@@ -1,4 +1,4 @@
-"""Tests of `api.cli.tabular`: tables in narrow terminals keep their words whole."""
+"""Tests of `api.cli.terminal`: tables in narrow terminals keep their words whole."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from typer.testing import CliRunner
 from advisor.estimator.estimator import load
 from advisor.recommend.advisor import recommend
 from advisor.recommend.records import AskedScenario, Query
-from api.cli import tabular
 from api.cli.main import app
-from api.cli.terminal import say_answer
+from api.cli.terminal import column_widths, print_answer, print_table
 from catalog import snapshot
 
 NARROW = 80
@@ -29,7 +28,7 @@ def test_an_answer_fits_80_columns_without_a_cut_word(
     monkeypatch.setenv("COLUMNS", str(NARROW))
     query = Query(task="sentiment", min_acc=0.8, scenario=scenario)
     answer = recommend(snapshot.load(), load(), query)
-    say_answer(answer)
+    print_answer(answer)
     table = capsys.readouterr().out.partition("less elsewhere")[0].partition("note ")[0]
     assert all(cell_len(line) <= NARROW for line in table.splitlines())
     shown = set(table.replace(";", " ").replace(",", " ").split())
@@ -52,7 +51,7 @@ def test_a_list_of_measurements_fits_80_columns(monkeypatch: pytest.MonkeyPatch)
 def test_words_that_fit_are_whole(rows: list[tuple[str, str, str]]) -> None:
     """Each column is as wide as its longest word, and all together fill the width at most."""
     names = ("name", "second", "third")
-    found = tabular.widths(names, rows, NARROW)
+    found = column_widths(names, rows, NARROW)
     assert sum(found) + 2 * (len(names) - 1) <= NARROW
     for at, width in enumerate(found):
         assert width >= max(len(word) for row in (names, *rows) for word in row[at].split())
@@ -69,7 +68,7 @@ def test_a_column_goes_under_the_first_where_it_does_not_fit(
     """Wide enough, it stays a column of its own."""
     monkeypatch.setenv("COLUMNS", str(width))
     row = ("→", "a" * 40, "b" * 30, "1,234")
-    tabular.show("Title", ("", "name", "where", "figure"), [row], under=("where",))
+    print_table("Title", ("", "name", "where", "figure"), [row], under=("where",))
     title, head, *rest = capsys.readouterr().out.splitlines()
     assert title.strip() == "Title"
     assert header in head
