@@ -8,11 +8,11 @@ from pathlib import Path
 
 import msgspec
 
-from calibration.hardware.machine import Gpu, Machine, cpu_device, gpu_device, read_machine
+from calibration.hardware.machine import Gpu, Machine, cpu_device, detect_machine, gpu_device
 from calibration.meters.machine_meter import meter_name
-from calibration.meters.rapl import POWERCAP, Zone, how_to_read, rapl_zones
+from calibration.meters.rapl import POWERCAP, Zone, permission_remedy, rapl_zones
 from calibration.workloads.hub import folder_from_environment, local_checkpoint
-from calibration.workloads.load import places
+from calibration.workloads.load import workload_paths
 from calibration.workloads.tables import WorkloadError
 from catalog.registry.candidates import MINILM, MINILM_REVISION
 from catalog.snapshot import Snapshot
@@ -36,7 +36,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     counter: bool = False
 
 
-def _device(machine: Machine, snapshot: Snapshot) -> Finding:
+def _check_device(machine: Machine, snapshot: Snapshot) -> Finding:
     """What questions about this machine will be answered for."""
     device = gpu_device(machine, snapshot) or cpu_device(machine, snapshot)
     listed = device.status != "probed"
@@ -44,7 +44,7 @@ def _device(machine: Machine, snapshot: Snapshot) -> Finding:
     return Finding(
         what="device",
         ok=True,
-        detail=f"{device.name} ({machine.words()})"
+        detail=f"{device.name} ({machine.description()})"
         + ("" if listed else "; not in the device table, so its data-sheet figures are missing")
         + (f"; TDP {device.tdp_w:g} W as its owner states it" if stated else ""),
         remedy=None
@@ -54,7 +54,7 @@ def _device(machine: Machine, snapshot: Snapshot) -> Finding:
     )
 
 
-def _nvml(gpus: tuple[Gpu, ...]) -> Iterator[Finding]:
+def _check_nvml(gpus: tuple[Gpu, ...]) -> Iterator[Finding]:
     """NVIDIA GPUs and their energy counters."""
     if importlib.util.find_spec("pynvml") is None:
         remedy = "install joulewise[calibration] if this machine has an NVIDIA GPU"
@@ -71,7 +71,7 @@ def _nvml(gpus: tuple[Gpu, ...]) -> Iterator[Finding]:
         )
 
 
-def _rapl(zones: list[Zone], machine: Machine) -> Iterator[Finding]:
+def _check_rapl(zones: list[Zone], machine: Machine) -> Iterator[Finding]:
     """RAPL domains and who may read them."""
     if not zones:
         why = f"hidden by the hypervisor ({machine.hypervisor})" if machine.hypervisor else "absent"
@@ -92,12 +92,12 @@ def _rapl(zones: list[Zone], machine: Machine) -> Iterator[Finding]:
             what=f"RAPL {zone.name}",
             ok=zone.readable,
             detail=f"{zone.path}/energy_uj " + ("readable" if zone.readable else "not readable"),
-            remedy=how_to_read(zone),
+            remedy=permission_remedy(zone),
             counter=zone.name.startswith("package"),
         )
 
 
-def _meter(machine: Machine, snapshot: Snapshot, powercap: Path) -> Finding:
+def _check_meter(machine: Machine, snapshot: Snapshot, powercap: Path) -> Finding:
     """The meter that a calibration would use for this machine's device."""
     device = gpu_device(machine, snapshot) or cpu_device(machine, snapshot)
     name = meter_name(device, powercap=powercap)
@@ -115,7 +115,7 @@ def _meter(machine: Machine, snapshot: Snapshot, powercap: Path) -> Finding:
     )
 
 
-def _library(name: str, serves: str) -> Finding:
+def _check_library(name: str, serves: str) -> Finding:
     """Whether an optional library is there."""
     there = importlib.util.find_spec(name) is not None
     return Finding(
@@ -126,7 +126,7 @@ def _library(name: str, serves: str) -> Finding:
     )
 
 
-def _checkpoint(models: Path | None) -> Finding:
+def _check_checkpoint(models: Path | None) -> Finding:
     """Whether the frozen encoder's weights are on this machine."""
     local = local_checkpoint(MINILM, models)
     place = (models or Path("<JOULEWISE_MODELS>")) / MINILM
@@ -138,11 +138,11 @@ def _checkpoint(models: Path | None) -> Finding:
     )
 
 
-def _data(data: Path | None) -> Finding:
+def _check_data(data: Path | None) -> Finding:
     """The data folder and its workloads."""
     remedy = "set JOULEWISE_DATA or --data to a folder of <name>/data.csv.gz + meta.json"
     try:
-        names = list(places(data))
+        names = list(workload_paths(data))
     except WorkloadError as error:
         return Finding(what="data", ok=False, detail=str(error), remedy=remedy)
     if data is None or not names:
@@ -168,10 +168,10 @@ def diagnose(
         machine: The machine, if it is not to be probed.
         powercap: Where the RAPL domains are.
     """
-    machine = machine or read_machine()
+    machine = machine or detect_machine()
     virtual = f"guest of {machine.hypervisor}" if machine.hypervisor else "bare metal"
     return [
-        _device(machine, snapshot),
+        _check_device(machine, snapshot),
         Finding(
             what="bare metal",
             ok=machine.hypervisor is None,
@@ -180,12 +180,12 @@ def diagnose(
             if machine.hypervisor
             else None,
         ),
-        *_nvml(machine.gpus),
-        *_rapl(list(rapl_zones(powercap)), machine),
-        _meter(machine, snapshot, powercap),
-        _library("codecarbon", "the fallback meter (modelled where no counter is read)"),
-        _library("torch", "running encoders"),
-        _library("transformers", "loading encoders"),
-        _checkpoint(folder_from_environment("JOULEWISE_MODELS", models)),
-        _data(folder_from_environment("JOULEWISE_DATA", data)),
+        *_check_nvml(machine.gpus),
+        *_check_rapl(list(rapl_zones(powercap)), machine),
+        _check_meter(machine, snapshot, powercap),
+        _check_library("codecarbon", "the fallback meter (modelled where no counter is read)"),
+        _check_library("torch", "running encoders"),
+        _check_library("transformers", "loading encoders"),
+        _check_checkpoint(folder_from_environment("JOULEWISE_MODELS", models)),
+        _check_data(folder_from_environment("JOULEWISE_DATA", data)),
     ]

@@ -19,7 +19,7 @@ import pytest
 from conftest import free_port
 
 from api.service import tokens
-from calibration.hardware.lock import BusyError, measuring
+from calibration.hardware.lock import BusyError, measurement_lock
 from catalog import snapshot
 from catalog.store.database import Store
 
@@ -254,9 +254,9 @@ def test_a_second_calibration_is_refused_until_the_first_is_gone(
         assert done.returncode not in (0, 1), done.stderr
         assert "another calibration" in done.stderr
         assert "Traceback" not in done.stderr
-        with pytest.raises(BusyError), measuring():
+        with pytest.raises(BusyError), measurement_lock():
             pass
         holder.kill()
-    with measuring():
+    with measurement_lock():
         assert Store(environment["JOULEWISE_CATALOG"]).measurements() == []
     tried(2)

@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 
     from calibration.workloads.load import Texts
 
-TREES_VOCABULARY = 10_000
+TREE_MAX_FEATURES = 10_000
 """Most frequent terms LightGBM sees; it looks at each of them in every split."""
 
-_LIBRARIES: dict[str, tuple[str, ...]] = {
+_LIBRARIES_BY_PART: dict[str, tuple[str, ...]] = {
     "lightgbm": ("scikit-learn", "lightgbm"),
     "frozen": ("torch", "transformers"),
     "finetuned": ("torch", "transformers"),
     "zero-shot": ("torch", "transformers"),
     "architecture": ("torch", "transformers"),
 }
-_MODULES = {"scikit-learn": "sklearn"}
+_IMPORT_NAMES = {"scikit-learn": "sklearn"}
 """Modules that are not called as their distributions are."""
 _GB_PER_PARAMETER = {"fp32": 4e-9, "int8": 4e-9, "bf16": 2e-9, "fp16": 2e-9}
 """Memory of the weights; int8 is made from fp32."""
@@ -51,7 +51,7 @@ class CannotRunError(RuntimeError):
 def libraries(candidate: Candidate) -> tuple[str, ...]:
     """The distributions that do a candidate's work and move its energy, sorted."""
     parts = (candidate.features or "", candidate.head or "")
-    needed = {"scikit-learn"}.union(*(_LIBRARIES.get(part, ()) for part in parts))
+    needed = {"scikit-learn"}.union(*(_LIBRARIES_BY_PART.get(part, ()) for part in parts))
     return tuple(sorted(needed))
 
 
@@ -62,7 +62,7 @@ def traits_of(candidate: Candidate) -> FamilyTraits:
     return FAMILIES[candidate.family]
 
 
-def neural(candidate: Candidate) -> bool:
+def is_neural(candidate: Candidate) -> bool:
     """Whether a candidate is a network whose forward passes are what costs."""
     return not FAMILIES[candidate.family].sparse
 
@@ -73,7 +73,7 @@ def precisions(candidate: Candidate, kind: Kind) -> tuple[str, ...]:
     return traits.gpu_precisions if kind == "gpu" else traits.precisions
 
 
-def preparation(candidate: Candidate) -> Phase:
+def preparation_phase(candidate: Candidate) -> Phase:
     """What happens before a candidate can answer: some are only loaded."""
     return "train" if FAMILIES[candidate.family].trains else "load"
 
@@ -187,31 +187,31 @@ def build(
     """
     from sklearn.pipeline import Pipeline
 
-    _require(candidate)
-    _require_memory(candidate, kind)
+    _import_libraries(candidate)
+    _check_memory(candidate, kind)
     if candidate.features == "finetuned":
-        return Pipeline([("head", _fine_tuned(candidate, kind, models, texts, reuse))])
+        return Pipeline([("head", _fine_tuned_encoder(candidate, kind, models, texts, reuse))])
     if candidate.features == "architecture":
-        from calibration.classifiers.random_weights import RandomWeights
+        from calibration.classifiers.random_weights import RandomWeightsClassifier
 
         usual = precisions(candidate, kind)[0]
         shapes = ARCHITECTURES[candidate.head or ""]
-        return Pipeline([("head", RandomWeights(shapes, _chip(kind), usual))])
+        return Pipeline([("head", RandomWeightsClassifier(shapes, _torch_device(kind), usual))])
     if candidate.features == "zero-shot":
-        return Pipeline([("head", _zero_shot(candidate, kind, models, texts))])
+        return Pipeline([("head", _zero_shot_classifier(candidate, kind, models, texts))])
     head = _HEADS.get(candidate.head or "")
     if head is None:
         raise CannotRunError(f"no head {candidate.head!r} is known; known: {', '.join(_HEADS)}")
-    return Pipeline([("features", _features(candidate, kind, models)), ("head", head())])
+    return Pipeline([("features", _feature_step(candidate, kind, models)), ("head", head())])
 
 
-def _require(candidate: Candidate) -> None:
+def _import_libraries(candidate: Candidate) -> None:
     """Imports a candidate's libraries, so that no window holds it; refuses it where one is missing.
 
     Importing torch and transformers takes as long as many fits do, and once in a process: in a
     window it would be the first neural candidate's alone.
     """
-    modules = {name: _MODULES.get(name, name) for name in libraries(candidate)}
+    modules = {name: _IMPORT_NAMES.get(name, name) for name in libraries(candidate)}
     missing = [name for name, own in modules.items() if importlib.util.find_spec(own) is None]
     if missing:
         raise CannotRunError(f"{', '.join(missing)} not installed; install joulewise[calibration]")
@@ -221,9 +221,9 @@ def _require(candidate: Candidate) -> None:
         importlib.import_module("transformers.models.auto.modeling_auto")  # else at first use
 
 
-def _require_memory(candidate: Candidate, kind: Kind) -> None:
+def _check_memory(candidate: Candidate, kind: Kind) -> None:
     """Refuses a candidate whose weights cannot fit into the free memory."""
-    if not neural(candidate) or not candidate.n_parameters:
+    if not is_neural(candidate) or not candidate.n_parameters:
         return
     needed = candidate.n_parameters * _GB_PER_PARAMETER[precisions(candidate, kind)[0]]
     needed *= _TRAINING_COPIES if candidate.features == "finetuned" else 1
@@ -233,7 +233,7 @@ def _require_memory(candidate: Candidate, kind: Kind) -> None:
         raise CannotRunError(f"needs {needed:.1f} GB of {where} memory; {free:.1f} GB are free")
 
 
-def _folder(candidate: Candidate, models: Path | None) -> str:
+def _checkpoint(candidate: Candidate, models: Path | None) -> str:
     """The candidate's checkpoint."""
     try:
         return str(checkpoint_folder(candidate.checkpoint or "", candidate.revision, models))
@@ -247,90 +247,92 @@ def cache_folder() -> Path:
     return (given or platformdirs.user_cache_path("joulewise")) / "finetuned"
 
 
-def _chip(kind: Kind) -> str:
+def _torch_device(kind: Kind) -> str:
     """A kind of device as torch calls it."""
     return "cuda" if kind == "gpu" else "cpu"
 
 
-def _fine_tuned(
+def _fine_tuned_encoder(
     candidate: Candidate, kind: Kind, models: Path | None, texts: Texts | None, reuse: bool
 ) -> Any:
     """An encoder to be fine-tuned."""
-    from calibration.classifiers.finetuned import FineTunedEncoder, extra_rows
+    from calibration.classifiers.finetuned import FineTunedEncoder, extra_train_texts
     from catalog.records import Training
 
     training = candidate.training or Training()
     return FineTunedEncoder(
-        folder=_folder(candidate, models),
+        folder=_checkpoint(candidate, models),
         training=training,
         cache=cache_folder(),
         dev=(texts.dev, texts.dev_labels) if texts else ([], []),
-        extra=extra_rows(texts, training) if texts else ([], []),
-        device=_chip(kind),
+        extra=extra_train_texts(texts, training) if texts else ([], []),
+        device=_torch_device(kind),
         reuse=reuse,
     )
 
 
-def _zero_shot(candidate: Candidate, kind: Kind, models: Path | None, texts: Texts | None) -> Any:
+def _zero_shot_classifier(
+    candidate: Candidate, kind: Kind, models: Path | None, texts: Texts | None
+) -> Any:
     """An NLI model or a causal language model."""
     from calibration.classifiers.zero_shot import (
-        READINGS,
+        SCORING_METHODS,
         ZeroShotEntailment,
         ZeroShotLanguageModel,
     )
 
-    known = ("entailment", *READINGS)
+    known = ("entailment", *SCORING_METHODS)
     if candidate.head not in known or not candidate.prompt:
         raise CannotRunError(
             f"no prompt, or no reading {candidate.head!r} is known; known: {', '.join(known)}"
         )
     given: dict[str, Any] = {
-        "folder": _folder(candidate, models),
-        "words": texts.words if texts else {},
-        "device": _chip(kind),
+        "folder": _checkpoint(candidate, models),
+        "label_words": texts.label_words if texts else {},
+        "device": _torch_device(kind),
         "precision": precisions(candidate, kind)[0],
     }
     if candidate.head == "entailment":
         return ZeroShotEntailment(hypothesis=candidate.prompt, **given)
-    return ZeroShotLanguageModel(prompt=candidate.prompt, reading=candidate.head, **given)
+    return ZeroShotLanguageModel(prompt=candidate.prompt, scoring=candidate.head, **given)
 
 
-def _features(candidate: Candidate, kind: Kind, models: Path | None) -> Any:
+def _feature_step(candidate: Candidate, kind: Kind, models: Path | None) -> Any:
     """What turns texts into numbers."""
     if candidate.features in _FEATURES:
         trees = candidate.head == "lightgbm"
-        return _FEATURES[candidate.features](TREES_VOCABULARY if trees else None)
+        return _FEATURES[candidate.features](TREE_MAX_FEATURES if trees else None)
     if candidate.features == "frozen" and candidate.checkpoint:
         from calibration.classifiers.frozen import FrozenEncoder
 
-        return FrozenEncoder(folder=_folder(candidate, models), device=_chip(kind))
+        return FrozenEncoder(folder=_checkpoint(candidate, models), device=_torch_device(kind))
     known = ", ".join((*_FEATURES, "frozen", "finetuned", "zero-shot"))
     raise CannotRunError(f"no features {candidate.features!r} are known; known: {known}")
 
 
-def serve(fitted: Pipeline, precision: str) -> None:
+def set_precision(fitted: Pipeline, precision: str) -> None:
     """Reloads the weights of a fitted classifier in a precision.
 
     Raises:
         CannotRunError: This device or torch has no such precision.
     """
     for step in fitted.named_steps.values():
-        if hasattr(step, "serve") and step.precision != precision:
-            step.serve(precision)
+        if hasattr(step, "set_precision") and step.precision != precision:
+            step.set_precision(precision)
 
 
-def halved_to(fitted: Pipeline) -> int | None:
+def halved_pass_size(fitted: Pipeline) -> int | None:
     """Texts of one forward pass after running out of memory; ``None`` if it never did."""
     for step in fitted.named_steps.values():
         passes = getattr(step, "passes_", None)
         if passes is not None and passes.halved:
-            return int(passes.largest)
+            return int(passes.max_items)
     return None
 
 
-def n_trained(fitted: Pipeline, texts: Texts, candidate: Candidate) -> float:
+def n_training_texts(fitted: Pipeline, texts: Texts, candidate: Candidate) -> float:
     """Texts a fit learned from; 1 (one load) where nothing is learned."""
-    if preparation(candidate) == "load":
+    if preparation_phase(candidate) == "load":
         return 1.0
     return float(getattr(fitted.named_steps["head"], "n_trained_", len(texts.train)))
 

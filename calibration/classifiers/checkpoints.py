@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from calibration.classifiers.build import CannotRunError
 
-LARGEST_PASS = 128
+MAX_PASS_SIZE = 128
 """Most texts of one forward pass; the largest batch of the sweep."""
 Answer = TypeVar("Answer")
 
@@ -36,7 +36,7 @@ def load(kind: str, folder: str, precision: str, device: str, **options: Any) ->
     import transformers
     from safetensors import SafetensorError
 
-    quiet()
+    silence_transformers()
     if device == "cuda" and not torch.cuda.is_available():
         raise CannotRunError("torch sees no CUDA device; install a torch built with CUDA")
     types = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -54,7 +54,7 @@ def load(kind: str, folder: str, precision: str, device: str, **options: Any) ->
             f"checkpoint in {Path(folder)} cannot be loaded ({type(error).__name__})"
         ) from error
     model.eval()
-    return int8(model) if precision == "int8" else model.to(device)
+    return quantise_int8(model) if precision == "int8" else model.to(device)
 
 
 def load_tokenizer(folder: str, **options: Any) -> Any:
@@ -65,7 +65,7 @@ def load_tokenizer(folder: str, **options: Any) -> Any:
     """
     from transformers import AutoTokenizer
 
-    quiet()
+    silence_transformers()
     try:
         return AutoTokenizer.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False, **options
@@ -76,7 +76,7 @@ def load_tokenizer(folder: str, **options: Any) -> Any:
         ) from error
 
 
-def quiet() -> None:
+def silence_transformers() -> None:
     """No progress bars and no notes about new heads between our own lines."""
     from transformers.utils import logging
 
@@ -84,7 +84,7 @@ def quiet() -> None:
     logging.disable_progress_bar()
 
 
-def int8(model: Any) -> Any:
+def quantise_int8(model: Any) -> Any:
     """The model with int8 weights in its linear layers; activations quantised call by call.
 
     torch calls `quantize_dynamic` deprecated in favour of torchao, whose CPU kernels need a
@@ -106,7 +106,7 @@ def int8(model: Any) -> Any:
             ) from error
 
 
-def out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
     """Whether an error says that memory is short, on the host or on the GPU."""
     import torch
 
@@ -115,16 +115,16 @@ def out_of_memory(error: Exception) -> bool:
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
-class Passes:
+class ForwardPasses:
     """Splits texts into forward passes, shorter ones after running out of memory.
 
     Attributes:
-        largest: Texts in one pass.
+        max_items: Texts in one pass.
         halved: Whether it was halved since it was made.
     """
 
-    def __init__(self, largest: int = LARGEST_PASS) -> None:
-        self.largest = largest
+    def __init__(self, max_items: int = MAX_PASS_SIZE) -> None:
+        self.max_items = max_items
         self.halved = False
 
     def run(
@@ -144,15 +144,15 @@ class Passes:
         found: list[Any] = [None] * len(items)
         start = 0
         while start < len(order):
-            rows = order[start : start + self.largest]
+            rows = order[start : start + self.max_items]
             try:
                 answers = forward([items[row] for row in rows])
             except Exception as error:
-                if not out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
-                if self.largest <= 1:
+                if self.max_items <= 1:
                     raise MemoryError from error
-                self.largest, self.halved = min(self.largest, len(rows)) // 2 or 1, True
+                self.max_items, self.halved = min(self.max_items, len(rows)) // 2 or 1, True
                 _free()
                 continue
             for row, answer in zip(rows, answers, strict=True):

@@ -25,58 +25,60 @@ from calibration.classifiers import checkpoints
 from calibration.workloads.load import Texts
 from catalog.records import Training
 
-VERSION = 1
+TRAINING_VERSION = 1
 """Grows when a change here moves the weights; checkpoints of an older one are not reused."""
-HELD_OUT = 0.1
+DEV_SHARE = 0.1
 """Share of train that serves as dev where a workload has none."""
-_GROUP = 50
+_BATCHES_PER_BUCKET = 50
 """Batches that are sorted by length among themselves."""
 
-Rows = tuple[list[str], list[str]]
+LabelledTexts = tuple[list[str], list[str]]
 
 
-def _normal(text: str) -> str:
+def _normalise(text: str) -> str:
     """A text without case, punctuation and spacing."""
     return re.sub(r"\W+", " ", text.casefold()).strip()
 
 
-def _rank(text: str, seed: int) -> bytes:
+def _hash_rank(text: str, seed: int) -> bytes:
     """A place in an order that only text and seed decide."""
     return hashlib.sha256(f"{seed} {text}".encode()).digest()
 
 
-def extra_rows(texts: Texts, training: Training) -> Rows:
+def extra_train_texts(texts: Texts, training: Training) -> LabelledTexts:
     """The texts a declaration adds to train; none that dev or test hold, none twice."""
     if training.extra_split not in texts.extra:
         return [], []
     pool = dict(zip(*texts.extra[training.extra_split], strict=True))
-    held = {_normal(text) for text in (*texts.dev, *texts.test)}
-    allowed = [text for text in pool if _normal(text) not in held]
-    allowed.sort(key=lambda text: _rank(text, training.seed))
+    held = {_normalise(text) for text in (*texts.dev, *texts.test)}
+    allowed = [text for text in pool if _normalise(text) not in held]
+    allowed.sort(key=lambda text: _hash_rank(text, training.seed))
     chosen = allowed[: training.extra_rows]
     return chosen, [pool[text] for text in chosen]
 
 
-def hold_out(X: Sequence[str], y: Sequence[str], seed: int) -> tuple[Rows, Rows]:
+def hold_out(X: Sequence[str], y: Sequence[str], seed: int) -> tuple[LabelledTexts, LabelledTexts]:
     """Train and dev, where there is no dev: every tenth text of a class by hash."""
     by_class: dict[str, list[int]] = {}
-    for row in sorted(range(len(X)), key=lambda row: _rank(X[row], seed)):
+    for row in sorted(range(len(X)), key=lambda row: _hash_rank(X[row], seed)):
         by_class.setdefault(y[row], []).append(row)
-    held = {row for rows in by_class.values() for row in rows[: round(len(rows) * HELD_OUT)]}
+    held = {row for rows in by_class.values() for row in rows[: round(len(rows) * DEV_SHARE)]}
 
-    def part(rows: Sequence[int]) -> Rows:
+    def part(rows: Sequence[int]) -> LabelledTexts:
         return [X[row] for row in rows], [y[row] for row in rows]
 
     return part([row for row in range(len(X)) if row not in held]), part(sorted(held))
 
 
-def batches(lengths: Sequence[int], size: int, rng: random.Random) -> Iterator[list[int]]:
+def length_bucketed_batches(
+    lengths: Sequence[int], size: int, rng: random.Random
+) -> Iterator[list[int]]:
     """Rows of one epoch in batches of like length, in random order."""
     order = list(range(len(lengths)))
     rng.shuffle(order)
     grouped: list[list[int]] = []
-    for start in range(0, len(order), size * _GROUP):
-        group = sorted(order[start : start + size * _GROUP], key=lengths.__getitem__)
+    for start in range(0, len(order), size * _BATCHES_PER_BUCKET):
+        group = sorted(order[start : start + size * _BATCHES_PER_BUCKET], key=lengths.__getitem__)
         grouped += [group[at : at + size] for at in range(0, len(group), size)]
     rng.shuffle(grouped)
     yield from grouped
@@ -101,8 +103,8 @@ class FineTunedEncoder(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         folder: str,
         training: Training,
         cache: Path,
-        dev: Rows = ([], []),
-        extra: Rows = ([], []),
+        dev: LabelledTexts = ([], []),
+        extra: LabelledTexts = ([], []),
         device: str = "cpu",
         precision: str = "fp32",
         reuse: bool = True,
@@ -128,9 +130,9 @@ class FineTunedEncoder(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         train, dev = (list(X), list(y)), self.dev
         if not dev[0]:
             train, dev = hold_out(*train, self.training.seed)
-        held = {_normal(text) for text in dev[0]}
+        held = {_normalise(text) for text in dev[0]}
         for text, label in zip(*self.extra, strict=True):
-            if _normal(text) not in held:
+            if _normalise(text) not in held:
                 train[0].append(text)
                 train[1].append(label)
         self.classes_ = np.array(sorted(set(train[1])))
@@ -141,9 +143,9 @@ class FineTunedEncoder(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if self.trained_:
             self._train(train, dev)
         self.history_ = json.loads(done.read_text(encoding="utf-8"))["dev_accuracy"]
-        return self.serve(self.precision)
+        return self.set_precision(self.precision)
 
-    def serve(self, precision: str) -> FineTunedEncoder:
+    def set_precision(self, precision: str) -> FineTunedEncoder:
         """Loads the trained weights in a precision and returns itself."""
         self.precision = precision
         self.model_: Any = None  # frees the former weights first
@@ -151,7 +153,7 @@ class FineTunedEncoder(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.model_ = checkpoints.load(
             "AutoModelForSequenceClassification", str(self.checkpoint_), precision, self.device
         )
-        self.passes_ = checkpoints.Passes()
+        self.passes_ = checkpoints.ForwardPasses()
         return self
 
     def predict(self, X: Sequence[str]) -> Any:
@@ -184,17 +186,17 @@ class FineTunedEncoder(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             return_tensors="pt",
         ).to(self.device)
 
-    def _key(self, train: Rows, dev: Rows) -> str:
+    def _key(self, train: LabelledTexts, dev: LabelledTexts) -> str:
         """A hash of pretrained weights, texts, labels, declaration and code version."""
         declared = msgspec.structs.asdict(self.training)  # defaults included
-        total = hashlib.sha256(msgspec.json.encode([VERSION, declared, train, dev]))
+        total = hashlib.sha256(msgspec.json.encode([TRAINING_VERSION, declared, train, dev]))
         files = [*Path(self.folder).glob("*.safetensors"), Path(self.folder) / "config.json"]
         for file in sorted(files):
             with file.open("rb") as opened:
                 total.update(hashlib.file_digest(opened, "sha256").digest())
         return total.hexdigest()[:24]
 
-    def _train(self, train: Rows, dev: Rows) -> None:
+    def _train(self, train: LabelledTexts, dev: LabelledTexts) -> None:
         """Trains and leaves the epoch that is best on dev in `checkpoint_`.
 
         It is written beside it and moved there in one step, so that a kill leaves no half.
@@ -213,7 +215,7 @@ class FineTunedEncoder(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 num_labels=len(self.classes_),
                 ignore_mismatched_sizes=True,
             )
-            self.passes_ = checkpoints.Passes()
+            self.passes_ = checkpoints.ForwardPasses()
             history, best = self._epochs(train, dev)
         self.model_.load_state_dict(best)
         self.cache.mkdir(parents=True, exist_ok=True)
@@ -226,7 +228,9 @@ class FineTunedEncoder(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             shutil.rmtree(self.checkpoint_, ignore_errors=True)
             made.rename(self.checkpoint_)
 
-    def _epochs(self, train: Rows, dev: Rows) -> tuple[list[float], dict[str, Any]]:
+    def _epochs(
+        self, train: LabelledTexts, dev: LabelledTexts
+    ) -> tuple[list[float], dict[str, Any]]:
         """Accuracy on dev after each epoch, and the weights of the best one."""
         import torch
         from transformers import get_linear_schedule_with_warmup
@@ -245,7 +249,7 @@ class FineTunedEncoder(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         best: dict[str, Any] = {}
         for _ in range(epochs):
             self.model_.train()
-            for rows in batches(lengths, given.batch_size, rng):
+            for rows in length_bucketed_batches(lengths, given.batch_size, rng):
                 tokens = self._tokens([train[0][row] for row in rows])
                 self.model_(**tokens, labels=targets[rows]).loss.backward()
                 torch.nn.utils.clip_grad_norm_(self.model_.parameters(), 1.0)

@@ -39,14 +39,14 @@ class FrozenEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             CannotRunError: They cannot be loaded, or CUDA is asked for and absent.
         """
         self.tokenizer_ = checkpoints.load_tokenizer(self.folder)
-        return self.serve(self.precision)
+        return self.set_precision(self.precision)
 
-    def serve(self, precision: str) -> FrozenEncoder:
+    def set_precision(self, precision: str) -> FrozenEncoder:
         """Loads the weights in a precision and returns itself."""
         self.precision = precision
         self.model_: Any = None  # frees the former weights first
         self.model_ = checkpoints.load("AutoModel", self.folder, precision, self.device)
-        self.passes_ = checkpoints.Passes()
+        self.passes_ = checkpoints.ForwardPasses()
         return self
 
     def transform(self, X: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float32]]:

@@ -20,17 +20,17 @@ from catalog.registry.architectures import Architecture
 MAX_TOKENS = {False: 512, True: 2048}
 """Longer texts are cut: encoders and causal models."""
 _SEED = 0
-_FIRST = 10
+_FIRST_TOKEN_ID = 10
 """The numbers below may mean padding, beginning and end."""
 
 
-def mean_words(texts: Sequence[str], architecture: Architecture) -> float:
+def mean_tokens(texts: Sequence[str], architecture: Architecture) -> float:
     """Mean tokens of a text as an architecture reads it."""
     most = MAX_TOKENS[architecture.causal]
     return max(1.0, sum(min(most, len(text.split())) for text in texts) / len(texts))
 
 
-class RandomWeights(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class RandomWeightsClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A model of declared shapes.
 
     An encoder has a new classification head; of a causal model the logits of the token after
@@ -49,21 +49,21 @@ class RandomWeights(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.device = device
         self.precision = precision
 
-    def fit(self, X: Sequence[str], y: Sequence[str]) -> RandomWeights:  # noqa: ARG002
+    def fit(self, X: Sequence[str], y: Sequence[str]) -> RandomWeightsClassifier:  # noqa: ARG002
         """Draws the weights; of `y` only the set of labels is used.
 
         Raises:
             CannotRunError: CUDA is asked for and absent, or there is no such precision.
         """
         self.classes_ = np.array(sorted(set(y)))
-        return self.serve(self.precision)
+        return self.set_precision(self.precision)
 
-    def serve(self, precision: str) -> RandomWeights:
+    def set_precision(self, precision: str) -> RandomWeightsClassifier:
         """Draws the weights in a precision and returns itself."""
         import torch
         import transformers
 
-        checkpoints.quiet()
+        checkpoints.silence_transformers()
         if self.device == "cuda" and not torch.cuda.is_available():
             raise CannotRunError("torch sees no CUDA device; install a torch built with CUDA")
         self.precision = precision
@@ -83,8 +83,8 @@ class RandomWeights(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.n_parameters_ = model.num_parameters()
         self.vocabulary_ = config.vocab_size
         model.eval()
-        self.model_ = checkpoints.int8(model) if precision == "int8" else model
-        self.passes_ = checkpoints.Passes()
+        self.model_ = checkpoints.quantise_int8(model) if precision == "int8" else model
+        self.passes_ = checkpoints.ForwardPasses()
         return self
 
     def predict(self, X: Sequence[str]) -> Any:
@@ -96,7 +96,10 @@ class RandomWeights(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """A text's words as numbers, at least one."""
         most = MAX_TOKENS[self.architecture.causal]
         words = text.split()[:most] or [""]
-        return [_FIRST + zlib.crc32(w.encode()) % (self.vocabulary_ - _FIRST) for w in words]
+        return [
+            _FIRST_TOKEN_ID + zlib.crc32(w.encode()) % (self.vocabulary_ - _FIRST_TOKEN_ID)
+            for w in words
+        ]
 
     def _logits(self, texts: list[str]) -> Any:
         """One forward pass; causal models are padded on the left, so that all texts end at once."""

@@ -11,7 +11,7 @@ from typing import Any
 from catalog.predictions import pack
 
 
-class Recorder:
+class PredictionRecorder:
     """A classifier whose answers are remembered.
 
     The score of an answer is the probability of its class where the model has one (softmax of
@@ -30,7 +30,7 @@ class Recorder:
 
     def predict(self, texts: Sequence[str]) -> list[str]:
         """Labels of some more texts; what raises is not remembered."""
-        labels, scores = _answered(self._fitted, texts)
+        labels, scores = _labels_and_scores(self._fitted, texts)
         self._labels += labels
         self._scores += scores
         return labels
@@ -48,24 +48,24 @@ class Recorder:
         return pack(truth, self._labels, sure.clip(0, 1).tolist() if whole else None)
 
 
-def _answered(fitted: Any, texts: Sequence[str]) -> tuple[list[str], list[float]]:
+def _labels_and_scores(fitted: Any, texts: Sequence[str]) -> tuple[list[str], list[float]]:
     """Labels and scores; no scores where the last step cannot say any."""
     steps = list(fitted.named_steps.values())
     head, inputs = steps[-1], fitted[:-1].transform(texts) if len(steps) > 1 else texts
-    if getattr(head, "reading", None) == "generation":
-        return _plain(head.predict(inputs)), []
+    if getattr(head, "scoring", None) == "generation":
+        return _as_str(head.predict(inputs)), []
     if hasattr(head, "predict_proba"):
-        return _plain(head.predict(inputs)), head.predict_proba(inputs).max(axis=1).tolist()
+        return _as_str(head.predict(inputs)), head.predict_proba(inputs).max(axis=1).tolist()
     if not hasattr(head, "decision_function"):
-        return _plain(head.predict(inputs)), []
+        return _as_str(head.predict(inputs)), []
     values = head.decision_function(inputs)
     if values.ndim == 1:
         answers = head.classes_[(values > 0).astype(int)]
-        return _plain(answers), _logistic(abs(values)).tolist()
-    return _plain(head.classes_[values.argmax(axis=1)]), _softmax(values).max(axis=1).tolist()
+        return _as_str(answers), _logistic(abs(values)).tolist()
+    return _as_str(head.classes_[values.argmax(axis=1)]), _softmax(values).max(axis=1).tolist()
 
 
-def _plain(labels: Any) -> list[str]:
+def _as_str(labels: Any) -> list[str]:
     """Labels as texts of Python."""
     return [str(label) for label in labels]
 

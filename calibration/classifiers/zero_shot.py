@@ -18,15 +18,15 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from calibration.classifiers import checkpoints
 from calibration.classifiers.build import CannotRunError
 
-READINGS = ("likelihood", "likelihood-prefix", "likelihood-whole", "generation")
+SCORING_METHODS = ("likelihood", "likelihood-prefix", "likelihood-whole", "generation")
 """How the answer of a causal language model is read; see `ZeroShotLanguageModel`."""
 
 
-class _ZeroShot(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class _ZeroShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """What both kinds share: loading, label words, the best score wins."""
 
     folder: str
-    words: Mapping[str, str]
+    label_words: Mapping[str, str]
     device: str
     precision: str
     _kind: str
@@ -38,18 +38,18 @@ class _ZeroShot(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             CannotRunError: They cannot be loaded or do not fit the task.
         """
         self.classes_ = np.array(sorted(set(y)))
-        self.words_ = [self.words.get(label, label) for label in self.classes_]
+        self.label_words_ = [self.label_words.get(label, label) for label in self.classes_]
         self.tokenizer_ = checkpoints.load_tokenizer(self.folder)
-        self.serve(self.precision)
+        self.set_precision(self.precision)
         self.n_parameters_ = None if self.precision == "int8" else self.model_.num_parameters()
         return self
 
-    def serve(self, precision: str) -> Any:
+    def set_precision(self, precision: str) -> Any:
         """Loads the weights in a precision and returns itself."""
         self.precision = precision
         self.model_: Any = None  # frees the former weights first
         self.model_ = checkpoints.load(self._kind, self.folder, precision, self.device)
-        self.passes_ = checkpoints.Passes()
+        self.passes_ = checkpoints.ForwardPasses()
         self._loaded()
         return self
 
@@ -65,13 +65,13 @@ class _ZeroShot(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         raise NotImplementedError
 
 
-class ZeroShotEntailment(_ZeroShot):
+class ZeroShotEntailment(_ZeroShotClassifier):
     """An NLI model; a label's score is the entailment logit of its hypothesis.
 
     Args:
         folder: The checkpoint; its config names the class ``entailment``.
         hypothesis: A sentence with ``{label}``.
-        words: Label -> what stands for it in the sentence.
+        label_words: Label -> what stands for it in the sentence.
         device: ``cpu`` or ``cuda``.
         precision: Number format of the weights.
         max_tokens: Longer texts are cut; the hypothesis never is.
@@ -83,14 +83,14 @@ class ZeroShotEntailment(_ZeroShot):
         self,
         folder: str,
         hypothesis: str,
-        words: Mapping[str, str],
+        label_words: Mapping[str, str],
         device: str = "cpu",
         precision: str = "fp32",
         max_tokens: int = 256,
     ) -> None:
         self.folder = folder
         self.hypothesis = hypothesis
-        self.words = words
+        self.label_words = label_words
         self.device = device
         self.precision = precision
         self.max_tokens = max_tokens
@@ -105,7 +105,7 @@ class ZeroShotEntailment(_ZeroShot):
 
     def decision_function(self, X: Sequence[str]) -> Any:
         """Entailment logits of shape ``(len(X), n_classes)``; a pass holds pairs, not texts."""
-        claims = [self.hypothesis.format(label=word) for word in self.words_]
+        claims = [self.hypothesis.format(label=word) for word in self.label_words_]
         pairs = [(text, claim) for text in X for claim in claims]
         logits = self.passes_.run(pairs, [len(text) for text, _ in pairs], self._entailment)
         return logits.reshape(len(X), len(claims))
@@ -126,7 +126,7 @@ class ZeroShotEntailment(_ZeroShot):
             return self.model_(**tokens).logits[:, self.entailment_].float().cpu().numpy()
 
 
-class ZeroShotLanguageModel(_ZeroShot):
+class ZeroShotLanguageModel(_ZeroShotClassifier):
     """A causal language model that is told the labels and asked for one.
 
     The score of a label is the log-probability that it follows the prompt: the sum over its
@@ -145,8 +145,8 @@ class ZeroShotLanguageModel(_ZeroShot):
         folder: The checkpoint.
         prompt: An instruction with ``{labels}`` and ``{text}``. With a chat template it is the
             user's turn; without one, the model continues it after a blank.
-        words: Label -> what stands for it.
-        reading: One of `READINGS`.
+        label_words: Label -> what stands for it.
+        scoring: One of `READINGS`.
         device: ``cpu`` or ``cuda``.
         precision: Number format of the weights.
         max_tokens: Longer texts are cut; the instruction never is.
@@ -158,16 +158,16 @@ class ZeroShotLanguageModel(_ZeroShot):
         self,
         folder: str,
         prompt: str,
-        words: Mapping[str, str],
-        reading: str = "likelihood",
+        label_words: Mapping[str, str],
+        scoring: str = "likelihood",
         device: str = "cpu",
         precision: str = "bf16",
         max_tokens: int = 512,
     ) -> None:
         self.folder = folder
         self.prompt = prompt
-        self.words = words
-        self.reading = reading
+        self.label_words = label_words
+        self.scoring = scoring
         self.device = device
         self.precision = precision
         self.max_tokens = max_tokens
@@ -178,7 +178,7 @@ class ZeroShotLanguageModel(_ZeroShot):
         blank = "" if self.chat_ else " "
         ids = [
             self.tokenizer_(blank + word, add_special_tokens=False)["input_ids"]
-            for word in self.words_
+            for word in self.label_words_
         ]
         end = self.tokenizer_.eos_token_id
         nested = any(a != b and b[: len(a)] == a for a in ids for b in ids)
@@ -187,7 +187,7 @@ class ZeroShotLanguageModel(_ZeroShot):
         self.takes_positions_ = "position_ids" in forward
         self.prefix_: list[int] = []
         self.prefix_cache_ = None
-        if self.reading == "likelihood-prefix":
+        if self.scoring == "likelihood-prefix":
             self._keep_prefix()
 
     def prompt_ids(self, text: str) -> list[int]:
@@ -200,7 +200,9 @@ class ZeroShotLanguageModel(_ZeroShot):
             return_offsets_mapping=True,
         )["offset_mapping"]
         text = text[: cut[-1][1]] if cut else text
-        asked = self.prompt.replace("{labels}", ", ".join(self.words_)).replace("{text}", text)
+        asked = self.prompt.replace("{labels}", ", ".join(self.label_words_)).replace(
+            "{text}", text
+        )
         if self.chat_:
             turns = [{"role": "user", "content": asked}]
             asked = self.tokenizer_.apply_chat_template(
@@ -210,7 +212,7 @@ class ZeroShotLanguageModel(_ZeroShot):
 
     def predict(self, X: Sequence[str]) -> Any:
         """Labels: generated, or those with the highest score."""
-        if self.reading != "generation":
+        if self.scoring != "generation":
             return super().predict(X)
         prompts = [self.prompt_ids(text) for text in X]
         found = self.passes_.run(prompts, [len(ids) for ids in prompts], self._generate)
@@ -220,7 +222,7 @@ class ZeroShotLanguageModel(_ZeroShot):
         """Log-probabilities of the labels, shape ``(len(X), n_classes)``."""
         prompts = [self.prompt_ids(text) for text in X]
         lengths = [len(ids) for ids in prompts]
-        if self.reading != "likelihood-whole":
+        if self.scoring != "likelihood-whole":
             return self.passes_.run(prompts, lengths, self._continued)
         pairs = [(ids, label) for ids in prompts for label in self.label_ids_]
         scores = self.passes_.run(pairs, [len(a) + len(b) for a, b in pairs], self._whole)
@@ -268,13 +270,13 @@ class ZeroShotLanguageModel(_ZeroShot):
         if any(ids[:known] != self.prefix_ or len(ids) == known for ids in prompts):
             known = 0  # a text that merges with what stands before it
         given = self._padded([ids[known:] for ids in prompts], known)
-        cache = _repeated(self.prefix_cache_, len(prompts)) if known else None
+        cache = _repeat_cache(self.prefix_cache_, len(prompts)) if known else None
         first = torch.tensor([label[0] for label in self.label_ids_], device=self.device)
         with torch.inference_mode():
             found = self.model_(**given, past_key_values=cache, use_cache=True, logits_to_keep=1)
             scores = found.logits[:, -1].float().log_softmax(-1)[:, first]
             longer = [i for i, label in enumerate(self.label_ids_) if len(label) > 1]
-            at_once = max(1, self.passes_.largest // len(prompts))
+            at_once = max(1, self.passes_.max_items // len(prompts))
             for start in range(0, len(longer), at_once):
                 chosen = longer[start : start + at_once]
                 labels = [self.label_ids_[i] for i in chosen]
@@ -298,7 +300,7 @@ class ZeroShotLanguageModel(_ZeroShot):
             more["position_ids"] = before.sum(1, keepdim=True) + torch.arange(
                 longest, device=self.device
             )
-        repeated = _repeated(cache, len(labels))
+        repeated = _repeat_cache(cache, len(labels))
         logits = self.model_(**more, past_key_values=repeated, use_cache=True).logits
         logp = logits.float().log_softmax(-1).gather(2, told.unsqueeze(2)).squeeze(2)
         return (logp * real).sum(1).view(rows, len(labels))
@@ -350,7 +352,7 @@ class ZeroShotLanguageModel(_ZeroShot):
         ]
 
 
-def _repeated(cache: Any, times: int) -> Any:
+def _repeat_cache(cache: Any, times: int) -> Any:
     """A copy of a key-value cache with every row `times` times."""
     made = copy.deepcopy(cache)
     made.batch_repeat_interleave(times)

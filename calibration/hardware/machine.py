@@ -15,14 +15,14 @@ from typing import Any, Literal
 
 import msgspec
 
-from calibration.hardware.cuda_visibility import Visible, ask, decoded, visible
+from calibration.hardware.cuda_visibility import VisibleGpu, decode_name, nvml_query, visible_gpus
 from catalog.errors import UnknownNameError
 from catalog.records import Device
 from catalog.snapshot import Snapshot
 
 _GIB = 1024**3
 _HYPERVISOR_OF_CLOCK = {"kvm-clock": "KVM", "hyperv": "Hyper-V", "xen": "Xen"}
-_NOISE = re.compile(
+_CPU_NAME_NOISE = re.compile(
     r"\((?:R|TM|C)\)|\bCPU\b|\bProcessor\b|\b\d+-Core\b|@.*$|\bRev \S+$", re.IGNORECASE
 )
 
@@ -57,22 +57,22 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     governor: str | None = None
     gpus: tuple[Gpu, ...] = ()
 
-    def words(self) -> str:
+    def description(self) -> str:
         """The machine in words; holds no host name."""
         if self.hypervisor:
             cpu = f"{self.threads} vCPU {self.hypervisor}"
         else:
-            cpu = f"{self.sockets} x {clean(self.cpu)}, {self.cores} cores"
+            cpu = f"{self.sockets} x {clean_cpu_name(self.cpu)}, {self.cores} cores"
         gpus = f"{len(self.gpus)} x {self.gpus[0].name}, " if self.gpus else ""
         return f"{gpus}{cpu}, {self.memory_gib} GiB"
 
 
-def clean(name: str) -> str:
+def clean_cpu_name(name: str) -> str:
     """A CPU's printed name without trademarks, clock and core count."""
-    return " ".join(_NOISE.sub(" ", name).split())
+    return " ".join(_CPU_NAME_NOISE.sub(" ", name).split())
 
 
-def read_small(path: Path) -> str:
+def read_system_file(path: Path) -> str:
     """A small system file; empty where it cannot be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace").strip("\0\n ")
@@ -80,30 +80,32 @@ def read_small(path: Path) -> str:
         return ""
 
 
-def _values(cpuinfo: str, field: str) -> list[str]:
+def _cpuinfo_values(cpuinfo: str, field: str) -> list[str]:
     """All values of one field of ``/proc/cpuinfo``, in order."""
     return re.findall(rf"^{re.escape(field)}\s*:\s*(.*)$", cpuinfo, re.MULTILINE)
 
 
 def _hypervisor(root: Path, cpuinfo: str) -> str | None:
     """Name of the hypervisor, from the clock it offers; ``VM`` if only the flag is there."""
-    clocks = read_small(root / "sys/devices/system/clocksource/clocksource0/available_clocksource")
+    clocks = read_system_file(
+        root / "sys/devices/system/clocksource/clocksource0/available_clocksource"
+    )
     for clock, name in _HYPERVISOR_OF_CLOCK.items():
         if clock in clocks:
             return name
-    flags = _values(cpuinfo, "flags")
+    flags = _cpuinfo_values(cpuinfo, "flags")
     return "VM" if flags and "hypervisor" in flags[0].split() else None
 
 
-def _linux(root: Path) -> Machine:
+def _detect_linux(root: Path) -> Machine:
     """The machine from ``/proc`` and ``/sys`` below `root`."""
-    cpuinfo = read_small(root / "proc/cpuinfo")
-    names = _values(cpuinfo, "model name")
-    board = read_small(root / "proc/device-tree/model")
-    sockets = _values(cpuinfo, "physical id")
-    cores = set(zip(sockets, _values(cpuinfo, "core id"), strict=False))
-    threads = len(_values(cpuinfo, "processor")) or os.cpu_count() or 1
-    total = re.search(r"MemTotal:\s*(\d+) kB", read_small(root / "proc/meminfo"))
+    cpuinfo = read_system_file(root / "proc/cpuinfo")
+    names = _cpuinfo_values(cpuinfo, "model name")
+    board = read_system_file(root / "proc/device-tree/model")
+    sockets = _cpuinfo_values(cpuinfo, "physical id")
+    cores = set(zip(sockets, _cpuinfo_values(cpuinfo, "core id"), strict=False))
+    threads = len(_cpuinfo_values(cpuinfo, "processor")) or os.cpu_count() or 1
+    total = re.search(r"MemTotal:\s*(\d+) kB", read_system_file(root / "proc/meminfo"))
     return Machine(
         cpu=names[0] if names else board or platform.machine(),
         sockets=len(set(sockets)) or 1,
@@ -111,7 +113,8 @@ def _linux(root: Path) -> Machine:
         threads=threads,
         memory_gib=round(int(total[1]) * 1024 / _GIB) if total else 0,
         hypervisor=_hypervisor(root, cpuinfo),
-        governor=read_small(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") or None,
+        governor=read_system_file(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+        or None,
     )
 
 
@@ -126,7 +129,7 @@ def _sysctl(name: str) -> str:
     return ran.stdout.strip()
 
 
-def _macos() -> Machine:
+def _detect_macos() -> Machine:
     """The machine from ``sysctl``."""
     threads = os.cpu_count() or 1
     return Machine(
@@ -139,7 +142,7 @@ def _macos() -> Machine:
     )
 
 
-def gpus() -> tuple[Gpu, ...]:
+def detect_gpus() -> tuple[Gpu, ...]:
     """The GPUs that CUDA shows to this process, in its order, as NVML describes them.
 
     None where pynvml, the driver or a GPU is missing, or ``CUDA_VISIBLE_DEVICES`` hides them.
@@ -151,28 +154,28 @@ def gpus() -> tuple[Gpu, ...]:
     except Exception:  # NVMLError is only there with pynvml
         return ()
     try:
-        return tuple(_gpu(pynvml, gpu) for gpu in visible(pynvml))
+        return tuple(_describe_gpu(pynvml, gpu) for gpu in visible_gpus(pynvml))
     except pynvml.NVMLError:
         return ()
     finally:
         pynvml.nvmlShutdown()
 
 
-def _gpu(nvml: Any, gpu: Visible) -> Gpu:
+def _describe_gpu(nvml: Any, gpu: VisibleGpu) -> Gpu:
     """One GPU, or the slice of one; limit and counter are those of the whole."""
-    memory = ask(nvml, "nvmlDeviceGetMemoryInfo", gpu.handle)
-    limit = ask(nvml, "nvmlDeviceGetEnforcedPowerLimit", gpu.whole)
-    counter = ask(nvml, "nvmlDeviceGetTotalEnergyConsumption", gpu.whole)
+    memory = nvml_query(nvml, "nvmlDeviceGetMemoryInfo", gpu.handle)
+    limit = nvml_query(nvml, "nvmlDeviceGetEnforcedPowerLimit", gpu.whole)
+    counter = nvml_query(nvml, "nvmlDeviceGetTotalEnergyConsumption", gpu.whole)
     return Gpu(
-        name=decoded(ask(nvml, "nvmlDeviceGetName", gpu.handle)),
+        name=decode_name(nvml_query(nvml, "nvmlDeviceGetName", gpu.handle)),
         memory_gb=round(getattr(memory, "total", 0) / _GIB, 0),
-        driver=decoded(ask(nvml, "nvmlSystemGetDriverVersion")),
+        driver=decode_name(nvml_query(nvml, "nvmlSystemGetDriverVersion")),
         power_limit_w=limit / 1000 if isinstance(limit, int) else None,
         total_energy_counter=counter is not None,
     )
 
 
-def read_machine(root: Path = Path("/")) -> Machine:
+def detect_machine(root: Path = Path("/")) -> Machine:
     """Describes the machine this runs on.
 
     Args:
@@ -180,17 +183,17 @@ def read_machine(root: Path = Path("/")) -> Machine:
             has no GPUs, as those are asked through NVML).
     """
     if root != Path("/"):
-        return _linux(root)
-    system = {"Linux": lambda: _linux(root), "Darwin": _macos}.get(platform.system())
+        return _detect_linux(root)
+    system = {"Linux": lambda: _detect_linux(root), "Darwin": _detect_macos}.get(platform.system())
     if system is None:
         cpu, threads = platform.processor() or platform.machine(), os.cpu_count() or 1
         machine = Machine(cpu=cpu, sockets=1, cores=threads, threads=threads, memory_gib=0)
     else:
         machine = system()
-    return msgspec.structs.replace(machine, gpus=gpus())
+    return msgspec.structs.replace(machine, gpus=detect_gpus())
 
 
-def _listed(snapshot: Snapshot, names: list[str], kinds: tuple[str, ...]) -> Device | None:
+def _find_device(snapshot: Snapshot, names: list[str], kinds: tuple[str, ...]) -> Device | None:
     """The first record of the catalog that carries one of `names` and a fitting kind."""
     for name in names:
         found = snapshot.named(name)
@@ -205,8 +208,8 @@ def cpu_device(machine: Machine, snapshot: Snapshot) -> Device:
     A guest that sees fewer threads than the part has cores is not that part: it shares the
     package with others, so the part's figures (its TDP above all) do not hold for it.
     """
-    name = clean(machine.cpu)
-    part = _listed(snapshot, [machine.cpu, name], ("cpu", "soc"))
+    name = clean_cpu_name(machine.cpu)
+    part = _find_device(snapshot, [machine.cpu, name], ("cpu", "soc"))
     whole = machine.hypervisor is None or (
         part is not None and machine.threads >= (part.cores or machine.threads + 1)
     )
@@ -231,7 +234,7 @@ def gpu_device(machine: Machine, snapshot: Snapshot) -> Device | None:
     if not machine.gpus:
         return None
     first = machine.gpus[0]
-    part = _listed(snapshot, [first.name, f"NVIDIA {first.name}"], ("gpu",))
+    part = _find_device(snapshot, [first.name, f"NVIDIA {first.name}"], ("gpu",))
     return part or Device(
         name=first.name,
         kind="gpu",
@@ -256,7 +259,7 @@ def this_device(snapshot: Snapshot, kind: Literal["cpu", "gpu"] | None = None) -
         The catalog's record where the name or an alias matches, else a probed record whose
         name is the same at every call.
     """
-    machine = read_machine()
+    machine = detect_machine()
     gpu = None if kind == "cpu" else gpu_device(machine, snapshot)
     if kind == "gpu" and gpu is None:
         raise UnknownNameError("device", "this-gpu", ["this", "this-cpu"])

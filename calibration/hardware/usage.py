@@ -10,12 +10,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from calibration.hardware.machine import read_small
+from calibration.hardware.machine import read_system_file
 
 
 def _busy_seconds() -> float | None:
     """CPU seconds all cores have been busy since boot; ``None`` off Linux."""
-    first = read_small(Path("/proc/stat")).split("\n", 1)[0].split()
+    first = read_system_file(Path("/proc/stat")).split("\n", 1)[0].split()
     if first[:1] != ["cpu"]:
         return None
     user, nice, system, _idle, _iowait, irq, softirq = (int(part) for part in first[1:8])
@@ -27,13 +27,13 @@ def _own_seconds() -> float:
     return sum(os.times()[:4])
 
 
-class Others:
+class OtherLoad:
     """Watches how many cores others keep busy while this process works."""
 
     def __init__(self) -> None:
         self._at, self._busy, self._own = time.perf_counter(), _busy_seconds(), _own_seconds()
 
-    def cores(self) -> float | None:
+    def mean_cores(self) -> float | None:
         """Mean since the beginning, this process left out; ``None`` off Linux."""
         busy = _busy_seconds()
         if busy is None or self._busy is None:
@@ -47,7 +47,7 @@ def load_1m() -> float | None:
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
-def _cuda() -> Any:
+def _torch_cuda() -> Any:
     """Torch's allocator of GPU memory; ``None`` without it or a GPU."""
     try:
         import torch
@@ -62,9 +62,9 @@ def free_memory_gb(kind: str) -> float | None:
     On a GPU that of the current device, else what Linux counts as available.
     """
     if kind == "gpu":
-        cuda = _cuda()
+        cuda = _torch_cuda()
         return cuda.mem_get_info()[0] / 1e9 if cuda is not None else None
-    found = re.search(r"MemAvailable:\s*(\d+) kB", read_small(Path("/proc/meminfo")))
+    found = re.search(r"MemAvailable:\s*(\d+) kB", read_system_file(Path("/proc/meminfo")))
     return int(found[1]) * 1024 / 1e9 if found else None
 
 
@@ -75,7 +75,7 @@ def reset_peak_memory(kind: str) -> None:
         kind: Of the device that works.
     """
     if kind == "gpu":
-        if (cuda := _cuda()) is not None:
+        if (cuda := _torch_cuda()) is not None:
             cuda.reset_peak_memory_stats()
         return
     with contextlib.suppress(OSError):
@@ -90,9 +90,9 @@ def peak_memory_mb(kind: str) -> float | None:
     process; off Linux that is the peak since the process began.
     """
     if kind == "gpu":
-        cuda = _cuda()
+        cuda = _torch_cuda()
         return (cuda.max_memory_allocated() / 1e6 or None) if cuda is not None else None
-    found = re.search(r"VmHWM:\s*(\d+) kB", read_small(Path("/proc/self/status")))
+    found = re.search(r"VmHWM:\s*(\d+) kB", read_system_file(Path("/proc/self/status")))
     if found:
         return int(found[1]) * 1024 / 1e6
     try:

@@ -15,12 +15,12 @@ import msgspec
 
 from calibration.classifiers.build import CannotRunError
 from calibration.measurement.run import Run
-from calibration.measurement.trial import Refused, rows
+from calibration.measurement.trial import SkippedTrial, measure_trials
 from calibration.plan.plans import Trial
 from catalog.energy import energy
 from catalog.records import Device, Label, Measurement, RunFile
 
-Outcome = Literal["started", "finished", "present", "skipped", "failed"]
+EventKind = Literal["started", "finished", "present", "skipped", "failed"]
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,7 +38,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
         place: The hardware it belongs to, in a fleet; `node` the machine at work.
     """
 
-    kind: Outcome
+    kind: EventKind
     trial: Trial
     done: int
     total: int
@@ -86,7 +86,7 @@ class Progress:
         self.counts = {"finished": 0, "present": 0, "skipped": 0, "failed": 0}
         self.reasons: dict[tuple[str, str], str] = {}
 
-    def tell(self, kind: Outcome, trial: Trial, **details: Any) -> None:
+    def emit(self, kind: EventKind, trial: Trial, **details: Any) -> None:
         """One event; everything but a start settles its trial."""
         if kind != "started":
             self.counts[kind] += 1
@@ -94,8 +94,8 @@ class Progress:
         event = {"kind": kind, "trial": trial, "done": done, "total": self.total, **details}
         self.on_event(Event(**event))
 
-    def give_up(
-        self, kind: Outcome, trials: Sequence[Trial], reason: str, **where: str | None
+    def emit_unmeasured(
+        self, kind: EventKind, trials: Sequence[Trial], reason: str, **where: str | None
     ) -> None:
         """The rest of a pair that cannot be measured."""
         pair = (trials[0].candidate, trials[0].workload)
@@ -103,7 +103,7 @@ class Progress:
         before = self.reasons.get(pair)
         self.reasons[pair] = f"{before}; {said}" if before and where else said
         for trial in trials:
-            self.tell(kind, trial, reason=reason, **where)
+            self.emit(kind, trial, reason=reason, **where)
 
     def summary(self, run_id: str, *, interrupted: bool) -> Summary:
         """What it came to."""
@@ -118,7 +118,7 @@ class Progress:
         )
 
 
-class Told(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class TrialStep(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One step of measuring a pair.
 
     Attributes:
@@ -128,34 +128,34 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         file: What is to be stored of a finished one.
     """
 
-    kind: Outcome
+    kind: EventKind
     number: int
     rest: bool = False
     reason: str | None = None
     file: RunFile | None = None
 
 
-def measured(run: Run, trials: Sequence[Trial]) -> Iterator[Told]:
+def measure_pair(run: Run, trials: Sequence[Trial]) -> Iterator[TrialStep]:
     """Measures the trials of one pair, training first; a broken candidate is told, not raised."""
-    steps = rows(run, trials)
+    steps = measure_trials(run, trials)
     for number, _ in enumerate(trials):
-        yield Told(kind="started", number=number)
+        yield TrialStep(kind="started", number=number)
         try:
             row = next(steps)
         except CannotRunError as error:
-            yield Told(kind="skipped", number=number, rest=True, reason=str(error))
+            yield TrialStep(kind="skipped", number=number, rest=True, reason=str(error))
             return
         except Exception as error:
-            reason = _broken(error, fitting=number == 0)
-            yield Told(kind="failed", number=number, rest=True, reason=reason)
+            reason = _failure_reason(error, fitting=number == 0)
+            yield TrialStep(kind="failed", number=number, rest=True, reason=reason)
             return
-        if isinstance(row, Refused):
-            yield Told(kind="skipped", number=number, reason=row.reason)
+        if isinstance(row, SkippedTrial):
+            yield TrialStep(kind="skipped", number=number, reason=row.reason)
         else:
-            yield Told(kind="finished", number=number, file=_file(run, row))
+            yield TrialStep(kind="finished", number=number, file=_run_file(run, row))
 
 
-def _file(run: Run, row: Measurement) -> RunFile:
+def _run_file(run: Run, row: Measurement) -> RunFile:
     """A row with its answers and the records the catalog lacks, to be written in one piece."""
     plan = run.plan
     return RunFile(
@@ -168,11 +168,11 @@ def _file(run: Run, row: Measurement) -> RunFile:
     )
 
 
-DOUBTS = ("counter-failed", "other-load", "shared-gpu", "suspect", "throttled", "unstable")
+DOUBTFUL_FLAGS = ("counter-failed", "other-load", "shared-gpu", "suspect", "throttled", "unstable")
 """Flags of a row that is to be measured again, or read with care."""
 
 
-def figures(devices: Mapping[str, Device], row: Measurement) -> dict[str, Any]:
+def event_figures(devices: Mapping[str, Device], row: Measurement) -> dict[str, Any]:
     """What a finished trial's event tells."""
     kind = devices[row.device].kind
     used = energy(row, kind, "host") or energy(row, kind, "device")
@@ -183,11 +183,11 @@ def figures(devices: Mapping[str, Device], row: Measurement) -> dict[str, Any]:
         "joules_per_1000": None if joules is None else joules * per_1000,
         "label": used.label if used else None,
         "seconds_per_1000": None if row.runtime_s is None else row.runtime_s * per_1000,
-        "flags": tuple(flag for flag in row.flags if flag in DOUBTS),
+        "flags": tuple(flag for flag in row.flags if flag in DOUBTFUL_FLAGS),
     }
 
 
-def _broken(error: Exception, *, fitting: bool) -> str:
+def _failure_reason(error: Exception, *, fitting: bool) -> str:
     """Why a trial broke; words of a library may quote a text, so its class must do."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return "out of memory"

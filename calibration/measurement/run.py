@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from calibration.classifiers.recorder import Recorder
+from calibration.classifiers.recorder import PredictionRecorder
 from calibration.measurement.windows import idle_watts
 from calibration.meters.machine_meter import meter_for
 from calibration.meters.meter import Meter
@@ -19,7 +19,7 @@ from catalog.records import Candidate, Device, Measurement
 from catalog.registry.architectures import ARCHITECTURES
 from catalog.registry.candidates import MINILM
 
-_CHUNK = 1024
+_SCORING_CHUNK = 1024
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ class Run:
 
     def score(self, fitted: Any, trial: Trial, texts: Texts) -> Score:
         """Accuracy of a classifier; its answers wait for the first row they belong to."""
-        recorder = Recorder(fitted)
-        found = score(recorder.predict, texts)
+        recorder = PredictionRecorder(fitted)
+        found = score_test_set(recorder.predict, texts)
         key = (trial.workload, trial.candidate, trial.precision)
         self._answers[key] = recorder.packed(texts.test_labels)
         return found
@@ -101,9 +101,9 @@ class Run:
         Of random weights, which have no tokenizer, the words they read.
         """
         if candidate.features == "architecture":
-            from calibration.classifiers.random_weights import mean_words
+            from calibration.classifiers.random_weights import mean_tokens
 
-            return mean_words(texts.test, ARCHITECTURES[candidate.head or ""])
+            return mean_tokens(texts.test, ARCHITECTURES[candidate.head or ""])
         name = texts.workload.name
         if name not in self._tokens:
             folder = local_checkpoint(MINILM, self.plan.models)
@@ -118,7 +118,7 @@ def _word_pieces(folder: Any, texts: Sequence[str]) -> float | None:
     return mean_word_pieces(folder, texts)
 
 
-def score(predict: Callable[[Sequence[str]], Any], texts: Texts) -> Score:
+def score_test_set(predict: Callable[[Sequence[str]], Any], texts: Texts) -> Score:
     """Accuracy and macro-F1 over every test text, in a pass of its own.
 
     Raises:
@@ -127,18 +127,18 @@ def score(predict: Callable[[Sequence[str]], Any], texts: Texts) -> Score:
     from sklearn.metrics import accuracy_score, f1_score
 
     answers: list[str] = []
-    chunk = _CHUNK
+    chunk = _SCORING_CHUNK
     while len(answers) < len(texts.test):
         try:
             answers += list(predict(texts.test[len(answers) : len(answers) + chunk]))
         except MemoryError:
-            chunk = halved(chunk)
+            chunk = halve(chunk)
     truth = texts.test_labels
     macro_f1 = f1_score(truth, answers, average="macro", zero_division=0)
     return Score(float(accuracy_score(truth, answers)), float(macro_f1))
 
 
-def halved(size: int) -> int:
+def halve(size: int) -> int:
     """Half a size that did not fit, with what was held freed.
 
     Raises:

@@ -21,17 +21,17 @@ from calibration.measurement.windows import (
     Clock,
     Predict,
     Profile,
-    Result,
     Window,
+    WindowSummary,
     batches,
     summarise,
     warm_up,
 )
 from calibration.meters.meter import Meter
 
-LEAST_ARRIVALS = 20
+MIN_ARRIVALS = 20
 """Texts of a window at least; fewer have no 95th percentile."""
-LATE = 0.1
+MAX_DELAY_SHARE = 0.1
 """Share of a window by which its last answer may be late before the rate counts as too high."""
 _SEED = 20250814
 _TICK_S = 1e-6
@@ -44,18 +44,18 @@ class SaturatedError(RuntimeError):
     """Texts arrive faster than they are answered, so the queue grows for ever."""
 
 
-def window_s(rate_per_s: float, profile: Profile, least_s: float = 0.0) -> float:
+def server_window_s(rate_per_s: float, profile: Profile, min_window_s: float = 0.0) -> float:
     """Seconds of a window: the profile's, longer where few texts arrive in that time."""
-    return max(profile.window_s, least_s, LEAST_ARRIVALS / rate_per_s)
+    return max(profile.window_s, min_window_s, MIN_ARRIVALS / rate_per_s)
 
 
-def instants(rate_per_s: float, seconds: float, seed: int) -> list[float]:
+def arrival_times(rate_per_s: float, seconds: float, seed: int) -> list[float]:
     """Arrivals of one window in seconds from its begin: ``round(rate x seconds)``, ascending."""
     rng = random.Random(seed)  # noqa: S311
     return sorted(rng.uniform(0, seconds) for _ in range(max(1, round(rate_per_s * seconds))))
 
 
-def serve_window(
+def run_server_window(
     predict: Predict,
     texts: Sequence[str],
     arrivals: Sequence[float],
@@ -84,7 +84,7 @@ def serve_window(
             if (ahead := arrivals[done] - now) > _TICK_S:
                 sleep(ahead)
                 continue
-            if now > (1 + LATE) * seconds + longest:
+            if now > (1 + MAX_DELAY_SHARE) * seconds + longest:
                 raise SaturatedError
             upto = done
             while upto < len(arrivals) and upto - done < most and arrivals[upto] <= now + _TICK_S:
@@ -99,12 +99,12 @@ def serve_window(
     finally:
         runtime = clock() - begin
         reading = meter.stop()
-    if runtime > (1 + LATE) * seconds + longest:
+    if runtime > (1 + MAX_DELAY_SHARE) * seconds + longest:
         raise SaturatedError
     return Window(done, runtime, waited, reading), calls
 
 
-def serve(
+def measure_server(
     predict: Predict,
     texts: Sequence[str],
     rate_per_s: float,
@@ -113,7 +113,7 @@ def serve(
     meter: Meter,
     clock: Clock = time.perf_counter,
     sleep: Sleep = time.sleep,
-) -> Result:
+) -> WindowSummary:
     """Warms up, then measures `profile.repeats` windows of texts that arrive at a rate.
 
     Args:
@@ -134,11 +134,13 @@ def serve(
     """
     order = batches(texts, len(texts))[0]
     warm_up(predict, order[:1], profile, clock)
-    seconds = window_s(rate_per_s, profile, meter.least_s)
+    seconds = server_window_s(rate_per_s, profile, meter.min_window_s)
     served = []
     for repeat in range(profile.repeats):
-        arrivals = instants(rate_per_s, seconds, _SEED + repeat)
-        served.append(serve_window(predict, order, arrivals, most, seconds, meter, clock, sleep))
+        arrivals = arrival_times(rate_per_s, seconds, _SEED + repeat)
+        served.append(
+            run_server_window(predict, order, arrivals, most, seconds, meter, clock, sleep)
+        )
     windows = [window for window, _ in served]
     found = summarise(windows)
     per_call = sum(window.n_items for window in windows) / sum(calls for _, calls in served)

@@ -12,11 +12,11 @@ from typing import Any
 
 import msgspec
 
-from calibration.classifiers import build as candidates
+from calibration.classifiers import build
 from calibration.hardware import usage
-from calibration.measurement.run import UNSCORED, Run, Score, halved
-from calibration.measurement.server import SaturatedError, serve
-from calibration.measurement.windows import Result, idle_watts, measure
+from calibration.measurement.run import UNSCORED, Run, Score, halve
+from calibration.measurement.server import SaturatedError, measure_server
+from calibration.measurement.windows import WindowSummary, idle_watts, measure
 from calibration.meters.meter import Meter, combined_context
 from calibration.plan.fingerprint import context, dumps
 from calibration.plan.plans import Trial
@@ -28,14 +28,14 @@ OTHER_LOAD_CORES = 0.5
 """Cores kept busy by others above which a row is flagged."""
 
 
-class Refused(msgspec.Struct, frozen=True):
+class SkippedTrial(msgspec.Struct, frozen=True):
     """Why one trial of a pair has no row."""
 
     reason: str
 
 
 @dataclass(frozen=True)
-class Training:
+class FitResult:
     """A fitted classifier and what one fit took, as the mean of `fits` in one window.
 
     `flags` are the fit's own and hold for the classifier; `seen` and `context` are what the meter
@@ -52,25 +52,25 @@ class Training:
     other_cores: float | None = None
 
 
-def train(unfitted: Any, texts: Texts, meter: Meter) -> Training:
+def measure_fit(unfitted: Any, texts: Texts, meter: Meter) -> FitResult:
     """Fits once, or over again until the window is long enough for the meter to tell.
 
     Not to converge is a flag, not an error.
     """
-    fits, others = 0, usage.Others()
+    fits, others = 0, usage.OtherLoad()
     meter.start()
     begin = time.perf_counter()
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            while not fits or time.perf_counter() - begin < meter.least_s:
+            while not fits or time.perf_counter() - begin < meter.min_window_s:
                 unfitted.fit(texts.train, texts.train_labels)
                 fits += 1
         seconds = time.perf_counter() - begin
     finally:
         reading = meter.stop()
     slow = any(each.category.__name__ == "ConvergenceWarning" for each in caught)
-    return Training(
+    return FitResult(
         fitted=unfitted,
         fits=fits,
         seconds=seconds / fits,
@@ -78,11 +78,11 @@ def train(unfitted: Any, texts: Texts, meter: Meter) -> Training:
         flags=("not-converged",) if slow else (),
         seen=reading.flags,
         context=combined_context([reading], [fits], 1),
-        other_cores=others.cores(),
+        other_cores=others.mean_cores(),
     )
 
 
-def rows(run: Run, trials: Sequence[Trial]) -> Iterator[Measurement | Refused]:
+def measure_trials(run: Run, trials: Sequence[Trial]) -> Iterator[Measurement | SkippedTrial]:
     """The rows of one pair, each as soon as it is measured; trials of one pair, training first.
 
     A trial that cannot be measured though others of its pair can is `Refused`.
@@ -97,42 +97,42 @@ def rows(run: Run, trials: Sequence[Trial]) -> Iterator[Measurement | Refused]:
     meter = run.meter(device)
     gc.collect()
     first_fit = first.phase != "inference"  # whose time is wanted, so nothing may be reused
-    unfitted = candidates.build(candidate, device.kind, run.plan.models, texts, not first_fit)
-    training = train(unfitted, texts, meter)
+    unfitted = build.build(candidate, device.kind, run.plan.models, texts, not first_fit)
+    training = measure_fit(unfitted, texts, meter)
     fitted, flags = training.fitted, training.flags
     shared = {
-        "n_parameters": candidates.n_parameters(fitted, candidate),
+        "n_parameters": build.n_parameters(fitted, candidate),
         "idle_resident_w": idle_watts(meter, run.plan.profile.idle_s),
     }
     if first_fit:
-        n_items = candidates.n_trained(fitted, texts, candidate)
+        n_items = build.n_training_texts(fitted, texts, candidate)
         yield _train_row(run, first, n_items, training, shared)
-    scored: dict[str, Score | Refused] = {}
+    scored: dict[str, Score | SkippedTrial] = {}
     for trial in trials[1:] if first_fit else trials:
         if trial.precision not in scored:
-            scored[trial.precision] = _served(run, fitted, trial, texts, candidate)
+            scored[trial.precision] = _score_in_precision(run, fitted, trial, texts, candidate)
         right = scored[trial.precision]
-        if isinstance(right, Refused):
+        if isinstance(right, SkippedTrial):
             yield right
             continue
         try:
             yield _inference_row(run, trial, texts, fitted, right, flags, shared)
         except SaturatedError:
-            yield Refused(f"cannot keep up with {trial.rate_per_s:g} texts per second")
+            yield SkippedTrial(f"cannot keep up with {trial.rate_per_s:g} texts per second")
 
 
-def _served(
+def _score_in_precision(
     run: Run, fitted: Any, trial: Trial, texts: Texts, candidate: Candidate
-) -> Score | Refused:
+) -> Score | SkippedTrial:
     """Loads the weights in a trial's precision and takes its accuracy; random weights have none."""
     try:
-        candidates.serve(fitted, trial.precision)
-    except candidates.CannotRunError as error:
-        return Refused(str(error))
+        build.set_precision(fitted, trial.precision)
+    except build.CannotRunError as error:
+        return SkippedTrial(str(error))
     return UNSCORED if candidate.features == "architecture" else run.score(fitted, trial, texts)
 
 
-def _row(
+def _measurement(
     run: Run,
     trial: Trial,
     flags: tuple[str, ...],
@@ -171,7 +171,7 @@ def _row(
     )
 
 
-def _energy(parts: Any) -> dict[str, float | Label]:
+def _energy_fields(parts: Any) -> dict[str, float | Label]:
     """Joules and labels as fields of a row."""
     return {
         field: value
@@ -184,11 +184,11 @@ def _train_row(
     run: Run,
     trial: Trial,
     n_items: float,
-    training: Training,
+    training: FitResult,
     shared: dict[str, float | None],
 ) -> Measurement:
     """The row of one fit, from raw texts to a classifier, checkpoint loading included."""
-    return _row(
+    return _measurement(
         run,
         trial,
         (*training.flags, *training.seen),
@@ -198,12 +198,14 @@ def _train_row(
         n_items=n_items,
         runtime_s=training.seconds,
         repeats=training.fits,
-        **_energy(training.components),
+        **_energy_fields(training.components),
         **shared,
     )
 
 
-def _measured(run: Run, trial: Trial, texts: Texts, fitted: Any) -> tuple[Result, int]:
+def _measure_inference(
+    run: Run, trial: Trial, texts: Texts, fitted: Any
+) -> tuple[WindowSummary, int]:
     """Measures one trial; where memory runs out, in half the batch until it fits.
 
     Returns:
@@ -218,24 +220,26 @@ def _measured(run: Run, trial: Trial, texts: Texts, fitted: Any) -> tuple[Result
     meter = run.meter(device)
     size, profile = int(trial.batch_size or 1), run.plan.profile
     while True:
-        size = min(size, candidates.halved_to(fitted) or size)
+        size = min(size, build.halved_pass_size(fitted) or size)
         usage.reset_peak_memory(device.kind)
         try:
             if trial.rate_per_s is not None:
-                found = serve(fitted.predict, texts.test, trial.rate_per_s, size, profile, meter)
+                found = measure_server(
+                    fitted.predict, texts.test, trial.rate_per_s, size, profile, meter
+                )
             else:
                 by_length = trial.repeat_group == BY_LENGTH
                 found = measure(
                     fitted.predict, texts.test, size, profile, meter, by_length=by_length
                 )
         except MemoryError:
-            size = halved(size)
+            size = halve(size)
             continue
-        if (candidates.halved_to(fitted) or size) >= size:
+        if (build.halved_pass_size(fitted) or size) >= size:
             return found, size
 
 
-def _halved(trial: Trial, size: int) -> dict[str, Any]:
+def _halved_batch_fields(trial: Trial, size: int) -> dict[str, Any]:
     """What a row says whose batch did not fit; its group keeps it apart from a planned one."""
     asked = trial.batch_size or 1
     return {
@@ -255,20 +259,20 @@ def _inference_row(
     shared: dict[str, float | None],
 ) -> Measurement:
     """The row of one scenario."""
-    others = usage.Others()
-    found, size = _measured(run, trial, texts, fitted)
+    others = usage.OtherLoad()
+    found, size = _measure_inference(run, trial, texts, fitted)
     halved = size < (trial.batch_size or 1)
     flags += () if scored.accuracy is not None else ("random-weights",)
     flags += ("unstable",) if found.unstable else ()
     flags += (BY_LENGTH,) if trial.repeat_group == BY_LENGTH else ()
     flags += ("batch-halved",) if halved else ()
-    return _row(
+    return _measurement(
         run,
         trial,
         (*flags, *found.flags),
         found.context,
-        others.cores(),
-        _halved(trial, size) if halved else None,
+        others.mean_cores(),
+        _halved_batch_fields(trial, size) if halved else None,
         n_items=float(found.n_items),
         runtime_s=found.runtime_s,
         latency_p50_ms=found.latency_p50_ms,
@@ -281,6 +285,6 @@ def _inference_row(
         n_test=None if scored.accuracy is None else len(texts.test),
         tokens_mean=run.tokens_mean(texts, run.plan.candidates[trial.candidate]),
         peak_memory_mb=usage.peak_memory_mb(run.plan.devices[trial.device].kind),
-        **_energy(found.components),
+        **_energy_fields(found.components),
         **shared,
     )

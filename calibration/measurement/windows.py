@@ -20,7 +20,7 @@ import msgspec
 from calibration.meters.meter import Meter, Reading, combined_context, combined_flags
 from catalog.records import Label
 
-VERSION = 2
+PROTOCOL_VERSION = 2
 """Grows when a change here moves the figures; rows of an older one are measured again."""
 UNSTABLE_CV = 0.05
 _BLOCK_S = 0.02
@@ -70,7 +70,7 @@ class Window(msgspec.Struct, frozen=True):
     reading: Reading
 
 
-class Result(msgspec.Struct, frozen=True, kw_only=True):
+class WindowSummary(msgspec.Struct, frozen=True, kw_only=True):
     """What the repeats of one setup come to.
 
     `n_items` and `runtime_s` are those of the window with the median time per text; joules are
@@ -128,7 +128,7 @@ def warm_up(
             if spent >= _BLOCK_S:
                 break
         blocks = [*blocks, spent / calls][-_BLOCKS:]
-        if len(blocks) == _BLOCKS and spread(blocks) < UNSTABLE_CV:
+        if len(blocks) == _BLOCKS and coefficient_of_variation(blocks) < UNSTABLE_CV:
             break
     return clock() - start
 
@@ -159,14 +159,14 @@ def run_window(
     return Window(items, now - begin, seconds, reading)
 
 
-def spread(values: Sequence[float]) -> float:
+def coefficient_of_variation(values: Sequence[float]) -> float:
     """Coefficient of variation: sample standard deviation over mean; 0 for one value."""
     if len(values) < 2:
         return 0.0
     return statistics.stdev(values) / statistics.fmean(values)
 
 
-def _components(windows: Sequence[Window], n_items: int) -> dict[str, tuple[float, Label]]:
+def _median_components(windows: Sequence[Window], n_items: int) -> dict[str, tuple[float, Label]]:
     """Median joules per text times `n_items`, for components every window has."""
     found: dict[str, tuple[float, Label]] = {}
     shared = set.intersection(*(set(window.reading.components) for window in windows))
@@ -178,12 +178,14 @@ def _components(windows: Sequence[Window], n_items: int) -> dict[str, tuple[floa
     return found
 
 
-def energy_spread(windows: Sequence[Window]) -> float:
+def energy_cv(windows: Sequence[Window]) -> float:
     """Spread of measured joules per text; 0 where no counter was read in every window."""
     per_text = [w.reading.measured_j() for w in windows]
     if any(joules is None for joules in per_text):
         return 0.0
-    return spread([(j or 0.0) / w.n_items for j, w in zip(per_text, windows, strict=True)])
+    return coefficient_of_variation(
+        [(j or 0.0) / w.n_items for j, w in zip(per_text, windows, strict=True)]
+    )
 
 
 def _percentile(ordered: Sequence[float], share: float) -> float:
@@ -191,14 +193,14 @@ def _percentile(ordered: Sequence[float], share: float) -> float:
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
-def summarise(windows: Sequence[Window]) -> Result:
+def summarise(windows: Sequence[Window]) -> WindowSummary:
     """Median and spread over the windows of one setup."""
     per_text = [window.runtime_s / window.n_items for window in windows]
     middle = windows[per_text.index(statistics.median_low(per_text))]
     calls = sorted(itertools.chain.from_iterable(window.calls_s for window in windows))
-    cv = max(spread(per_text), energy_spread(windows))
+    cv = max(coefficient_of_variation(per_text), energy_cv(windows))
     readings = [window.reading for window in windows]
-    return Result(
+    return WindowSummary(
         n_items=middle.n_items,
         runtime_s=middle.runtime_s,
         latency_p50_ms=1000 * _percentile(calls, 0.50),
@@ -206,7 +208,7 @@ def summarise(windows: Sequence[Window]) -> Result:
         repeats=len(windows),
         cv=cv,
         unstable=cv > UNSTABLE_CV,
-        components=_components(windows, middle.n_items),
+        components=_median_components(windows, middle.n_items),
         flags=combined_flags(readings),
         context=combined_context(readings, [w.n_items for w in windows], middle.n_items),
     )
@@ -220,13 +222,13 @@ def measure(
     meter: Meter,
     clock: Clock = time.perf_counter,
     by_length: bool = False,
-) -> Result:
+) -> WindowSummary:
     """Warms up, then measures `profile.repeats` windows of calls of `batch_size` texts.
 
     A window is never shorter than what the meter resolves.
     """
     calls = batches(texts, batch_size, by_length)
-    window_s = max(profile.window_s, meter.least_s)
+    window_s = max(profile.window_s, meter.min_window_s)
     warm_up(predict, calls[0], profile, clock)
     windows = [run_window(predict, calls, window_s, meter, clock) for _ in range(profile.repeats)]
     return summarise(windows)
@@ -239,7 +241,7 @@ def idle_watts(
 
     ``None`` without counters, and where one of them failed: the others' sum would be too low.
     """
-    if not meter.counts:
+    if not meter.has_counter:
         return None
     meter.start()
     begin = time.perf_counter()

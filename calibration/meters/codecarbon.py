@@ -38,13 +38,13 @@ class CodeCarbonMeter:
         # It logs at import and in its constructor, before a level can be handed over.
         logging.getLogger("codecarbon").disabled = True
         self.name = "codecarbon"
-        self.least_s = 1.0
+        self.min_window_s = 1.0
         self._gpu, self._every_s, self._trusted = gpu, every_s, trusted
         self._tracker: Any = None
         self._labels: dict[str, Label] = {}
         self.start()  # looks for hardware once, seconds that belong to no window
         self.stop()
-        self.counts = "measured" in self._labels.values()
+        self.has_counter = "measured" in self._labels.values()
 
     def start(self) -> None:
         """Starts a tracker; the hardware found by the first one is reused."""

@@ -23,7 +23,7 @@ from catalog.records import Device, Label
 
 __all__ = [
     "CodeCarbonMeter",
-    "HostMeter",
+    "MachineMeter",
     "Meter",
     "NullMeter",
     "NvmlMeter",
@@ -38,11 +38,11 @@ __all__ = [
     "rapl_zones",
 ]
 
-RECORDING = "JOULEWISE_WINDOWS"
+RECORDING_VARIABLE = "JOULEWISE_WINDOWS"
 """Environment variable: a file to which every window's raw counter values are appended."""
 
 
-class HostMeter:
+class MachineMeter:
     """Counters of several parts of a machine in one window, and CodeCarbon beside them.
 
     CodeCarbon's joules fill components that no counter reads here. For the others they are the
@@ -59,13 +59,15 @@ class HostMeter:
     def __init__(
         self, parts: Sequence[CounterMeter], fallback: Meter | None, wanted: frozenset[str]
     ) -> None:
-        self._parts, self._fallback = [part for part in parts if part.counts], fallback
-        self._unread = wanted - _covered(parts)
+        self._parts, self._fallback = [part for part in parts if part.has_counter], fallback
+        self._unread = wanted - _covered_components(parts)
         self._why = {n: why for part in parts for n, why in part.absent.items() if n in wanted}
-        self.name = _name(parts, wanted, fallback is not None)
-        self.counts = bool(self._parts) or bool(fallback and fallback.counts)
+        self.name = _combined_name(parts, wanted, fallback is not None)
+        self.has_counter = bool(self._parts) or bool(fallback and fallback.has_counter)
         others = [fallback] if fallback and self._unread else []
-        self.least_s = max((part.least_s for part in [*self._parts, *others]), default=0.0)
+        self.min_window_s = max(
+            (part.min_window_s for part in [*self._parts, *others]), default=0.0
+        )
 
     def start(self) -> None:
         """Begins a window, the slow starters first."""
@@ -92,7 +94,7 @@ class HostMeter:
         if second:
             context["codecarbon_j"] = second
         flags = {flag for reading in read for flag in reading.flags}
-        if not _covered(self._parts) <= components.keys():
+        if not _covered_components(self._parts) <= components.keys():
             flags.add("counter-failed")
         missing = {name: why for name, why in absent.items() if name not in components}
         return Reading(
@@ -100,20 +102,20 @@ class HostMeter:
         )
 
 
-def _covered(parts: Sequence[CounterMeter]) -> frozenset[str]:
+def _covered_components(parts: Sequence[CounterMeter]) -> frozenset[str]:
     """Components any of the counters reads."""
     return frozenset().union(*(part.covers for part in parts))
 
 
-def _name(parts: Sequence[CounterMeter], wanted: frozenset[str], fallback: bool) -> str:
+def _combined_name(parts: Sequence[CounterMeter], wanted: frozenset[str], fallback: bool) -> str:
     """Counters that read, and CodeCarbon only where it fills a component."""
-    names = [part.name for part in parts if part.counts]
-    if fallback and wanted - _covered(parts):
+    names = [part.name for part in parts if part.has_counter]
+    if fallback and wanted - _covered_components(parts):
         names.append("codecarbon")
     return "+".join(names) or "none"
 
 
-def _wanted(device: Device) -> frozenset[str]:
+def _device_components(device: Device) -> frozenset[str]:
     """Components around a device: those of scope ``host``."""
     return frozenset({"cpu", "dram", *(["gpu"] if device.kind == "gpu" else [])})
 
@@ -126,7 +128,7 @@ def _gpu_counters(device: Device, lib: Any) -> list[CounterMeter]:
 def meter_for(
     device: Device,
     *,
-    library: Callable[[], Any] = nvml.bindings,
+    library: Callable[[], Any] = nvml.load_pynvml,
     powercap: Path = POWERCAP,
     environment: Mapping[str, str] = os.environ,
 ) -> Meter:
@@ -143,17 +145,17 @@ def meter_for(
     """
     rapl = RaplMeter(powercap)
     parts = [*_gpu_counters(device, library() if device.kind == "gpu" else None), rapl]
-    codecarbon = _codecarbon(device, rapl.refused)
+    codecarbon = _codecarbon_meter(device, rapl.refused)
     meter: Meter
-    if any(part.counts for part in parts):
-        meter = HostMeter(parts, codecarbon, _wanted(device))
+    if any(part.has_counter for part in parts):
+        meter = MachineMeter(parts, codecarbon, _device_components(device))
     else:
         meter = codecarbon or NullMeter()
-    file = environment.get(RECORDING)
+    file = environment.get(RECORDING_VARIABLE)
     return RecordingMeter(meter, Path(file)) if file else meter
 
 
-def _codecarbon(device: Device, refused: frozenset[str]) -> CodeCarbonMeter | None:
+def _codecarbon_meter(device: Device, refused: frozenset[str]) -> CodeCarbonMeter | None:
     """CodeCarbon's meter, where the library is there; what RAPL refused it may not read either."""
     if importlib.util.find_spec("codecarbon") is None:
         return None
@@ -165,14 +167,16 @@ def _codecarbon(device: Device, refused: frozenset[str]) -> CodeCarbonMeter | No
 
 
 def meter_name(
-    device: Device, *, library: Callable[[], Any] = nvml.bindings, powercap: Path = POWERCAP
+    device: Device, *, library: Callable[[], Any] = nvml.load_pynvml, powercap: Path = POWERCAP
 ) -> str:
     """The name `meter_for` would give, without starting CodeCarbon, which takes seconds."""
     gpu = _gpu_counters(device, library() if device.kind == "gpu" else None)
     parts = [*gpu, RaplMeter(powercap)]
-    return _name(parts, _wanted(device), importlib.util.find_spec("codecarbon") is not None)
+    return _combined_name(
+        parts, _device_components(device), importlib.util.find_spec("codecarbon") is not None
+    )
 
 
 def counter_readable() -> bool:
     """Whether any hardware energy counter can be read here (RAPL or NVML)."""
-    return RaplMeter().counts or NvmlMeter(nvml.bindings()).counts
+    return RaplMeter().has_counter or NvmlMeter(nvml.load_pynvml()).has_counter

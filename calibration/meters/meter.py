@@ -49,13 +49,13 @@ class Meter(Protocol):
 
     Attributes:
         name: Which meter it is; goes into every row.
-        counts: Whether at least one component comes from a hardware counter.
-        least_s: Seconds below which its reading of a window is noise.
+        has_counter: Whether at least one component comes from a hardware counter.
+        min_window_s: Seconds below which its reading of a window is noise.
     """
 
     name: str
-    counts: bool
-    least_s: float
+    has_counter: bool
+    min_window_s: float
 
     def start(self) -> None:
         """Begins a window."""
@@ -80,8 +80,8 @@ class NullMeter:
     """Reads nothing: time is measured, energy stays missing."""
 
     name = "none"
-    counts = False
-    least_s = 0.0
+    has_counter = False
+    min_window_s = 0.0
 
     def start(self) -> None:
         """Nothing to begin."""
@@ -91,7 +91,7 @@ class NullMeter:
         return Reading({})
 
 
-_OVER_WINDOWS: dict[str, Callable[[list[float]], float]] = {
+_AGGREGATES: dict[str, Callable[[list[float]], float]] = {
     "gpu_temperature_c": max,
     "gpu_clock_mhz": statistics.median,
     "gpu_power_limit_w": min,
@@ -122,7 +122,7 @@ def combined_context(
     """
     seen = [reading.context for reading in readings]
     found: dict[str, Any] = {}
-    for key, choose in _OVER_WINDOWS.items():
+    for key, choose in _AGGREGATES.items():
         values = [context[key] for context in seen if key in context]
         if values:
             found[key] = choose(values)
@@ -133,14 +133,14 @@ def combined_context(
     worst: float = max(ratios, key=lambda ratio: abs(ratio - 1), default=1.0)
     if any("integrated_over_counter" in context for context in seen):
         found["integrated_over_counter"] = worst
-    opinion = _second_opinion(seen, items, n_items)
+    opinion = _codecarbon_medians(seen, items, n_items)
     if opinion:
         found["codecarbon_j"] = opinion
     absent = {part: why[:120] for reading in readings for part, why in reading.absent.items()}
     return found | ({"absent": absent} if absent else {})
 
 
-def _second_opinion(
+def _codecarbon_medians(
     seen: Sequence[Mapping[str, Any]], items: Sequence[int], n_items: int
 ) -> dict[str, float]:
     """CodeCarbon's joules by component, over the windows that have them."""

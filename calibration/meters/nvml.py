@@ -15,17 +15,22 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
-from calibration.hardware.cuda_visibility import Visible, ask, order_unsure, visible
+from calibration.hardware.cuda_visibility import (
+    VisibleGpu,
+    nvml_query,
+    order_ambiguous,
+    visible_gpus,
+)
 from calibration.meters.meter import CounterError, Reading
 from calibration.meters.sampler import Sampler
 
-LEAST_S = 2.0
+MIN_WINDOW_S = 2.0
 """NVML moves its counter about every 100 ms: under two seconds a window is noise."""
 POLL_S = 0.1
-CHECK_S = 30.0
+CHECK_MIN_WINDOW_S = 30.0
 """Windows from this length on are checked against integrated power."""
-CHECK_SHARE = 0.10
-_MOST_GAP_S = 1.0
+CHECK_TOLERANCE = 0.10
+_MAX_GAP_S = 1.0
 _SLOWDOWNS = {
     "hw-slowdown": 0x8,
     "sw-thermal": 0x20,
@@ -36,7 +41,7 @@ _REASONS = {"power-cap": 0x4, **_SLOWDOWNS}
 """``nvmlClocksEventReason*``. At the power cap a GPU works as its limit says, and the limit is in
 the fingerprint: that is no fault of the window, the others are."""
 
-Sample = tuple[float, float | None]
+PowerSample = tuple[float, float | None]
 
 
 def cuda_in_use() -> bool:
@@ -52,7 +57,7 @@ def cuda_synchronise() -> None:
         sys.modules["torch"].cuda.synchronize()
 
 
-def bindings() -> Any:
+def load_pynvml() -> Any:
     """The pynvml module, initialised; ``None`` where it, the driver or a GPU is missing."""
     try:
         import pynvml
@@ -74,12 +79,12 @@ def counted_j(begin_mj: int | None, end_mj: int | None, seconds: float) -> float
     if end_mj < begin_mj:
         raise CounterError("NVML energy counter was reset inside the window")
     if end_mj == begin_mj:
-        why = "is stuck" if seconds >= LEAST_S else f"needs windows of {LEAST_S:g} s"
+        why = "is stuck" if seconds >= MIN_WINDOW_S else f"needs windows of {MIN_WINDOW_S:g} s"
         raise CounterError(f"NVML energy counter did not move in {seconds:.1f} s: it {why}")
     return (end_mj - begin_mj) / 1000
 
 
-def integrated_j(samples: Sequence[Sample]) -> float:
+def integrated_j(samples: Sequence[PowerSample]) -> float:
     """Joules under power samples (seconds, watts), by trapezoids.
 
     Raises:
@@ -88,8 +93,8 @@ def integrated_j(samples: Sequence[Sample]) -> float:
     known = [(at, watts) for at, watts in samples if watts is not None]
     if len(known) < 2 or known[0][0] > samples[0][0] or known[-1][0] < samples[-1][0]:
         raise CounterError("NVML power could not be read at both ends of the window")
-    if any(after - before > _MOST_GAP_S for (before, _), (after, _) in pairwise(known)):
-        raise CounterError(f"NVML power was read less than once in {_MOST_GAP_S:g} s")
+    if any(after - before > _MAX_GAP_S for (before, _), (after, _) in pairwise(known)):
+        raise CounterError(f"NVML power was read less than once in {_MAX_GAP_S:g} s")
     joules = sum((b - a) * (p + q) / 2 for (a, p), (b, q) in pairwise(known))
     if joules <= 0:
         raise CounterError("NVML power is zero")
@@ -110,7 +115,7 @@ class NvmlMeter:
         every_s: Seconds between power samples.
     """
 
-    least_s = LEAST_S
+    min_window_s = MIN_WINDOW_S
 
     def __init__(
         self,
@@ -124,24 +129,26 @@ class NvmlMeter:
         every_s: float = POLL_S,
     ) -> None:
         self._lib, self._synchronise, self._in_use, self._clock = lib, synchronise, in_use, clock
-        shown = visible(lib, environment) if lib else []
+        shown = visible_gpus(lib, environment) if lib else []
         wanted = range(len(shown)) if devices is None else devices
         chosen = [shown[index] for index in wanted if index < len(shown)]
         # Two slices of one GPU have one counter.
         self._gpus = list({gpu.uuid or str(id(gpu.whole)): gpu for gpu in chosen}.values())
         counted = [self._energy(gpu) is not None for gpu in self._gpus]
         polled = [self._power(gpu) is not None for gpu in self._gpus]
-        self.counts = bool(self._gpus) and all(c or p for c, p in zip(counted, polled, strict=True))
+        self.has_counter = bool(self._gpus) and all(
+            c or p for c, p in zip(counted, polled, strict=True)
+        )
         self._polled = [not there for there in counted]
-        self.name = "nvml-polled" if self.counts and any(self._polled) else "nvml"
-        self.covers = frozenset({"gpu"} if self.counts else ())
-        self.absent: Mapping[str, str] = {} if self.counts else {"gpu": self._why()}
+        self.name = "nvml-polled" if self.has_counter and any(self._polled) else "nvml"
+        self.covers = frozenset({"gpu"} if self.has_counter else ())
+        self.absent: Mapping[str, str] = {} if self.has_counter else {"gpu": self._why()}
         self._flags = ["mig"] if any(gpu.mig for gpu in self._gpus) else []
-        if len(shown) > 1 and order_unsure(lib, environment):
+        if len(shown) > 1 and order_ambiguous(lib, environment):
             self._flags.append("gpu-order-unsure")
         self._begin_s = 0.0
         self._begin_mj: list[int | None] = []
-        self._samples: list[list[Sample]] = []
+        self._samples: list[list[PowerSample]] = []
         self._states: list[dict[str, Any]] = []
         self._sampler = Sampler(every_s, self.sample)
 
@@ -151,13 +158,13 @@ class NvmlMeter:
             return "NVML lists no GPU that CUDA shows to this process"
         return "NVML gives neither the energy nor the power of this GPU"
 
-    def _energy(self, gpu: Visible) -> Any:
+    def _energy(self, gpu: VisibleGpu) -> Any:
         """The counter, millijoules; ``None`` where it cannot be read."""
-        return ask(self._lib, "nvmlDeviceGetTotalEnergyConsumption", gpu.whole)
+        return nvml_query(self._lib, "nvmlDeviceGetTotalEnergyConsumption", gpu.whole)
 
-    def _power(self, gpu: Visible) -> float | None:
+    def _power(self, gpu: VisibleGpu) -> float | None:
         """Watts now (NVML's own mean of up to a second); ``None`` where they cannot be read."""
-        milliwatts = ask(self._lib, "nvmlDeviceGetPowerUsage", gpu.whole)
+        milliwatts = nvml_query(self._lib, "nvmlDeviceGetPowerUsage", gpu.whole)
         return None if milliwatts is None else milliwatts / 1000
 
     def sample(self) -> None:
@@ -167,27 +174,27 @@ class NvmlMeter:
         if self._samples and len(self._samples[0]) % 10 == 0:
             self._states += [self._state(gpu) for gpu in self._gpus]
 
-    def _state(self, gpu: Visible) -> dict[str, Any]:
+    def _state(self, gpu: VisibleGpu) -> dict[str, Any]:
         """Temperature, clock, limit, reasons for slowing down, and whether others are on it."""
         lib, whole = self._lib, gpu.whole
-        reasons = ask(lib, "nvmlDeviceGetCurrentClocksEventReasons", whole)
+        reasons = nvml_query(lib, "nvmlDeviceGetCurrentClocksEventReasons", whole)
         if reasons is None:  # its name until driver 535
-            reasons = ask(lib, "nvmlDeviceGetCurrentClocksThrottleReasons", whole)
-        limit = ask(lib, "nvmlDeviceGetEnforcedPowerLimit", whole)
+            reasons = nvml_query(lib, "nvmlDeviceGetCurrentClocksThrottleReasons", whole)
+        limit = nvml_query(lib, "nvmlDeviceGetEnforcedPowerLimit", whole)
         return {
-            "gpu_temperature_c": ask(lib, "nvmlDeviceGetTemperature", whole, 0),
-            "gpu_clock_mhz": ask(lib, "nvmlDeviceGetClockInfo", whole, 1),  # multiprocessors
+            "gpu_temperature_c": nvml_query(lib, "nvmlDeviceGetTemperature", whole, 0),
+            "gpu_clock_mhz": nvml_query(lib, "nvmlDeviceGetClockInfo", whole, 1),  # multiprocessors
             "gpu_power_limit_w": None if limit is None else limit / 1000,
             "gpu_throttle": [name for name, bit in _REASONS.items() if (reasons or 0) & bit],
             "shared": self._shared(gpu),
         }
 
-    def _shared(self, gpu: Visible) -> bool:
+    def _shared(self, gpu: VisibleGpu) -> bool:
         """Whether another process computes on it.
 
         In a container NVML shows the host's process ids, so one unknown process may be this one.
         """
-        processes = ask(self._lib, "nvmlDeviceGetComputeRunningProcesses", gpu.whole) or []
+        processes = nvml_query(self._lib, "nvmlDeviceGetComputeRunningProcesses", gpu.whole) or []
         pids = [process.pid for process in processes]
         ours = 1 if self._in_use() or os.getpid() in pids else 0
         return len(pids) > ours
@@ -220,12 +227,12 @@ class NvmlMeter:
                 for samples in self._samples
             ],
         }
-        if not self.counts:
+        if not self.has_counter:
             return Reading({}, absent=self.absent)
-        return concluded(raw, self._polled, self._flags, self._states)
+        return reading_from_raw(raw, self._polled, self._flags, self._states)
 
 
-def concluded(
+def reading_from_raw(
     raw: Mapping[str, Any],
     polled: Sequence[bool],
     flags: Sequence[str] = (),
@@ -239,7 +246,7 @@ def concluded(
         flags: Known before the window.
         states: The GPUs' states seen at its ends and inside.
     """
-    words, context = set(flags), _summary(states)
+    words, context = set(flags), _summarise_states(states)
     if any(state["shared"] for state in states):
         words.add("shared-gpu")
     if any(reason in _SLOWDOWNS for reason in context.get("gpu_throttle", ())):
@@ -254,19 +261,19 @@ def concluded(
         return Reading(
             {}, absent={"gpu": str(error)}, flags=tuple(sorted(words)), context=context, raw=raw
         )
-    ratio = None if any(polled) else _checked(raw, joules)
+    ratio = None if any(polled) else _power_over_counter(raw, joules)
     if ratio is not None:
         context["integrated_over_counter"] = round(ratio, 3)
-        if abs(ratio - 1) > CHECK_SHARE:
+        if abs(ratio - 1) > CHECK_TOLERANCE:
             words.add("suspect")
     return Reading(
         {"gpu": (joules, "measured")}, flags=tuple(sorted(words)), context=context, raw=raw
     )
 
 
-def _checked(raw: Mapping[str, Any], joules: float) -> float | None:
+def _power_over_counter(raw: Mapping[str, Any], joules: float) -> float | None:
     """Integrated power over the counter; ``None`` in short windows and without samples."""
-    if raw["seconds"] < CHECK_S:
+    if raw["seconds"] < CHECK_MIN_WINDOW_S:
         return None
     try:
         return sum(integrated_j(samples) for samples in raw["power_s_w"]) / joules
@@ -274,7 +281,7 @@ def _checked(raw: Mapping[str, Any], joules: float) -> float | None:
         return None
 
 
-def _summary(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _summarise_states(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The states of one window as a record: hottest, median clock, least limit, all reasons."""
     found: dict[str, Any] = {}
     wanted: dict[str, Callable[[list[float]], float]] = {

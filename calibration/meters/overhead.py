@@ -25,7 +25,7 @@ class Slowdown(msgspec.Struct, frozen=True):
     high: float
 
 
-class Cost(msgspec.Struct, frozen=True, kw_only=True):
+class MeterOverhead(msgspec.Struct, frozen=True, kw_only=True):
     """How much slower the metered work was.
 
     Attributes:
@@ -44,7 +44,7 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
     around_s: float
 
 
-def null_work(seconds: float) -> Work:
+def hashing_loop(seconds: float) -> Work:
     """A bare loop of about `seconds` that hashes the same bytes again and again.
 
     It keeps Python's lock, as 2,047 bytes are the most that are hashed under it, so a meter's
@@ -82,13 +82,13 @@ def median_interval(values: Sequence[float]) -> tuple[float, float]:
     return ordered[0], ordered[-1]
 
 
-def cost(
+def measure_overhead(
     meter: Meter,
     work: Work,
     pairs: int = 30,
     clock: Clock = time.perf_counter,
     cpu_clock: Clock = time.process_time,
-) -> Cost:
+) -> MeterOverhead:
     """Runs `work` bare and metered in turn, which goes first drawn for every pair.
 
     A fixed order could keep step with something periodic on the machine.
@@ -123,7 +123,7 @@ def cost(
         around.append(clock() - begin - metered[-1][0])
         if not bare_first:
             bare.append(timed())
-    return Cost(
+    return MeterOverhead(
         pairs=pairs,
         bare_s=statistics.median(wall for wall, _ in bare),
         wall=_slowdown([m / b - 1 for (m, _), (b, _) in zip(metered, bare, strict=True)]),

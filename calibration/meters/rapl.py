@@ -22,11 +22,11 @@ from calibration.meters.sampler import Sampler
 from catalog.records import Label
 
 POWERCAP = Path("/sys/class/powercap")
-MOST_WATTS = 1000.0
+MAX_PACKAGE_WATTS = 1000.0
 """More than any package draws (the largest are sold with 500 W); bounds what a wrap may hide."""
 _SLACK_S = 1.0
 """Seconds of `MOST_WATTS` granted to any step: counters are updated in bursts."""
-_LEAST_PERIOD_S = 0.05
+_MIN_PERIOD_S = 0.05
 
 
 class Zone(msgspec.Struct, frozen=True):
@@ -45,7 +45,7 @@ class Zone(msgspec.Struct, frozen=True):
     package: str | None = None
 
 
-def _folders(root: Path) -> list[Path]:
+def _zone_folders(root: Path) -> list[Path]:
     """Folders of zones, flat as in ``/sys/class/powercap`` or nested, MSR before MMIO."""
     patterns = ("*rapl*:*", "*rapl*:*/*rapl*:*", "*rapl*/*rapl*:*", "*rapl*/*rapl*:*/*rapl*:*")
     found: dict[str, Path] = {}
@@ -55,7 +55,7 @@ def _folders(root: Path) -> list[Path]:
     return [found[name] for name in sorted(found, key=lambda name: name.split(":"))]
 
 
-def _name(folder: Path) -> str:
+def _zone_name(folder: Path) -> str:
     """A zone's own name, or that of its folder."""
     try:
         return (folder / "name").read_text(encoding="ascii", errors="replace").strip()
@@ -63,7 +63,7 @@ def _name(folder: Path) -> str:
         return folder.name
 
 
-def _number(path: Path) -> int | None:
+def _read_number(path: Path) -> int | None:
     """A non-negative whole number in a file; ``None`` where there is none to read."""
     try:
         value = int(path.read_bytes())
@@ -74,17 +74,17 @@ def _number(path: Path) -> int | None:
 
 def rapl_zones(root: Path = POWERCAP) -> Iterator[Zone]:
     """The RAPL domains below `root`, readable or not."""
-    folders = _folders(root)
-    names = {folder.name: _name(folder) for folder in folders}
+    folders = _zone_folders(root)
+    names = {folder.name: _zone_name(folder) for folder in folders}
     for folder in folders:
         parents = (":".join(folder.name.split(":")[:depth]) for depth in (2, 3))
         above = (names.get(parent, "") for parent in parents)
         package = next((name for name in above if name.startswith("package")), None)
-        readable = _number(folder / "energy_uj") is not None
+        readable = _read_number(folder / "energy_uj") is not None
         yield Zone(str(folder), names[folder.name], readable, package)
 
 
-def how_to_read(zone: Zone) -> str | None:
+def permission_remedy(zone: Zone) -> str | None:
     """What would make a zone readable; ``None`` where it is."""
     return None if zone.readable else f"sudo chmod a+r {zone.path}/energy_uj"
 
@@ -98,7 +98,7 @@ class _Counter(msgspec.Struct, frozen=True):
     range_uj: int | None
 
 
-def _chosen(zones: Sequence[Zone]) -> tuple[list[_Counter], dict[str, str]]:
+def _select_counters(zones: Sequence[Zone]) -> tuple[list[_Counter], dict[str, str]]:
     """One readable zone for each package and component, and what stays absent.
 
     A package none of whose zones can be read makes the whole component absent: the sum of the
@@ -114,11 +114,11 @@ def _chosen(zones: Sequence[Zone]) -> tuple[list[_Counter], dict[str, str]]:
     for (part, package), same in grouped.items():
         readable = next((zone for zone in same if zone.readable), None)
         if readable is None:
-            why = f"RAPL {same[0].name} of {package} is not readable; {how_to_read(same[0])}"
+            why = f"RAPL {same[0].name} of {package} is not readable; {permission_remedy(same[0])}"
             absent.setdefault(part, why)
             continue
         folder = Path(readable.path)
-        limit = _number(folder / "max_energy_range_uj") or None
+        limit = _read_number(folder / "max_energy_range_uj") or None
         counters.append(_Counter(part, package, folder / "energy_uj", limit))
     for part, zone_name in (("cpu", "package"), ("dram", "dram")):
         if not any(key[0] == part for key in grouped):
@@ -126,7 +126,7 @@ def _chosen(zones: Sequence[Zone]) -> tuple[list[_Counter], dict[str, str]]:
     return [counter for counter in counters if counter.component not in absent], absent
 
 
-def used_j(trace: Sequence[tuple[float, int | None]], range_uj: int | None) -> float:
+def trace_j(trace: Sequence[tuple[float, int | None]], range_uj: int | None) -> float:
     """Joules a counter ran through.
 
     Args:
@@ -148,9 +148,9 @@ def used_j(trace: Sequence[tuple[float, int | None]], range_uj: int | None) -> f
             if range_uj is None or low > range_uj:
                 raise CounterError("went backwards, and its range is not known")
             step += range_uj
-        if step > 1e6 * MOST_WATTS * (after - before + _SLACK_S):
+        if step > 1e6 * MAX_PACKAGE_WATTS * (after - before + _SLACK_S):
             raise CounterError("was reset or jumped: no package draws that much")
-        if range_uj and after - before > max(range_uj / 1e6 / MOST_WATTS, _SLACK_S):
+        if range_uj and after - before > max(range_uj / 1e6 / MAX_PACKAGE_WATTS, _SLACK_S):
             raise CounterError("was read too seldom to see every wrap-around")
         total += step
     if total <= 0:
@@ -158,13 +158,13 @@ def used_j(trace: Sequence[tuple[float, int | None]], range_uj: int | None) -> f
     return total / 1e6
 
 
-def _period_s(counters: Sequence[_Counter]) -> float:
+def _sampling_period_s(counters: Sequence[_Counter]) -> float:
     """Seconds between reads so that nothing wraps twice: a quarter of the shortest wrap."""
     ranges = [counter.range_uj / 1e6 for counter in counters if counter.range_uj]
-    return max(min(ranges, default=4e9) / MOST_WATTS / 4, _LEAST_PERIOD_S)
+    return max(min(ranges, default=4e9) / MAX_PACKAGE_WATTS / 4, _MIN_PERIOD_S)
 
 
-class _Sweep(msgspec.Struct, frozen=True):
+class _DoubleRead(msgspec.Struct, frozen=True):
     """Every counter read forwards, then again backwards, so that copies can be told."""
 
     at: float
@@ -172,7 +172,7 @@ class _Sweep(msgspec.Struct, frozen=True):
     again: list[int | None]
 
 
-def _same(sweep: _Sweep, one: int, other: int) -> bool:
+def _is_copy(sweep: _DoubleRead, one: int, other: int) -> bool:
     """Whether the counter `other`, read inside two reads of `one`, lies between them."""
     values = (sweep.first[one], sweep.first[other], sweep.again[other], sweep.again[one])
     known = [value for value in values if value is not None]
@@ -190,7 +190,7 @@ class RaplMeter:
     """
 
     name = "rapl"
-    least_s = 0.2  # counters move about every millisecond
+    min_window_s = 0.2  # counters move about every millisecond
 
     def __init__(
         self,
@@ -201,24 +201,24 @@ class RaplMeter:
     ) -> None:
         self.absent: Mapping[str, str]
         zones = list(rapl_zones(root))
-        self._counters, self.absent = _chosen(zones)
+        self._counters, self.absent = _select_counters(zones)
         self.covers = frozenset(counter.component for counter in self._counters)
         self.refused = frozenset(self.absent) if zones else frozenset()
-        self.counts = bool(self.covers)
+        self.has_counter = bool(self.covers)
         self._clock = clock
         self._between: list[tuple[float, list[int | None]]] = []
-        self._sampler = Sampler(every_s or _period_s(self._counters), self.sample)
-        self._begin: _Sweep | None = None
+        self._sampler = Sampler(every_s or _sampling_period_s(self._counters), self.sample)
+        self._begin: _DoubleRead | None = None
 
     def _values(self) -> list[int | None]:
         """Every counter, in order."""
-        return [_number(counter.file) for counter in self._counters]
+        return [_read_number(counter.file) for counter in self._counters]
 
-    def _sweep(self) -> _Sweep:
+    def _sweep(self) -> _DoubleRead:
         """Every counter, forwards and backwards."""
         at, first = self._clock(), self._values()
-        again = [_number(counter.file) for counter in reversed(self._counters)]
-        return _Sweep(at, first, again[::-1])
+        again = [_read_number(counter.file) for counter in reversed(self._counters)]
+        return _DoubleRead(at, first, again[::-1])
 
     def sample(self) -> None:
         """Reads every counter inside a window; the background thread calls it."""
@@ -248,14 +248,14 @@ class RaplMeter:
         for part in sorted(self.covers):
             raw[part] = self._traces(part, begin, end)
             try:
-                joules = counted_j(raw[part])
+                joules = component_j(raw[part])
             except CounterError as error:
                 absent[part] = str(error)
             else:
                 components[part] = (joules, "measured")
         return Reading(components, absent=absent, raw=raw)
 
-    def _traces(self, part: str, begin: _Sweep, end: _Sweep) -> list[dict[str, Any]]:
+    def _traces(self, part: str, begin: _DoubleRead, end: _DoubleRead) -> list[dict[str, Any]]:
         """What the counters of a component said, copies marked; the recorded form."""
         numbers = [i for i, counter in enumerate(self._counters) if counter.component == part]
         between = [(at, values) for at, values in self._between if begin.at < at < end.at]
@@ -264,7 +264,7 @@ class RaplMeter:
         for number in numbers:
             counter = self._counters[number]
             earlier = numbers[: numbers.index(number)]
-            copies = (i for i in earlier if _same(begin, i, number) and _same(end, i, number))
+            copies = (i for i in earlier if _is_copy(begin, i, number) and _is_copy(end, i, number))
             copied = next((self._counters[i].package for i in copies), None)
             trace = [[round(at - begin.at, 6), values[number]] for at, values in reads]
             found.append(
@@ -278,7 +278,7 @@ class RaplMeter:
         return found
 
 
-def counted_j(traces: Sequence[dict[str, Any]]) -> float:
+def component_j(traces: Sequence[dict[str, Any]]) -> float:
     """Joules of one component from its recorded traces, copies left out.
 
     Raises:
@@ -289,7 +289,7 @@ def counted_j(traces: Sequence[dict[str, Any]]) -> float:
         if counter["copy_of"] is not None:
             continue
         try:
-            total += used_j([(at, uj) for at, uj in counter["trace_s_uj"]], counter["range_uj"])
+            total += trace_j([(at, uj) for at, uj in counter["trace_s_uj"]], counter["range_uj"])
         except CounterError as error:
             raise CounterError(f"RAPL counter of {counter['package']} {error}") from error
     return total

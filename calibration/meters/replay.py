@@ -26,7 +26,7 @@ import msgspec
 from calibration.meters.meter import Meter, Reading
 from catalog.records import Label
 
-VERSION = 1
+RECORDING_VERSION = 1
 
 
 class RecordedWindow(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,8 +66,10 @@ def load_windows(path: Path) -> list[RecordedWindow]:
             window = msgspec.json.decode(line, type=RecordedWindow)
         except msgspec.DecodeError as error:
             raise ValueError(f"{path}:{number}: is no recorded window: {error}") from error
-        if window.version != VERSION:
-            raise ValueError(f"{path}:{number}: version {window.version}; {VERSION} is read")
+        if window.version != RECORDING_VERSION:
+            raise ValueError(
+                f"{path}:{number}: version {window.version}; {RECORDING_VERSION} is read"
+            )
         windows.append(window)
     if not windows:
         raise ValueError(f"{path}: holds no window")
@@ -83,9 +85,9 @@ class ReplayMeter:
         *,
         name: str = "replay",
     ) -> None:
-        self.name, self.least_s = name, 0.0
+        self.name, self.min_window_s = name, 0.0
         self._readings = [r if isinstance(r, Reading) else Reading(r) for r in readings]
-        self.counts = any(r.measured_j() is not None for r in self._readings)
+        self.has_counter = any(r.measured_j() is not None for r in self._readings)
         self.windows = 0
 
     @classmethod
@@ -117,7 +119,11 @@ class RecordingMeter:
     """
 
     def __init__(self, meter: Meter, path: Path) -> None:
-        self.name, self.counts, self.least_s = meter.name, meter.counts, meter.least_s
+        self.name, self.has_counter, self.min_window_s = (
+            meter.name,
+            meter.has_counter,
+            meter.min_window_s,
+        )
         self._meter, self._path, self._begin = meter, path, 0.0
         path.parent.mkdir(parents=True, exist_ok=True)
 
@@ -135,9 +141,9 @@ class RecordingMeter:
         seconds = time.perf_counter() - self._begin
         reading = self._meter.stop()
         line = {
-            "version": VERSION,
+            "version": RECORDING_VERSION,
             "meter": self.name,
-            "least_s": self.least_s,
+            "least_s": self.min_window_s,
             "seconds": round(seconds, 6),
             **msgspec.structs.asdict(reading),
         }

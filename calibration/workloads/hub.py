@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-CHECKPOINT_FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
+CHECKPOINT_PATTERNS = ("*.json", "*.safetensors", "*.txt", "*.model")
 """What of a checkpoint is fetched: never a pickle, never code."""
 
 
@@ -16,7 +16,7 @@ class HubError(RuntimeError):
 
 
 @functools.cache
-def _fetched(repo: str, revision: str, kind: str, patterns: tuple[str, ...]) -> Path | str:
+def _download(repo: str, revision: str, kind: str, patterns: tuple[str, ...]) -> Path | str:
     """The downloaded folder, or why there is none; asked once, as a dead network is slow."""
     try:
         from huggingface_hub import snapshot_download
@@ -42,7 +42,7 @@ def dataset_folder(repo: str, revision: str) -> Path:
         HubError: They cannot be fetched.
     """
     patterns = ("*.parquet", "*.csv", "*.csv.gz", "*.jsonl")
-    found = _fetched(repo, revision, "dataset", patterns)
+    found = _download(repo, revision, "dataset", patterns)
     if isinstance(found, str):
         raise HubError(
             f"data set {repo!r} at {revision[:12]}: {found}; put the data as "
@@ -61,7 +61,7 @@ def checkpoint_folder(
     repo: str,
     revision: str | None,
     models: Path | None,
-    files: Sequence[str] = CHECKPOINT_FILES,
+    files: Sequence[str] = CHECKPOINT_PATTERNS,
 ) -> Path:
     """The folder of a checkpoint: below `models` if it is there, else from the hub.
 
@@ -71,7 +71,9 @@ def checkpoint_folder(
     local = local_checkpoint(repo, models)
     if local is not None:
         return local
-    found = _fetched(repo, revision, "model", tuple(files)) if revision else "no revision is pinned"
+    found = (
+        _download(repo, revision, "model", tuple(files)) if revision else "no revision is pinned"
+    )
     if isinstance(found, str):
         place = (models or Path("<JOULEWISE_MODELS>")) / repo
         raise HubError(f"checkpoint {repo} is not in {place}, and {found}")

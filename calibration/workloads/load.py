@@ -19,7 +19,7 @@ import msgspec
 
 from calibration.workloads import synthetic
 from calibration.workloads.hub import HubError, dataset_folder
-from calibration.workloads.tables import ENDINGS, WorkloadError, own_split_of, read_table, stem
+from calibration.workloads.tables import TABLE_SUFFIXES, WorkloadError, hash_split, read_table, stem
 from catalog.errors import UnknownNameError
 from catalog.records import Workload
 from catalog.registry.workloads import WORKLOADS
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 DATA_FILE = "data.csv.gz"
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")
-_TOKENS = re.compile(synthetic.TOKENS + r"([1-9]\d{0,3})")
-_OWN_SPLIT = (
+_FIXED_LENGTH_NAME = re.compile(synthetic.FIXED_LENGTH_PREFIX + r"([1-9]\d{0,3})")
+_HASH_SPLIT_NOTE = (
     "no split column in the file: 20 % of each class, chosen by the SHA-256 of the text, are the "
     "test set"
 )
@@ -44,7 +44,7 @@ class Texts:
         dev: Texts on which training may stop early; empty where the workload has none.
         extra: Further labelled texts by the name of their split; used by a candidate that
             says so.
-        words: Label -> what a zero-shot model is asked about, where a meta file names it.
+        label_words: Label -> what a zero-shot model is asked about, where a meta file names it.
     """
 
     workload: Workload
@@ -56,10 +56,10 @@ class Texts:
     dev: list[str] = field(default_factory=list)
     dev_labels: list[str] = field(default_factory=list)
     extra: dict[str, tuple[list[str], list[str]]] = field(default_factory=dict)
-    words: dict[str, str] = field(default_factory=dict)
+    label_words: dict[str, str] = field(default_factory=dict)
 
 
-def places(data: Path | None) -> dict[str, Path]:
+def workload_paths(data: Path | None) -> dict[str, Path]:
     """The workloads below a data folder (or the one it is itself): name -> folder or file.
 
     Raises:
@@ -78,12 +78,12 @@ def _is_workload(path: Path) -> bool:
     """Whether a path is a workload folder or a table of texts."""
     if path.is_dir():
         return (path / DATA_FILE).is_file()
-    return path.name.lower().endswith(ENDINGS) and path.is_file()
+    return path.name.lower().endswith(TABLE_SUFFIXES) and path.is_file()
 
 
 def has_texts(name: str, data: Path | None) -> bool:
     """Whether `load` knows a place for the texts of a workload: a folder, a file, or the hub."""
-    return name in {*places(data), *(workload.name for workload in WORKLOADS)}
+    return name in {*workload_paths(data), *(workload.name for workload in WORKLOADS)}
 
 
 def load(name: str, data: Path | None, known: Mapping[str, Workload]) -> Texts:
@@ -101,22 +101,22 @@ def load(name: str, data: Path | None, known: Mapping[str, Workload]) -> Texts:
         UnknownNameError: No form of that name exists.
         WorkloadError: The texts cannot be used, or lie nowhere.
     """
-    found = places(data)
+    found = workload_paths(data)
     if name in found:
-        return _settled(_from_path(found[name]), known)
+        return _reconcile(_load_path(found[name]), known)
     if name == "synthetic":
-        return _settled(_synthetic(), known)
-    if tokens := _TOKENS.fullmatch(name):
-        return _settled(_equal(int(tokens[1])), known)
+        return _reconcile(_load_synthetic(), known)
+    if tokens := _FIXED_LENGTH_NAME.fullmatch(name):
+        return _reconcile(_load_fixed_length(int(tokens[1])), known)
     if _is_workload(Path(name)):
-        return _settled(_from_path(Path(name)), known)
+        return _reconcile(_load_path(Path(name)), known)
     declared = {workload.name: workload for workload in WORKLOADS}
     if name in declared or _HUB_ID.fullmatch(name):
-        return _settled(_from_hub(name, declared.get(name)), known)
+        return _reconcile(_load_hub(name, declared.get(name)), known)
     raise UnknownNameError("workload", name, {*found, *declared})
 
 
-def _settled(texts: Texts, known: Mapping[str, Workload]) -> Texts:
+def _reconcile(texts: Texts, known: Mapping[str, Workload]) -> Texts:
     """The texts under the catalog's record of that name, or under a name of their own."""
     own, there = texts.workload, known.get(texts.workload.name)
     if there is None:
@@ -135,7 +135,7 @@ def _renamed(texts: Texts, workload: Workload) -> Texts:
     return replace(texts, workload=workload)
 
 
-def _from_path(path: Path) -> Texts:
+def _load_path(path: Path) -> Texts:
     """A workload folder, or a team's own table."""
     file = path / DATA_FILE if path.is_dir() else path
     try:
@@ -143,20 +143,20 @@ def _from_path(path: Path) -> Texts:
     except OSError as error:
         raise WorkloadError(f"{file}: {error.strerror}") from error
     meta_file = path / "meta.json" if path.is_dir() else file.with_name(f"{stem(file)}.meta.json")
-    meta = _meta(meta_file)
+    meta = _read_meta(meta_file)
     if meta.get("sha256", sha256) != sha256:
         raise WorkloadError(f"{file}: its sha256 is not the one in {meta_file.name}")
     frame = read_table(file)
     own_split = "split" not in frame
     if own_split:
-        frame = frame.assign(split=own_split_of(frame))
+        frame = frame.assign(split=hash_split(frame))
         if len(frame) and "test" not in set(frame["split"]):
             raise WorkloadError(
                 f"{file}: {len(frame)} text(s), no two of one class; without a column 'split' one "
                 "text of a class is kept for the test, so at least two of each are needed"
             )
     name = stem(path.resolve())
-    texts = _texts(
+    texts = _split_texts(
         frame,
         str(file),
         sha256,
@@ -165,13 +165,13 @@ def _from_path(path: Path) -> Texts:
         dataset=file.name if path.is_file() else name,
         revision=sha256,
         language=meta.get("language"),
-        licence=_short(meta.get("licence")),
-        citation=_OWN_SPLIT if own_split else _short(meta.get("citation")),
+        licence=_truncate(meta.get("licence")),
+        citation=_HASH_SPLIT_NOTE if own_split else _truncate(meta.get("citation")),
     )
-    return replace(texts, words=_words(meta.get("label_names"), texts.train_labels))
+    return replace(texts, label_words=_label_words(meta.get("label_names"), texts.train_labels))
 
 
-def _words(names: Any, labels: Sequence[str]) -> dict[str, str]:
+def _label_words(names: Any, labels: Sequence[str]) -> dict[str, str]:
     """Labels in words: the names of a meta file in the order of the labels 0, 1, 2 ..."""
     if not isinstance(names, list):
         return {}
@@ -179,7 +179,7 @@ def _words(names: Any, labels: Sequence[str]) -> dict[str, str]:
     return found if set(labels) <= set(found) else {}
 
 
-def _short(words: Any) -> str | None:
+def _truncate(words: Any) -> str | None:
     """A free text of a meta file, cut to what a catalog cell holds."""
     return str(words)[:500] if words else None
 
@@ -189,7 +189,7 @@ def slug(words: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", words.casefold()).strip("-")
 
 
-def _meta(file: Path) -> dict[str, Any]:
+def _read_meta(file: Path) -> dict[str, Any]:
     """A meta file; empty where there is none."""
     if not file.is_file():
         return {}
@@ -202,7 +202,7 @@ def _meta(file: Path) -> dict[str, Any]:
     return meta
 
 
-def _texts(frame: pd.DataFrame, where: str, sha256: str, **record: Any) -> Texts:
+def _split_texts(frame: pd.DataFrame, where: str, sha256: str, **record: Any) -> Texts:
     """Checked texts and their record; `where` names the source in messages."""
     if frame.empty:
         raise WorkloadError(f"{where}: holds no text")
@@ -235,11 +235,11 @@ def _texts(frame: pd.DataFrame, where: str, sha256: str, **record: Any) -> Texts
     return Texts(workload, sha256, *train, *test, dev, dev_labels, others)
 
 
-def _synthetic() -> Texts:
+def _load_synthetic() -> Texts:
     """The workload written from a seed."""
     declared = next(workload for workload in WORKLOADS if workload.name == "synthetic")
     sha256 = hashlib.sha256(f"synthetic {synthetic.REVISION}".encode()).hexdigest()
-    return _texts(
+    return _split_texts(
         synthetic.rows(),
         "synthetic",
         sha256,
@@ -251,11 +251,11 @@ def _synthetic() -> Texts:
     )
 
 
-def _equal(words: int) -> Texts:
+def _load_fixed_length(words: int) -> Texts:
     """The workload of texts of one length."""
-    name = f"{synthetic.TOKENS}{words}"
-    return _texts(
-        synthetic.equal_rows(words),
+    name = f"{synthetic.FIXED_LENGTH_PREFIX}{words}"
+    return _split_texts(
+        synthetic.fixed_length_rows(words),
         name,
         hashlib.sha256(f"{name} {synthetic.REVISION}".encode()).hexdigest(),
         name=name,
@@ -266,7 +266,7 @@ def _equal(words: int) -> Texts:
     )
 
 
-def _from_hub(name: str, declared: Workload | None) -> Texts:
+def _load_hub(name: str, declared: Workload | None) -> Texts:
     """A hub data set by registry name or ``org/dataset@commit``."""
     repo, _, revision = (declared.dataset or name if declared else name).partition("@")
     revision = revision or (declared.revision or "" if declared else "")
@@ -285,8 +285,8 @@ def _from_hub(name: str, declared: Workload | None) -> Texts:
         raise WorkloadError(str(error)) from error
     where = f"{repo}@{revision[:12]}"
     own = declared.name if declared else repo.split("/")[1].lower()
-    return _texts(
-        _hub_table(folder, where),
+    return _split_texts(
+        _read_hub_splits(folder, where),
         where,
         hashlib.sha256(f"{repo}@{revision}".encode()).hexdigest(),
         name=own,
@@ -297,14 +297,14 @@ def _from_hub(name: str, declared: Workload | None) -> Texts:
     )
 
 
-def _hub_table(folder: Path, where: str) -> pd.DataFrame:
+def _read_hub_splits(folder: Path, where: str) -> pd.DataFrame:
     """Train and test of a hub folder; files are told apart by the split in their name.
 
     A test split without labels (all -1, as in GLUE) is replaced by the validation split.
     """
     import pandas as pd
 
-    files = sorted(path for path in folder.rglob("*") if path.name.lower().endswith(ENDINGS))
+    files = sorted(path for path in folder.rglob("*") if path.name.lower().endswith(TABLE_SUFFIXES))
     splits = {}
     for split in ("train", "test", "validation"):
         of_split = [path for path in files if split in path.name.lower()]

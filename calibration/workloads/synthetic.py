@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
-TOKENS = "tokens-"
+FIXED_LENGTH_PREFIX = "tokens-"
 """Beginning of the names of workloads whose texts all have as many words as the name says."""
 REVISION = "1"
 """Grows with every change of the texts."""
@@ -23,7 +23,7 @@ _TOPIC_WORD_SHARE = 0.18
 _WRONG_LABEL_SHARE = 0.05
 
 
-def _words(rng: random.Random, count: int) -> list[str]:
+def _invented_words(rng: random.Random, count: int) -> list[str]:
     """Invented words of two to four syllables."""
     return ["".join(rng.choices(_SYLLABLES, k=rng.randint(2, 4))) for _ in range(count)]
 
@@ -41,8 +41,8 @@ def rows() -> pd.DataFrame:
     import pandas as pd
 
     rng = random.Random(f"joulewise-synthetic-{REVISION}")  # noqa: S311
-    shared = _words(rng, 600)
-    own = {topic: _words(rng, 60) for topic in _TOPICS}
+    shared = _invented_words(rng, 600)
+    own = {topic: _invented_words(rng, 60) for topic in _TOPICS}
     table = []
     for split, count in _ROWS.items():
         for _ in range(count):
@@ -53,7 +53,7 @@ def rows() -> pd.DataFrame:
     return pd.DataFrame(table, columns=["text", "label", "split"])
 
 
-def equal_rows(words: int) -> pd.DataFrame:
+def fixed_length_rows(words: int) -> pd.DataFrame:
     """Texts of exactly `words` words with labels that mean nothing; the same at every call."""
     import pandas as pd
 

@@ -14,7 +14,7 @@ from catalog.files.csv_dialect import not_commas
 if TYPE_CHECKING:
     import pandas as pd
 
-ENDINGS = (".csv.gz", ".csv", ".parquet", ".jsonl")
+TABLE_SUFFIXES = (".csv.gz", ".csv", ".parquet", ".jsonl")
 _TEXT_COLUMNS, _LABEL_COLUMNS = ("text", "sentence"), ("label",)
 
 
@@ -24,7 +24,7 @@ class WorkloadError(ValueError):
 
 def stem(path: Path) -> str:
     """A file's or folder's name without the ending of a table."""
-    ending = next((e for e in ENDINGS if path.name.lower().endswith(e)), "")
+    ending = next((e for e in TABLE_SUFFIXES if path.name.lower().endswith(e)), "")
     return path.name[: len(path.name) - len(ending)]
 
 
@@ -57,7 +57,7 @@ def read_table(file: Path) -> pd.DataFrame:
         raise WorkloadError(f"{file}: cannot be read ({type(error).__name__})") from error
     if reason is not None:
         raise WorkloadError(f"{file}: {reason}")
-    text, label = (_named(frame, file, names) for names in (_TEXT_COLUMNS, _LABEL_COLUMNS))
+    text, label = (_find_column(frame, file, names) for names in (_TEXT_COLUMNS, _LABEL_COLUMNS))
     chosen = {text: "text", label: "label", **({"split": "split"} if "split" in frame else {})}
     frame = frame[list(chosen)].rename(columns=chosen)
     for column in frame:
@@ -67,7 +67,7 @@ def read_table(file: Path) -> pd.DataFrame:
     return frame.astype(str)
 
 
-def _named(frame: pd.DataFrame, file: Path, names: tuple[str, ...]) -> str:
+def _find_column(frame: pd.DataFrame, file: Path, names: tuple[str, ...]) -> str:
     """The first of `names` that is a column."""
     found = next((name for name in names if name in frame), None)
     if found is None:
@@ -79,7 +79,7 @@ def _named(frame: pd.DataFrame, file: Path, names: tuple[str, ...]) -> str:
     return found
 
 
-def own_split_of(frame: pd.DataFrame) -> list[str]:
+def hash_split(frame: pd.DataFrame) -> list[str]:
     """``train`` or ``test`` for each row: of each class 20 % are test, by hash of the text.
 
     At least one text of a class is test and one train; a lone one is train. The order of the
