@@ -214,7 +214,7 @@ def test_the_best_epoch_on_dev_is_kept(
         return np.array(["1"] * right + ["0"] * (10 - right))
 
     monkeypatch.setattr(made, "predict", predict, raising=False)
-    history, best = made._epochs((["a"] * 8, ["0", "1"] * 4), (["d"] * 10, ["1"] * 10))
+    history, best = made._run_epochs((["a"] * 8, ["0", "1"] * 4), (["d"] * 10, ["1"] * 10))
     assert history == dev[:epochs]
     assert best["weight"].item() == seen[kept - 1]
 
@@ -275,15 +275,19 @@ def test_a_key_knows_everything_that_shapes_the_weights(
     (tmp_path / "model.safetensors").write_bytes(b"1")
     rows = (["a"], ["0"])
     made = FineTunedEncoder(str(tmp_path), SHORT, tmp_path)
-    keys = [made._key(rows, rows), made._key((["b"], ["0"]), rows), made._key(rows, (["a"], ["1"]))]
-    keys.append(FineTunedEncoder(str(tmp_path), Training(), tmp_path)._key(rows, rows))
+    keys = [
+        made._cache_key(rows, rows),
+        made._cache_key((["b"], ["0"]), rows),
+        made._cache_key(rows, (["a"], ["1"])),
+    ]
+    keys.append(FineTunedEncoder(str(tmp_path), Training(), tmp_path)._cache_key(rows, rows))
     (tmp_path / "model.safetensors").write_bytes(b"2")
-    keys.append(made._key(rows, rows))
+    keys.append(made._cache_key(rows, rows))
     monkeypatch.setattr(finetuned, "TRAINING_VERSION", 99)
-    keys.append(made._key(rows, rows))
+    keys.append(made._cache_key(rows, rows))
     assert len(set(keys)) == len(keys)
     told = msgspec.structs.replace(SHORT, learning_rate=float("3e-4"), warmup=float("0.1"))
-    assert FineTunedEncoder(str(tmp_path), told, tmp_path)._key(rows, rows) == keys[-1]
+    assert FineTunedEncoder(str(tmp_path), told, tmp_path)._cache_key(rows, rows) == keys[-1]
 
 
 def test_the_subset_is_part_of_the_declaration() -> None:
