@@ -195,7 +195,9 @@ def test_what_rapl_refused_codecarbon_may_not_read(
     root = powercap(tmp_path / "powercap")
     (root / "intel-rapl:1").mkdir()
     (root / "intel-rapl:1" / "name").write_text("package-1")
-    monkeypatch.setattr(CodeCarbonMeter, "stop", lambda self: self._kept({"cpu": 5.0, "dram": 2.0}))
+    monkeypatch.setattr(
+        CodeCarbonMeter, "stop", lambda self: self._labelled({"cpu": 5.0, "dram": 2.0})
+    )
     monkeypatch.setattr(CodeCarbonMeter, "start", lambda self: setattr(self, "_labels", {}))
     meter = machine_meter.meter_for(CPU, library=lambda: None, powercap=root, environment={})
     assert isinstance(meter, CodeCarbonMeter)

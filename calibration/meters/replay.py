@@ -1,17 +1,16 @@
-"""Recorded windows: writes them on real hardware, plays them back anywhere.
+"""Recording and replay of measurement windows: readings in, a JSON Lines file out, and back.
 
-The file is JSON lines, one window each, in the order they were measured::
+The file holds one window per line, in the order of measurement::
 
     {"version": 1, "meter": "nvml+rapl", "least_s": 2.0, "seconds": 30.01,
      "components": {"gpu": [2413.2, "measured"], ...}, "absent": {"dram": "why"},
      "flags": ["throttled"], "context": {"gpu_temperature_c": 61, ...},
      "raw": {"gpu": {...}, "cpu": [...], "dram": [...]}}
 
-``raw`` holds what the counters said: for ``gpu`` the argument of
-`calibration.meters.nvml.concluded`
-(``seconds``, ``counter_mj``, ``power_s_w``), for ``cpu`` and ``dram`` that of
-`calibration.meters.rapl.counted_j`, so that a change of the arithmetic can be tried on old
-windows. It holds no host name and no text of a data set.
+``raw`` holds the raw counter values, so that changes of the arithmetic can be tried on old windows:
+for ``gpu`` the argument of `calibration.meters.nvml.reading_from_raw` (``seconds``, ``counter_mj``,
+``power_s_w``), for ``cpu`` and ``dram`` that of `calibration.meters.rapl.component_j`. The file
+holds no host name and no text of a data set.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ class RecordedWindow(msgspec.Struct, frozen=True, kw_only=True):
     raw: dict[str, Any] = {}
 
     def reading(self) -> Reading:
-        """What the meter said then."""
+        """The reading of the recorded window."""
         return Reading(
             self.components,
             absent=self.absent,
@@ -57,7 +56,7 @@ def load_windows(path: Path) -> list[RecordedWindow]:
     """The windows of a recording.
 
     Raises:
-        ValueError: A line is none; the text names file and line.
+        ValueError: A line is not a recorded window; the message names file and line.
         OSError: The file cannot be read.
     """
     windows = []
@@ -77,7 +76,7 @@ def load_windows(path: Path) -> list[RecordedWindow]:
 
 
 class ReplayMeter:
-    """Gives out recorded readings in order, then the last one again; for tests and replays."""
+    """Returns given readings in order, then repeats the last one; for tests and replays."""
 
     def __init__(
         self,
@@ -92,7 +91,7 @@ class ReplayMeter:
 
     @classmethod
     def load(cls, path: Path) -> ReplayMeter:
-        """A meter that plays a recording under the name ``replay:<meter>``.
+        """A meter named ``replay:<meter>`` that replays a recording.
 
         Raises:
             ValueError: The file holds no windows.
@@ -102,7 +101,7 @@ class ReplayMeter:
         return cls([w.reading() for w in windows], name=f"replay:{windows[0].meter}")
 
     def start(self) -> None:
-        """Nothing to begin."""
+        """Does nothing."""
 
     def stop(self) -> Reading:
         """The next recorded reading."""
@@ -111,11 +110,11 @@ class ReplayMeter:
 
 
 class RecordingMeter:
-    """Passes a meter's readings on and appends each window to a file.
+    """Forwards another meter's readings and appends each window to a file.
 
     Args:
-        meter: The meter that reads.
-        path: JSON lines; what is there stays, its folder is made.
+        meter: The meter to record.
+        path: JSON Lines file to append to; its folder is created.
     """
 
     def __init__(self, meter: Meter, path: Path) -> None:
@@ -133,7 +132,7 @@ class RecordingMeter:
         self._begin = time.perf_counter()
 
     def stop(self) -> Reading:
-        """Ends the window and writes it.
+        """Ends the window and appends it to the file.
 
         Raises:
             OSError: The file cannot be written.
