@@ -1,7 +1,7 @@
-"""Finds out what this machine is: chips, memory, hypervisor.
+"""Hardware detection: the machine's CPU, GPUs, memory and hypervisor, and its catalog devices.
 
-Reads files and NVML and needs neither torch nor psutil. A figure of a data sheet (TDP, peak
-rates) is never guessed here: it comes from the catalog's device table or stays missing.
+Reads system files and NVML; needs neither torch nor psutil. Data-sheet figures (TDP, peak rates)
+are never guessed: they come from the catalog's device table or stay missing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,13 @@ _CPU_NAME_NOISE = re.compile(
 
 
 class Gpu(msgspec.Struct, frozen=True, kw_only=True):
-    """One NVIDIA GPU as NVML describes it; `power_limit_w` is the limit in force."""
+    """One NVIDIA GPU as NVML describes it.
+
+    Attributes:
+        memory_gb: Memory, GiB, rounded.
+        power_limit_w: Enforced power limit, watts; ``None`` if unreadable.
+        total_energy_counter: Whether the total-energy counter is readable.
+    """
 
     name: str
     memory_gb: float
@@ -38,14 +44,15 @@ class Gpu(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found out about a machine.
+    """Detected hardware of a machine.
 
     Attributes:
-        cpu: Model name as the system prints it.
-        cores: Physical cores over all sockets; `threads` what the system schedules on.
-        hypervisor: Its name; ``None`` on bare metal.
+        cpu: Model name as reported by the system.
+        cores: Physical cores of all sockets.
+        threads: Logical processors.
         memory_gib: Main memory, GiB, rounded so that it is the same at every boot.
-        governor: Frequency governor of the first core, where readable.
+        hypervisor: Name of the hypervisor; ``None`` on bare metal.
+        governor: Frequency governor of the first core; ``None`` if unreadable.
     """
 
     cpu: str
@@ -58,7 +65,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     gpus: tuple[Gpu, ...] = ()
 
     def description(self) -> str:
-        """The machine in words; holds no host name."""
+        """One line for people, such as ``2 vCPU KVM, 24 GiB``; contains no host name."""
         if self.hypervisor:
             cpu = f"{self.threads} vCPU {self.hypervisor}"
         else:
@@ -68,12 +75,12 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def clean_cpu_name(name: str) -> str:
-    """A CPU's printed name without trademarks, clock and core count."""
+    """A CPU's reported name without trademarks, clock and core count."""
     return " ".join(_CPU_NAME_NOISE.sub(" ", name).split())
 
 
 def read_system_file(path: Path) -> str:
-    """A small system file; empty where it cannot be read."""
+    """Content of a small system file, stripped; empty if it cannot be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace").strip("\0\n ")
     except OSError:
@@ -86,7 +93,7 @@ def _cpuinfo_values(cpuinfo: str, field: str) -> list[str]:
 
 
 def _hypervisor(root: Path, cpuinfo: str) -> str | None:
-    """Name of the hypervisor, from the clock it offers; ``VM`` if only the flag is there."""
+    """Name of the hypervisor from its clock source; ``VM`` if only the CPU flag is set."""
     clocks = read_system_file(
         root / "sys/devices/system/clocksource/clocksource0/available_clocksource"
     )
@@ -98,7 +105,7 @@ def _hypervisor(root: Path, cpuinfo: str) -> str | None:
 
 
 def _detect_linux(root: Path) -> Machine:
-    """The machine from ``/proc`` and ``/sys`` below `root`."""
+    """Detects the machine from ``/proc`` and ``/sys`` below `root`."""
     cpuinfo = read_system_file(root / "proc/cpuinfo")
     names = _cpuinfo_values(cpuinfo, "model name")
     board = read_system_file(root / "proc/device-tree/model")
@@ -119,7 +126,7 @@ def _detect_linux(root: Path) -> Machine:
 
 
 def _sysctl(name: str) -> str:
-    """One macOS kernel variable; empty where it does not exist."""
+    """One macOS kernel variable; empty if it does not exist."""
     try:
         ran = subprocess.run(  # noqa: S603
             ["/usr/sbin/sysctl", "-n", name], capture_output=True, text=True, check=False, timeout=5
@@ -130,7 +137,7 @@ def _sysctl(name: str) -> str:
 
 
 def _detect_macos() -> Machine:
-    """The machine from ``sysctl``."""
+    """Detects the machine from ``sysctl``."""
     threads = os.cpu_count() or 1
     return Machine(
         cpu=_sysctl("machdep.cpu.brand_string") or platform.machine(),
@@ -145,13 +152,13 @@ def _detect_macos() -> Machine:
 def detect_gpus() -> tuple[Gpu, ...]:
     """The GPUs that CUDA shows to this process, in its order, as NVML describes them.
 
-    None where pynvml, the driver or a GPU is missing, or ``CUDA_VISIBLE_DEVICES`` hides them.
+    Empty if pynvml, the driver or a GPU is missing, or ``CUDA_VISIBLE_DEVICES`` hides them.
     """
     try:
         import pynvml
 
         pynvml.nvmlInit()
-    except Exception:  # NVMLError is only there with pynvml
+    except Exception:  # NVMLError exists only with pynvml
         return ()
     try:
         return tuple(_describe_gpu(pynvml, gpu) for gpu in visible_gpus(pynvml))
@@ -162,7 +169,7 @@ def detect_gpus() -> tuple[Gpu, ...]:
 
 
 def _describe_gpu(nvml: Any, gpu: VisibleGpu) -> Gpu:
-    """One GPU, or the slice of one; limit and counter are those of the whole."""
+    """One GPU or MIG slice; power limit and counter are those of the whole GPU."""
     memory = nvml_query(nvml, "nvmlDeviceGetMemoryInfo", gpu.handle)
     limit = nvml_query(nvml, "nvmlDeviceGetEnforcedPowerLimit", gpu.whole)
     counter = nvml_query(nvml, "nvmlDeviceGetTotalEnergyConsumption", gpu.whole)
@@ -176,11 +183,11 @@ def _describe_gpu(nvml: Any, gpu: VisibleGpu) -> Gpu:
 
 
 def detect_machine(root: Path = Path("/")) -> Machine:
-    """Describes the machine this runs on.
+    """Detects the hardware of this machine.
 
     Args:
-        root: Where ``proc`` and ``sys`` hang; another one describes a recorded machine (which
-            has no GPUs, as those are asked through NVML).
+        root: Folder that holds ``proc`` and ``sys``. Any other than ``/`` describes a recorded
+            machine, without GPUs, as those are read through NVML.
     """
     if root != Path("/"):
         return _detect_linux(root)
@@ -194,7 +201,7 @@ def detect_machine(root: Path = Path("/")) -> Machine:
 
 
 def _find_device(snapshot: Snapshot, names: list[str], kinds: tuple[str, ...]) -> Device | None:
-    """The first record of the catalog that carries one of `names` and a fitting kind."""
+    """The first device of the catalog with one of `names` or aliases and one of `kinds`."""
     for name in names:
         found = snapshot.named(name)
         if found is not None and found.kind in kinds:
@@ -203,10 +210,10 @@ def _find_device(snapshot: Snapshot, names: list[str], kinds: tuple[str, ...]) -
 
 
 def cpu_device(machine: Machine, snapshot: Snapshot) -> Device:
-    """The CPU as a device: the table's record, or a probed one.
+    """The machine's CPU as a device: the catalog's record, or a detected one.
 
-    A guest that sees fewer threads than the part has cores is not that part: it shares the
-    package with others, so the part's figures (its TDP above all) do not hold for it.
+    A virtual machine with fewer threads than the CPU has cores shares the package with others, so
+    that the CPU's data-sheet figures (above all its TDP) do not hold for it.
     """
     name = clean_cpu_name(machine.cpu)
     part = _find_device(snapshot, [machine.cpu, name], ("cpu", "soc"))
@@ -230,7 +237,7 @@ def cpu_device(machine: Machine, snapshot: Snapshot) -> Device:
 
 
 def gpu_device(machine: Machine, snapshot: Snapshot) -> Device | None:
-    """The first GPU as a device, or ``None``; figures only from the table."""
+    """The machine's first GPU as a device, or ``None``: the catalog's record, or a detected one."""
     if not machine.gpus:
         return None
     first = machine.gpus[0]
@@ -246,18 +253,18 @@ def gpu_device(machine: Machine, snapshot: Snapshot) -> Device | None:
 
 
 def this_device(snapshot: Snapshot, kind: Literal["cpu", "gpu"] | None = None) -> Device:
-    """What "this machine" means in a question: its first GPU, else its CPU.
+    """The device that ``this`` stands for in a query: the first GPU, else the CPU.
 
     Args:
         snapshot: The catalog, for its device table.
-        kind: The chip that is meant, where it is said.
+        kind: Kind of device; ``None`` for the default.
 
     Raises:
-        UnknownNameError: A GPU is meant and there is none.
+        UnknownNameError: A GPU is requested and the machine has none.
 
     Returns:
-        The catalog's record where the name or an alias matches, else a probed record whose
-        name is the same at every call.
+        The catalog's record if the name or an alias matches, else a detected record whose name
+        is the same at every call.
     """
     machine = detect_machine()
     gpu = None if kind == "cpu" else gpu_device(machine, snapshot)

@@ -1,4 +1,4 @@
-"""Files of a Hugging Face repository: a local folder first, then the hub at a pinned revision."""
+"""Files of Hugging Face repositories: a local folder if there is one, else a pinned download."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 CHECKPOINT_PATTERNS = ("*.json", "*.safetensors", "*.txt", "*.model")
-"""What of a checkpoint is fetched: never a pickle, never code."""
+"""Files of a checkpoint that are downloaded: no pickles, no code."""
 
 
 class HubError(RuntimeError):
-    """Files that are neither here nor on the hub; the text says where to put them."""
+    """Files are neither local nor on the hub; the message says where to put them."""
 
 
 @functools.cache
 def _download(repo: str, revision: str, kind: str, patterns: tuple[str, ...]) -> Path | str:
-    """The downloaded folder, or why there is none; asked once, as a dead network is slow."""
+    """The downloaded folder, or why there is none; cached, as a dead network is slow."""
     try:
         from huggingface_hub import snapshot_download
         from huggingface_hub.utils import disable_progress_bars, logging
     except ImportError:
         return "huggingface_hub is not installed (joulewise[calibration])"
-    logging.set_verbosity(logging.CRITICAL)  # its retries would be told line by line
+    logging.set_verbosity(logging.CRITICAL)  # else every retry logs a line
     disable_progress_bars()
     try:
         return Path(
@@ -31,15 +31,15 @@ def _download(repo: str, revision: str, kind: str, patterns: tuple[str, ...]) ->
                 repo, revision=revision, repo_type=kind, allow_patterns=list(patterns)
             )
         )
-    except Exception as error:  # a dozen classes of httpx, the hub and the disk
+    except Exception as error:  # many classes of httpx, the hub and the disk
         return f"the hub cannot be read ({type(error).__name__})"
 
 
 def dataset_folder(repo: str, revision: str) -> Path:
-    """The data files of a hub data set at a commit.
+    """Folder with the data files of a hub data set at a commit.
 
     Raises:
-        HubError: They cannot be fetched.
+        HubError: The download fails.
     """
     patterns = ("*.parquet", "*.csv", "*.csv.gz", "*.jsonl")
     found = _download(repo, revision, "dataset", patterns)
@@ -52,7 +52,7 @@ def dataset_folder(repo: str, revision: str) -> Path:
 
 
 def local_checkpoint(repo: str, models: Path | None) -> Path | None:
-    """``<models>/<repo>`` if it holds a checkpoint."""
+    """Folder ``<models>/<repo>`` if it holds a checkpoint, else ``None``."""
     folder = models / repo if models else None
     return folder if folder and (folder / "config.json").is_file() else None
 
@@ -63,10 +63,16 @@ def checkpoint_folder(
     models: Path | None,
     files: Sequence[str] = CHECKPOINT_PATTERNS,
 ) -> Path:
-    """The folder of a checkpoint: below `models` if it is there, else from the hub.
+    """Folder of a checkpoint: below `models` if present, else downloaded from the hub.
+
+    Args:
+        repo: Hub id, ``<owner>/<name>``.
+        revision: Commit to download; ``None`` if none is pinned.
+        models: Folder of local checkpoints by hub id.
+        files: Patterns of the files to download.
 
     Raises:
-        HubError: It is in neither place, or no revision is pinned.
+        HubError: The checkpoint is in neither place, or no revision is pinned.
     """
     local = local_checkpoint(repo, models)
     if local is not None:
@@ -81,5 +87,5 @@ def checkpoint_folder(
 
 
 def folder_from_environment(name: str, given: Path | None) -> Path | None:
-    """A folder as it was given, else from the environment variable `name`."""
+    """`given` if it is not ``None``, else the folder in environment variable `name`, if set."""
     return given or (Path(os.environ[name]) if os.environ.get(name) else None)

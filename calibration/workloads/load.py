@@ -1,8 +1,8 @@
-"""Loads the texts of a workload, from whichever form they come in.
+"""Loading of workloads: a name, path or hub id in; labelled texts with splits out.
 
-Forms: a folder ``<name>/data.csv.gz`` with ``meta.json``; a team's own CSV, Parquet or JSONL
-file; a hub data set at a pinned revision; the synthetic one. Texts stay in memory: they enter
-no row, no log and no message.
+Sources: a folder ``<name>/data.csv.gz`` with ``meta.json``; a CSV, Parquet or JSONL file; a hub
+data set at a pinned revision; a synthetic workload. Texts stay in memory: they enter no row, log
+or message.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ _HASH_SPLIT_NOTE = (
 
 @dataclass(frozen=True, repr=False)
 class Texts:
-    """A workload with its texts; `sha256` is that of the file they came from.
+    """A workload with its texts and labels.
 
     Attributes:
-        dev: Texts on which training may stop early; empty where the workload has none.
-        extra: Further labelled texts by the name of their split; used by a candidate that
-            says so.
-        label_words: Label -> what a zero-shot model is asked about, where a meta file names it.
+        sha256: Hash of the source file; for hub and synthetic workloads, of name and revision.
+        dev: Texts for early stopping; empty if the workload has no dev split.
+        extra: Texts and labels of further splits by name, for candidates that declare one.
+        label_words: Label -> words for it in zero-shot prompts, if a meta file names them.
     """
 
     workload: Workload
@@ -60,7 +60,7 @@ class Texts:
 
 
 def workload_paths(data: Path | None) -> dict[str, Path]:
-    """The workloads below a data folder (or the one it is itself): name -> folder or file.
+    """Workloads in a data folder, or the folder itself if it is one: name -> folder or file.
 
     Raises:
         WorkloadError: The folder does not exist.
@@ -82,24 +82,24 @@ def _is_workload(path: Path) -> bool:
 
 
 def has_texts(name: str, data: Path | None) -> bool:
-    """Whether `load` knows a place for the texts of a workload: a folder, a file, or the hub."""
+    """Whether a workload of that name is in the data folder or the registry."""
     return name in {*workload_paths(data), *(workload.name for workload in WORKLOADS)}
 
 
 def load(name: str, data: Path | None, known: Mapping[str, Workload]) -> Texts:
-    """The texts of a workload by name, path or hub id.
+    """Loads a workload by name, path or hub id.
 
     Args:
         name: A workload below `data`, a path to a table or workload folder, a name of the
             registry, ``org/dataset@commit`` on the hub, ``synthetic``, or ``tokens-128`` (any
-            number of words) for texts of one length with labels that mean nothing.
-        data: Folder of workloads; it wins over the hub.
-        known: Workloads of the catalog. Where one of that name has other content, ours gets a
-            name of its own, so that accuracies of different data are never compared.
+            number of words, 1 to 9999) for texts of equal length with meaningless labels.
+        data: Folder of workloads; takes precedence over the hub.
+        known: Workloads of the catalog. If one of that name has other content, the loaded one
+            gets a new name, so that accuracies on different data are never compared.
 
     Raises:
-        UnknownNameError: No form of that name exists.
-        WorkloadError: The texts cannot be used, or lie nowhere.
+        UnknownNameError: No source has a workload of that name.
+        WorkloadError: The texts cannot be used, or cannot be found.
     """
     found = workload_paths(data)
     if name in found:
@@ -117,26 +117,21 @@ def load(name: str, data: Path | None, known: Mapping[str, Workload]) -> Texts:
 
 
 def _reconcile(texts: Texts, known: Mapping[str, Workload]) -> Texts:
-    """The texts under the catalog's record of that name, or under a name of their own."""
-    own, there = texts.workload, known.get(texts.workload.name)
-    if there is None:
+    """The texts with the catalog's record if its content agrees, else under a name with a hash."""
+    own, listed = texts.workload, known.get(texts.workload.name)
+    if listed is None:
         return texts
     fields = ["n_train", "n_test", "n_classes"]
-    fields += ["revision"] if there.dataset == own.dataset else []
-    same = all(getattr(there, f) in (None, getattr(own, f)) for f in fields)
-    if same:
-        return _renamed(texts, there)
+    fields += ["revision"] if listed.dataset == own.dataset else []
+    if all(getattr(listed, f) in (None, getattr(own, f)) for f in fields):
+        return replace(texts, workload=listed)
     name = f"{own.name}-{texts.sha256[:8]}"
-    return _renamed(texts, known.get(name) or msgspec.structs.replace(own, name=name))
-
-
-def _renamed(texts: Texts, workload: Workload) -> Texts:
-    """The same texts under another record."""
+    workload = known.get(name) or msgspec.structs.replace(own, name=name)
     return replace(texts, workload=workload)
 
 
 def _load_path(path: Path) -> Texts:
-    """A workload folder, or a team's own table."""
+    """Loads a workload folder or a single table."""
     file = path / DATA_FILE if path.is_dir() else path
     try:
         sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
@@ -172,25 +167,25 @@ def _load_path(path: Path) -> Texts:
 
 
 def _label_words(names: Any, labels: Sequence[str]) -> dict[str, str]:
-    """Labels in words: the names of a meta file in the order of the labels 0, 1, 2 ..."""
+    """Words for the labels 0, 1, 2 ... from a meta file's list; empty if it does not fit."""
     if not isinstance(names, list):
         return {}
     found = {str(number): str(name).replace("_", " ") for number, name in enumerate(names)}
     return found if set(labels) <= set(found) else {}
 
 
-def _truncate(words: Any) -> str | None:
-    """A free text of a meta file, cut to what a catalog cell holds."""
-    return str(words)[:500] if words else None
+def _truncate(value: Any) -> str | None:
+    """A meta file's value as text, truncated to the 500 characters of a catalog cell."""
+    return str(value)[:500] if value else None
 
 
-def slug(words: str) -> str:
-    """Words as a task name: ``offensive language`` -> ``offensive-language``."""
-    return re.sub(r"[^a-z0-9]+", "-", words.casefold()).strip("-")
+def slug(phrase: str) -> str:
+    """A phrase as a task name: ``offensive language`` -> ``offensive-language``."""
+    return re.sub(r"[^a-z0-9]+", "-", phrase.casefold()).strip("-")
 
 
 def _read_meta(file: Path) -> dict[str, Any]:
-    """A meta file; empty where there is none."""
+    """Content of a meta file; empty if there is none."""
     if not file.is_file():
         return {}
     try:
@@ -203,7 +198,17 @@ def _read_meta(file: Path) -> dict[str, Any]:
 
 
 def _split_texts(frame: pd.DataFrame, where: str, sha256: str, **record: Any) -> Texts:
-    """Checked texts and their record; `where` names the source in messages."""
+    """Validates a table, splits it and builds its record.
+
+    Args:
+        frame: Columns ``text``, ``label`` and ``split``, all text.
+        where: Name of the source for error messages.
+        sha256: Hash of the source.
+        record: Further fields of the workload's record.
+
+    Raises:
+        WorkloadError: A split is missing or empty, or train has empty labels or one class only.
+    """
     if frame.empty:
         raise WorkloadError(f"{where}: holds no text")
     parts = {split: frame[frame["split"] == split] for split in ("train", "test")}
@@ -236,7 +241,7 @@ def _split_texts(frame: pd.DataFrame, where: str, sha256: str, **record: Any) ->
 
 
 def _load_synthetic() -> Texts:
-    """The workload written from a seed."""
+    """The synthetic workload, generated from a seed."""
     declared = next(workload for workload in WORKLOADS if workload.name == "synthetic")
     sha256 = hashlib.sha256(f"synthetic {synthetic.REVISION}".encode()).hexdigest()
     return _split_texts(
@@ -252,7 +257,7 @@ def _load_synthetic() -> Texts:
 
 
 def _load_fixed_length(words: int) -> Texts:
-    """The workload of texts of one length."""
+    """The synthetic workload whose texts all have `words` words."""
     name = f"{synthetic.FIXED_LENGTH_PREFIX}{words}"
     return _split_texts(
         synthetic.fixed_length_rows(words),
@@ -267,7 +272,7 @@ def _load_fixed_length(words: int) -> Texts:
 
 
 def _load_hub(name: str, declared: Workload | None) -> Texts:
-    """A hub data set by registry name or ``org/dataset@commit``."""
+    """Loads a hub data set by registry name or ``org/dataset@commit``."""
     repo, _, revision = (declared.dataset or name if declared else name).partition("@")
     revision = revision or (declared.revision or "" if declared else "")
     on_hub = _HUB_ID.fullmatch(repo) is not None
@@ -298,7 +303,7 @@ def _load_hub(name: str, declared: Workload | None) -> Texts:
 
 
 def _read_hub_splits(folder: Path, where: str) -> pd.DataFrame:
-    """Train and test of a hub folder; files are told apart by the split in their name.
+    """Train and test splits of a hub folder, recognised by file names.
 
     A test split without labels (all -1, as in GLUE) is replaced by the validation split.
     """
