@@ -1,4 +1,4 @@
-"""What can be measured on this machine, by which counter, what is missing and the remedy."""
+"""Diagnosis of a machine: available counters, libraries and data in; findings and remedies out."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from catalog.snapshot import Snapshot
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that was looked at.
+    """Result of one check.
 
     Attributes:
-        what: The thing, in a word or two.
-        ok: Whether it serves.
+        what: Subject of the check, in a word or two.
+        ok: Whether it can be used.
         detail: What was found.
-        remedy: What would mend it; ``None`` where nothing needs or can be done.
-        counter: Whether this is a hardware energy counter.
+        remedy: How to fix it; ``None`` if there is nothing to fix or no way to.
+        counter: Whether the subject is a hardware energy counter.
     """
 
     what: str
@@ -37,7 +37,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _check_device(machine: Machine, snapshot: Snapshot) -> Finding:
-    """What questions about this machine will be answered for."""
+    """The device that ``this`` stands for in queries on this machine."""
     device = gpu_device(machine, snapshot) or cpu_device(machine, snapshot)
     listed = device.status != "probed"
     stated = not listed and device.tdp_w is not None
@@ -55,7 +55,7 @@ def _check_device(machine: Machine, snapshot: Snapshot) -> Finding:
 
 
 def _check_nvml(gpus: tuple[Gpu, ...]) -> Iterator[Finding]:
-    """NVIDIA GPUs and their energy counters."""
+    """Energy counters of NVIDIA GPUs."""
     if importlib.util.find_spec("pynvml") is None:
         remedy = "install joulewise[calibration] if this machine has an NVIDIA GPU"
         yield Finding(
@@ -72,7 +72,7 @@ def _check_nvml(gpus: tuple[Gpu, ...]) -> Iterator[Finding]:
 
 
 def _check_rapl(zones: list[Zone], machine: Machine) -> Iterator[Finding]:
-    """RAPL domains and who may read them."""
+    """RAPL domains and whether they are readable."""
     if not zones:
         why = f"hidden by the hypervisor ({machine.hypervisor})" if machine.hypervisor else "absent"
         remedy = (
@@ -98,7 +98,7 @@ def _check_rapl(zones: list[Zone], machine: Machine) -> Iterator[Finding]:
 
 
 def _check_meter(machine: Machine, snapshot: Snapshot, powercap: Path) -> Finding:
-    """The meter that a calibration would use for this machine's device."""
+    """The meter a calibration would use for this machine's device."""
     device = gpu_device(machine, snapshot) or cpu_device(machine, snapshot)
     name = meter_name(device, powercap=powercap)
     counters = [part for part in name.split("+") if part not in ("none", "codecarbon")]
@@ -115,19 +115,19 @@ def _check_meter(machine: Machine, snapshot: Snapshot, powercap: Path) -> Findin
     )
 
 
-def _check_library(name: str, serves: str) -> Finding:
-    """Whether an optional library is there."""
-    there = importlib.util.find_spec(name) is not None
+def _check_library(name: str, purpose: str) -> Finding:
+    """Whether an optional library is installed."""
+    installed = importlib.util.find_spec(name) is not None
     return Finding(
         what=name,
-        ok=there,
-        detail=serves if there else f"not installed; {serves} is not possible",
-        remedy=None if there else "install joulewise[calibration]",
+        ok=installed,
+        detail=purpose if installed else f"not installed; {purpose} is not possible",
+        remedy=None if installed else "install joulewise[calibration]",
     )
 
 
 def _check_checkpoint(models: Path | None) -> Finding:
-    """Whether the frozen encoder's weights are on this machine."""
+    """Whether the weights of the frozen encoder MiniLM are on this machine."""
     local = local_checkpoint(MINILM, models)
     place = (models or Path("<JOULEWISE_MODELS>")) / MINILM
     return Finding(
@@ -159,14 +159,14 @@ def diagnose(
     machine: Machine | None = None,
     powercap: Path = POWERCAP,
 ) -> list[Finding]:
-    """Looks at everything a calibration could use; changes nothing.
+    """Checks everything a calibration could use; changes nothing.
 
     Args:
         snapshot: The catalog, for its device table.
         data: Folder of workloads; default ``JOULEWISE_DATA``.
         models: Folder of checkpoints; default ``JOULEWISE_MODELS``.
-        machine: The machine, if it is not to be probed.
-        powercap: Where the RAPL domains are.
+        machine: The machine; detected by default.
+        powercap: Folder of the RAPL domains.
     """
     machine = machine or detect_machine()
     virtual = f"guest of {machine.hypervisor}" if machine.hypervisor else "bare metal"

@@ -1,4 +1,7 @@
-"""Runs the trials of one pair of workload and candidate: fit, score, measure, one row each."""
+"""Measurement of one pair's trials: a candidate and a workload in, one row per trial out.
+
+The candidate is fitted once, scored once in each precision and measured once per scenario.
+"""
 
 from __future__ import annotations
 
@@ -25,21 +28,28 @@ from calibration.workloads.load import Texts
 from catalog.records import Candidate, Label, Measurement
 
 OTHER_LOAD_CORES = 0.5
-"""Cores kept busy by others above which a row is flagged."""
+"""Cores kept busy by other processes above which a row is flagged ``other-load``."""
 
 
 class SkippedTrial(msgspec.Struct, frozen=True):
-    """Why one trial of a pair has no row."""
+    """A trial without a row, and the reason."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class FitResult:
-    """A fitted classifier and what one fit took, as the mean of `fits` in one window.
+    """A fitted classifier, with seconds and joules per fit.
 
-    `flags` are the fit's own and hold for the classifier; `seen` and `context` are what the meter
-    said about the window, `other_cores` how many cores others kept busy in it.
+    Attributes:
+        fitted: The classifier.
+        fits: Number of fits in the window.
+        seconds: Mean seconds per fit.
+        components: Mean joules per fit, and label, by component.
+        flags: Flags of the classifier, such as ``not-converged``.
+        meter_flags: The meter's flags of the window.
+        context: The meter's context of the window.
+        other_cores: Mean cores kept busy by other processes; ``None`` if unknown.
     """
 
     fitted: Any
@@ -47,15 +57,15 @@ class FitResult:
     seconds: float
     components: Mapping[str, tuple[float, Label]]
     flags: tuple[str, ...]
-    seen: tuple[str, ...] = ()
+    meter_flags: tuple[str, ...] = ()
     context: Mapping[str, Any] = field(default_factory=dict)
     other_cores: float | None = None
 
 
 def measure_fit(unfitted: Any, texts: Texts, meter: Meter) -> FitResult:
-    """Fits once, or over again until the window is long enough for the meter to tell.
+    """Fits once, or repeatedly until the window is long enough for the meter.
 
-    Not to converge is a flag, not an error.
+    A fit that does not converge is flagged, not an error.
     """
     fits, others = 0, usage.OtherLoad()
     meter.start()
@@ -76,16 +86,20 @@ def measure_fit(unfitted: Any, texts: Texts, meter: Meter) -> FitResult:
         seconds=seconds / fits,
         components={name: (j / fits, label) for name, (j, label) in reading.components.items()},
         flags=("not-converged",) if slow else (),
-        seen=reading.flags,
+        meter_flags=reading.flags,
         context=combined_context([reading], [fits], 1),
         other_cores=others.mean_cores(),
     )
 
 
 def measure_trials(run: Run, trials: Sequence[Trial]) -> Iterator[Measurement | SkippedTrial]:
-    """The rows of one pair, each as soon as it is measured; trials of one pair, training first.
+    """Yields the rows of one pair, each as soon as it is measured.
 
-    A trial that cannot be measured though others of its pair can is `Refused`.
+    A trial that cannot be measured, although others of its pair can, yields a `SkippedTrial`.
+
+    Args:
+        run: The calibration run.
+        trials: Trials of one candidate on one workload, the training trial first if there is one.
 
     Raises:
         CannotRunError: The candidate cannot run here.
@@ -96,7 +110,7 @@ def measure_trials(run: Run, trials: Sequence[Trial]) -> Iterator[Measurement | 
     device = run.plan.devices[first.device]
     meter = run.meter(device)
     gc.collect()
-    first_fit = first.phase != "inference"  # whose time is wanted, so nothing may be reused
+    first_fit = first.phase != "inference"  # is measured, so no cached checkpoint may be reused
     unfitted = build.build(candidate, device.kind, run.plan.models, texts, not first_fit)
     training = measure_fit(unfitted, texts, meter)
     fitted, flags = training.fitted, training.flags
@@ -111,12 +125,12 @@ def measure_trials(run: Run, trials: Sequence[Trial]) -> Iterator[Measurement | 
     for trial in trials[1:] if first_fit else trials:
         if trial.precision not in scored:
             scored[trial.precision] = _score_in_precision(run, fitted, trial, texts, candidate)
-        right = scored[trial.precision]
-        if isinstance(right, SkippedTrial):
-            yield right
+        score = scored[trial.precision]
+        if isinstance(score, SkippedTrial):
+            yield score
             continue
         try:
-            yield _inference_row(run, trial, texts, fitted, right, flags, shared)
+            yield _inference_row(run, trial, texts, fitted, score, flags, shared)
         except SaturatedError:
             yield SkippedTrial(f"cannot keep up with {trial.rate_per_s:g} texts per second")
 
@@ -124,7 +138,7 @@ def measure_trials(run: Run, trials: Sequence[Trial]) -> Iterator[Measurement | 
 def _score_in_precision(
     run: Run, fitted: Any, trial: Trial, texts: Texts, candidate: Candidate
 ) -> Score | SkippedTrial:
-    """Loads the weights in a trial's precision and takes its accuracy; random weights have none."""
+    """Loads the weights in a trial's precision and scores them; random weights have no score."""
     try:
         build.set_precision(fitted, trial.precision)
     except build.CannotRunError as error:
@@ -136,30 +150,30 @@ def _measurement(
     run: Run,
     trial: Trial,
     flags: tuple[str, ...],
-    seen: Mapping[str, Any],
+    meter_context: Mapping[str, Any],
     other_cores: float | None,
-    changed: dict[str, Any] | None,
+    overrides: dict[str, Any] | None,
     **values: Any,
 ) -> Measurement:
-    """A row with what every row of a run carries.
+    """A row: the trial's setup, the run's shared fields and the measured values.
 
     Args:
         run: The run.
-        trial: What was to be measured.
-        flags: About the window.
-        seen: What its meter saw.
-        other_cores: Cores that others kept busy meanwhile.
-        changed: Fields in which the row differs from what was planned.
-        values: The figures.
+        trial: The planned trial.
+        flags: Flags of classifier and window.
+        meter_context: The meter's context of the window.
+        other_cores: Mean cores kept busy by other processes; ``None`` if unknown.
+        overrides: Fields in which the row differs from the plan.
+        values: Measured fields.
     """
     device, plan = run.plan.devices[trial.device], run.plan
     load = {"load_1m": run.load_1m}
     if other_cores is not None:
         load["other_cores"] = round(other_cores, 2)
         flags = (*flags, "other-load") if other_cores > OTHER_LOAD_CORES else flags
-    around = context(plan.profile, plan.seed, **load, **seen)
+    around = context(plan.profile, plan.seed, **load, **meter_context)
     return Measurement(
-        **(trial.key() | (changed or {})),
+        **(trial.key() | (overrides or {})),
         run_id=run.run_id,
         flags=tuple(sorted(flags)),
         idle_w=run.idle_w(device),
@@ -172,7 +186,7 @@ def _measurement(
 
 
 def _energy_fields(parts: Any) -> dict[str, float | Label]:
-    """Joules and labels as fields of a row."""
+    """Joules and labels of the components as fields of a row."""
     return {
         field: value
         for name, (joules, label) in parts.items()
@@ -187,11 +201,11 @@ def _train_row(
     training: FitResult,
     shared: dict[str, float | None],
 ) -> Measurement:
-    """The row of one fit, from raw texts to a classifier, checkpoint loading included."""
+    """The row of one fit, from raw texts to a fitted classifier, checkpoint loading included."""
     return _measurement(
         run,
         trial,
-        (*training.flags, *training.seen),
+        (*training.flags, *training.meter_flags),
         training.context,
         training.other_cores,
         None,
@@ -206,14 +220,16 @@ def _train_row(
 def _measure_inference(
     run: Run, trial: Trial, texts: Texts, fitted: Any
 ) -> tuple[WindowSummary, int]:
-    """Measures one trial; where memory runs out, in half the batch until it fits.
+    """Measures one trial, halving the batch size until memory suffices.
+
+    Encoders halve their forward passes by themselves; the windows are then repeated with calls of
+    that size.
 
     Returns:
-        What was found, and the texts of one call it was found with. Encoders halve their forward
-        passes by themselves; then the windows are taken again in calls of that size.
+        The summary of the windows, and the batch size used.
 
     Raises:
-        MemoryError: Not even one text fits.
+        MemoryError: A single text does not fit.
         SaturatedError: The candidate cannot keep up with the rate.
     """
     device = run.plan.devices[trial.device]
@@ -240,12 +256,12 @@ def _measure_inference(
 
 
 def _halved_batch_fields(trial: Trial, size: int) -> dict[str, Any]:
-    """What a row says whose batch did not fit; its group keeps it apart from a planned one."""
-    asked = trial.batch_size or 1
+    """Fields of a row measured with a smaller batch; its group separates it from planned rows."""
+    planned = trial.batch_size or 1
     return {
         "batch_size": float(size),
-        "repeat_group": halved_group(trial.repeat_group, asked),
-        "notes": f"asked for batches of {asked:g}: out of memory above {size}",
+        "repeat_group": halved_group(trial.repeat_group, planned),
+        "notes": f"asked for batches of {planned:g}: out of memory above {size}",
     }
 
 
@@ -254,15 +270,15 @@ def _inference_row(
     trial: Trial,
     texts: Texts,
     fitted: Any,
-    scored: Score,
+    score: Score,
     flags: tuple[str, ...],
     shared: dict[str, float | None],
 ) -> Measurement:
-    """The row of one scenario."""
+    """The row of one inference scenario."""
     others = usage.OtherLoad()
     found, size = _measure_inference(run, trial, texts, fitted)
     halved = size < (trial.batch_size or 1)
-    flags += () if scored.accuracy is not None else ("random-weights",)
+    flags += () if score.accuracy is not None else ("random-weights",)
     flags += ("unstable",) if found.unstable else ()
     flags += (BY_LENGTH,) if trial.repeat_group == BY_LENGTH else ()
     flags += ("batch-halved",) if halved else ()
@@ -279,10 +295,10 @@ def _inference_row(
         latency_p95_ms=found.latency_p95_ms,
         repeats=found.repeats,
         cv=found.cv,
-        accuracy=scored.accuracy,
-        accuracy_split=None if scored.accuracy is None else "test",
-        macro_f1=scored.macro_f1,
-        n_test=None if scored.accuracy is None else len(texts.test),
+        accuracy=score.accuracy,
+        accuracy_split=None if score.accuracy is None else "test",
+        macro_f1=score.macro_f1,
+        n_test=None if score.accuracy is None else len(texts.test),
         tokens_mean=run.tokens_mean(texts, run.plan.candidates[trial.candidate]),
         peak_memory_mb=usage.peak_memory_mb(run.plan.devices[trial.device].kind),
         **_energy_fields(found.components),

@@ -1,7 +1,7 @@
-"""The protocol of one measured setup: warm up, loop windows, repeat, summarise.
+"""Measurement protocol of one setup: warm-up, repeated windows, summary statistics.
 
-Pure timing and statistics; what is called and which meter reads is handed in. Predictions are
-on the host when a call returns, so a GPU is synchronised at both ends of every window.
+Timing and statistics only; the classifier and the meter are arguments. Predictions are on the host
+when a call returns, so that a GPU is synchronised at both ends of every window.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from calibration.meters.meter import Meter, Reading, combined_context, combined_
 from catalog.records import Label
 
 PROTOCOL_VERSION = 2
-"""Grows when a change here moves the figures; rows of an older one are measured again."""
+"""Version of the protocol; increase it when figures change, so that older rows are remeasured."""
 UNSTABLE_CV = 0.05
+"""Coefficient of variation above which a setup is unstable."""
 _BLOCK_S = 0.02
-"""Calls are averaged over blocks of this length before their spread is judged, since a single
-call of 100 microseconds is mostly scheduling noise."""
+"""Seconds over which calls are averaged during warm-up, since a single call of 100 microseconds is
+mostly scheduling noise."""
 _BLOCKS = 5
 _ORDER_SEED = 20250814
 
@@ -34,13 +35,15 @@ Predict = Callable[[Sequence[str]], Any]
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
-    """How long is measured.
+    """Duration and extent of a calibration.
 
     Attributes:
-        window_s: Least seconds of a window; `repeats` of them are taken (an odd number).
-        warmup_s: Most seconds of warming up.
-        idle_s: Seconds over which idle power is read where a counter exists.
-        sweep: Whether batch sizes, orders and precisions beside the usual ones are measured.
+        name: ``quick``, ``standard`` or ``reference``.
+        window_s: Minimum seconds of a window.
+        repeats: Windows per setup, an odd number.
+        warmup_s: Maximum seconds of warm-up.
+        idle_s: Seconds over which idle power is measured if there is a counter.
+        sweep: Whether to measure further batch sizes, text orders and precisions.
     """
 
     name: str
@@ -62,7 +65,7 @@ PROFILES = {
 
 
 class Window(msgspec.Struct, frozen=True):
-    """One window: texts answered, its seconds, the seconds of each call, the meter's reading."""
+    """One window: texts classified, its seconds, the seconds of each call, the meter's reading."""
 
     n_items: int
     runtime_s: float
@@ -71,12 +74,20 @@ class Window(msgspec.Struct, frozen=True):
 
 
 class WindowSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """What the repeats of one setup come to.
+    """Summary of the repeated windows of one setup.
 
-    `n_items` and `runtime_s` are those of the window with the median time per text; joules are
-    the median joules per text times `n_items`. `cv` is the larger of the spreads of time and of
-    measured joules per text over the windows; `unstable` says that it is over `UNSTABLE_CV`.
-    `flags` and `context` are what the meter said about any of the windows.
+    Attributes:
+        n_items: Texts of the window with the median time per text.
+        runtime_s: Seconds of that window.
+        latency_p50_ms: Median seconds per call over all windows, times 1,000.
+        latency_p95_ms: 95th percentile, likewise.
+        repeats: Number of windows.
+        cv: Coefficient of variation over the windows, the larger of those of time and of
+            measured joules per text.
+        unstable: Whether `cv` exceeds `UNSTABLE_CV`.
+        components: Joules and label by component: median joules per text times `n_items`.
+        flags: Union of the windows' flags.
+        context: Merged context of the windows.
     """
 
     n_items: int
@@ -92,11 +103,11 @@ class WindowSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def batches(texts: Sequence[str], size: int, by_length: bool = False) -> list[list[str]]:
-    """The texts in calls of `size`, in one fixed random order for every candidate.
+    """The texts in batches of `size`, in one fixed random order for all candidates.
 
-    A file sorted by class or length would make the first seconds of a slow candidate another
-    workload than a whole pass; the permutation prevents that. With `by_length` texts of like
-    length share a call, and the calls are shuffled.
+    In a file sorted by class or length, the first seconds of a slow candidate would not represent
+    the whole; the permutation prevents that. With `by_length`, texts of similar length share a
+    batch and the batches are shuffled.
     """
     order = list(texts)
     rng = random.Random(_ORDER_SEED)  # noqa: S311
@@ -112,10 +123,10 @@ def batches(texts: Sequence[str], size: int, by_length: bool = False) -> list[li
 def warm_up(
     predict: Predict, batch: Sequence[str], profile: Profile, clock: Clock = time.perf_counter
 ) -> float:
-    """Repeats one call until its latency is steady (CV < 5 %) or `warmup_s` is over.
+    """Repeats one call until its latency is steady (CV < `UNSTABLE_CV`) or `warmup_s` is over.
 
     Returns:
-        The seconds it took.
+        Seconds spent.
     """
     start = clock()
     blocks: list[float] = []
@@ -140,7 +151,7 @@ def run_window(
     meter: Meter,
     clock: Clock = time.perf_counter,
 ) -> Window:
-    """Loops over `calls` from the first one on until at least `window_s` have passed."""
+    """Loops over `calls` until at least `window_s` seconds have passed; measures that window."""
     seconds = array("d")
     items = 0
     meter.start()
@@ -179,7 +190,7 @@ def _median_components(windows: Sequence[Window], n_items: int) -> dict[str, tup
 
 
 def energy_cv(windows: Sequence[Window]) -> float:
-    """Spread of measured joules per text; 0 where no counter was read in every window."""
+    """Coefficient of variation of measured joules per text; 0 if a window has none."""
     per_text = [w.reading.measured_j() for w in windows]
     if any(joules is None for joules in per_text):
         return 0.0
@@ -194,7 +205,7 @@ def _percentile(ordered: Sequence[float], share: float) -> float:
 
 
 def summarise(windows: Sequence[Window]) -> WindowSummary:
-    """Median and spread over the windows of one setup."""
+    """Summarises the windows of one setup, at least one."""
     per_text = [window.runtime_s / window.n_items for window in windows]
     middle = windows[per_text.index(statistics.median_low(per_text))]
     calls = sorted(itertools.chain.from_iterable(window.calls_s for window in windows))
@@ -225,7 +236,7 @@ def measure(
 ) -> WindowSummary:
     """Warms up, then measures `profile.repeats` windows of calls of `batch_size` texts.
 
-    A window is never shorter than what the meter resolves.
+    A window is never shorter than the meter's `min_window_s`.
     """
     calls = batches(texts, batch_size, by_length)
     window_s = max(profile.window_s, meter.min_window_s)
@@ -237,9 +248,9 @@ def measure(
 def idle_watts(
     meter: Meter, seconds: float, sleep: Callable[[float], None] = time.sleep
 ) -> float | None:
-    """Watts of the measured components while this process waits.
+    """Watts of the measured components while this process sleeps for `seconds`.
 
-    ``None`` without counters, and where one of them failed: the others' sum would be too low.
+    ``None`` without counters, or if one of them failed: the sum would be too low.
     """
     if not meter.has_counter:
         return None
