@@ -226,8 +226,8 @@ def test_eight_writers_make_the_catalog_of_one(new_url: Callable[[], str], tried
 
 
 HOLDER = (
-    "from calibration.hardware.lock import measuring\n"
-    "with measuring():\n print(flush=True)\n input()"
+    "from calibration.hardware.lock import measurement_lock\n"
+    "with measurement_lock():\n print(flush=True)\n input()"
 )
 
 

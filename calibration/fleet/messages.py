@@ -112,7 +112,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """How an order ended.
 
     Attributes:
-        told: Every `calibration.measurement.progress.Told`, encoded, in order.
+        told: Every `calibration.measurement.progress.TrialStep`, encoded, in order.
         busy: Why the machine measures for somebody else.
         refused: Why the order was not meant for this worker.
     """
