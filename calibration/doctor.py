@@ -1,4 +1,4 @@
-"""What can be measured on this machine, by which counter, what is missing and the remedy."""
+"""Diagnosis of a machine: available counters, libraries and data in; findings and remedies out."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from pathlib import Path
 
 import msgspec
 
-from calibration.hardware.machine import Gpu, Machine, cpu_device, gpu_device, read_machine
+from calibration.hardware.machine import Gpu, Machine, cpu_device, detect_machine, gpu_device
 from calibration.meters.machine_meter import meter_name
-from calibration.meters.rapl import POWERCAP, Zone, how_to_read, rapl_zones
+from calibration.meters.rapl import POWERCAP, Zone, permission_remedy, rapl_zones
 from calibration.workloads.hub import folder_from_environment, local_checkpoint
-from calibration.workloads.load import places
+from calibration.workloads.load import workload_paths
 from calibration.workloads.tables import WorkloadError
 from catalog.registry.candidates import MINILM, MINILM_REVISION
 from catalog.snapshot import Snapshot
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that was looked at.
+    """Result of one check.
 
     Attributes:
-        what: The thing, in a word or two.
-        ok: Whether it serves.
+        what: Subject of the check, in a word or two.
+        ok: Whether it can be used.
         detail: What was found.
-        remedy: What would mend it; ``None`` where nothing needs or can be done.
-        counter: Whether this is a hardware energy counter.
+        remedy: How to fix it; ``None`` if there is nothing to fix or no way to.
+        counter: Whether the subject is a hardware energy counter.
     """
 
     what: str
@@ -36,15 +36,15 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     counter: bool = False
 
 
-def _device(machine: Machine, snapshot: Snapshot) -> Finding:
-    """What questions about this machine will be answered for."""
+def _check_device(machine: Machine, snapshot: Snapshot) -> Finding:
+    """The device that ``this`` stands for in queries on this machine."""
     device = gpu_device(machine, snapshot) or cpu_device(machine, snapshot)
     listed = device.status != "probed"
     stated = not listed and device.tdp_w is not None
     return Finding(
         what="device",
         ok=True,
-        detail=f"{device.name} ({machine.words()})"
+        detail=f"{device.name} ({machine.description()})"
         + ("" if listed else "; not in the device table, so its data-sheet figures are missing")
         + (f"; TDP {device.tdp_w:g} W as its owner states it" if stated else ""),
         remedy=None
@@ -54,8 +54,8 @@ def _device(machine: Machine, snapshot: Snapshot) -> Finding:
     )
 
 
-def _nvml(gpus: tuple[Gpu, ...]) -> Iterator[Finding]:
-    """NVIDIA GPUs and their energy counters."""
+def _check_nvml(gpus: tuple[Gpu, ...]) -> Iterator[Finding]:
+    """Energy counters of NVIDIA GPUs."""
     if importlib.util.find_spec("pynvml") is None:
         remedy = "install joulewise[calibration] if this machine has an NVIDIA GPU"
         yield Finding(
@@ -71,8 +71,8 @@ def _nvml(gpus: tuple[Gpu, ...]) -> Iterator[Finding]:
         )
 
 
-def _rapl(zones: list[Zone], machine: Machine) -> Iterator[Finding]:
-    """RAPL domains and who may read them."""
+def _check_rapl(zones: list[Zone], machine: Machine) -> Iterator[Finding]:
+    """RAPL domains and whether they are readable."""
     if not zones:
         why = f"hidden by the hypervisor ({machine.hypervisor})" if machine.hypervisor else "absent"
         remedy = (
@@ -92,13 +92,13 @@ def _rapl(zones: list[Zone], machine: Machine) -> Iterator[Finding]:
             what=f"RAPL {zone.name}",
             ok=zone.readable,
             detail=f"{zone.path}/energy_uj " + ("readable" if zone.readable else "not readable"),
-            remedy=how_to_read(zone),
+            remedy=permission_remedy(zone),
             counter=zone.name.startswith("package"),
         )
 
 
-def _meter(machine: Machine, snapshot: Snapshot, powercap: Path) -> Finding:
-    """The meter that a calibration would use for this machine's device."""
+def _check_meter(machine: Machine, snapshot: Snapshot, powercap: Path) -> Finding:
+    """The meter a calibration would use for this machine's device."""
     device = gpu_device(machine, snapshot) or cpu_device(machine, snapshot)
     name = meter_name(device, powercap=powercap)
     counters = [part for part in name.split("+") if part not in ("none", "codecarbon")]
@@ -115,19 +115,19 @@ def _meter(machine: Machine, snapshot: Snapshot, powercap: Path) -> Finding:
     )
 
 
-def _library(name: str, serves: str) -> Finding:
-    """Whether an optional library is there."""
-    there = importlib.util.find_spec(name) is not None
+def _check_library(name: str, purpose: str) -> Finding:
+    """Whether an optional library is installed."""
+    installed = importlib.util.find_spec(name) is not None
     return Finding(
         what=name,
-        ok=there,
-        detail=serves if there else f"not installed; {serves} is not possible",
-        remedy=None if there else "install joulewise[calibration]",
+        ok=installed,
+        detail=purpose if installed else f"not installed; {purpose} is not possible",
+        remedy=None if installed else "install joulewise[calibration]",
     )
 
 
-def _checkpoint(models: Path | None) -> Finding:
-    """Whether the frozen encoder's weights are on this machine."""
+def _check_checkpoint(models: Path | None) -> Finding:
+    """Whether the weights of the frozen encoder MiniLM are on this machine."""
     local = local_checkpoint(MINILM, models)
     place = (models or Path("<JOULEWISE_MODELS>")) / MINILM
     return Finding(
@@ -138,11 +138,11 @@ def _checkpoint(models: Path | None) -> Finding:
     )
 
 
-def _data(data: Path | None) -> Finding:
+def _check_data(data: Path | None) -> Finding:
     """The data folder and its workloads."""
     remedy = "set JOULEWISE_DATA or --data to a folder of <name>/data.csv.gz + meta.json"
     try:
-        names = list(places(data))
+        names = list(workload_paths(data))
     except WorkloadError as error:
         return Finding(what="data", ok=False, detail=str(error), remedy=remedy)
     if data is None or not names:
@@ -159,19 +159,19 @@ def diagnose(
     machine: Machine | None = None,
     powercap: Path = POWERCAP,
 ) -> list[Finding]:
-    """Looks at everything a calibration could use; changes nothing.
+    """Checks everything a calibration could use; changes nothing.
 
     Args:
         snapshot: The catalog, for its device table.
         data: Folder of workloads; default ``JOULEWISE_DATA``.
         models: Folder of checkpoints; default ``JOULEWISE_MODELS``.
-        machine: The machine, if it is not to be probed.
-        powercap: Where the RAPL domains are.
+        machine: The machine; detected by default.
+        powercap: Folder of the RAPL domains.
     """
-    machine = machine or read_machine()
+    machine = machine or detect_machine()
     virtual = f"guest of {machine.hypervisor}" if machine.hypervisor else "bare metal"
     return [
-        _device(machine, snapshot),
+        _check_device(machine, snapshot),
         Finding(
             what="bare metal",
             ok=machine.hypervisor is None,
@@ -180,12 +180,12 @@ def diagnose(
             if machine.hypervisor
             else None,
         ),
-        *_nvml(machine.gpus),
-        *_rapl(list(rapl_zones(powercap)), machine),
-        _meter(machine, snapshot, powercap),
-        _library("codecarbon", "the fallback meter (modelled where no counter is read)"),
-        _library("torch", "running encoders"),
-        _library("transformers", "loading encoders"),
-        _checkpoint(folder_from_environment("JOULEWISE_MODELS", models)),
-        _data(folder_from_environment("JOULEWISE_DATA", data)),
+        *_check_nvml(machine.gpus),
+        *_check_rapl(list(rapl_zones(powercap)), machine),
+        _check_meter(machine, snapshot, powercap),
+        _check_library("codecarbon", "the fallback meter (modelled where no counter is read)"),
+        _check_library("torch", "running encoders"),
+        _check_library("transformers", "loading encoders"),
+        _check_checkpoint(folder_from_environment("JOULEWISE_MODELS", models)),
+        _check_data(folder_from_environment("JOULEWISE_DATA", data)),
     ]

@@ -9,10 +9,17 @@ from collections.abc import Callable
 
 from calibration.doctor import Finding, diagnose
 from calibration.fleet import client as fleet
-from calibration.hardware.lock import BusyError, measuring
+from calibration.hardware.lock import BusyError, measurement_lock
 from calibration.hardware.machine import this_device
 from calibration.hardware.usage import load_1m
-from calibration.measurement.progress import Event, Progress, Summary, figures, measured, new_run_id
+from calibration.measurement.progress import (
+    Event,
+    Progress,
+    Summary,
+    event_figures,
+    measure_pair,
+    new_run_id,
+)
 from calibration.measurement.run import Run
 from calibration.measurement.windows import PROFILES, Profile
 from calibration.meters.machine_meter import counter_readable
@@ -53,16 +60,18 @@ def _new_run(plan: Plan) -> Run:
 
 def _measure_pair(run: Run, trials: list[Trial], store: Store, progress: Progress) -> None:
     """Measures the trials of one pair; each is in the store before the next one starts."""
-    for told in measured(run, trials):
+    for told in measure_pair(run, trials):
         trial = trials[told.number]
         if told.kind == "started":
-            progress.tell("started", trial)
+            progress.emit("started", trial)
         elif told.file is not None:
             store.add(told.file)
-            progress.tell("finished", trial, **figures(run.plan.devices, *told.file.measurements))
+            progress.emit(
+                "finished", trial, **event_figures(run.plan.devices, *told.file.measurements)
+            )
         else:
             lost = trials[told.number :] if told.rest else [trial]
-            progress.give_up(told.kind, lost, told.reason or "?")
+            progress.emit_unmeasured(told.kind, lost, told.reason or "?")
 
 
 def _tell_present(plan: Plan, store: Store, progress: Progress) -> None:
@@ -71,7 +80,7 @@ def _tell_present(plan: Plan, store: Store, progress: Progress) -> None:
     for trial in plan.trials:
         if trial.present:
             row = row_of(trial, stored)
-            progress.tell("present", trial, **(figures(plan.devices, row) if row else {}))
+            progress.emit("present", trial, **(event_figures(plan.devices, row) if row else {}))
 
 
 def _measure_all(run: Run, store: Store, progress: Progress) -> bool:
@@ -96,7 +105,7 @@ def calibrate(plan: Plan, store: Store, *, on_event: Callable[[Event], None] = _
         CatalogUnreadableError: The catalog cannot be written.
     """
     progress = Progress(len(plan.trials), on_event)
-    with measuring():
+    with measurement_lock():
         store.migrate()
         for name in plan.restated:
             store.redescribe(plan.devices[name])

@@ -33,15 +33,15 @@ from advisor.recommend.advisor import recommend
 from advisor.recommend.records import Query
 from calibration.meters.machine_meter import (
     CodeCarbonMeter,
-    HostMeter,
+    MachineMeter,
     NullMeter,
     NvmlMeter,
     RaplMeter,
     meter_for,
 )
 from calibration.meters.meter import Meter
-from calibration.meters.nvml import bindings
-from calibration.meters.overhead import cost, null_work
+from calibration.meters.nvml import load_pynvml
+from calibration.meters.overhead import hashing_loop, measure_overhead
 from calibration.meters.rapl import POWERCAP
 from catalog.records import Device
 from catalog.snapshot import Snapshot
@@ -103,7 +103,7 @@ def _questions(snapshot: Snapshot) -> list[Query]:
 
 def _powercap() -> Path:
     """The machine's RAPL, or files that stand in for it: reading them costs about the same."""
-    if RaplMeter().counts:
+    if RaplMeter().has_counter:
         return POWERCAP
     root = Path(tempfile.mkdtemp())
     for socket in (0, 1):
@@ -117,9 +117,9 @@ def _powercap() -> Path:
 
 def _meters() -> dict[str, Meter]:
     """What is compared, by the words of its line."""
-    root, gpu = _powercap(), NvmlMeter(bindings())
-    device = Device(name="this machine", kind="gpu" if gpu.counts else "cpu")
-    counters = HostMeter([gpu, RaplMeter(root)], None, frozenset({"gpu", "cpu", "dram"}))
+    root, gpu = _powercap(), NvmlMeter(load_pynvml())
+    device = Device(name="this machine", kind="gpu" if gpu.has_counter else "cpu")
+    counters = MachineMeter([gpu, RaplMeter(root)], None, frozenset({"gpu", "cpu", "dram"}))
     chosen = meter_for(device)
     stand_in = "" if root == POWERCAP else ", RAPL on stand-in files"
     return {
@@ -127,7 +127,7 @@ def _meters() -> dict[str, Meter]:
         f"counters ({counters.name}{stand_in})": counters,
         f"what calibrate uses here ({chosen.name})": chosen,
         "CodeCarbon's tracker at its default of 15 s": CodeCarbonMeter(
-            gpu=gpu.counts, every_s=15.0
+            gpu=gpu.has_counter, every_s=15.0
         ),
     }
 
@@ -136,14 +136,14 @@ def metering(
     window_s: float = 0.1, pairs: int = 600, meters: dict[str, Meter] | None = None
 ) -> None:
     """Prints what each meter costs on the same bare loop, in this process."""
-    work = null_work(window_s)
+    work = hashing_loop(window_s)
     print(
         f"\nA bare loop of {window_s:g} s against the same loop metered, {pairs} pairs in turn:\n"
     )
     print("| meter | bare, s | slower, wall (95 %) | slower, CPU (95 %) | begin + end, ms |")
     print("|---|---|---|---|---|")
     for name, meter in (meters or _meters()).items():
-        found = cost(meter, work, pairs)
+        found = measure_overhead(meter, work, pairs)
         both = " | ".join(
             f"{part.median:+.2%} ({part.low:+.2%} to {part.high:+.2%})"
             for part in (found.wall, found.cpu)

@@ -24,7 +24,7 @@ from typing import Any
 import msgspec
 
 from calibration import suite
-from calibration.meters.machine_meter import RECORDING
+from calibration.meters.machine_meter import RECORDING_VARIABLE
 from catalog.files.run_file import dump, to_frame
 from catalog.snapshot import load
 from catalog.store.database import Store
@@ -79,7 +79,7 @@ def measure(
         given: Further arguments of `calibration.suite.plan`.
     """
     out.mkdir(parents=True, exist_ok=True)
-    os.environ[RECORDING] = str(out / "windows.jsonl")
+    os.environ[RECORDING_VARIABLE] = str(out / "windows.jsonl")
     store = Store(f"sqlite:///{(out / 'catalog.sqlite').absolute()}")
     store.migrate()
     summary = None

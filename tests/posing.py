@@ -25,18 +25,18 @@ import sklearn.pipeline
 import sklearn.preprocessing
 import sklearn.svm  # noqa: F401
 
-from calibration.classifiers import build as candidates
-from calibration.fleet import worker as node
+from calibration.classifiers import build
+from calibration.fleet import worker as worker_side
 from calibration.hardware.machine import Machine
 from calibration.measurement import run
 from calibration.meters.machine_meter import NullMeter
-from calibration.plan import planner as planning
+from calibration.plan import planner
 
 POSE = json.loads(os.environ["POSE"])
 MACHINE = Machine(
     cpu=POSE["cpu"], sockets=1, cores=POSE["threads"], threads=POSE["threads"], memory_gib=8
 )
-_build = candidates.build
+_build = build.build
 
 
 def _first_time(name: str) -> bool:
@@ -73,9 +73,9 @@ def dask_setup(worker: Any) -> None:
     """Poses."""
     tempfile.tempdir = str(Path(POSE["folder"]) / POSE["node"])
     Path(tempfile.tempdir).mkdir(exist_ok=True)
-    node.node_id = lambda: POSE["node"]
-    node.read_machine = planning.read_machine = lambda: MACHINE
-    node.platform = SimpleNamespace(node=lambda: POSE["node"])
-    planning.meter_name = lambda _: "none"
+    worker_side.node_id = lambda: POSE["node"]
+    worker_side.detect_machine = planner.detect_machine = lambda: MACHINE
+    worker_side.platform = SimpleNamespace(node=lambda: POSE["node"])
+    planner.meter_name = lambda _: "none"
     run.meter_for = lambda _: NullMeter()
-    candidates.build = _sabotaged
+    build.build = _sabotaged

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from sklearn.pipeline import Pipeline
 
-from calibration.classifiers import build as candidates
 from calibration.classifiers.build import CannotRunError, build, libraries, n_parameters
 from calibration.workloads import hub
 from calibration.workloads.load import Texts, load
@@ -101,7 +100,7 @@ def test_a_local_checkpoint_is_not_looked_for_on_the_hub(
     models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The local folder comes first."""
-    monkeypatch.setattr(hub, "_fetched", lambda *_: pytest.fail("asked the hub"))
+    monkeypatch.setattr(hub, "_download", lambda *_: pytest.fail("asked the hub"))
     build(BY_NAME[MINILM_NAME], "cpu", models)
 
 
@@ -109,7 +108,7 @@ def test_a_missing_checkpoint_says_where_to_put_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither local nor reachable: the reason names folder and hub."""
-    monkeypatch.setattr(hub, "_fetched", lambda *_: "the hub cannot be read (ConnectError)")
+    monkeypatch.setattr(hub, "_download", lambda *_: "the hub cannot be read (ConnectError)")
     with pytest.raises(CannotRunError, match=f"{MINILM} is not in {tmp_path}.*ConnectError"):
         build(BY_NAME[MINILM_NAME], "cpu", tmp_path)
 
@@ -125,9 +124,7 @@ def test_a_broken_checkpoint_cannot_run(tmp_path: Path) -> None:
 def test_a_missing_library_cannot_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """The reason names the library and the extra to install."""
     find = importlib.util.find_spec
-    monkeypatch.setattr(
-        candidates.importlib.util, "find_spec", lambda n: None if n == "torch" else find(n)
-    )
+    monkeypatch.setattr(importlib.util, "find_spec", lambda n: None if n == "torch" else find(n))
     with pytest.raises(CannotRunError, match=r"torch not installed.*joulewise\[calibration\]"):
         build(BY_NAME[MINILM_NAME], "cpu")
 

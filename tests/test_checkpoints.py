@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from calibration.classifiers.checkpoints import Passes, out_of_memory
+from calibration.classifiers.checkpoints import ForwardPasses, is_out_of_memory
 
 
 def lengths_of(items: list[str]) -> Any:
@@ -22,7 +22,7 @@ TEXTS = ["a" * (7 * n % 23) for n in range(50)]
 def test_passes_keep_the_order_and_group_by_length() -> None:
     """Answers stand where their texts stood; no pass is larger than allowed."""
     seen: list[list[str]] = []
-    passes = Passes(16)
+    passes = ForwardPasses(16)
     found = passes.run(TEXTS, lengths_of(TEXTS), lambda b: (seen.append(b), lengths_of(b))[1])
     np.testing.assert_array_equal(found, lengths_of(TEXTS))
     assert [len(batch) for batch in seen] == [16, 16, 16, 2]
@@ -48,11 +48,11 @@ def test_short_memory_halves_the_pass(error: Exception) -> None:
             raise error
         return lengths_of(batch)
 
-    passes = Passes(32)
+    passes = ForwardPasses(32)
     found = passes.run(TEXTS, lengths_of(TEXTS), forward)
     np.testing.assert_array_equal(found, lengths_of(TEXTS))
     assert sizes[:3] == [32, 16, 8]
-    assert (passes.halved, passes.largest) == (True, 8)
+    assert (passes.halved, passes.max_items) == (True, 8)
 
 
 def test_one_text_that_does_not_fit_is_out_of_memory() -> None:
@@ -65,7 +65,7 @@ def test_one_text_that_does_not_fit_is_out_of_memory() -> None:
         raise RuntimeError("shapes differ")
 
     with pytest.raises(MemoryError):
-        Passes(4).run(TEXTS, lengths_of(TEXTS), full)
+        ForwardPasses(4).run(TEXTS, lengths_of(TEXTS), full)
     with pytest.raises(RuntimeError, match="shapes differ"):
-        Passes(4).run(TEXTS, lengths_of(TEXTS), broken)
-    assert not out_of_memory(ValueError("can't allocate memory"))
+        ForwardPasses(4).run(TEXTS, lengths_of(TEXTS), broken)
+    assert not is_out_of_memory(ValueError("can't allocate memory"))

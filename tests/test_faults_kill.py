@@ -19,7 +19,7 @@ import pytest
 from conftest import free_port
 
 from api.service import tokens
-from calibration.hardware.lock import BusyError, measuring
+from calibration.hardware.lock import BusyError, measurement_lock
 from catalog import snapshot
 from catalog.store.database import Store
 
@@ -226,8 +226,8 @@ def test_eight_writers_make_the_catalog_of_one(new_url: Callable[[], str], tried
 
 
 HOLDER = (
-    "from calibration.hardware.lock import measuring\n"
-    "with measuring():\n print(flush=True)\n input()"
+    "from calibration.hardware.lock import measurement_lock\n"
+    "with measurement_lock():\n print(flush=True)\n input()"
 )
 
 
@@ -254,9 +254,9 @@ def test_a_second_calibration_is_refused_until_the_first_is_gone(
         assert done.returncode not in (0, 1), done.stderr
         assert "another calibration" in done.stderr
         assert "Traceback" not in done.stderr
-        with pytest.raises(BusyError), measuring():
+        with pytest.raises(BusyError), measurement_lock():
             pass
         holder.kill()
-    with measuring():
+    with measurement_lock():
         assert Store(environment["JOULEWISE_CATALOG"]).measurements() == []
     tried(2)

@@ -18,9 +18,14 @@ from test_zero_shot import tokenizer
 from transformers import BertConfig, BertModel
 
 from calibration import suite
-from calibration.classifiers import finetuned as finetuning
-from calibration.classifiers.build import build, n_parameters, n_trained
-from calibration.classifiers.finetuned import FineTunedEncoder, batches, extra_rows, hold_out
+from calibration.classifiers import finetuned
+from calibration.classifiers.build import build, n_parameters, n_training_texts
+from calibration.classifiers.finetuned import (
+    FineTunedEncoder,
+    extra_train_texts,
+    hold_out,
+    length_bucketed_batches,
+)
 from calibration.hardware.machine import Machine
 from calibration.measurement.windows import Profile
 from calibration.meters.machine_meter import NullMeter
@@ -97,7 +102,7 @@ def test_minilm_learns_reuses_and_serves(
     assert accuracy(fitted, sst2) > 0.6  # 0.5 + 2.4 standard errors
     assert (head.trained_, len(head.history_), head.n_trained_) == (True, 2, 320)
     assert n_parameters(fitted, DECLARED) == 22_713_216 + 2 * 384 + 2
-    assert n_trained(fitted, sst2, DECLARED) == 320
+    assert n_training_texts(fitted, sst2, DECLARED) == 320
     assert [file.name for file in cache.iterdir()] == [head.checkpoint_.name]
     assert not list(cache.rglob("*.bin"))
     logits = head.decision_function(sst2.test)
@@ -113,7 +118,7 @@ def test_minilm_learns_reuses_and_serves(
     np.testing.assert_array_equal(again.decision_function(sst2.test), logits)
 
     for precision in ("int8", "bf16"):
-        near = again.serve(precision).decision_function(sst2.test)
+        near = again.set_precision(precision).decision_function(sst2.test)
         assert np.mean(near.argmax(1) == logits.argmax(1)) > 0.95
         assert np.corrcoef(near[:, 1], logits[:, 1])[0, 1] > 0.97
         assert not np.array_equal(near, logits)
@@ -209,7 +214,7 @@ def test_the_best_epoch_on_dev_is_kept(
         return np.array(["1"] * right + ["0"] * (10 - right))
 
     monkeypatch.setattr(made, "predict", predict, raising=False)
-    history, best = made._epochs((["a"] * 8, ["0", "1"] * 4), (["d"] * 10, ["1"] * 10))
+    history, best = made._run_epochs((["a"] * 8, ["0", "1"] * 4), (["d"] * 10, ["1"] * 10))
     assert history == dev[:epochs]
     assert best["weight"].item() == seen[kept - 1]
 
@@ -229,13 +234,16 @@ def test_extra_texts_hold_none_of_dev_and_test() -> None:
     """Equal but for case and punctuation is equal; each text once; a seeded choice."""
     pool = ["a test sentence", "DEV text", *(f"phrase {n}" for n in range(50)), "phrase 0"]
     given = texts(dev=["dev text"], dev_labels=["1"], extra={"more": (pool, ["1"] * len(pool))})
-    chosen, labels = extra_rows(given, Training(extra_split="more", extra_rows=1000))
+    chosen, labels = extra_train_texts(given, Training(extra_split="more", extra_rows=1000))
     assert sorted(chosen) == sorted(f"phrase {n}" for n in range(50))
     assert labels == ["1"] * 50
     ten = Training(extra_split="more", extra_rows=10)
-    assert extra_rows(given, ten)[0] == chosen[:10]
-    assert extra_rows(given, Training(extra_split="other", extra_rows=10)) == ([], [])
-    assert extra_rows(given, Training(extra_split="more", extra_rows=10, seed=1))[0] != chosen[:10]
+    assert extra_train_texts(given, ten)[0] == chosen[:10]
+    assert extra_train_texts(given, Training(extra_split="other", extra_rows=10)) == ([], [])
+    assert (
+        extra_train_texts(given, Training(extra_split="more", extra_rows=10, seed=1))[0]
+        != chosen[:10]
+    )
 
 
 def test_without_dev_a_tenth_of_each_class_is_held_out() -> None:
@@ -251,7 +259,7 @@ def test_without_dev_a_tenth_of_each_class_is_held_out() -> None:
 def test_batches_group_like_lengths() -> None:
     """Every row once; inside a batch lengths differ less than in a random one."""
     lengths = [n % 97 for n in range(1000)]
-    found = list(batches(lengths, 16, random.Random(0)))  # noqa: S311
+    found = list(length_bucketed_batches(lengths, 16, random.Random(0)))  # noqa: S311
     assert sorted(row for batch in found for row in batch) == list(range(1000))
     spread = np.mean([np.ptp([lengths[row] for row in batch]) for batch in found])
     assert spread < 5
@@ -267,15 +275,19 @@ def test_a_key_knows_everything_that_shapes_the_weights(
     (tmp_path / "model.safetensors").write_bytes(b"1")
     rows = (["a"], ["0"])
     made = FineTunedEncoder(str(tmp_path), SHORT, tmp_path)
-    keys = [made._key(rows, rows), made._key((["b"], ["0"]), rows), made._key(rows, (["a"], ["1"]))]
-    keys.append(FineTunedEncoder(str(tmp_path), Training(), tmp_path)._key(rows, rows))
+    keys = [
+        made._cache_key(rows, rows),
+        made._cache_key((["b"], ["0"]), rows),
+        made._cache_key(rows, (["a"], ["1"])),
+    ]
+    keys.append(FineTunedEncoder(str(tmp_path), Training(), tmp_path)._cache_key(rows, rows))
     (tmp_path / "model.safetensors").write_bytes(b"2")
-    keys.append(made._key(rows, rows))
-    monkeypatch.setattr(finetuning, "VERSION", 99)
-    keys.append(made._key(rows, rows))
+    keys.append(made._cache_key(rows, rows))
+    monkeypatch.setattr(finetuned, "TRAINING_VERSION", 99)
+    keys.append(made._cache_key(rows, rows))
     assert len(set(keys)) == len(keys)
     told = msgspec.structs.replace(SHORT, learning_rate=float("3e-4"), warmup=float("0.1"))
-    assert FineTunedEncoder(str(tmp_path), told, tmp_path)._key(rows, rows) == keys[-1]
+    assert FineTunedEncoder(str(tmp_path), told, tmp_path)._cache_key(rows, rows) == keys[-1]
 
 
 def test_the_subset_is_part_of_the_declaration() -> None:

@@ -28,7 +28,7 @@ from calibration.fleet import client as fleet
 from calibration.fleet.account import Heard, Joined, Notice
 from calibration.fleet.dispatch import FleetError
 from calibration.fleet.passes import Patience
-from calibration.hardware.lock import NAME, BusyError, measuring
+from calibration.hardware.lock import LOCK_NAME, BusyError, measurement_lock
 from calibration.measurement.progress import Event
 from calibration.measurement.windows import Profile
 from catalog import snapshot
@@ -143,7 +143,7 @@ def test_a_busy_machine_is_waited_for_and_hardware_measured_twice(
     cluster.worker("e", "AMD EPYC 1")
     cluster.worker("e", "AMD EPYC 1")
     heard: list[Heard] = []
-    lock = measuring(folder / NAME)
+    lock = measurement_lock(folder / LOCK_NAME)
     lock.__enter__()
 
     def hear(said: Heard) -> None:

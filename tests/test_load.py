@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from catalog.registry.registry import WORKLOADS
 
 from calibration.workloads import hub
-from calibration.workloads import load as workloads
-from calibration.workloads.load import load, places, slug
+from calibration.workloads.load import load, slug, workload_paths
 from calibration.workloads.tables import WorkloadError
 from catalog.errors import UnknownNameError
 from catalog.records import Workload
@@ -95,7 +95,7 @@ def test_the_synthetic_workload_is_the_same_every_time() -> None:
     """It agrees with its declaration and is written anew without change."""
     first, second = load("synthetic", None, {}), load("synthetic", None, {})
     assert first.train == second.train
-    declared = next(w for w in workloads.WORKLOADS if w.name == "synthetic")
+    declared = next(w for w in WORKLOADS if w.name == "synthetic")
     own = first.workload
     for field in ("task", "n_classes", "n_train", "n_test", "revision"):
         assert getattr(own, field) == getattr(declared, field)
@@ -193,14 +193,14 @@ def test_unknown_names_list_the_nearest(tmp_path: Path) -> None:
 def test_a_data_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
     """A mistyped folder is no empty one."""
     with pytest.raises(WorkloadError, match="does not exist"):
-        places(tmp_path / "nowhere")
+        workload_paths(tmp_path / "nowhere")
 
 
 def test_a_single_workload_can_be_the_data_folder(tmp_path: Path) -> None:
     """The folder itself, or one file, serves as well."""
     folder = write(tmp_path / "mine", ROWS)
-    assert list(places(folder)) == ["mine"]
-    assert list(places(tmp_path)) == ["mine"]
+    assert list(workload_paths(folder)) == ["mine"]
+    assert list(workload_paths(tmp_path)) == ["mine"]
 
 
 def test_hub_data_sets_are_read_at_a_pinned_revision(
@@ -213,7 +213,7 @@ def test_hub_data_sets_are_read_at_a_pinned_revision(
         asked.append((repo, revision))
         return tmp_path
 
-    monkeypatch.setattr(workloads, "dataset_folder", fetch)
+    monkeypatch.setattr("calibration.workloads.load.dataset_folder", fetch)
     for split, labels in {"train": [0, 1, 0], "validation": [1, 0], "test": [-1, -1]}.items():
         table = pd.DataFrame({"sentence": [f"{split} {n}" for n in labels], "label": labels})
         table.to_parquet(tmp_path / f"{split}-00000-of-00001.parquet")
@@ -232,7 +232,7 @@ def test_without_a_pinned_revision_the_hub_is_not_asked() -> None:
 
 def test_an_unreachable_hub_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     """No network is a fault with a way out."""
-    monkeypatch.setattr(hub, "_fetched", lambda *_: "the hub cannot be read (ConnectError)")
+    monkeypatch.setattr(hub, "_download", lambda *_: "the hub cannot be read (ConnectError)")
     with pytest.raises(WorkloadError, match=r"ConnectError.*data\.csv\.gz.*JOULEWISE_DATA"):
         load("org/set@abc", None, {})
 
@@ -243,7 +243,7 @@ def test_tasks_are_slugs() -> None:
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data sets are not here")
-@pytest.mark.parametrize("declared", workloads.WORKLOADS[:-1], ids=lambda each: each.name)
+@pytest.mark.parametrize("declared", WORKLOADS[:-1], ids=lambda each: each.name)
 def test_shared_data_agrees_with_the_registry(declared: Workload) -> None:
     """Counts and task of every declared workload are those of its folder."""
     texts = load(declared.name, SHARED, {})

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from calibration.hardware import machine as probe
 from calibration.hardware.machine import (
     Gpu,
     Machine,
     cpu_device,
+    detect_machine,
     gpu_device,
-    read_machine,
     this_device,
 )
 from catalog.errors import UnknownNameError
@@ -66,19 +65,19 @@ def recorded(root: Path, model: str, cores: int, *, sockets: int = 1, clock: str
 
 def test_a_masked_name_on_a_guest_is_no_real_part(tmp_path: Path) -> None:
     """A bare "AMD EPYC" with two virtual CPUs becomes a probed device without a TDP."""
-    machine = read_machine(recorded(tmp_path, "AMD EPYC", 2, clock="tsc kvm-clock"))
+    machine = detect_machine(recorded(tmp_path, "AMD EPYC", 2, clock="tsc kvm-clock"))
     device = cpu_device(machine, snapshot())
     assert device.name == "AMD EPYC (2 vCPU, KVM)"
     assert (device.kind, device.cores, device.status) == ("cpu", 2, "probed")
     assert device.tdp_w is None
     assert device.source
-    assert machine.words() == "2 vCPU KVM, 24 GiB"
+    assert machine.description() == "2 vCPU KVM, 24 GiB"
 
 
 def test_a_slice_of_a_real_part_is_a_device_of_its_own(tmp_path: Path) -> None:
     """A guest with 4 of 64 cores does not get the part's TDP."""
     model = "AMD EPYC 7763 64-Core Processor"
-    machine = read_machine(recorded(tmp_path, model, 4, clock="tsc kvm-clock"))
+    machine = detect_machine(recorded(tmp_path, model, 4, clock="tsc kvm-clock"))
     device = cpu_device(machine, snapshot())
     assert device.name == "AMD EPYC 7763 (4 vCPU, KVM)"
     assert device.tdp_w is None
@@ -86,7 +85,7 @@ def test_a_slice_of_a_real_part_is_a_device_of_its_own(tmp_path: Path) -> None:
 
 def test_a_whole_part_is_the_tables_record(tmp_path: Path) -> None:
     """Bare metal whose printed name is an alias gets the record, on both sockets."""
-    machine = read_machine(recorded(tmp_path, "AMD EPYC 7763 64-Core Processor", 128, sockets=2))
+    machine = detect_machine(recorded(tmp_path, "AMD EPYC 7763 64-Core Processor", 128, sockets=2))
     assert cpu_device(machine, snapshot()) is EPYC
     assert (machine.sockets, machine.cores, machine.hypervisor) == (2, 128, None)
 
@@ -94,14 +93,14 @@ def test_a_whole_part_is_the_tables_record(tmp_path: Path) -> None:
 def test_an_unlisted_cpu_on_bare_metal_is_probed(tmp_path: Path) -> None:
     """Trademarks, clock and core count leave the name, and nothing is guessed."""
     model = "Intel(R) Xeon(R) E-9999 CPU @ 3.10GHz"
-    device = cpu_device(read_machine(recorded(tmp_path, model, 8)), snapshot())
+    device = cpu_device(detect_machine(recorded(tmp_path, model, 8)), snapshot())
     assert device.name == "Intel Xeon E-9999"
     assert device.tdp_w is None
 
 
 def test_a_probed_device_in_the_catalog_is_found_again(tmp_path: Path) -> None:
     """The stored record is used as it is, so that a rerun never conflicts with it."""
-    machine = read_machine(recorded(tmp_path, "AMD EPYC", 2, clock="kvm-clock"))
+    machine = detect_machine(recorded(tmp_path, "AMD EPYC", 2, clock="kvm-clock"))
     first = cpu_device(machine, snapshot())
     assert cpu_device(machine, snapshot(first)) is first
 
@@ -121,11 +120,11 @@ def test_gpus_match_by_name_or_alias(printed: str, name: str, tdp_w: float | Non
 def test_the_gpu_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """What "this" names is the GPU where it has one, its CPU otherwise."""
     cpu_only = Machine(cpu="AMD EPYC 7763", sockets=1, cores=64, threads=64, memory_gib=1)
-    monkeypatch.setattr(probe, "read_machine", lambda: cpu_only)
+    monkeypatch.setattr("calibration.hardware.machine.detect_machine", lambda: cpu_only)
     assert this_device(snapshot()) is EPYC
     gpu = Gpu(name="NVIDIA A30", memory_gb=24, driver="570.1")
     with_gpu = Machine(cpu="x", sockets=1, cores=1, threads=1, memory_gib=1, gpus=(gpu,))
-    monkeypatch.setattr(probe, "read_machine", lambda: with_gpu)
+    monkeypatch.setattr("calibration.hardware.machine.detect_machine", lambda: with_gpu)
     assert this_device(snapshot()) is A30
 
 
@@ -133,11 +132,11 @@ def test_both_chips_of_a_machine_can_be_meant(monkeypatch: pytest.MonkeyPatch) -
     """Its CPU beside a GPU; a GPU that is not there is an unknown name."""
     gpu = Gpu(name="NVIDIA A30", memory_gb=24, driver="570.1")
     both = Machine(cpu="AMD EPYC 7763", sockets=1, cores=64, threads=64, memory_gib=1, gpus=(gpu,))
-    monkeypatch.setattr(probe, "read_machine", lambda: both)
+    monkeypatch.setattr("calibration.hardware.machine.detect_machine", lambda: both)
     assert this_device(snapshot(), "cpu") is EPYC
     assert this_device(snapshot(), "gpu") is A30
     bare = Machine(cpu="AMD EPYC 7763", sockets=1, cores=64, threads=64, memory_gib=1)
-    monkeypatch.setattr(probe, "read_machine", lambda: bare)
+    monkeypatch.setattr("calibration.hardware.machine.detect_machine", lambda: bare)
     with pytest.raises(UnknownNameError, match="this-cpu"):
         this_device(snapshot(), "gpu")
 
@@ -145,7 +144,7 @@ def test_both_chips_of_a_machine_can_be_meant(monkeypatch: pytest.MonkeyPatch) -
 def test_this_machine_has_the_same_name_at_every_call() -> None:
     """Probing twice gives equal records."""
     assert this_device(snapshot()) == this_device(snapshot())
-    assert read_machine().cores >= 1
+    assert detect_machine().cores >= 1
 
 
 def test_the_base_install_can_probe() -> None:

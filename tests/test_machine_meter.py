@@ -12,11 +12,10 @@ import pytest
 from scripted_nvml import Board, Library
 
 from calibration.measurement.windows import idle_watts
-from calibration.meters import codecarbon as fallback
-from calibration.meters import machine_meter as meters
+from calibration.meters import codecarbon, machine_meter
 from calibration.meters.machine_meter import (
     CodeCarbonMeter,
-    HostMeter,
+    MachineMeter,
     NullMeter,
     RaplMeter,
     Reading,
@@ -25,7 +24,7 @@ from calibration.meters.machine_meter import (
     rapl_zones,
 )
 from calibration.meters.meter import combined_context
-from calibration.meters.rapl import counted_j
+from calibration.meters.rapl import component_j
 from calibration.meters.replay import load_windows
 from catalog.records import Device
 
@@ -34,7 +33,7 @@ def test_nothing_is_called_measured_on_a_machine_without_counters(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """CodeCarbon's assumed watts are modelled, positive, and leave no file behind."""
-    if meters.counter_readable():
+    if machine_meter.counter_readable():
         pytest.skip("this machine has an energy counter")
     monkeypatch.chdir(tmp_path)
     meter = CodeCarbonMeter()
@@ -44,7 +43,7 @@ def test_nothing_is_called_measured_on_a_machine_without_counters(
     assert set(reading.components) == {"cpu", "dram"}
     assert {label for _, label in reading.components.values()} == {"modelled"}
     assert all(joules > 0 for joules, _ in reading.components.values())
-    assert not meter.counts
+    assert not meter.has_counter
     assert reading.measured_j() is None
     assert idle_watts(meter, 1.0) is None
     assert list(tmp_path.iterdir()) == []
@@ -65,22 +64,22 @@ def test_codecarbon_labels_follow_what_it_reads() -> None:
     def part(name: str, mode: str | None = None) -> Any:
         return type(name, (SimpleNamespace,), {})(_mode=mode)
 
-    assert fallback._labels([part("CPU", "intel_rapl"), part("GPU"), part("RAM")]) == {
+    assert codecarbon._labels([part("CPU", "intel_rapl"), part("GPU"), part("RAM")]) == {
         "cpu": "measured",
         "gpu": "measured",
     }
-    assert fallback._labels([part("CPU", "cpu_load")]) == {"cpu": "modelled"}
-    assert fallback._labels([part("CPU", "constant")]) == {"cpu": "modelled"}
+    assert codecarbon._labels([part("CPU", "cpu_load")]) == {"cpu": "modelled"}
+    assert codecarbon._labels([part("CPU", "constant")]) == {"cpu": "modelled"}
 
 
 def test_without_codecarbon_energy_stays_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     """The meter of last resort reads no component."""
-    monkeypatch.setattr(meters.importlib.util, "find_spec", lambda _: None)
-    meter = meters.meter_for(SimpleNamespace(kind="cpu"))  # type: ignore[arg-type]
+    monkeypatch.setattr(machine_meter.importlib.util, "find_spec", lambda _: None)
+    meter = machine_meter.meter_for(SimpleNamespace(kind="cpu"))  # type: ignore[arg-type]
     meter.start()
     assert isinstance(meter, NullMeter)
     assert meter.stop() == Reading({})
-    assert meters.meter_name(SimpleNamespace(kind="cpu")) == meter.name
+    assert machine_meter.meter_name(SimpleNamespace(kind="cpu")) == meter.name
 
 
 def test_a_replay_gives_its_readings_in_order_then_the_last_again() -> None:
@@ -88,7 +87,7 @@ def test_a_replay_gives_its_readings_in_order_then_the_last_again() -> None:
     meter = ReplayMeter([{"cpu": (1.0, "measured")}, {"cpu": (2.0, "measured")}])
     given = [meter.stop().components["cpu"][0] for _ in range(3)]
     assert given == [1.0, 2.0, 2.0]
-    assert meter.counts
+    assert meter.has_counter
 
 
 def test_idle_power_is_read_from_counters_only() -> None:
@@ -120,11 +119,11 @@ CPU = Device(name="AMD EPYC", kind="cpu")
 class Part:
     """A counter meter that says what it is told."""
 
-    least_s = 0.5
+    min_window_s = 0.5
 
     def __init__(self, name: str, reading: Reading, *covers: str) -> None:
         self.name, self.reading, self.covers = name, reading, frozenset(covers)
-        self.counts, self.absent = bool(covers), reading.absent
+        self.has_counter, self.absent = bool(covers), reading.absent
         self.log: list[str] = []
 
     def start(self) -> None:
@@ -145,7 +144,7 @@ def test_counters_go_first_and_codecarbon_fills_the_rest() -> None:
     """GPU and package are measured, memory is modelled; the model of the package stays beside."""
     gpu = Part("nvml", Reading({"gpu": (50.0, "measured")}, flags=("throttled",)), "gpu")
     rapl = Part("rapl", Reading({"cpu": (5.0, "measured")}, absent={"dram": "none"}), "cpu")
-    meter = HostMeter([gpu, rapl], MODEL, ALL)
+    meter = MachineMeter([gpu, rapl], MODEL, ALL)
     meter.start()
     reading = meter.stop()
     assert reading.components == {
@@ -155,14 +154,14 @@ def test_counters_go_first_and_codecarbon_fills_the_rest() -> None:
     }
     assert reading.context["codecarbon_j"] == {"cpu": 9.0}
     assert (reading.flags, reading.absent) == (("throttled",), {})
-    assert (meter.name, meter.counts) == ("nvml+rapl+codecarbon", True)
+    assert (meter.name, meter.has_counter) == ("nvml+rapl+codecarbon", True)
 
 
 def test_a_model_never_replaces_what_a_counter_failed_to_read() -> None:
     """An invalid window stays invalid, with the reason; the model is only kept beside."""
     rapl = Part("rapl", Reading({}, absent={"cpu": "was reset"}), "cpu", "dram")
     rapl.absent = {}
-    meter = HostMeter([rapl], MODEL, frozenset({"cpu", "dram"}))
+    meter = MachineMeter([rapl], MODEL, frozenset({"cpu", "dram"}))
     meter.start()
     reading = meter.stop()
     assert reading.components == {}
@@ -175,8 +174,8 @@ def test_idle_power_is_unknown_where_a_counter_failed() -> None:
     """The GPU alone is not the machine."""
     gpu = Part("nvml", Reading({"gpu": (50.0, "measured")}), "gpu")
     rapl = Part("rapl", Reading({}, absent={"cpu": "was reset"}), "cpu", "dram")
-    assert idle_watts(HostMeter([gpu], None, ALL), 0.01) is not None
-    assert idle_watts(HostMeter([gpu, rapl], None, ALL), 0.01) is None
+    assert idle_watts(MachineMeter([gpu], None, ALL), 0.01) is not None
+    assert idle_watts(MachineMeter([gpu, rapl], None, ALL), 0.01) is None
 
 
 def powercap(root: Path, *, dram: bool = False) -> Path:
@@ -196,9 +195,11 @@ def test_what_rapl_refused_codecarbon_may_not_read(
     root = powercap(tmp_path / "powercap")
     (root / "intel-rapl:1").mkdir()
     (root / "intel-rapl:1" / "name").write_text("package-1")
-    monkeypatch.setattr(CodeCarbonMeter, "stop", lambda self: self._kept({"cpu": 5.0, "dram": 2.0}))
+    monkeypatch.setattr(
+        CodeCarbonMeter, "stop", lambda self: self._labelled({"cpu": 5.0, "dram": 2.0})
+    )
     monkeypatch.setattr(CodeCarbonMeter, "start", lambda self: setattr(self, "_labels", {}))
-    meter = meters.meter_for(CPU, library=lambda: None, powercap=root, environment={})
+    meter = machine_meter.meter_for(CPU, library=lambda: None, powercap=root, environment={})
     assert isinstance(meter, CodeCarbonMeter)
     for read, kept in (
         ("measured", {"dram": (2.0, "modelled")}),
@@ -212,24 +213,26 @@ def test_a_device_gets_its_counters(tmp_path: Path) -> None:
     """The name before and after starting the meter is the same; a CPU's window has no GPU."""
     root = powercap(tmp_path / "powercap", dram=True)
     gpus = Library(Board("GPU-a", [1000]))
-    chosen = meters.meter_for(CPU, library=lambda: gpus, powercap=root, environment={})
-    assert chosen.name == meters.meter_name(CPU, library=lambda: gpus, powercap=root) == "rapl"
-    chosen = meters.meter_for(GPU, library=lambda: gpus, powercap=root, environment={})
-    assert chosen.name == meters.meter_name(GPU, library=lambda: gpus, powercap=root)
-    assert (chosen.name, chosen.counts, chosen.least_s) == ("nvml+rapl", True, 2.0)
+    chosen = machine_meter.meter_for(CPU, library=lambda: gpus, powercap=root, environment={})
+    assert (
+        chosen.name == machine_meter.meter_name(CPU, library=lambda: gpus, powercap=root) == "rapl"
+    )
+    chosen = machine_meter.meter_for(GPU, library=lambda: gpus, powercap=root, environment={})
+    assert chosen.name == machine_meter.meter_name(GPU, library=lambda: gpus, powercap=root)
+    assert (chosen.name, chosen.has_counter, chosen.min_window_s) == ("nvml+rapl", True, 2.0)
 
 
 def test_where_memory_has_no_counter_codecarbon_is_named(tmp_path: Path) -> None:
     """The fallback is part of the name only where it gives a component."""
     root = powercap(tmp_path / "powercap")
-    assert meters.meter_name(CPU, powercap=root) == "rapl+codecarbon"
-    assert meters.meter_name(CPU, powercap=tmp_path / "none") == "codecarbon"
+    assert machine_meter.meter_name(CPU, powercap=root) == "rapl+codecarbon"
+    assert machine_meter.meter_name(CPU, powercap=tmp_path / "none") == "codecarbon"
 
 
 def test_codecarbon_is_a_second_opinion_beside_counters(tmp_path: Path) -> None:
     """A whole window: measured joules from the counter, modelled ones in the context alone."""
     root = powercap(tmp_path / "powercap", dram=True)
-    meter = meters.meter_for(CPU, powercap=root, environment={})
+    meter = machine_meter.meter_for(CPU, powercap=root, environment={})
     meter.start()
     time.sleep(1.1)
     for zone in ("intel-rapl:0", "intel-rapl:0:0"):
@@ -258,16 +261,18 @@ def test_windows_are_recorded_and_replayed(tmp_path: Path) -> None:
             {},
         ]
     )
-    assert (replay.name, replay.counts) == ("replay:rapl", True)
+    assert (replay.name, replay.has_counter) == ("replay:rapl", True)
     assert "did not move" in again[1].absent["cpu"]
-    assert counted_j(again[0].raw["cpu"]) == 2.0
+    assert component_j(again[0].raw["cpu"]) == 2.0
 
 
 def test_asking_by_environment_records(tmp_path: Path) -> None:
     """`JOULEWISE_WINDOWS` names the file; the meter keeps its name."""
     file = tmp_path / "windows.jsonl"
     root = powercap(tmp_path / "powercap", dram=True)
-    meter = meters.meter_for(CPU, powercap=root, environment={meters.RECORDING: str(file)})
+    meter = machine_meter.meter_for(
+        CPU, powercap=root, environment={machine_meter.RECORDING_VARIABLE: str(file)}
+    )
     meter.start()
     meter.stop()
     assert meter.name == "rapl"

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scripted_nvml import Board, Library
 
-from calibration.hardware.cuda_visibility import order_unsure, visible
-from calibration.hardware.machine import gpus
+from calibration.hardware.cuda_visibility import order_ambiguous, visible_gpus
+from calibration.hardware.machine import detect_gpus
 from calibration.meters import nvml
 from calibration.meters.meter import CounterError, Reading
-from calibration.meters.nvml import NvmlMeter, concluded, counted_j, integrated_j
+from calibration.meters.nvml import NvmlMeter, counted_j, integrated_j, reading_from_raw
 
 
 def meter(*boards: Board, visible_devices: str | None = None, **more: Any) -> NvmlMeter:
@@ -86,7 +86,7 @@ def test_without_a_counter_power_is_integrated() -> None:
 def test_neither_counter_nor_power_is_no_meter() -> None:
     """The component is absent, with the reason."""
     made = meter(Board("GPU-a", [None], None))
-    assert (made.counts, made.covers) == (False, frozenset())
+    assert (made.has_counter, made.covers) == (False, frozenset())
     assert window(made).absent == {"gpu": "NVML gives neither the energy nor the power of this GPU"}
 
 
@@ -145,7 +145,7 @@ def test_renumbering_is_undone(asked: str | None, uuids: list[str]) -> None:
     """Indices, UUIDs, their beginnings and slices; what follows a bad entry is hidden."""
     lib = Library(Board("GPU-aa"), Board("GPU-ab"), Board("GPU-c"))
     environment = {} if asked is None else {"CUDA_VISIBLE_DEVICES": asked}
-    assert [gpu.uuid for gpu in visible(lib, environment)] == uuids
+    assert [gpu.uuid for gpu in visible_gpus(lib, environment)] == uuids
 
 
 def test_the_renumbered_gpu_is_the_one_that_is_read() -> None:
@@ -162,13 +162,13 @@ def test_the_machine_lists_what_cuda_shows(monkeypatch: pytest.MonkeyPatch) -> N
     boards = (Board("GPU-a"), Board("GPU-b", [None], name="NVIDIA H100"))
     monkeypatch.setitem(nvml.sys.modules, "pynvml", Library(*boards))  # type: ignore[arg-type]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,0")
-    found = gpus()
+    found = detect_gpus()
     assert [gpu.name for gpu in found] == ["NVIDIA H100", "NVIDIA A30"]
     assert [gpu.total_energy_counter for gpu in found] == [False, True]
     assert (found[0].memory_gb, found[0].power_limit_w) == (24.0, 165.0)
-    assert nvml.bindings() is not None
+    assert nvml.load_pynvml() is not None
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert gpus() == ()
+    assert detect_gpus() == ()
 
 
 def test_a_slice_has_the_energy_of_the_whole_and_says_so() -> None:
@@ -212,10 +212,10 @@ def test_slowing_down_is_told() -> None:
 def test_cuda_may_number_different_models_otherwise() -> None:
     """The fastest first, unless told otherwise: a doubt that the row carries."""
     lib = Library(Board("GPU-a"), Board("GPU-b", name="NVIDIA H100"))
-    assert order_unsure(lib, {})
-    assert not order_unsure(lib, {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"})
-    assert not order_unsure(lib, {"CUDA_VISIBLE_DEVICES": "GPU-b"})
-    assert not order_unsure(Library(Board("GPU-a"), Board("GPU-b")), {})
+    assert order_ambiguous(lib, {})
+    assert not order_ambiguous(lib, {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"})
+    assert not order_ambiguous(lib, {"CUDA_VISIBLE_DEVICES": "GPU-b"})
+    assert not order_ambiguous(Library(Board("GPU-a"), Board("GPU-b")), {})
     boards = (Board("GPU-a"), Board("GPU-b", name="NVIDIA H100"))
     assert window(meter(*boards)).flags == ("gpu-order-unsure",)
 
@@ -236,7 +236,7 @@ def test_power_is_held_against_the_counter(watts: float, seconds: float, suspect
         "counter_mj": [[0, round(100_000 * seconds)]],
         "power_s_w": [samples(seconds, watts)],
     }
-    reading = concluded(raw, [False])
+    reading = reading_from_raw(raw, [False])
     assert reading.components["gpu"][0] == pytest.approx(100.0 * seconds)
     assert ("suspect" in reading.flags) == suspect
     if seconds >= 30:
@@ -250,8 +250,8 @@ def test_gaps_in_power_make_no_verdict() -> None:
         "counter_mj": [[0, 3_000_000]],
         "power_s_w": [[[0, 900.0], [30.0, 900.0]]],
     }
-    assert concluded(raw, [False]).flags == ()
-    assert "less than once" in concluded(raw, [True]).absent["gpu"]
+    assert reading_from_raw(raw, [False]).flags == ()
+    assert "less than once" in reading_from_raw(raw, [True]).absent["gpu"]
 
 
 def test_the_background_polls(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -268,7 +268,7 @@ def test_the_background_polls(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_a_library_there_is_no_gpu() -> None:
     """No driver, no component, no error."""
     made = NvmlMeter(None)
-    assert not made.counts
+    assert not made.has_counter
     assert window(made).components == {}
 
 

@@ -21,7 +21,6 @@ from api.cli.main import app
 from api.pages import other_groups as elsewhere
 from api.pages import wording
 from api.pages.templating import environment
-from calibration.hardware import machine as probe
 from calibration.hardware.machine import Gpu, Machine
 from catalog import snapshot
 from catalog.records import Candidate, Device, Measurement, Workload
@@ -189,7 +188,7 @@ def test_a_machine_nobody_listed_is_asked_about_again(
 ) -> None:
     """The chip has no name in the catalog; the printed command means the same chip and runs."""
     here = msgspec.structs.replace(GUEST, gpus=gpus)
-    monkeypatch.setattr(probe, "read_machine", lambda: here)
+    monkeypatch.setattr("calibration.hardware.machine.detect_machine", lambda: here)
     start = ["recommend", "--task", "sentiment", "--min-acc", "0.8", "--device", device]
     first = CliRunner().invoke(app, start)
     assert first.exit_code == 0, first.output

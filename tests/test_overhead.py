@@ -10,7 +10,7 @@ import pytest
 
 from calibration.meters.machine_meter import NullMeter, RaplMeter
 from calibration.meters.meter import Reading
-from calibration.meters.overhead import cost, median_interval, null_work
+from calibration.meters.overhead import hashing_loop, measure_overhead, median_interval
 
 BENCH = Path(__file__).resolve().parents[1] / "scripts" / "bench.py"
 
@@ -18,7 +18,7 @@ BENCH = Path(__file__).resolve().parents[1] / "scripts" / "bench.py"
 class Slow:
     """A meter that makes work slower while a window is open, on a clock of its own."""
 
-    name, counts, least_s = "slow", False, 0.0
+    name, has_counter, min_window_s = "slow", False, 0.0
 
     def __init__(self, share: float) -> None:
         self.now, self.share, self.open = 0.0, share, False
@@ -45,7 +45,7 @@ class Slow:
 def test_a_slowdown_is_found(share: float) -> None:
     """What the meter adds inside the window, apart from beginning and ending it."""
     meter = Slow(share)
-    found = cost(meter, meter.work, pairs=9, clock=meter.clock, cpu_clock=meter.clock)
+    found = measure_overhead(meter, meter.work, pairs=9, clock=meter.clock, cpu_clock=meter.clock)
     assert found.wall == found.cpu
     assert found.wall.median == pytest.approx(share)
     assert found.wall.low == pytest.approx(share)
@@ -68,7 +68,7 @@ def test_the_interval_of_a_median_covers_it() -> None:
 
 def test_null_work_hashes_the_same_again_and_more_for_longer() -> None:
     """Every call does the same; a hundred times the seconds are more hashes, whatever else runs."""
-    short, long = null_work(0.003), null_work(0.3)
+    short, long = hashing_loop(0.003), hashing_loop(0.3)
     hashes = short()
     assert isinstance(hashes, int)
     assert short() == short() == hashes

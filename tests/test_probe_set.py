@@ -18,7 +18,7 @@ from test_suite import (  # noqa: F401
 
 from calibration.hardware.machine import Gpu, Machine
 from calibration.meters.machine_meter import NullMeter, ReplayMeter
-from calibration.plan import planner as planning
+from calibration.plan import planner
 from calibration.plan.forecast import answer_s, fit_s, score_s
 from calibration.plan.planner import PlanError, plan
 from calibration.plan.probe_set import MOST, PREPARATION_S, choose, pool
@@ -128,7 +128,7 @@ def test_a_plan_tells_joules_where_the_power_is_known() -> None:
 
 def test_a_gpus_joules_are_those_of_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """The limit in force goes before the data sheet; the CPU's own trials keep their TDP."""
-    monkeypatch.setattr(planning, "_torch_reaches_gpu", lambda: True)
+    monkeypatch.setattr(planner, "_torch_reaches_gpu", lambda: True)
     gpu = Gpu(name="NVIDIA A30", memory_gb=24, driver="580", power_limit_w=120)
     machine = Machine(cpu="x", sockets=1, cores=2, threads=2, memory_gib=8, gpus=(gpu,))
     made = plan(

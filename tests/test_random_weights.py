@@ -16,14 +16,14 @@ import transformers
 from scripted_nvml import Board, Library
 from test_suite import VM, _own_surroundings  # noqa: F401
 
-from calibration.classifiers import build as candidates
-from calibration.classifiers.random_weights import RandomWeights, mean_words
+from calibration.classifiers import build
+from calibration.classifiers.random_weights import RandomWeightsClassifier, mean_tokens
 from calibration.hardware.machine import Gpu
 from calibration.measurement import run
 from calibration.measurement.windows import Profile
-from calibration.meters import machine_meter as meters
+from calibration.meters import machine_meter
 from calibration.meters.replay import ReplayMeter, load_windows
-from calibration.plan import planner as planning
+from calibration.plan import planner
 from calibration.workloads.load import load
 from catalog.files.run_file import read
 from catalog.files.validation import Known
@@ -118,19 +118,19 @@ def test_parameters_of_every_checkpoint_follow_from_its_shapes(
 def test_answers_depend_on_the_text_and_not_on_its_batch(architecture: Architecture) -> None:
     """Padding is masked, empty and overlong texts pass, and the weights are the same each time."""
     texts = ["one two three", "", "four " * 5000, "five six"]
-    made = RandomWeights(architecture).fit([], ["a", "b", "c"])
+    made = RandomWeightsClassifier(architecture).fit([], ["a", "b", "c"])
     together = made._logits([texts[0], texts[3], texts[1]])
     alone = [made._logits([text])[0] for text in (texts[0], texts[3], texts[1])]
     np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-5)
     assert not np.allclose(alone[0], alone[1])
-    again = RandomWeights(architecture).fit([], ["a", "b", "c"])
+    again = RandomWeightsClassifier(architecture).fit([], ["a", "b", "c"])
     np.testing.assert_array_equal(again._logits(texts[:1]), made._logits(texts[:1]))
     assert set(made.predict(texts)) <= {"a", "b", "c"}
     assert made.n_parameters_ == made.model_.num_parameters()
     most = 2048 if architecture.causal else 512
-    assert mean_words(texts, architecture) == (3 + 0 + most + 2) / 4
+    assert mean_tokens(texts, architecture) == (3 + 0 + most + 2) / 4
     for precision in ("bf16", "int8"):
-        assert len(made.serve(precision).predict(texts[:2])) == 2
+        assert len(made.set_precision(precision).predict(texts[:2])) == 2
 
 
 def test_workloads_of_one_length_are_exact() -> None:
@@ -145,22 +145,22 @@ def test_workloads_of_one_length_are_exact() -> None:
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[Board]:
     """A scripted A30, tiny architectures on the CPU's torch, and a bare environment."""
     board = Board("GPU-a", mj=[1000 * 300 * n for n in range(1, 2000)])
-    machine = planning.read_machine()
+    machine = planner.detect_machine()
     gpu = Gpu(name="NVIDIA A30", memory_gb=24, driver="580.65.06", power_limit_w=165)
     fields = {f: getattr(VM, f) for f in VM.__struct_fields__} | {"gpus": (gpu,)}
-    monkeypatch.setattr(planning, "read_machine", lambda: type(machine)(**fields))
-    monkeypatch.setattr(planning, "_torch_reaches_gpu", lambda: True)
+    monkeypatch.setattr(planner, "detect_machine", lambda: type(machine)(**fields))
+    monkeypatch.setattr(planner, "_torch_reaches_gpu", lambda: True)
     lib = functools.partial(Library, board)
-    for module, name in ((run, "meter_for"), (planning, "meter_name")):
-        known = functools.partial(getattr(meters, name), library=lib)
+    for module, name in ((run, "meter_for"), (planner, "meter_name")):
+        known = functools.partial(getattr(machine_meter, name), library=lib)
         monkeypatch.setattr(module, name, known)
-    monkeypatch.setattr(meters, "_codecarbon", lambda *_: None)
-    monkeypatch.setattr(meters.NvmlMeter, "least_s", 0.0, raising=False)
-    monkeypatch.setattr(candidates, "_chip", lambda _: "cpu")
-    monkeypatch.setattr(candidates, "free_memory_gb", lambda _: 24.0)
+    monkeypatch.setattr(machine_meter, "_codecarbon_meter", lambda *_: None)
+    monkeypatch.setattr(machine_meter.NvmlMeter, "min_window_s", 0.0, raising=False)
+    monkeypatch.setattr(build, "_torch_device", lambda _: "cpu")
+    monkeypatch.setattr(build, "free_memory_gb", lambda _: 24.0)
     monkeypatch.setitem(ARCHITECTURES, "bert-base", ENCODER)
     monkeypatch.setitem(ARCHITECTURES, "llama-3.2-1b", CAUSAL)
-    monkeypatch.setenv(meters.RECORDING, "")
+    monkeypatch.setenv(machine_meter.RECORDING_VARIABLE, "")
     return board
 
 
@@ -220,7 +220,7 @@ def test_exported_rows_of_the_grid_are_a_sound_run_file(tmp_path: Path) -> None:
     }  # fmt: skip
     (tmp_path / "rows.csv").write_text(pd.DataFrame([cells]).to_csv(index=False))
     known = Known(
-        {"NVIDIA A30": planning.Device(name="NVIDIA A30", kind="gpu", tdp_w=165)},
+        {"NVIDIA A30": planner.Device(name="NVIDIA A30", kind="gpu", tdp_w=165)},
         {},
         {candidate.name: candidate for candidate in CANDIDATES},
     )

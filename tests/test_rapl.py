@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from calibration.meters.meter import CounterError, Reading
-from calibration.meters.rapl import MOST_WATTS, RaplMeter, counted_j, rapl_zones, used_j
+from calibration.meters.rapl import MAX_PACKAGE_WATTS, RaplMeter, component_j, rapl_zones, trace_j
 
 RANGE = 262_143_328_850
 
@@ -169,7 +169,7 @@ def test_the_background_reads_by_itself(tree: Tree) -> None:
 def test_read_too_seldom_is_invalid() -> None:
     """Where a wrap could have been missed nothing is claimed."""
     with pytest.raises(CounterError, match="too seldom"):
-        used_j([(0, 1), (300, 1_000_000)], RANGE)
+        trace_j([(0, 1), (300, 1_000_000)], RANGE)
 
 
 def test_a_reset_is_invalid(tree: Tree) -> None:
@@ -211,7 +211,7 @@ def test_one_closed_package_takes_the_whole_component(tree: Tree) -> None:
     tree.zone("intel-rapl:0", "package-0", 1_000_000)
     tree.zone("intel-rapl:1", "package-1", None)
     meter = RaplMeter(tree.root)
-    assert (meter.counts, meter.covers) == (False, frozenset())
+    assert (meter.has_counter, meter.covers) == (False, frozenset())
     assert "sudo chmod a+r" in meter.absent["cpu"]
     assert tree.window(intel_rapl__0=2_000_000).components == {}
 
@@ -239,7 +239,7 @@ def test_stop_needs_start(tree: Tree) -> None:
 
 @given(
     start=st.integers(0, RANGE),
-    steps=st.lists(st.floats(0, MOST_WATTS * 0.9), min_size=1, max_size=40),
+    steps=st.lists(st.floats(0, MAX_PACKAGE_WATTS * 0.9), min_size=1, max_size=40),
 )
 def test_any_true_trace_gives_its_joules(start: int, steps: list[float]) -> None:
     """Whatever is used in 20-second steps, wraps included, comes out again."""
@@ -249,9 +249,9 @@ def test_any_true_trace_gives_its_joules(start: int, steps: list[float]) -> None
         trace.append((20.0 * number, total % RANGE))
     if total == start:
         with pytest.raises(CounterError, match="did not move"):
-            used_j(trace, RANGE)
+            trace_j(trace, RANGE)
     else:
-        assert used_j(trace, RANGE) == pytest.approx((total - start) / 1e6)
+        assert trace_j(trace, RANGE) == pytest.approx((total - start) / 1e6)
 
 
 @given(
@@ -265,12 +265,12 @@ def test_no_trace_gives_zero_or_less(
     """Any values at all: positive joules a package can draw, or a reason."""
     trace = [(gap * number, value) for number, value in enumerate(values)]
     with contextlib.suppress(CounterError):
-        joules = used_j(trace, range_uj)
-        assert 0 < joules <= MOST_WATTS * (trace[-1][0] + len(values))
+        joules = trace_j(trace, range_uj)
+        assert 0 < joules <= MAX_PACKAGE_WATTS * (trace[-1][0] + len(values))
 
 
 def test_recorded_traces_make_the_same_joules(tree: Tree) -> None:
     """The raw form holds everything the arithmetic needs."""
     tree.zone("intel-rapl:0", "package-0", RANGE - 1_000_000)
     reading = tree.window(intel_rapl__0=1_000_000)
-    assert counted_j(reading.raw["cpu"]) == reading.components["cpu"][0] == pytest.approx(2.0)
+    assert component_j(reading.raw["cpu"]) == reading.components["cpu"][0] == pytest.approx(2.0)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from calibration.classifiers import build as candidates
-from calibration.classifiers.recorder import Recorder
+from calibration.classifiers.build import build
+from calibration.classifiers.recorder import PredictionRecorder
 from calibration.workloads.load import load
 from catalog.predictions import unpack
 from catalog.registry.candidates import CANDIDATES
@@ -23,8 +23,8 @@ BY_NAME = {candidate.name: candidate for candidate in CANDIDATES}
 )
 def test_answers_are_those_of_predict(name: str) -> None:
     """Chunk by chunk, with a score from 0 to 1 that is the model's own where it has one."""
-    fitted = candidates.build(BY_NAME[name], "cpu").fit(TEXTS.train, TEXTS.train_labels)
-    recorder = Recorder(fitted)
+    fitted = build(BY_NAME[name], "cpu").fit(TEXTS.train, TEXTS.train_labels)
+    recorder = PredictionRecorder(fitted)
     said = [*recorder.predict(TEXTS.test[:400]), *recorder.predict(TEXTS.test[400:])]
     assert said == [str(label) for label in fitted.predict(TEXTS.test)]
     answers = unpack(recorder.packed(TEXTS.test_labels))
@@ -61,7 +61,7 @@ class Alone:
 
 def test_logits_become_probabilities() -> None:
     """Softmax by hand; the label is that of the largest."""
-    recorder = Recorder(Alone(Head([[0.0, np.log(3), 0.0], [1000.0, 0.0, 0.0]])))
+    recorder = PredictionRecorder(Alone(Head([[0.0, np.log(3), 0.0], [1000.0, 0.0, 0.0]])))
     assert recorder.predict(["x", "y"]) == ["b", "a"]
     answers = unpack(recorder.packed(["b", "b"]))
     assert answers.score == pytest.approx([0.6, 1.0])
@@ -70,7 +70,7 @@ def test_logits_become_probabilities() -> None:
 
 def test_margins_of_two_classes_order_texts_by_how_sure_they_are() -> None:
     """The sign is the label, the distance the score, from one half upwards."""
-    recorder = Recorder(Alone(Head([-2.0, 0.5, -0.1])))
+    recorder = PredictionRecorder(Alone(Head([-2.0, 0.5, -0.1])))
     assert recorder.predict(["x", "y", "z"]) == ["a", "b", "a"]
     score = unpack(recorder.packed(["a", "a", "a"])).score
     assert score is not None
@@ -79,9 +79,9 @@ def test_margins_of_two_classes_order_texts_by_how_sure_they_are() -> None:
 
 def test_generated_answers_have_no_score() -> None:
     """Nothing is made up; neither is it where some number is none."""
-    recorder = Recorder(Alone(Head([[1.0, 2.0, 3.0]], reading="generation")))
+    recorder = PredictionRecorder(Alone(Head([[1.0, 2.0, 3.0]], scoring="generation")))
     assert recorder.predict(["x"]) == ["b"]
     assert unpack(recorder.packed(["b"])).score is None
-    broken = Recorder(Alone(Head([[np.nan, np.nan, np.nan]])))
+    broken = PredictionRecorder(Alone(Head([[np.nan, np.nan, np.nan]])))
     broken.predict(["x"])
     assert unpack(broken.packed(["b"])).score is None

@@ -10,7 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calibration.measurement.server import SaturatedError, instants, serve, serve_window, window_s
+from calibration.measurement.server import (
+    SaturatedError,
+    arrival_times,
+    measure_server,
+    run_server_window,
+    server_window_s,
+)
 from calibration.measurement.windows import Profile
 from calibration.meters.meter import Reading
 
@@ -21,7 +27,7 @@ TEXTS = [f"text {number}" for number in range(7)]
 class World:
     """A clock, a model and a meter: idle draws 10 W, work 60 W."""
 
-    name, counts, least_s = "scripted", True, 0.0
+    name, has_counter, min_window_s = "scripted", True, 0.0
 
     def __init__(self, call_s: float, text_s: float = 0.0) -> None:
         self.now, self.joules, self.begun = 0.0, 0.0, 0.0
@@ -55,7 +61,7 @@ class World:
 def test_a_window_holds_work_and_idle() -> None:
     """Three texts, two of which wait together: latency from arrival, joules of the whole window."""
     world = World(call_s=1.0)
-    window, calls = serve_window(
+    window, calls = run_server_window(
         world.predict, TEXTS, [1.0, 1.5, 1.6], 32, 10.0, world, world.clock, world.sleep
     )
     assert (window.n_items, calls, world.calls) == (3, 2, [1, 2])
@@ -68,23 +74,23 @@ def test_a_window_holds_work_and_idle() -> None:
 def test_a_call_holds_no_more_than_the_batch() -> None:
     """What waits beyond it is answered in the next call."""
     world = World(call_s=0.1)
-    serve_window(world.predict, TEXTS, [1.0] * 7, 3, 10.0, world, world.clock, world.sleep)
+    run_server_window(world.predict, TEXTS, [1.0] * 7, 3, 10.0, world, world.clock, world.sleep)
     assert world.calls == [3, 3, 1]
 
 
 @given(st.floats(0.5, 200), st.integers(0, 5))
 def test_arrivals_are_as_many_as_the_rate_says(rate: float, seed: int) -> None:
     """Ascending, inside the window, and the same for the same seed."""
-    seconds = window_s(rate, PROFILE)
-    found = instants(rate, seconds, seed)
+    seconds = server_window_s(rate, PROFILE)
+    found = arrival_times(rate, seconds, seed)
     assert len(found) == max(1, round(rate * seconds)) >= 20
-    assert found == sorted(found) == instants(rate, seconds, seed)
+    assert found == sorted(found) == arrival_times(rate, seconds, seed)
     assert 0 <= found[0] <= found[-1] <= seconds
 
 
 def test_gaps_are_those_of_a_poisson_process() -> None:
     """Exponential: mean and standard deviation are both one over the rate."""
-    found = instants(50, 400, 1)
+    found = arrival_times(50, 400, 1)
     gaps = [b - a for a, b in itertools.pairwise(found)]
     assert statistics.fmean(gaps) == pytest.approx(1 / 50, rel=0.02)
     assert statistics.stdev(gaps) == pytest.approx(1 / 50, rel=0.05)
@@ -95,7 +101,7 @@ def test_every_rate_costs_its_idle_time() -> None:
     per_text = {}
     for rate in (2.0, 8.0):
         world = World(call_s=0.0, text_s=0.01)
-        found = serve(
+        found = measure_server(
             world.predict, TEXTS, rate, 32, PROFILE, world, clock=world.clock, sleep=world.sleep
         )
         joules, label = found.components["cpu"]
@@ -114,17 +120,21 @@ def test_a_queue_that_grows_is_told_before_long(text_s: float) -> None:
     """Ten texts a second that take 0.2 s and more each: given up within a window and a call."""
     world = World(call_s=0.0, text_s=text_s)
     with pytest.raises(SaturatedError):
-        serve(world.predict, TEXTS, 10, 32, PROFILE, world, clock=world.clock, sleep=world.sleep)
+        measure_server(
+            world.predict, TEXTS, 10, 32, PROFILE, world, clock=world.clock, sleep=world.sleep
+        )
     assert world.now < 2 + 1.1 * 10 + 3 * 32 * text_s
 
 
 def test_batching_saves_what_single_calls_could_not() -> None:
     """A slow call that takes many texts at once keeps up where one by one would not."""
     world = World(call_s=0.5)
-    found = serve(
+    found = measure_server(
         world.predict, TEXTS, 10, 32, PROFILE, world, clock=world.clock, sleep=world.sleep
     )
     assert found.context["texts_per_call"] > 4
     assert found.latency_p95_ms < 1001
     with pytest.raises(SaturatedError):
-        serve(world.predict, TEXTS, 10, 1, PROFILE, world, clock=world.clock, sleep=world.sleep)
+        measure_server(
+            world.predict, TEXTS, 10, 1, PROFILE, world, clock=world.clock, sleep=world.sleep
+        )

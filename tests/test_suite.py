@@ -21,17 +21,16 @@ import pandas as pd
 import pytest
 
 from calibration import suite
-from calibration.classifiers import build as candidates
+from calibration.classifiers import build
 from calibration.hardware import usage
-from calibration.hardware.lock import BusyError, measuring
+from calibration.hardware.lock import BusyError, measurement_lock
 from calibration.hardware.machine import Gpu, Machine
-from calibration.measurement import run as runs
-from calibration.measurement import trial as trials
-from calibration.measurement.run import score
+from calibration.measurement import run, trial
+from calibration.measurement.run import score_test_set
 from calibration.measurement.windows import Profile, idle_watts
 from calibration.meters.machine_meter import NullMeter, Reading, ReplayMeter
 from calibration.meters.meter import Meter
-from calibration.plan import planner as planning
+from calibration.plan import planner
 from calibration.plan.fingerprint import holds
 from calibration.plan.planner import choose_candidates
 from calibration.suite import Event, Plan, calibrate, diagnose, plan
@@ -148,7 +147,7 @@ def test_components_keep_the_meters_labels(store: Store, monkeypatch: pytest.Mon
         read.append((seconds, idle_watts(meter, seconds)))
         return read[-1][1]
 
-    for module in (runs, trials):
+    for module in (run, trial):
         monkeypatch.setattr(module, "idle_watts", watched)
     calibrate(tiny(meter=ReplayMeter([WATTS])), store)
     rows = store.measurements()
@@ -259,9 +258,9 @@ def test_events_tell_the_whole_course(store: Store) -> None:
 
 def break_one(monkeypatch: pytest.MonkeyPatch, error: Exception, method: str = "fit") -> None:
     """Makes `NB` raise when it is fitted or asked."""
-    real: Callable[..., Any] = candidates.build
+    real: Callable[..., Any] = build.build
 
-    def build(candidate: Any, *rest: Any) -> Any:
+    def broken_one(candidate: Any, *rest: Any) -> Any:
         made = real(candidate, *rest)
         if candidate.name == NB:
 
@@ -271,7 +270,7 @@ def break_one(monkeypatch: pytest.MonkeyPatch, error: Exception, method: str = "
             object.__setattr__(made, method, broken)
         return made
 
-    monkeypatch.setattr(trials.candidates, "build", build)
+    monkeypatch.setattr(trial.build, "build", broken_one)
 
 
 @pytest.mark.parametrize(
@@ -309,7 +308,7 @@ def test_a_candidate_that_cannot_run_is_skipped(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A missing checkpoint skips its trials with the remedy."""
-    monkeypatch.setattr("calibration.workloads.hub._fetched", lambda *_: "the hub cannot be read")
+    monkeypatch.setattr("calibration.workloads.hub._download", lambda *_: "the hub cannot be read")
     made = tiny(None, "minilm-*", NB, models=tmp_path)
     summary = calibrate(made, store)
     assert (summary.done, summary.skipped, summary.failed) == (3, 9, 0)
@@ -401,7 +400,7 @@ def test_a_killed_run_loses_at_most_the_trial_in_hand(store: Store, tmp_path: Pa
 
 def test_two_measurers_on_one_machine_are_refused(store: Store) -> None:
     """The second run says so, and the lock is free again afterwards."""
-    with measuring(), pytest.raises(BusyError, match=rf"process {os.getpid()} holds"):
+    with measurement_lock(), pytest.raises(BusyError, match=rf"process {os.getpid()} holds"):
         calibrate(tiny(), store)
     assert store.measurements() == []
     assert calibrate(tiny(), store).done == 3
@@ -410,7 +409,7 @@ def test_two_measurers_on_one_machine_are_refused(store: Store) -> None:
 def test_other_load_is_marked_trial_by_trial(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """More than half a core of others' work in a trial goes into that row's flags alone."""
     busy = iter([0.1, 0.8, 0.1])
-    monkeypatch.setattr(usage.Others, "cores", lambda _: next(busy))
+    monkeypatch.setattr(usage.OtherLoad, "mean_cores", lambda _: next(busy))
     calibrate(tiny(), store)
     seen = [
         ("other-load" in row.flags, json.loads(row.fingerprint or "")["context"]["other_cores"])
@@ -427,7 +426,7 @@ from calibration.classifiers import build
 from catalog import reference_data
 needed = ("torch", "transformers.models.auto.modeling_auto", "sklearn")
 assert "torch" not in sys.modules
-build._require(reference_data.candidates()["minilm-l6-frozen-logistic"])
+build._import_libraries(reference_data.candidates()["minilm-l6-frozen-logistic"])
 print(all(name in sys.modules for name in needed))
 """
     done = subprocess.run(
@@ -439,7 +438,7 @@ print(all(name in sys.modules for name in needed))
 def test_quick_fits_are_repeated_until_the_meter_can_tell(store: Store) -> None:
     """Time and joules are those of one fit; the row says over how many."""
     meter = ReplayMeter([{"cpu": (8.0, "measured")}])
-    meter.least_s = 0.2
+    meter.min_window_s = 0.2
     calibrate(tiny(meter=meter), store)
     train = store.measurements()[0]
     assert (train.repeats or 0) > 1
@@ -487,7 +486,7 @@ def test_encoders_go_to_the_gpu_and_sparse_models_stay_on_the_cpu(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A row names the chip that does the work: the CPU where torch cannot reach the GPU."""
-    monkeypatch.setattr(planning, "_torch_reaches_gpu", lambda: True)
+    monkeypatch.setattr(planner, "_torch_reaches_gpu", lambda: True)
     gpu = Gpu(name="NVIDIA Z9", memory_gb=80, driver="580.1", power_limit_w=300)
     machine = Machine(
         cpu="Intel Xeon E-1", sockets=2, cores=32, threads=64, memory_gib=256, gpus=(gpu,)
@@ -499,7 +498,7 @@ def test_encoders_go_to_the_gpu_and_sparse_models_stay_on_the_cpu(
     assert device == {"minilm-l6-frozen-logistic": "NVIDIA Z9", NB: "Intel Xeon E-1"}
     encoder = next(trial for trial in made.trials if trial.device == "NVIDIA Z9")
     assert (encoder.energy["driver"], encoder.energy["power_limit_w"]) == ("580.1", 300)
-    monkeypatch.setattr(planning, "_torch_reaches_gpu", lambda: False)
+    monkeypatch.setattr(planner, "_torch_reaches_gpu", lambda: False)
     without = plan(snapshot(), machine=machine, candidates=["minilm*logistic"], meter=NullMeter())
     assert {trial.device for trial in without.trials} == {"Intel Xeon E-1"}
     sparse = next(trial for trial in made.trials if trial.candidate == NB)
@@ -564,7 +563,7 @@ def test_accuracy_is_taken_over_the_whole_test_set() -> None:
     """Accuracy and macro-F1 equal numpy's over every text, in more than one chunk."""
     texts = tiny().texts["synthetic"]
     answers = dict(zip(texts.test, np.roll(texts.test_labels, 1), strict=True))
-    found = score(lambda given: [answers[text] for text in given], texts)
+    found = score_test_set(lambda given: [answers[text] for text in given], texts)
     truth, said = np.array(texts.test_labels), np.array([answers[t] for t in texts.test])
     assert found.accuracy == pytest.approx((truth == said).mean())
     f1 = [

@@ -10,9 +10,9 @@ import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 from test_suite import NB, SWEEP, TINY, _own_surroundings, tiny  # noqa: F401
 
-from calibration.classifiers import build as candidates
-from calibration.classifiers.checkpoints import Passes
-from calibration.measurement import trial as trials
+from calibration.classifiers import build
+from calibration.classifiers.checkpoints import ForwardPasses
+from calibration.measurement import trial
 from calibration.suite import Event, calibrate
 from catalog.records import Measurement, SetupKey
 from catalog.store.database import Store
@@ -20,14 +20,14 @@ from catalog.store.database import Store
 
 def scripted(monkeypatch: pytest.MonkeyPatch, change: Callable[[Any], None]) -> None:
     """Lets a test change every classifier that is built."""
-    real: Callable[..., Any] = candidates.build
+    real: Callable[..., Any] = build.build
 
-    def build(*given: Any) -> Any:
+    def changed(*given: Any) -> Any:
         made = real(*given)
         change(made)
         return made
 
-    monkeypatch.setattr(trials.candidates, "build", build)
+    monkeypatch.setattr(trial.build, "build", changed)
 
 
 def room_for(most: int) -> Callable[[Any], None]:
@@ -81,7 +81,7 @@ def test_an_encoder_that_halves_its_passes_is_measured_in_that_size(
 ) -> None:
     """Calls get no larger than the passes that fitted, so latency is that of one pass."""
     sizes: list[int] = []
-    passes = Passes(64)
+    passes = ForwardPasses(64)
 
     class Encoder(ClassifierMixin, BaseEstimator):
         """A model of one step whose passes hold at most ten texts."""
@@ -154,11 +154,11 @@ def test_a_missing_precision_spares_the_others(
     ]
     monkeypatch.setattr("calibration.plan.planner.shapes", lambda *_, **__: iter(shapes))
 
-    def serve(_: Any, precision: str) -> None:
+    def set_precision(_: Any, precision: str) -> None:
         if precision == "x":
-            raise candidates.CannotRunError("no such precision here")
+            raise build.CannotRunError("no such precision here")
 
-    monkeypatch.setattr(trials.candidates, "serve", serve)
+    monkeypatch.setattr(trial.build, "set_precision", set_precision)
     events: list[Event] = []
     summary = calibrate(tiny(store), store, on_event=events.append)
     assert (summary.done, summary.skipped) == (2, 1)

@@ -48,10 +48,10 @@ def test_what_others_keep_busy_leaves_own_work_out(monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(usage, "_busy_seconds", iter(busy).__next__)
         monkeypatch.setattr(usage, "_own_seconds", iter(own).__next__)
         monkeypatch.setattr(usage.time, "perf_counter", times.__next__)
-        assert usage.Others().cores() == pytest.approx(cores)
+        assert usage.OtherLoad().mean_cores() == pytest.approx(cores)
     monkeypatch.undo()
     monkeypatch.setattr(usage, "_busy_seconds", lambda: None)
-    assert usage.Others().cores() is None
+    assert usage.OtherLoad().mean_cores() is None
 
 
 def test_a_gpus_peak_is_its_own_memory_since_the_reset(allocator: Allocator) -> None:

@@ -15,9 +15,9 @@ from calibration.measurement.windows import (
     Profile,
     Window,
     batches,
+    coefficient_of_variation,
     measure,
     run_window,
-    spread,
     summarise,
     warm_up,
 )
@@ -76,7 +76,7 @@ def test_a_window_is_closed_when_a_prediction_breaks() -> None:
 def test_no_window_is_shorter_than_the_meter_resolves() -> None:
     """A meter that needs 5 s gets 5 s."""
     clock, meter = FakeClock(0.1), NullMeter()
-    meter.least_s = 5.0
+    meter.min_window_s = 5.0
     assert measure(clock.predict, ["a"] * 4, 2, TINY, meter, clock).runtime_s >= 5.0
 
 
@@ -179,7 +179,7 @@ def test_a_component_missing_in_one_window_is_missing() -> None:
 
 def test_spread_of_one_value_is_zero() -> None:
     """There is no spread to tell."""
-    assert spread([2.0]) == 0.0
+    assert coefficient_of_variation([2.0]) == 0.0
 
 
 def test_profiles_hold_the_promised_windows() -> None:

@@ -18,8 +18,7 @@ from transformers import (
     set_seed,
 )
 
-from calibration.classifiers import build as candidates
-from calibration.classifiers.build import CannotRunError, build
+from calibration.classifiers.build import CannotRunError, build, n_parameters, n_training_texts
 from calibration.classifiers.zero_shot import ZeroShotEntailment, ZeroShotLanguageModel
 from calibration.workloads.load import Texts
 from catalog.records import Candidate, Workload
@@ -105,11 +104,11 @@ def nli(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
-def reader(checkpoint: str, reading: str = "likelihood", **more: Any) -> ZeroShotLanguageModel:
+def reader(checkpoint: str, scoring: str = "likelihood", **more: Any) -> ZeroShotLanguageModel:
     """A loaded language model in fp32 that chooses among `WORDS`."""
-    given = {"words": WORDS, "precision": "fp32", "prompt": INSTRUCTION, **more}
-    made = ZeroShotLanguageModel(checkpoint, reading=reading, **given)
-    return made.fit([], list(given["words"]))
+    given = {"label_words": WORDS, "precision": "fp32", "prompt": INSTRUCTION, **more}
+    made = ZeroShotLanguageModel(checkpoint, scoring=scoring, **given)
+    return made.fit([], list(given["label_words"]))
 
 
 def log_probabilities(model: Any, ids: list[int]) -> np.ndarray[Any, Any]:
@@ -132,24 +131,24 @@ def by_hand(made: ZeroShotLanguageModel, text: str) -> list[float]:
     return scores
 
 
-@pytest.mark.parametrize("reading", ["likelihood", "likelihood-prefix", "likelihood-whole"])
-def test_label_scores_equal_a_hand_computation(checkpoint: str, reading: str) -> None:
+@pytest.mark.parametrize("scoring", ["likelihood", "likelihood-prefix", "likelihood-whole"])
+def test_label_scores_equal_a_hand_computation(checkpoint: str, scoring: str) -> None:
     """Logits, log-softmax, sum: left padding, caches and batching change nothing."""
-    made = reader(checkpoint, reading)
+    made = reader(checkpoint, scoring)
     assert max(map(len, made.label_ids_)) > 1
     expected = [by_hand(made, text) for text in TEXTS]
     np.testing.assert_allclose(made.decision_function(TEXTS), expected, atol=1e-4)
     assert list(made.predict(TEXTS)) == [str(np.argmax(scores)) for scores in expected]
 
 
-@pytest.mark.parametrize("reading", ["likelihood", "likelihood-prefix", "likelihood-whole"])
-def test_one_by_one_equals_a_batch(checkpoint: str, reading: str) -> None:
+@pytest.mark.parametrize("scoring", ["likelihood", "likelihood-prefix", "likelihood-whole"])
+def test_one_by_one_equals_a_batch(checkpoint: str, scoring: str) -> None:
     """A text's scores do not depend on what shares its batch, nor on the size of a pass."""
-    made = reader(checkpoint, reading)
+    made = reader(checkpoint, scoring)
     batch = made.decision_function(TEXTS)
     single = np.vstack([made.decision_function([text]) for text in TEXTS])
     np.testing.assert_allclose(batch, single, atol=1e-4)
-    made.passes_.largest = 3
+    made.passes_.max_items = 3
     np.testing.assert_allclose(made.decision_function(TEXTS), batch, atol=1e-4)
 
 
@@ -173,7 +172,10 @@ def test_a_prompt_that_does_not_share_the_prefix_is_read_whole(checkpoint: str) 
 
 def test_only_nested_labels_end_with_the_end_of_text(checkpoint: str) -> None:
     """One label that begins another gives every label an end; else none has one."""
-    nested, apart = reader(checkpoint), reader(checkpoint, words={"0": "negative", "1": "positive"})
+    nested, apart = (
+        reader(checkpoint),
+        reader(checkpoint, label_words={"0": "negative", "1": "positive"}),
+    )
     assert all(label[-1] == 2 for label in nested.label_ids_)
     assert all(2 not in label for label in apart.label_ids_)
 
@@ -181,7 +183,7 @@ def test_only_nested_labels_end_with_the_end_of_text(checkpoint: str) -> None:
 @pytest.mark.parametrize("words", [WORDS, {"a": "negative", "b": "positive"}])
 def test_generation_walks_greedily_along_the_labels(checkpoint: str, words: dict[str, str]) -> None:
     """At every step the likeliest token that still leads to a label, found one by one."""
-    made = reader(checkpoint, "generation", words=words)
+    made = reader(checkpoint, "generation", label_words=words)
     paths = [label if label[-1] == 2 else [*label, 2] for label in made.label_ids_]
     expected = []
     for text in TEXTS:
@@ -237,9 +239,15 @@ def test_a_model_without_entailment_cannot_judge(checkpoint: str, nli: str, tmp_
 
 
 def test_declared_families_run_end_to_end(checkpoint: str, nli: str, tmp_path: Path) -> None:
-    """Every declared zero-shot reading builds from its declaration and answers with labels."""
+    """Every declared zero-shot scoring builds from its declaration and answers with labels."""
     texts = Texts(
-        Workload(name="w", task="t"), "", ["a"], ["0"], TEXTS, ["0"] * 4, words={"0": "negative"}
+        Workload(name="w", task="t"),
+        "",
+        ["a"],
+        ["0"],
+        TEXTS,
+        ["0"] * 4,
+        label_words={"0": "negative"},
     )
     for declared in CANDIDATES:
         if declared.features != "zero-shot":
@@ -254,9 +262,9 @@ def test_declared_families_run_end_to_end(checkpoint: str, nli: str, tmp_path: P
         )
         fitted = build(small, "cpu", tmp_path / "m", texts).fit(["x", "y"], ["0", "1"])
         assert set(fitted.predict(TEXTS)) <= {"0", "1"}
-        assert fitted.named_steps["head"].words_ == ["negative", "1"]
-        assert (candidates.n_parameters(fitted, small) or 0) > 10_000
-        assert candidates.n_trained(fitted, texts, small) == 1
+        assert fitted.named_steps["head"].label_words_ == ["negative", "1"]
+        assert (n_parameters(fitted, small) or 0) > 10_000
+        assert n_training_texts(fitted, texts, small) == 1
 
 
 @pytest.mark.parametrize("precision", ["bf16", "int8"])
@@ -264,7 +272,7 @@ def test_other_precisions_serve(checkpoint: str, precision: str) -> None:
     """The scores of another number format stay near those of fp32."""
     made = reader(checkpoint)
     exact = made.decision_function(TEXTS)
-    near = made.serve(precision).decision_function(TEXTS)
+    near = made.set_precision(precision).decision_function(TEXTS)
     assert np.corrcoef(exact.ravel(), near.ravel())[0, 1] > 0.98
     assert not np.array_equal(exact, near)
 

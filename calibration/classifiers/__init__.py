@@ -1,1 +1,1 @@
-"""Classifiers the suite builds: one module a family."""
+"""Text classifiers built for calibration, one module per family."""

@@ -1,15 +1,13 @@
-"""Builds the classifier of a candidate: an ordinary scikit-learn Pipeline, texts in, labels out.
+"""Classifier construction: a candidate's declaration in, an unfitted scikit-learn Pipeline out.
 
-A model that decides itself (fine-tuned, zero-shot) is the one step of its pipeline.
-
-Settings are the libraries' defaults unless a comment says why not. Features and head are read
-from the declaration, so a new pairing needs no code here.
+The Pipeline maps texts to labels. Fine-tuned and zero-shot models are its only step; all others
+have a feature step and a head, both named in the declaration, so that a new combination needs no
+code here. Hyperparameters are the libraries' defaults unless a comment gives the reason.
 """
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,115 +24,85 @@ if TYPE_CHECKING:
 
     from calibration.workloads.load import Texts
 
-TREES_VOCABULARY = 10_000
-"""Most frequent terms LightGBM sees; it looks at each of them in every split."""
+TREE_MAX_FEATURES = 10_000
+"""Vocabulary size for LightGBM (most frequent terms), which scans every feature at each split."""
 
-_LIBRARIES: dict[str, tuple[str, ...]] = {
+_LIBRARIES_BY_PART: dict[str, tuple[str, ...]] = {
     "lightgbm": ("scikit-learn", "lightgbm"),
     "frozen": ("torch", "transformers"),
     "finetuned": ("torch", "transformers"),
     "zero-shot": ("torch", "transformers"),
     "architecture": ("torch", "transformers"),
 }
-_MODULES = {"scikit-learn": "sklearn"}
-"""Modules that are not called as their distributions are."""
+_IMPORT_NAMES = {"scikit-learn": "sklearn"}
+"""Import names that differ from the distribution's name."""
 _GB_PER_PARAMETER = {"fp32": 4e-9, "int8": 4e-9, "bf16": 2e-9, "fp16": 2e-9}
-"""Memory of the weights; int8 is made from fp32."""
+"""Memory of the weights by number format; int8 is quantised from fp32."""
 _TRAINING_COPIES = 4
-"""Weights, gradients and two moments of AdamW."""
+"""Copies of the weights in memory: the weights, their gradients and two moments of AdamW."""
 
 
 class CannotRunError(RuntimeError):
-    """A candidate that cannot run here; the text says why and never quotes a data set's text."""
+    """A candidate that cannot run on this machine; the message never quotes a data set's text."""
 
 
 def libraries(candidate: Candidate) -> tuple[str, ...]:
-    """The distributions that do a candidate's work and move its energy, sorted."""
+    """Distributions whose version affects a candidate's energy, sorted by name."""
     parts = (candidate.features or "", candidate.head or "")
-    needed = {"scikit-learn"}.union(*(_LIBRARIES.get(part, ()) for part in parts))
+    needed = {"scikit-learn"}.union(*(_LIBRARIES_BY_PART.get(part, ()) for part in parts))
     return tuple(sorted(needed))
 
 
 def traits_of(candidate: Candidate) -> FamilyTraits:
-    """The traits of a candidate's family; of random weights, those of what they imitate."""
+    """Traits of a candidate's family; for random weights, those of the architecture's family."""
     if candidate.features == "architecture" and ARCHITECTURES[candidate.head or ""].causal:
         return FAMILIES["zero-shot-llm"]
     return FAMILIES[candidate.family]
 
 
-def neural(candidate: Candidate) -> bool:
-    """Whether a candidate is a network whose forward passes are what costs."""
+def is_neural(candidate: Candidate) -> bool:
+    """Whether a candidate's energy is that of a neural network's forward passes."""
     return not FAMILIES[candidate.family].sparse
 
 
 def precisions(candidate: Candidate, kind: Kind) -> tuple[str, ...]:
-    """The number formats a candidate can serve in on a kind of device, its usual one first."""
+    """Number formats for inference on a kind of device, the default first."""
     traits = traits_of(candidate)
     return traits.gpu_precisions if kind == "gpu" else traits.precisions
 
 
-def preparation(candidate: Candidate) -> Phase:
-    """What happens before a candidate can answer: some are only loaded."""
+def preparation_phase(candidate: Candidate) -> Phase:
+    """Phase before inference: ``load`` for models that are not trained, else ``train``."""
     return "train" if FAMILIES[candidate.family].trains else "load"
 
 
 def runs_on(candidate: Candidate) -> Kind:
-    """Kind of the chip that does the work where both are there: encoders take the GPU."""
+    """Kind of device a candidate runs on where a machine has both: neural models take the GPU."""
     return FAMILIES[candidate.family].runs_on
 
 
-def _bow(vocabulary: int | None) -> Any:
-    """Counts of words."""
-    import numpy as np
-    from sklearn.feature_extraction.text import CountVectorizer
-
-    # LightGBM takes no integer matrix, hence float counts.
-    return CountVectorizer(max_features=vocabulary, dtype=np.float64)
+_HEADS = ("logistic", "linear-svm", "complement-nb", "lightgbm")
+_VECTORISERS = ("bow", "tfidf-word", "tfidf-char")
 
 
-def _tfidf_word(vocabulary: int | None) -> Any:
-    """TF-IDF of words and word pairs."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
+def _head(name: str) -> Any:
+    """An untrained scikit-learn classifier, one of `_HEADS`."""
+    if name == "logistic":
+        from sklearn.linear_model import LogisticRegression
 
-    return TfidfVectorizer(ngram_range=(1, 2), max_features=vocabulary)
+        return LogisticRegression(max_iter=1000)  # 77 classes need more than the default of 100
+    if name == "linear-svm":
+        from sklearn.svm import LinearSVC
 
+        return LinearSVC()
+    if name == "complement-nb":
+        from sklearn.naive_bayes import ComplementNB
 
-def _tfidf_char(vocabulary: int | None) -> Any:
-    """TF-IDF of two to four characters inside words (``char_wb``)."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    return TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), max_features=vocabulary)
-
-
-def _logistic() -> Any:
-    """Logistic regression; more iterations than the default so that 77 classes converge."""
-    from sklearn.linear_model import LogisticRegression
-
-    return LogisticRegression(max_iter=1000)
-
-
-def _linear_svm() -> Any:
-    """Linear support vector machine."""
-    from sklearn.svm import LinearSVC
-
-    return LinearSVC()
-
-
-def _complement_nb() -> Any:
-    """Complement naive Bayes."""
-    from sklearn.naive_bayes import ComplementNB
-
-    return ComplementNB()
-
-
-def _lightgbm() -> Any:
-    """50 rounds of small trees, each on half of the texts and a tenth of the terms.
-
-    With 77 classes a round is 77 trees: LightGBM's defaults take minutes there and diverge
-    (accuracy 0.14 on banking77 from characters), which `reg_lambda` prevents.
-    """
+        return ComplementNB()
     from lightgbm import LGBMClassifier
 
+    # A round is one tree per class: with 77 classes LightGBM's defaults take minutes. They also
+    # diverge there (accuracy 0.14 on banking77 from characters), which `reg_lambda` prevents.
     return LGBMClassifier(
         n_estimators=50,
         learning_rate=0.2,
@@ -152,17 +120,20 @@ def _lightgbm() -> Any:
     )
 
 
-_FEATURES: dict[str, Callable[[int | None], Any]] = {
-    "bow": _bow,
-    "tfidf-word": _tfidf_word,
-    "tfidf-char": _tfidf_char,
-}
-_HEADS: dict[str, Callable[[], Any]] = {
-    "logistic": _logistic,
-    "linear-svm": _linear_svm,
-    "complement-nb": _complement_nb,
-    "lightgbm": _lightgbm,
-}
+def _vectoriser(name: str, max_features: int | None) -> Any:
+    """A sparse vectoriser, one of `_VECTORISERS`: word counts, or TF-IDF of n-grams.
+
+    ``tfidf-word`` uses words and word pairs, ``tfidf-char`` two to four characters inside words.
+    """
+    import numpy as np
+    from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+
+    if name == "bow":
+        # LightGBM takes no integer matrix, hence float counts.
+        return CountVectorizer(max_features=max_features, dtype=np.float64)
+    if name == "tfidf-word":
+        return TfidfVectorizer(ngram_range=(1, 2), max_features=max_features)
+    return TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), max_features=max_features)
 
 
 def build(
@@ -176,54 +147,58 @@ def build(
 
     Args:
         candidate: Its declaration.
-        kind: Kind of the device it shall run on; ``gpu`` needs a torch with CUDA.
-        models: Folder of checkpoints by hub id; the hub is asked where it lacks one.
-        texts: The workload, for its dev and extra texts and for its labels in words.
-        reuse: Whether a checkpoint fine-tuned before spares the training.
+        kind: Kind of device to run on; ``gpu`` needs a torch built with CUDA.
+        models: Folder of checkpoints by hub id; missing ones are downloaded from the hub.
+        texts: The workload: its dev and extra texts, and its labels in words.
+        reuse: Whether to load a cached fine-tuned checkpoint instead of training again.
 
     Raises:
-        CannotRunError: A library, memory or the checkpoint is missing, or nothing here builds
-            it.
+        CannotRunError: A library or the checkpoint is missing, memory is too small, or the
+            declaration names an unknown head or features.
     """
     from sklearn.pipeline import Pipeline
 
-    _require(candidate)
-    _require_memory(candidate, kind)
+    _import_libraries(candidate)
+    _check_memory(candidate, kind)
     if candidate.features == "finetuned":
-        return Pipeline([("head", _fine_tuned(candidate, kind, models, texts, reuse))])
+        return Pipeline([("head", _fine_tuned_encoder(candidate, kind, models, texts, reuse))])
     if candidate.features == "architecture":
-        from calibration.classifiers.random_weights import RandomWeights
+        from calibration.classifiers.random_weights import RandomWeightsClassifier
 
-        usual = precisions(candidate, kind)[0]
-        shapes = ARCHITECTURES[candidate.head or ""]
-        return Pipeline([("head", RandomWeights(shapes, _chip(kind), usual))])
+        architecture = ARCHITECTURES[candidate.head or ""]
+        precision = precisions(candidate, kind)[0]
+        model = RandomWeightsClassifier(architecture, _torch_device(kind), precision)
+        return Pipeline([("head", model)])
     if candidate.features == "zero-shot":
-        return Pipeline([("head", _zero_shot(candidate, kind, models, texts))])
-    head = _HEADS.get(candidate.head or "")
-    if head is None:
+        return Pipeline([("head", _zero_shot_classifier(candidate, kind, models, texts))])
+    if candidate.head not in _HEADS:
         raise CannotRunError(f"no head {candidate.head!r} is known; known: {', '.join(_HEADS)}")
-    return Pipeline([("features", _features(candidate, kind, models)), ("head", head())])
+    features = _feature_step(candidate, kind, models)
+    return Pipeline([("features", features), ("head", _head(candidate.head))])
 
 
-def _require(candidate: Candidate) -> None:
-    """Imports a candidate's libraries, so that no window holds it; refuses it where one is missing.
+def _import_libraries(candidate: Candidate) -> None:
+    """Imports a candidate's libraries before any measurement window begins.
 
-    Importing torch and transformers takes as long as many fits do, and once in a process: in a
-    window it would be the first neural candidate's alone.
+    Importing torch and transformers takes as long as many fits, once per process: inside a window
+    it would be charged to the first neural candidate alone.
+
+    Raises:
+        CannotRunError: A library is not installed.
     """
-    modules = {name: _MODULES.get(name, name) for name in libraries(candidate)}
-    missing = [name for name, own in modules.items() if importlib.util.find_spec(own) is None]
+    modules = {name: _IMPORT_NAMES.get(name, name) for name in libraries(candidate)}
+    missing = [name for name, module in modules.items() if not importlib.util.find_spec(module)]
     if missing:
         raise CannotRunError(f"{', '.join(missing)} not installed; install joulewise[calibration]")
-    for own in modules.values():
-        importlib.import_module(own)
+    for module in modules.values():
+        importlib.import_module(module)
     if "transformers" in modules:
-        importlib.import_module("transformers.models.auto.modeling_auto")  # else at first use
+        importlib.import_module("transformers.models.auto.modeling_auto")  # lazy otherwise
 
 
-def _require_memory(candidate: Candidate, kind: Kind) -> None:
-    """Refuses a candidate whose weights cannot fit into the free memory."""
-    if not neural(candidate) or not candidate.n_parameters:
+def _check_memory(candidate: Candidate, kind: Kind) -> None:
+    """Raises `CannotRunError` for a candidate whose weights do not fit into the free memory."""
+    if not is_neural(candidate) or not candidate.n_parameters:
         return
     needed = candidate.n_parameters * _GB_PER_PARAMETER[precisions(candidate, kind)[0]]
     needed *= _TRAINING_COPIES if candidate.features == "finetuned" else 1
@@ -233,8 +208,8 @@ def _require_memory(candidate: Candidate, kind: Kind) -> None:
         raise CannotRunError(f"needs {needed:.1f} GB of {where} memory; {free:.1f} GB are free")
 
 
-def _folder(candidate: Candidate, models: Path | None) -> str:
-    """The candidate's checkpoint."""
+def _checkpoint(candidate: Candidate, models: Path | None) -> str:
+    """Folder of the candidate's checkpoint, downloaded if need be."""
     try:
         return str(checkpoint_folder(candidate.checkpoint or "", candidate.revision, models))
     except HubError as error:
@@ -242,114 +217,121 @@ def _folder(candidate: Candidate, models: Path | None) -> str:
 
 
 def cache_folder() -> Path:
-    """Where fine-tuned checkpoints are kept: ``JOULEWISE_CACHE``, else the user's cache."""
+    """Folder of fine-tuned checkpoints: below ``JOULEWISE_CACHE``, else the user's cache."""
     given = folder_from_environment("JOULEWISE_CACHE", None)
     return (given or platformdirs.user_cache_path("joulewise")) / "finetuned"
 
 
-def _chip(kind: Kind) -> str:
-    """A kind of device as torch calls it."""
+def _torch_device(kind: Kind) -> str:
+    """Torch's name of a kind of device."""
     return "cuda" if kind == "gpu" else "cpu"
 
 
-def _fine_tuned(
+def _fine_tuned_encoder(
     candidate: Candidate, kind: Kind, models: Path | None, texts: Texts | None, reuse: bool
 ) -> Any:
-    """An encoder to be fine-tuned."""
-    from calibration.classifiers.finetuned import FineTunedEncoder, extra_rows
+    """An encoder, unfitted, with dev and extra texts of the workload."""
+    from calibration.classifiers.finetuned import FineTunedEncoder, extra_train_texts
     from catalog.records import Training
 
     training = candidate.training or Training()
     return FineTunedEncoder(
-        folder=_folder(candidate, models),
+        folder=_checkpoint(candidate, models),
         training=training,
         cache=cache_folder(),
         dev=(texts.dev, texts.dev_labels) if texts else ([], []),
-        extra=extra_rows(texts, training) if texts else ([], []),
-        device=_chip(kind),
+        extra=extra_train_texts(texts, training) if texts else ([], []),
+        device=_torch_device(kind),
         reuse=reuse,
     )
 
 
-def _zero_shot(candidate: Candidate, kind: Kind, models: Path | None, texts: Texts | None) -> Any:
-    """An NLI model or a causal language model."""
+def _zero_shot_classifier(
+    candidate: Candidate, kind: Kind, models: Path | None, texts: Texts | None
+) -> Any:
+    """An NLI model or a causal language model, unfitted."""
     from calibration.classifiers.zero_shot import (
-        READINGS,
+        SCORING_METHODS,
         ZeroShotEntailment,
         ZeroShotLanguageModel,
     )
 
-    known = ("entailment", *READINGS)
+    known = ("entailment", *SCORING_METHODS)
     if candidate.head not in known or not candidate.prompt:
         raise CannotRunError(
-            f"no prompt, or no reading {candidate.head!r} is known; known: {', '.join(known)}"
+            f"no prompt, or no scoring method {candidate.head!r} is known; "
+            f"known: {', '.join(known)}"
         )
-    given: dict[str, Any] = {
-        "folder": _folder(candidate, models),
-        "words": texts.words if texts else {},
-        "device": _chip(kind),
+    shared: dict[str, Any] = {
+        "folder": _checkpoint(candidate, models),
+        "label_words": texts.label_words if texts else {},
+        "device": _torch_device(kind),
         "precision": precisions(candidate, kind)[0],
     }
     if candidate.head == "entailment":
-        return ZeroShotEntailment(hypothesis=candidate.prompt, **given)
-    return ZeroShotLanguageModel(prompt=candidate.prompt, reading=candidate.head, **given)
+        return ZeroShotEntailment(hypothesis=candidate.prompt, **shared)
+    return ZeroShotLanguageModel(prompt=candidate.prompt, scoring=candidate.head, **shared)
 
 
-def _features(candidate: Candidate, kind: Kind, models: Path | None) -> Any:
-    """What turns texts into numbers."""
-    if candidate.features in _FEATURES:
-        trees = candidate.head == "lightgbm"
-        return _FEATURES[candidate.features](TREES_VOCABULARY if trees else None)
+def _feature_step(candidate: Candidate, kind: Kind, models: Path | None) -> Any:
+    """The transformer of texts into feature vectors."""
+    if candidate.features in _VECTORISERS:
+        max_features = TREE_MAX_FEATURES if candidate.head == "lightgbm" else None
+        return _vectoriser(candidate.features, max_features)
     if candidate.features == "frozen" and candidate.checkpoint:
         from calibration.classifiers.frozen import FrozenEncoder
 
-        return FrozenEncoder(folder=_folder(candidate, models), device=_chip(kind))
-    known = ", ".join((*_FEATURES, "frozen", "finetuned", "zero-shot"))
+        return FrozenEncoder(folder=_checkpoint(candidate, models), device=_torch_device(kind))
+    known = ", ".join((*_VECTORISERS, "frozen", "finetuned", "zero-shot"))
     raise CannotRunError(f"no features {candidate.features!r} are known; known: {known}")
 
 
-def serve(fitted: Pipeline, precision: str) -> None:
-    """Reloads the weights of a fitted classifier in a precision.
+def set_precision(fitted: Pipeline, precision: str) -> None:
+    """Reloads the weights of a fitted classifier in another number format.
+
+    Args:
+        fitted: The classifier; sparse ones are left alone.
+        precision: One of `precisions`.
 
     Raises:
-        CannotRunError: This device or torch has no such precision.
+        CannotRunError: The device or the installed torch does not support it.
     """
     for step in fitted.named_steps.values():
-        if hasattr(step, "serve") and step.precision != precision:
-            step.serve(precision)
+        if hasattr(step, "set_precision") and step.precision != precision:
+            step.set_precision(precision)
 
 
-def halved_to(fitted: Pipeline) -> int | None:
-    """Texts of one forward pass after running out of memory; ``None`` if it never did."""
+def halved_pass_size(fitted: Pipeline) -> int | None:
+    """Texts per forward pass after running out of memory; ``None`` if that never happened."""
     for step in fitted.named_steps.values():
         passes = getattr(step, "passes_", None)
         if passes is not None and passes.halved:
-            return int(passes.largest)
+            return int(passes.max_items)
     return None
 
 
-def n_trained(fitted: Pipeline, texts: Texts, candidate: Candidate) -> float:
-    """Texts a fit learned from; 1 (one load) where nothing is learned."""
-    if preparation(candidate) == "load":
+def n_training_texts(fitted: Pipeline, texts: Texts, candidate: Candidate) -> float:
+    """Number of texts a fit used; 1 (one load) for models that are not trained."""
+    if preparation_phase(candidate) == "load":
         return 1.0
     return float(getattr(fitted.named_steps["head"], "n_trained_", len(texts.train)))
 
 
 def n_parameters(fitted: Pipeline, candidate: Candidate) -> float | None:
-    """Parameters of a fitted classifier: the checkpoint's and those of its head.
+    """Number of parameters of a fitted classifier, checkpoint plus head.
 
-    Counts every coefficient and intercept of a linear model (zeros too, as they are stored and
-    multiplied), feature log probabilities of naive Bayes, and leaves plus splits of trees.
+    Counts all coefficients and intercepts of a linear model (zeros included: they are stored and
+    multiplied), feature log-probabilities of naive Bayes, and leaves plus splits of trees.
     """
     head = fitted.named_steps["head"]
     if getattr(head, "n_parameters_", None):
         return float(head.n_parameters_)
     if hasattr(head, "booster_"):
-        own = sum(2 * tree["num_leaves"] - 1 for tree in head.booster_.dump_model()["tree_info"])
+        n_head = sum(2 * tree["num_leaves"] - 1 for tree in head.booster_.dump_model()["tree_info"])
     elif hasattr(head, "coef_"):
-        own = head.coef_.size + head.intercept_.size
+        n_head = head.coef_.size + head.intercept_.size
     elif hasattr(head, "feature_log_prob_"):
-        own = head.feature_log_prob_.size
+        n_head = head.feature_log_prob_.size
     else:
         return candidate.n_parameters
-    return float(own) + (candidate.n_parameters or 0.0)
+    return float(n_head) + (candidate.n_parameters or 0.0)

@@ -1,7 +1,7 @@
-"""Loads tokenizers and weights in the precision they are to serve in, and keeps them in memory.
+"""Loading of checkpoints for inference, and forward passes that shrink when memory runs out.
 
-Weights are safetensors, code of a checkpoint is never run. Which checkpoint, and what is done
-with it, is the caller's business.
+Tokenizers and weights come from a local folder, the weights in the requested number format. Only
+safetensors are read; code in a checkpoint is never executed.
 """
 
 from __future__ import annotations
@@ -9,34 +9,33 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from calibration.classifiers.build import CannotRunError
 
-LARGEST_PASS = 128
-"""Most texts of one forward pass; the largest batch of the sweep."""
-Answer = TypeVar("Answer")
+MAX_PASS_SIZE = 128
+"""Default number of texts per forward pass: the largest batch size of the sweep."""
 
 
 def load(kind: str, folder: str, precision: str, device: str, **options: Any) -> Any:
     """A model for inference.
 
     Args:
-        kind: Class of transformers, e.g. ``AutoModel``.
-        folder: The checkpoint.
+        kind: Name of a class of transformers, e.g. ``AutoModel``.
+        folder: Folder of the checkpoint.
         precision: ``fp32``, ``bf16``, ``fp16`` or ``int8`` (dynamic, CPU).
         device: ``cpu`` or ``cuda``.
-        options: Further ones of ``from_pretrained``.
+        options: Further arguments of ``from_pretrained``.
 
     Raises:
-        CannotRunError: It cannot be loaded, CUDA is asked for and absent, or this torch has no
-            such precision.
+        CannotRunError: The checkpoint cannot be loaded, CUDA is requested but absent, or this
+            torch cannot quantise.
     """
     import torch
     import transformers
     from safetensors import SafetensorError
 
-    quiet()
+    silence_transformers()
     if device == "cuda" and not torch.cuda.is_available():
         raise CannotRunError("torch sees no CUDA device; install a torch built with CUDA")
     types = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -54,7 +53,7 @@ def load(kind: str, folder: str, precision: str, device: str, **options: Any) ->
             f"checkpoint in {Path(folder)} cannot be loaded ({type(error).__name__})"
         ) from error
     model.eval()
-    return int8(model) if precision == "int8" else model.to(device)
+    return quantise_int8(model) if precision == "int8" else model.to(device)
 
 
 def load_tokenizer(folder: str, **options: Any) -> Any:
@@ -65,7 +64,7 @@ def load_tokenizer(folder: str, **options: Any) -> Any:
     """
     from transformers import AutoTokenizer
 
-    quiet()
+    silence_transformers()
     try:
         return AutoTokenizer.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False, **options
@@ -76,22 +75,22 @@ def load_tokenizer(folder: str, **options: Any) -> Any:
         ) from error
 
 
-def quiet() -> None:
-    """No progress bars and no notes about new heads between our own lines."""
+def silence_transformers() -> None:
+    """Switches off transformers' progress bars and its messages below errors."""
     from transformers.utils import logging
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
 
 
-def int8(model: Any) -> Any:
-    """The model with int8 weights in its linear layers; activations quantised call by call.
+def quantise_int8(model: Any) -> Any:
+    """The model with int8 weights in its linear layers and activations quantised per call.
 
-    torch calls `quantize_dynamic` deprecated in favour of torchao, whose CPU kernels need a
-    compiler's help: in eager mode 0.15 s for what takes 3 ms here and 5 ms in fp32.
+    torch deprecates `quantize_dynamic` in favour of torchao, whose CPU kernels need compilation:
+    in eager mode they take 0.15 s for a pass of 3 ms here and 5 ms in fp32.
 
     Raises:
-        CannotRunError: This torch has it no more, or no quantised kernels for this CPU.
+        CannotRunError: This torch lacks the function, or quantised kernels for this CPU.
     """
     import torch
 
@@ -106,8 +105,8 @@ def int8(model: Any) -> Any:
             ) from error
 
 
-def out_of_memory(error: Exception) -> bool:
-    """Whether an error says that memory is short, on the host or on the GPU."""
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error means that host or GPU memory ran out."""
     import torch
 
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
@@ -115,16 +114,16 @@ def out_of_memory(error: Exception) -> bool:
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
-class Passes:
-    """Splits texts into forward passes, shorter ones after running out of memory.
+class ForwardPasses:
+    """Forward passes over a list of items, halved in size whenever memory runs out.
 
     Attributes:
-        largest: Texts in one pass.
-        halved: Whether it was halved since it was made.
+        max_items: Items per pass, at least 1.
+        halved: Whether `max_items` has been halved.
     """
 
-    def __init__(self, largest: int = LARGEST_PASS) -> None:
-        self.largest = largest
+    def __init__(self, max_items: int = MAX_PASS_SIZE) -> None:
+        self.max_items = max_items
         self.halved = False
 
     def run(
@@ -132,38 +131,37 @@ class Passes:
     ) -> Any:
         """Results of `forward` in the order of `items`, as one array.
 
-        Items of like length share a pass. Where memory is short the pass is halved and tried
-        again, down to one item.
+        Items of similar length share a pass. When memory runs out, the pass is halved and
+        repeated, down to one item.
+
+        Args:
+            items: What `forward` takes a list of.
+            lengths: Length of each item, in any unit; used for sorting only.
+            forward: One pass; returns one result per item.
 
         Raises:
-            MemoryError: Not even one item fits.
+            MemoryError: A single item does not fit.
         """
         import numpy as np
+        import torch
 
         order = np.argsort(lengths, kind="stable")
-        found: list[Any] = [None] * len(items)
+        results: list[Any] = [None] * len(items)
         start = 0
         while start < len(order):
-            rows = order[start : start + self.largest]
+            rows = order[start : start + self.max_items]
             try:
-                answers = forward([items[row] for row in rows])
+                outputs = forward([items[row] for row in rows])
             except Exception as error:
-                if not out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
-                if self.largest <= 1:
+                if self.max_items <= 1:
                     raise MemoryError from error
-                self.largest, self.halved = min(self.largest, len(rows)) // 2 or 1, True
-                _free()
+                self.max_items, self.halved = min(self.max_items, len(rows)) // 2 or 1, True
+                if torch.cuda.is_available():
+                    torch.cuda.empty_cache()
                 continue
-            for row, answer in zip(rows, answers, strict=True):
-                found[row] = answer
+            for row, output in zip(rows, outputs, strict=True):
+                results[row] = output
             start += len(rows)
-        return np.array(found)
-
-
-def _free() -> None:
-    """Gives cached GPU memory back."""
-    import torch
-
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+        return np.array(results)

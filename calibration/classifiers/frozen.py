@@ -1,4 +1,4 @@
-"""Sentence encoders whose weights stay as they are: texts in, one unit vector each out."""
+"""Frozen sentence encoder: texts in, one unit vector per text out; no weights are trained."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from calibration.classifiers import checkpoints
 class FrozenEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Mean-pooled, normalised last hidden states, as sentence-transformers computes them.
 
-    `fit` loads the weights (safetensors, no code from the checkpoint) and learns nothing.
+    `fit` loads the weights (safetensors, no code from the checkpoint) and trains nothing.
 
     Args:
-        folder: The checkpoint.
+        folder: Folder of the checkpoint.
         device: ``cpu`` or ``cuda``.
-        max_tokens: Longer texts are cut.
+        max_tokens: Longer texts are truncated.
         precision: Number format of the weights; the vectors are fp32.
     """
 
@@ -36,26 +36,26 @@ class FrozenEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """Loads tokenizer and weights.
 
         Raises:
-            CannotRunError: They cannot be loaded, or CUDA is asked for and absent.
+            CannotRunError: They cannot be loaded, or CUDA is requested but absent.
         """
         self.tokenizer_ = checkpoints.load_tokenizer(self.folder)
-        return self.serve(self.precision)
+        return self.set_precision(self.precision)
 
-    def serve(self, precision: str) -> FrozenEncoder:
-        """Loads the weights in a precision and returns itself."""
+    def set_precision(self, precision: str) -> FrozenEncoder:
+        """Loads the weights in another number format; returns itself."""
         self.precision = precision
         self.model_: Any = None  # frees the former weights first
         self.model_ = checkpoints.load("AutoModel", self.folder, precision, self.device)
-        self.passes_ = checkpoints.Passes()
+        self.passes_ = checkpoints.ForwardPasses()
         return self
 
     def transform(self, X: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float32]]:
-        """Vectors of shape ``(len(X), width)``; texts of like length share a pass."""
+        """Unit vectors of shape ``(len(X), width)``, fp32."""
         vectors = self.passes_.run(X, [len(text) for text in X], self._embed)
         return vectors.reshape(len(X), -1).astype(np.float32)  # type: ignore[no-any-return]
 
     def _embed(self, texts: list[str]) -> Any:
-        """One forward pass."""
+        """Unit vectors of one forward pass."""
         import torch
 
         tokens = self.tokenizer_(
@@ -69,7 +69,12 @@ class FrozenEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
 
 def mean_word_pieces(folder: Path, texts: Sequence[str]) -> float | None:
-    """Mean word pieces of a text (special tokens and cutting aside); ``None`` without tokenizer."""
+    """Mean word pieces per text, untruncated, without special tokens; ``None`` without tokenizer.
+
+    Args:
+        folder: Checkpoint with a ``tokenizer.json``.
+        texts: At least one text.
+    """
     file = folder / "tokenizer.json"
     try:
         from tokenizers import Tokenizer

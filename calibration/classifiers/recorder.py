@@ -1,6 +1,6 @@
-"""What a fitted classifier answers, with how sure it is, kept while its accuracy is taken.
+"""Recording of a fitted classifier's predictions: texts in; labels and confidence scores, packed.
 
-A text goes through the model once: labels and scores come from the same numbers.
+Each text passes the model once: label and score come from the same output.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from typing import Any
 from catalog.predictions import pack
 
 
-class Recorder:
-    """A classifier whose answers are remembered.
+class PredictionRecorder:
+    """A classifier that records its predictions.
 
-    The score of an answer is the probability of its class where the model has one (softmax of
-    logits or label log-probabilities), and the logistic function or softmax of the distances to
-    the boundaries where it has those alone (linear SVM): a number that orders texts by how sure
-    the model is, and is not calibrated. A generated answer has none.
+    The score (0-1) of a prediction is the probability of its class if the model has one (softmax
+    of logits or label log-probabilities). For models with decision values only (linear SVM) it is
+    their logistic function or softmax: it ranks texts by confidence but is not calibrated.
+    Generated labels have no score.
 
     Args:
         fitted: A fitted Pipeline; texts in, labels out.
@@ -29,57 +29,62 @@ class Recorder:
         self._scores: list[float] = []
 
     def predict(self, texts: Sequence[str]) -> list[str]:
-        """Labels of some more texts; what raises is not remembered."""
-        labels, scores = _answered(self._fitted, texts)
+        """Labels of further texts; a call that raises records nothing."""
+        labels, scores = _labels_and_scores(self._fitted, texts)
         self._labels += labels
         self._scores += scores
         return labels
 
     def packed(self, truth: Sequence[str]) -> bytes:
-        """All answers beside the true classes; without scores unless every text has one.
+        """All recorded predictions with the true labels, packed by `catalog.predictions.pack`.
+
+        Scores are included only if every prediction has a finite one.
+
+        Args:
+            truth: True labels in the order of the recorded texts.
 
         Raises:
-            ValueError: They are not as many as `truth`.
+            ValueError: The number of predictions differs from that of `truth`.
         """
         import numpy as np
 
-        sure = np.asarray(self._scores, dtype=float)
-        whole = len(sure) == len(self._labels) and bool(np.isfinite(sure).all())
-        return pack(truth, self._labels, sure.clip(0, 1).tolist() if whole else None)
+        scores = np.asarray(self._scores, dtype=float)
+        complete = len(scores) == len(self._labels) and bool(np.isfinite(scores).all())
+        return pack(truth, self._labels, scores.clip(0, 1).tolist() if complete else None)
 
 
-def _answered(fitted: Any, texts: Sequence[str]) -> tuple[list[str], list[float]]:
-    """Labels and scores; no scores where the last step cannot say any."""
+def _labels_and_scores(fitted: Any, texts: Sequence[str]) -> tuple[list[str], list[float]]:
+    """Labels and scores of a fitted Pipeline; no scores if its last step offers none."""
     steps = list(fitted.named_steps.values())
     head, inputs = steps[-1], fitted[:-1].transform(texts) if len(steps) > 1 else texts
-    if getattr(head, "reading", None) == "generation":
-        return _plain(head.predict(inputs)), []
+    if getattr(head, "scoring", None) == "generation":
+        return _as_str(head.predict(inputs)), []
     if hasattr(head, "predict_proba"):
-        return _plain(head.predict(inputs)), head.predict_proba(inputs).max(axis=1).tolist()
+        return _as_str(head.predict(inputs)), head.predict_proba(inputs).max(axis=1).tolist()
     if not hasattr(head, "decision_function"):
-        return _plain(head.predict(inputs)), []
+        return _as_str(head.predict(inputs)), []
     values = head.decision_function(inputs)
     if values.ndim == 1:
-        answers = head.classes_[(values > 0).astype(int)]
-        return _plain(answers), _logistic(abs(values)).tolist()
-    return _plain(head.classes_[values.argmax(axis=1)]), _softmax(values).max(axis=1).tolist()
+        labels = head.classes_[(values > 0).astype(int)]
+        return _as_str(labels), _logistic(abs(values)).tolist()
+    return _as_str(head.classes_[values.argmax(axis=1)]), _softmax(values).max(axis=1).tolist()
 
 
-def _plain(labels: Any) -> list[str]:
-    """Labels as texts of Python."""
+def _as_str(labels: Any) -> list[str]:
+    """NumPy labels as Python strings."""
     return [str(label) for label in labels]
 
 
 def _logistic(values: Any) -> Any:
-    """1 / (1 + exp(-x)) of distances that are not negative."""
+    """Logistic function 1 / (1 + exp(-x)) of non-negative decision values."""
     import numpy as np
 
     return 1 / (1 + np.exp(-values.astype(float)))
 
 
 def _softmax(values: Any) -> Any:
-    """Shares of exponentials along the classes."""
+    """Softmax over the classes (axis 1)."""
     import numpy as np
 
-    raised = np.exp(values.astype(float) - values.max(axis=1, keepdims=True))
-    return raised / raised.sum(axis=1, keepdims=True)
+    exponentials = np.exp(values.astype(float) - values.max(axis=1, keepdims=True))
+    return exponentials / exponentials.sum(axis=1, keepdims=True)

@@ -1,8 +1,8 @@
-"""Zero-shot classifiers: texts in, labels out, nothing learned but which labels there are.
+"""Zero-shot classifiers: texts in, labels out; only the set of labels is taken from the data.
 
-A natural-language-inference model judges one hypothesis per label. A causal language model reads
-an instruction with all labels and the text; its answer is read from the probabilities of the
-labels or generated under the constraint that it is one of them.
+A natural-language-inference model scores one hypothesis per label. A causal language model reads
+an instruction with all labels and the text; the label is the most probable one, or is generated
+under the constraint that it is one of the labels.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from calibration.classifiers import checkpoints
 from calibration.classifiers.build import CannotRunError
 
-READINGS = ("likelihood", "likelihood-prefix", "likelihood-whole", "generation")
-"""How the answer of a causal language model is read; see `ZeroShotLanguageModel`."""
+SCORING_METHODS = ("likelihood", "likelihood-prefix", "likelihood-whole", "generation")
+"""How a causal language model's label is determined; see `ZeroShotLanguageModel`."""
 
 
-class _ZeroShot(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """What both kinds share: loading, label words, the best score wins."""
+class _ZeroShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """Common base: loading, label words, and prediction of the label with the highest score."""
 
     folder: str
-    words: Mapping[str, str]
+    label_words: Mapping[str, str]
     device: str
     precision: str
     _kind: str
@@ -35,29 +35,29 @@ class _ZeroShot(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Loads tokenizer and weights; of `y` only the set of labels is used.
 
         Raises:
-            CannotRunError: They cannot be loaded or do not fit the task.
+            CannotRunError: They cannot be loaded, or the model is of the wrong type.
         """
         self.classes_ = np.array(sorted(set(y)))
-        self.words_ = [self.words.get(label, label) for label in self.classes_]
+        self.label_words_ = [self.label_words.get(label, label) for label in self.classes_]
         self.tokenizer_ = checkpoints.load_tokenizer(self.folder)
-        self.serve(self.precision)
+        self.set_precision(self.precision)
         self.n_parameters_ = None if self.precision == "int8" else self.model_.num_parameters()
         return self
 
-    def serve(self, precision: str) -> Any:
-        """Loads the weights in a precision and returns itself."""
+    def set_precision(self, precision: str) -> Any:
+        """Loads the weights in another number format; returns itself."""
         self.precision = precision
         self.model_: Any = None  # frees the former weights first
         self.model_ = checkpoints.load(self._kind, self.folder, precision, self.device)
-        self.passes_ = checkpoints.Passes()
-        self._loaded()
+        self.passes_ = checkpoints.ForwardPasses()
+        self._after_load()
         return self
 
-    def _loaded(self) -> None:
-        """What else follows from the weights."""
+    def _after_load(self) -> None:
+        """Hook that runs after the weights are loaded."""
 
     def predict(self, X: Sequence[str]) -> Any:
-        """Labels: those with the highest score."""
+        """Labels with the highest score, shape ``(len(X),)``."""
         return self.classes_[self.decision_function(X).argmax(1)]
 
     def decision_function(self, X: Sequence[str]) -> Any:
@@ -65,16 +65,16 @@ class _ZeroShot(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         raise NotImplementedError
 
 
-class ZeroShotEntailment(_ZeroShot):
+class ZeroShotEntailment(_ZeroShotClassifier):
     """An NLI model; a label's score is the entailment logit of its hypothesis.
 
     Args:
-        folder: The checkpoint; its config names the class ``entailment``.
-        hypothesis: A sentence with ``{label}``.
-        words: Label -> what stands for it in the sentence.
+        folder: Folder of the checkpoint; its config names a class ``entailment``.
+        hypothesis: A sentence with the placeholder ``{label}``.
+        label_words: Label -> the words for it in the hypothesis; the label itself by default.
         device: ``cpu`` or ``cuda``.
         precision: Number format of the weights.
-        max_tokens: Longer texts are cut; the hypothesis never is.
+        max_tokens: Longer pairs are truncated, in the text only.
     """
 
     _kind = "AutoModelForSequenceClassification"
@@ -83,20 +83,20 @@ class ZeroShotEntailment(_ZeroShot):
         self,
         folder: str,
         hypothesis: str,
-        words: Mapping[str, str],
+        label_words: Mapping[str, str],
         device: str = "cpu",
         precision: str = "fp32",
         max_tokens: int = 256,
     ) -> None:
         self.folder = folder
         self.hypothesis = hypothesis
-        self.words = words
+        self.label_words = label_words
         self.device = device
         self.precision = precision
         self.max_tokens = max_tokens
 
-    def _loaded(self) -> None:
-        """Finds the class that means entailment."""
+    def _after_load(self) -> None:
+        """Finds the index of the entailment class."""
         names = self.model_.config.id2label
         found = [int(i) for i, name in names.items() if name.casefold().startswith("entail")]
         if not found:
@@ -104,14 +104,14 @@ class ZeroShotEntailment(_ZeroShot):
         self.entailment_ = found[0]
 
     def decision_function(self, X: Sequence[str]) -> Any:
-        """Entailment logits of shape ``(len(X), n_classes)``; a pass holds pairs, not texts."""
-        claims = [self.hypothesis.format(label=word) for word in self.words_]
+        """Entailment logits of shape ``(len(X), n_classes)``; one pass item is one pair."""
+        claims = [self.hypothesis.format(label=word) for word in self.label_words_]
         pairs = [(text, claim) for text in X for claim in claims]
-        logits = self.passes_.run(pairs, [len(text) for text, _ in pairs], self._entailment)
+        logits = self.passes_.run(pairs, [len(text) for text, _ in pairs], self._entailment_logits)
         return logits.reshape(len(X), len(claims))
 
-    def _entailment(self, pairs: list[tuple[str, str]]) -> Any:
-        """One forward pass."""
+    def _entailment_logits(self, pairs: list[tuple[str, str]]) -> Any:
+        """Entailment logits of one forward pass over pairs of text and hypothesis."""
         import torch
 
         tokens = self.tokenizer_(
@@ -126,30 +126,30 @@ class ZeroShotEntailment(_ZeroShot):
             return self.model_(**tokens).logits[:, self.entailment_].float().cpu().numpy()
 
 
-class ZeroShotLanguageModel(_ZeroShot):
-    """A causal language model that is told the labels and asked for one.
+class ZeroShotLanguageModel(_ZeroShotClassifier):
+    """A causal language model prompted with all labels and the text.
 
-    The score of a label is the log-probability that it follows the prompt: the sum over its
-    tokens, not divided by their number, as the labels are complete answers of which one is
-    given. Where one label begins with another, all of them end with the end-of-text token.
+    The score of a label is the log-probability that it follows the prompt, summed over its
+    tokens. The sum is not divided by their number: the labels are complete, mutually exclusive
+    answers. If one label is a prefix of another, all labels end with the end-of-text token.
 
-    Readings:
-        ``likelihood``: The prompt is read once; the labels continue from its key-value cache.
-        ``likelihood-prefix``: As before, and what all prompts begin with is read only once,
-            when the model is loaded.
-        ``likelihood-whole``: Prompt and label are read together, once per label; for models
-            whose state cannot be copied per label (state-space layers).
-        ``generation``: Greedy decoding in which only tokens that lead to a label are allowed.
+    Scoring methods:
+        ``likelihood``: One pass over the prompt; the labels continue from its key-value cache.
+        ``likelihood-prefix``: The same, with the common prefix of all prompts cached once, when
+            the model is loaded.
+        ``likelihood-whole``: One pass over prompt plus label for each label; for models whose
+            state cannot be copied per label (state-space layers).
+        ``generation``: Greedy decoding restricted to tokens that lead to a label.
 
     Args:
-        folder: The checkpoint.
-        prompt: An instruction with ``{labels}`` and ``{text}``. With a chat template it is the
-            user's turn; without one, the model continues it after a blank.
-        words: Label -> what stands for it.
-        reading: One of `READINGS`.
+        folder: Folder of the checkpoint.
+        prompt: An instruction with the placeholders ``{labels}`` and ``{text}``. With a chat
+            template it is the user's turn; without one, the model continues it after a space.
+        label_words: Label -> the words for it in the prompt; the label itself by default.
+        scoring: One of `SCORING_METHODS`.
         device: ``cpu`` or ``cuda``.
         precision: Number format of the weights.
-        max_tokens: Longer texts are cut; the instruction never is.
+        max_tokens: Longer texts are truncated; the instruction never is.
     """
 
     _kind = "AutoModelForCausalLM"
@@ -158,27 +158,27 @@ class ZeroShotLanguageModel(_ZeroShot):
         self,
         folder: str,
         prompt: str,
-        words: Mapping[str, str],
-        reading: str = "likelihood",
+        label_words: Mapping[str, str],
+        scoring: str = "likelihood",
         device: str = "cpu",
         precision: str = "bf16",
         max_tokens: int = 512,
     ) -> None:
         self.folder = folder
         self.prompt = prompt
-        self.words = words
-        self.reading = reading
+        self.label_words = label_words
+        self.scoring = scoring
         self.device = device
         self.precision = precision
         self.max_tokens = max_tokens
 
-    def _loaded(self) -> None:
-        """Label tokens, what prompts share, and its cache where that is kept."""
+    def _after_load(self) -> None:
+        """Tokenises the labels and caches the common prefix if the scoring method uses it."""
         self.chat_ = bool(self.tokenizer_.chat_template)
         blank = "" if self.chat_ else " "
         ids = [
             self.tokenizer_(blank + word, add_special_tokens=False)["input_ids"]
-            for word in self.words_
+            for word in self.label_words_
         ]
         end = self.tokenizer_.eos_token_id
         nested = any(a != b and b[: len(a)] == a for a in ids for b in ids)
@@ -187,11 +187,11 @@ class ZeroShotLanguageModel(_ZeroShot):
         self.takes_positions_ = "position_ids" in forward
         self.prefix_: list[int] = []
         self.prefix_cache_ = None
-        if self.reading == "likelihood-prefix":
-            self._keep_prefix()
+        if self.scoring == "likelihood-prefix":
+            self._cache_prefix()
 
     def prompt_ids(self, text: str) -> list[int]:
-        """Tokens of the prompt about one text."""
+        """Token ids of the prompt for one text."""
         cut = self.tokenizer_(
             text,
             truncation=True,
@@ -200,17 +200,19 @@ class ZeroShotLanguageModel(_ZeroShot):
             return_offsets_mapping=True,
         )["offset_mapping"]
         text = text[: cut[-1][1]] if cut else text
-        asked = self.prompt.replace("{labels}", ", ".join(self.words_)).replace("{text}", text)
+        prompt = self.prompt.replace("{labels}", ", ".join(self.label_words_)).replace(
+            "{text}", text
+        )
         if self.chat_:
-            turns = [{"role": "user", "content": asked}]
-            asked = self.tokenizer_.apply_chat_template(
+            turns = [{"role": "user", "content": prompt}]
+            prompt = self.tokenizer_.apply_chat_template(
                 turns, tokenize=False, add_generation_prompt=True
             )
-        return list(self.tokenizer_(asked, add_special_tokens=not self.chat_)["input_ids"])
+        return list(self.tokenizer_(prompt, add_special_tokens=not self.chat_)["input_ids"])
 
     def predict(self, X: Sequence[str]) -> Any:
-        """Labels: generated, or those with the highest score."""
-        if self.reading != "generation":
+        """Generated labels, or those with the highest score; shape ``(len(X),)``."""
+        if self.scoring != "generation":
             return super().predict(X)
         prompts = [self.prompt_ids(text) for text in X]
         found = self.passes_.run(prompts, [len(ids) for ids in prompts], self._generate)
@@ -220,38 +222,38 @@ class ZeroShotLanguageModel(_ZeroShot):
         """Log-probabilities of the labels, shape ``(len(X), n_classes)``."""
         prompts = [self.prompt_ids(text) for text in X]
         lengths = [len(ids) for ids in prompts]
-        if self.reading != "likelihood-whole":
-            return self.passes_.run(prompts, lengths, self._continued)
+        if self.scoring != "likelihood-whole":
+            return self.passes_.run(prompts, lengths, self._continuation_scores)
         pairs = [(ids, label) for ids in prompts for label in self.label_ids_]
-        scores = self.passes_.run(pairs, [len(a) + len(b) for a, b in pairs], self._whole)
+        scores = self.passes_.run(pairs, [len(a) + len(b) for a, b in pairs], self._sequence_scores)
         return scores.reshape(len(X), len(self.label_ids_))
 
-    def _padded(self, rows: Sequence[Sequence[int]], before: int = 0) -> dict[str, Any]:
-        """Left-padded input; positions count real tokens, `before` of them being cached."""
+    def _left_padded(self, rows: Sequence[Sequence[int]], n_cached: int = 0) -> dict[str, Any]:
+        """Left-padded model input; positions continue after `n_cached` tokens in the cache."""
         import torch
 
         longest = max(map(len, rows))
         fill = self.tokenizer_.pad_token_id or 0
         ids = torch.tensor([[fill] * (longest - len(row)) + list(row) for row in rows])
         mask = torch.tensor(
-            [[1] * before + [0] * (longest - len(row)) + [1] * len(row) for row in rows]
+            [[1] * n_cached + [0] * (longest - len(row)) + [1] * len(row) for row in rows]
         )
-        given = {"input_ids": ids, "attention_mask": mask}
+        inputs = {"input_ids": ids, "attention_mask": mask}
         if self.takes_positions_:
-            given["position_ids"] = (mask.cumsum(1) - 1).clamp(min=0)[:, before:]
-        return {name: value.to(self.device) for name, value in given.items()}
+            inputs["position_ids"] = (mask.cumsum(1) - 1).clamp(min=0)[:, n_cached:]
+        return {name: value.to(self.device) for name, value in inputs.items()}
 
-    def _whole(self, pairs: list[tuple[list[int], list[int]]]) -> Any:
-        """Scores of pairs of prompt and label, each read as one sequence."""
+    def _sequence_scores(self, pairs: list[tuple[list[int], list[int]]]) -> Any:
+        """Label scores of pairs of prompt and label, each pair in one sequence."""
         import torch
 
         keep = max(len(label) for _, label in pairs) + 1
-        given = self._padded([prompt + label for prompt, label in pairs])
+        inputs = self._left_padded([prompt + label for prompt, label in pairs])
         with torch.inference_mode():
-            logits = self.model_(**given, logits_to_keep=keep, use_cache=False).logits
+            logits = self.model_(**inputs, logits_to_keep=keep, use_cache=False).logits
             logp = logits[:, :-1].float().log_softmax(-1)
-            found = logp.gather(2, given["input_ids"][:, 1 - keep :].unsqueeze(2)).squeeze(2)
-            # The label is what its row ends with.
+            found = logp.gather(2, inputs["input_ids"][:, 1 - keep :].unsqueeze(2)).squeeze(2)
+            # The label is the end of its row.
             own = torch.tensor(
                 [
                     [column >= keep - 1 - len(label) for column in range(keep - 1)]
@@ -260,51 +262,57 @@ class ZeroShotLanguageModel(_ZeroShot):
             )
             return found.masked_fill(~own.to(found.device), 0.0).sum(1).cpu().numpy()
 
-    def _continued(self, prompts: list[list[int]]) -> Any:
-        """Scores of all labels after each prompt, from the prompts' cache."""
+    def _continuation_scores(self, prompts: list[list[int]]) -> Any:
+        """Scores of all labels, ``(prompts, labels)``, continued from the prompts' cache."""
         import torch
 
         known = len(self.prefix_)
         if any(ids[:known] != self.prefix_ or len(ids) == known for ids in prompts):
-            known = 0  # a text that merges with what stands before it
-        given = self._padded([ids[known:] for ids in prompts], known)
-        cache = _repeated(self.prefix_cache_, len(prompts)) if known else None
+            known = 0  # the text merges with the last token of the prefix
+        inputs = self._left_padded([ids[known:] for ids in prompts], known)
+        cache = _repeat_cache(self.prefix_cache_, len(prompts)) if known else None
         first = torch.tensor([label[0] for label in self.label_ids_], device=self.device)
         with torch.inference_mode():
-            found = self.model_(**given, past_key_values=cache, use_cache=True, logits_to_keep=1)
+            found = self.model_(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=1)
             scores = found.logits[:, -1].float().log_softmax(-1)[:, first]
             longer = [i for i, label in enumerate(self.label_ids_) if len(label) > 1]
-            at_once = max(1, self.passes_.largest // len(prompts))
+            at_once = max(1, self.passes_.max_items // len(prompts))
             for start in range(0, len(longer), at_once):
                 chosen = longer[start : start + at_once]
                 labels = [self.label_ids_[i] for i in chosen]
-                scores[:, chosen] += self._rest(labels, found.past_key_values, given)
+                scores[:, chosen] += self._remaining_token_scores(
+                    labels, found.past_key_values, inputs
+                )
             return scores.cpu().numpy()
 
-    def _rest(self, labels: list[list[int]], cache: Any, given: dict[str, Any]) -> Any:
-        """Log-probabilities of the labels from their second token on, ``(prompts, labels)``."""
+    def _remaining_token_scores(
+        self, labels: list[list[int]], cache: Any, inputs: dict[str, Any]
+    ) -> Any:
+        """Log-probabilities of the labels' tokens after the first, ``(prompts, labels)``."""
         import torch
 
-        mask = given["attention_mask"]
+        mask = inputs["attention_mask"]
         rows, longest = len(mask), max(map(len, labels)) - 1
         pad = [[0] * (longest + 1 - len(label)) for label in labels]
-        read = torch.tensor([label[:-1] + p for label, p in zip(labels, pad, strict=True)])
-        told = torch.tensor([label[1:] + p for label, p in zip(labels, pad, strict=True)])
+        token_ids = torch.tensor([label[:-1] + p for label, p in zip(labels, pad, strict=True)])
+        target = torch.tensor([label[1:] + p for label, p in zip(labels, pad, strict=True)])
         real = torch.tensor([[1] * (len(la) - 1) + p for la, p in zip(labels, pad, strict=True)])
-        read, told, real = (part.to(self.device).repeat(rows, 1) for part in (read, told, real))
+        token_ids, target, real = (
+            tensor.to(self.device).repeat(rows, 1) for tensor in (token_ids, target, real)
+        )
         before = mask.repeat_interleave(len(labels), 0)
-        more = {"input_ids": read, "attention_mask": torch.cat([before, real], 1)}
+        more = {"input_ids": token_ids, "attention_mask": torch.cat([before, real], 1)}
         if self.takes_positions_:
             more["position_ids"] = before.sum(1, keepdim=True) + torch.arange(
                 longest, device=self.device
             )
-        repeated = _repeated(cache, len(labels))
+        repeated = _repeat_cache(cache, len(labels))
         logits = self.model_(**more, past_key_values=repeated, use_cache=True).logits
-        logp = logits.float().log_softmax(-1).gather(2, told.unsqueeze(2)).squeeze(2)
+        logp = logits.float().log_softmax(-1).gather(2, target.unsqueeze(2)).squeeze(2)
         return (logp * real).sum(1).view(rows, len(labels))
 
-    def _keep_prefix(self) -> None:
-        """Reads what the prompts of two unlike texts begin with."""
+    def _cache_prefix(self) -> None:
+        """Caches the common prefix of all prompts, found by comparing two unlike texts."""
         import torch
 
         one, other = self.prompt_ids("a"), self.prompt_ids("Zebras 7")
@@ -313,16 +321,16 @@ class ZeroShotLanguageModel(_ZeroShot):
         self.prefix_ = one[:shared]
         if self.prefix_:
             with torch.inference_mode():
-                found = self.model_(**self._padded([self.prefix_]), use_cache=True)
+                found = self.model_(**self._left_padded([self.prefix_]), use_cache=True)
             self.prefix_cache_ = found.past_key_values
 
     def _generate(self, prompts: list[list[int]]) -> Any:
-        """Numbers of the labels greedy decoding ends in."""
+        """Indices of the labels that constrained greedy decoding generates."""
         import torch
         from transformers import GenerationConfig
 
-        given = self._padded(prompts)
-        width = given["input_ids"].shape[1]
+        inputs = self._left_padded(prompts)
+        width = inputs["input_ids"].shape[1]
         end = self.tokenizer_.eos_token_id
         end = end if end is not None else self.tokenizer_.pad_token_id or 0
         paths = [label if label[-1] == end else [*label, end] for label in self.label_ids_]
@@ -332,10 +340,10 @@ class ZeroShotLanguageModel(_ZeroShot):
             on = {path[len(done)] for path in paths if path[: len(done)] == done != path}
             return sorted(on) or [end]
 
-        given.pop("position_ids", None)  # generate counts them from the mask itself
+        inputs.pop("position_ids", None)  # generate counts them from the mask itself
         with torch.inference_mode():
             answers = self.model_.generate(
-                **given,
+                **inputs,
                 prefix_allowed_tokens_fn=allowed,
                 generation_config=GenerationConfig(
                     max_new_tokens=max(map(len, paths)),
@@ -350,8 +358,8 @@ class ZeroShotLanguageModel(_ZeroShot):
         ]
 
 
-def _repeated(cache: Any, times: int) -> Any:
-    """A copy of a key-value cache with every row `times` times."""
+def _repeat_cache(cache: Any, times: int) -> Any:
+    """A copy of a key-value cache with every row repeated `times` times."""
     made = copy.deepcopy(cache)
     made.batch_repeat_interleave(times)
     return made

@@ -13,7 +13,7 @@ import msgspec
 
 from calibration.fleet.messages import Order, Request, Survey, decode, encode, hardware
 from calibration.fleet.passes import ATTEMPTS, Node, Pass, Unit, place_of, units
-from calibration.measurement.progress import Event, Progress, Told, figures, new_run_id
+from calibration.measurement.progress import Event, Progress, TrialStep, event_figures, new_run_id
 from calibration.plan.plans import SOURCE, Trial, row_of, stored_rows
 from catalog.records import Device, RunFile
 from catalog.snapshot import Snapshot
@@ -120,8 +120,8 @@ class Account:
         for trial in trials:
             if trial.present:
                 row = row_of(trial, stored)
-                told = figures(self._devices, row) if row else {}
-                self.progress.tell("present", trial, place=place, **told)
+                told = event_figures(self._devices, row) if row else {}
+                self.progress.emit("present", trial, place=place, **told)
 
     def begin(self, one: Pass, unit: Unit, node: Node) -> Work:
         """Takes a unit off its pass for a node, with the order for it."""
@@ -137,7 +137,7 @@ class Account:
         one.running, one.home = True, node.id
         return Work(one, unit, node, order)
 
-    def told(self, work: Work, told: Told) -> Trial | None:
+    def told(self, work: Work, told: TrialStep) -> Trial | None:
         """One step of a unit; the trial that has begun, if one has."""
         trial = work.order.trials[told.number]
         where: dict[str, str | None] = {"place": work.one.place, "node": work.node.name}
@@ -145,22 +145,22 @@ class Account:
         if told.kind == "started":
             if trial not in work.unit.open:
                 return None
-            self.progress.tell("started", trial, **where)
+            self.progress.emit("started", trial, **where)
             return trial
         lost = work.order.trials[told.number :] if told.rest else (trial,)
         settled = [each for each in lost if work.unit.settle(each)]
         if settled and told.file is not None:
             self._write(told.file)
             (row,) = told.file.measurements
-            self.progress.tell("finished", trial, **where, **figures(self._devices, row))
+            self.progress.emit("finished", trial, **where, **event_figures(self._devices, row))
         elif settled:
-            self.progress.give_up(told.kind, settled, told.reason or "?", **where)
+            self.progress.emit_unmeasured(told.kind, settled, told.reason or "?", **where)
         return None
 
     def told_again(self, work: Work, steps: tuple[bytes, ...]) -> None:
         """What an order ended with, in case something got lost on the way."""
         for step in steps:
-            told = decode(step, Told)
+            told = decode(step, TrialStep)
             if told.kind != "started":
                 self.told(work, told)
 
@@ -194,4 +194,4 @@ class Account:
     def give_up(self, one: Pass, unit: Unit, reason: str) -> None:
         """The rest of a unit has failed."""
         one.units.remove(unit)
-        self.progress.give_up("failed", unit.open, reason, place=one.place)
+        self.progress.emit_unmeasured("failed", unit.open, reason, place=one.place)

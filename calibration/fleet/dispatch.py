@@ -17,7 +17,7 @@ from calibration.fleet import worker as worker_side
 from calibration.fleet.account import Account, Work
 from calibration.fleet.messages import Answer, Machine, Survey, decode, encode, version
 from calibration.fleet.passes import Node, Patience, next_unit, stranded
-from calibration.measurement.progress import Told
+from calibration.measurement.progress import TrialStep
 
 POLL_S = 0.5
 ASK_S = 60.0
@@ -195,7 +195,7 @@ class Dispatch:
         """One step of an order, if that is still waited for."""
         for job in self._jobs:
             if job.work is not None and job.work.order.attempt == attempt:
-                told = decode(step, Told)
+                told = decode(step, TrialStep)
                 begun = self._account.told(job.work, told)
                 if begun is not None and told.number:
                     job.deadline_s = self._allowed(begun.estimated_s)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from calibration.measurement.windows import VERSION, Profile
+from calibration.measurement.windows import PROTOCOL_VERSION, Profile
 from calibration.plan.plans import Trial
 from catalog.records import Candidate, Device, Measurement, Workload
 from catalog.snapshot import Snapshot
@@ -112,7 +112,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """How an order ended.
 
     Attributes:
-        told: Every `calibration.measurement.progress.Told`, encoded, in order.
+        told: Every `calibration.measurement.progress.TrialStep`, encoded, in order.
         busy: Why the machine measures for somebody else.
         refused: Why the order was not meant for this worker.
     """
@@ -128,7 +128,7 @@ def version() -> str:
         release = importlib.metadata.version("joulewise")
     except importlib.metadata.PackageNotFoundError:
         release = "unknown"
-    return f"joulewise {release}, protocol {VERSION}"
+    return f"joulewise {release}, protocol {PROTOCOL_VERSION}"
 
 
 def hardware(trials: Sequence[Trial]) -> str:

@@ -26,10 +26,10 @@ from calibration.fleet.messages import (
     hardware,
     version,
 )
-from calibration.hardware.lock import BusyError, measuring
-from calibration.hardware.machine import read_machine, read_small
+from calibration.hardware.lock import BusyError, measurement_lock
+from calibration.hardware.machine import detect_machine, read_system_file
 from calibration.hardware.usage import load_1m
-from calibration.measurement.progress import measured
+from calibration.measurement.progress import measure_pair
 from calibration.measurement.run import Run
 from calibration.plan.planner import plan
 from calibration.plan.plans import Plan, PlanError, Trial, measured_often
@@ -41,7 +41,7 @@ from catalog.records import Measurement
 
 def node_id() -> str:
     """What tells machines apart: Linux's boot id, which containers of one machine share."""
-    boot = read_small(Path("/proc/sys/kernel/random/boot_id"))
+    boot = read_system_file(Path("/proc/sys/kernel/random/boot_id"))
     return boot or f"{platform.node()}-{uuid.getnode():x}"
 
 
@@ -51,7 +51,7 @@ def identify() -> bytes:
         Machine(
             node=node_id(),
             name=platform.node(),
-            host=read_machine().words(),
+            host=detect_machine().description(),
             process=os.getpid(),
             version=version(),
         )
@@ -146,7 +146,7 @@ def measure(request: bytes, order: bytes, topic: str) -> bytes:
         worker.log_event(topic, {"attempt": given.attempt, "told": step})
 
     try:
-        with measuring(), _unwatched(worker):
+        with measurement_lock(), _unwatched(worker):
             return encode(_measure(request, given, send, waited_for))
     except BusyError as error:
         return encode(Answer(busy=str(error)))
@@ -163,7 +163,7 @@ def _measure(
     if hardware(_fresh(request).trials) != order.hardware:
         return Answer(refused="the machine, its libraries or its data have changed")
     told = []
-    for step in measured(_run(request, order.run_id), order.trials):
+    for step in measure_pair(_run(request, order.run_id), order.trials):
         if not waited_for():
             break
         content = encode(step)

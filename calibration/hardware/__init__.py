@@ -1,1 +1,1 @@
-"""Hardware of this machine: detection, load, lock."""
+"""Hardware of the machine: detection, GPU visibility, usage and measurement lock."""

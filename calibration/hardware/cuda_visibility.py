@@ -1,6 +1,7 @@
-"""Which GPUs this process uses, as NVML knows them: CUDA renumbers, NVML does not.
+"""GPUs visible to CUDA in this process, mapped to NVML handles.
 
-`lib` is the pynvml module or a stand-in with the same functions and ``NVMLError``.
+CUDA renumbers GPUs by ``CUDA_VISIBLE_DEVICES``, NVML does not. `lib` is the pynvml module or a test
+double with the same functions and ``NVMLError``.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ from typing import Any
 import msgspec
 
 
-class Visible(msgspec.Struct, frozen=True):
+class VisibleGpu(msgspec.Struct, frozen=True):
     """One GPU that CUDA shows to this process.
 
     Attributes:
-        handle: NVML's handle of it, or of its MIG instance.
-        whole: Handle of the whole GPU; energy and power exist only there.
-        uuid: UUID of the whole GPU; empty where NVML does not say.
-        mig: Whether it is a slice of a GPU, whose energy others share.
+        handle: NVML handle of the GPU or of its MIG instance.
+        whole: NVML handle of the whole GPU, the only one with energy and power.
+        uuid: UUID of the whole GPU; empty if NVML reports none.
+        mig: Whether it is a MIG slice, whose energy reading includes other slices.
     """
 
     handle: Any
@@ -28,89 +29,93 @@ class Visible(msgspec.Struct, frozen=True):
     mig: bool
 
 
-def ask(lib: Any, function: str, *arguments: object) -> Any:
-    """What an NVML function answers; ``None`` where it fails or the library lacks it."""
+def nvml_query(lib: Any, function: str, *arguments: object) -> Any:
+    """Result of an NVML function; ``None`` if it fails or the library lacks it."""
     try:
         return getattr(lib, function)(*arguments)
     except (AttributeError, lib.NVMLError):
         return None
 
 
-def decoded(name: object) -> str:
-    """Older NVML bindings answer bytes."""
+def decode_name(name: object) -> str:
+    """A name as text; older NVML bindings return bytes."""
     return name.decode() if isinstance(name, bytes) else str(name)
 
 
 def _uuid(lib: Any, handle: Any) -> str:
-    """A handle's UUID; empty where there is none."""
-    found = ask(lib, "nvmlDeviceGetUUID", handle)
-    return "" if found is None else decoded(found)
+    """UUID of a handle; empty if there is none."""
+    found = nvml_query(lib, "nvmlDeviceGetUUID", handle)
+    return "" if found is None else decode_name(found)
 
 
-def _whole(lib: Any, handle: Any) -> Visible:
-    """A GPU by its own handle; with MIG switched on CUDA takes the first slice of it."""
-    modes = ask(lib, "nvmlDeviceGetMigMode", handle)
-    return Visible(handle, handle, _uuid(lib, handle), bool(modes and modes[0] == 1))
+def _whole_gpu(lib: Any, handle: Any) -> VisibleGpu:
+    """A GPU by its handle; if MIG is enabled, CUDA uses its first slice."""
+    modes = nvml_query(lib, "nvmlDeviceGetMigMode", handle)
+    return VisibleGpu(handle, handle, _uuid(lib, handle), bool(modes and modes[0] == 1))
 
 
-def _slice(lib: Any, all_handles: list[Any], token: str) -> Visible | None:
+def _mig_slice(lib: Any, handles: list[Any], token: str) -> VisibleGpu | None:
     """A MIG instance by ``MIG-<uuid>`` or, before driver 470, ``MIG-GPU-<uuid>/<gi>/<ci>``."""
-    handle = ask(lib, "nvmlDeviceGetHandleByUUID", token)
-    whole = ask(lib, "nvmlDeviceGetDeviceHandleFromMigDeviceHandle", handle) if handle else None
+    handle = nvml_query(lib, "nvmlDeviceGetHandleByUUID", token)
+    whole = (
+        nvml_query(lib, "nvmlDeviceGetDeviceHandleFromMigDeviceHandle", handle) if handle else None
+    )
     if whole is None:
-        parent = _by_uuid(lib, all_handles, token.removeprefix("MIG-").split("/")[0])
-        return None if parent is None else Visible(parent.whole, parent.whole, parent.uuid, True)
-    return Visible(handle, whole, _uuid(lib, whole), True)
+        parent = _gpu_by_uuid(lib, handles, token.removeprefix("MIG-").split("/")[0])
+        return None if parent is None else VisibleGpu(parent.whole, parent.whole, parent.uuid, True)
+    return VisibleGpu(handle, whole, _uuid(lib, whole), True)
 
 
-def _by_uuid(lib: Any, all_handles: list[Any], token: str) -> Visible | None:
-    """A GPU by its UUID or an unambiguous beginning of it."""
+def _gpu_by_uuid(lib: Any, handles: list[Any], token: str) -> VisibleGpu | None:
+    """A GPU by its UUID or an unambiguous prefix of it."""
     if not token.startswith("GPU-"):
         return None
-    found = [handle for handle in all_handles if _uuid(lib, handle).startswith(token)]
-    return _whole(lib, found[0]) if len(found) == 1 else None
+    found = [handle for handle in handles if _uuid(lib, handle).startswith(token)]
+    return _whole_gpu(lib, found[0]) if len(found) == 1 else None
 
 
-def _resolved(lib: Any, all_handles: list[Any], token: str) -> Visible | None:
-    """The GPU one entry of ``CUDA_VISIBLE_DEVICES`` names; ``None`` where it names none."""
+def _resolve_token(lib: Any, handles: list[Any], token: str) -> VisibleGpu | None:
+    """The GPU named by one entry of ``CUDA_VISIBLE_DEVICES``; ``None`` if there is none."""
     if token.startswith("MIG-"):
-        return _slice(lib, all_handles, token)
+        return _mig_slice(lib, handles, token)
     if not token.isdecimal():
-        return _by_uuid(lib, all_handles, token)
+        return _gpu_by_uuid(lib, handles, token)
     index = int(token)
-    return _whole(lib, all_handles[index]) if index < len(all_handles) else None
+    return _whole_gpu(lib, handles[index]) if index < len(handles) else None
 
 
-def visible(lib: Any, environment: Mapping[str, str] = os.environ) -> list[Visible]:
-    """The GPUs CUDA shows to this process, in CUDA's order, as NVML knows them.
+def visible_gpus(lib: Any, environment: Mapping[str, str] = os.environ) -> list[VisibleGpu]:
+    """The GPUs CUDA shows to this process, in CUDA's order, with NVML handles.
 
-    ``CUDA_VISIBLE_DEVICES`` may hold indices, UUIDs (or their beginnings) and MIG UUIDs; like
-    CUDA, entries after the first one that names nothing are ignored, and an empty value hides
-    every GPU. Indices are taken in NVML's (PCI) order; see `order_unsure`.
+    ``CUDA_VISIBLE_DEVICES`` may hold indices, UUIDs (or prefixes of them) and MIG UUIDs. As in
+    CUDA, entries from the first invalid one on are ignored, and an empty value hides every GPU.
+    Indices are taken in NVML's (PCI) order; see `order_ambiguous`.
     """
-    count = ask(lib, "nvmlDeviceGetCount") or 0
-    handles = [ask(lib, "nvmlDeviceGetHandleByIndex", index) for index in range(count)]
-    asked = environment.get("CUDA_VISIBLE_DEVICES")
-    tokens = [str(index) for index in range(count)] if asked is None else asked.split(",")
-    found: list[Visible] = []
+    count = nvml_query(lib, "nvmlDeviceGetCount") or 0
+    handles = [nvml_query(lib, "nvmlDeviceGetHandleByIndex", index) for index in range(count)]
+    value = environment.get("CUDA_VISIBLE_DEVICES")
+    tokens = [str(index) for index in range(count)] if value is None else value.split(",")
+    found: list[VisibleGpu] = []
     for token in tokens:
-        gpu = _resolved(lib, handles, token.strip())
+        gpu = _resolve_token(lib, handles, token.strip())
         if gpu is None or gpu.handle is None:
             break
         found.append(gpu)
     return found
 
 
-def order_unsure(lib: Any, environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether CUDA may number the GPUs otherwise than NVML does.
+def order_ambiguous(lib: Any, environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether CUDA may number the GPUs differently from NVML.
 
-    CUDA puts the fastest first unless ``CUDA_DEVICE_ORDER=PCI_BUS_ID``; among GPUs of one model
-    that is NVML's order. UUIDs are never in doubt.
+    CUDA puts the fastest GPU first unless ``CUDA_DEVICE_ORDER=PCI_BUS_ID``; for GPUs of one model
+    that is NVML's order. UUIDs are unambiguous.
     """
     if environment.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID":
         return False
     if environment.get("CUDA_VISIBLE_DEVICES", "0").startswith(("GPU-", "MIG-")):
         return False
-    count = ask(lib, "nvmlDeviceGetCount") or 0
-    handles = [ask(lib, "nvmlDeviceGetHandleByIndex", index) for index in range(count)]
-    return len({decoded(ask(lib, "nvmlDeviceGetName", handle)) for handle in handles}) > 1
+    count = nvml_query(lib, "nvmlDeviceGetCount") or 0
+    handles = [nvml_query(lib, "nvmlDeviceGetHandleByIndex", index) for index in range(count)]
+    return (
+        len({decode_name(nvml_query(lib, "nvmlDeviceGetName", handle)) for handle in handles}) > 1
+    )

@@ -1,7 +1,7 @@
-"""One measurer per machine: a file lock that the kernel drops when its holder dies.
+"""Measurement lock: at most one calibration per machine, by a file lock.
 
-The file lies in the machine's own temporary folder, as a home directory may be shared by a
-whole cluster.
+The kernel releases the lock when its holder exits. The file is in the machine's temporary folder,
+as a home directory may be shared by a whole cluster.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-NAME = "joulewise-measuring.lock"
+LOCK_NAME = "joulewise-measuring.lock"
 
 
 class BusyError(RuntimeError):
-    """Another calibration measures on this machine; two at once would spoil both."""
+    """Another calibration is measuring on this machine; two at once would distort both."""
 
 
-def _open(path: Path) -> int:
-    """The lock file, made if need be; another user's is opened for reading."""
+def _open_lock_file(path: Path) -> int:
+    """Opens the lock file, creating it if missing; another user's file is opened read-only."""
     flags = getattr(os, "O_NOFOLLOW", 0)
     try:
         return os.open(path, os.O_RDWR | flags)
@@ -30,46 +30,46 @@ def _open(path: Path) -> int:
         return os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o644)
 
 
-def _sign(descriptor: int) -> None:
-    """Writes this process's number into the file, where it may be written."""
+def _write_pid(descriptor: int) -> None:
+    """Writes this process's id into the file if it is writable."""
     with suppress(OSError):
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, str(os.getpid()).encode(), 0)
 
 
-def _holder(descriptor: int) -> str:
-    """Who holds the lock, as far as the file tells: another user's file cannot be signed."""
-    said = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
-    return f"process {said} holds" if said.isdecimal() else "it holds"
+def _describe_holder(descriptor: int) -> str:
+    """Holder of the lock for a message; unknown if the file belongs to another user."""
+    pid = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
+    return f"process {pid} holds" if pid.isdecimal() else "it holds"
 
 
 @contextmanager
-def measuring(path: Path | None = None) -> Iterator[None]:
-    """Holds the machine's lock; does not wait for it.
+def measurement_lock(path: Path | None = None) -> Iterator[None]:
+    """Holds the machine's lock for the duration of the context; does not wait for it.
 
     Args:
-        path: The lock file; by default `NAME` in the temporary folder.
+        path: The lock file; by default `LOCK_NAME` in the temporary folder.
 
     Raises:
-        BusyError: Somebody else holds it.
+        BusyError: Another process holds it.
     """
     try:
         import fcntl
-    except ImportError:  # Windows has no flock; there nothing guards the machine
+    except ImportError:  # Windows has no flock, so there is no lock
         yield
         return
-    path = path or Path(tempfile.gettempdir()) / NAME
-    descriptor = _open(path)
+    path = path or Path(tempfile.gettempdir()) / LOCK_NAME
+    descriptor = _open_lock_file(path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        holder = _holder(descriptor)
+        holder = _describe_holder(descriptor)
         os.close(descriptor)
         raise BusyError(
             f"another calibration is measuring on this machine ({holder} {path}); wait for it, "
             "as two at once would spoil each other's figures"
         ) from None
-    _sign(descriptor)
+    _write_pid(descriptor)
     try:
         yield
     finally:

@@ -1,7 +1,7 @@
-"""Finds out what this machine is: chips, memory, hypervisor.
+"""Hardware detection: the machine's CPU, GPUs, memory and hypervisor, and its catalog devices.
 
-Reads files and NVML and needs neither torch nor psutil. A figure of a data sheet (TDP, peak
-rates) is never guessed here: it comes from the catalog's device table or stays missing.
+Reads system files and NVML; needs neither torch nor psutil. Data-sheet figures (TDP, peak rates)
+are never guessed: they come from the catalog's device table or stay missing.
 """
 
 from __future__ import annotations
@@ -15,20 +15,26 @@ from typing import Any, Literal
 
 import msgspec
 
-from calibration.hardware.cuda_visibility import Visible, ask, decoded, visible
+from calibration.hardware.cuda_visibility import VisibleGpu, decode_name, nvml_query, visible_gpus
 from catalog.errors import UnknownNameError
 from catalog.records import Device
 from catalog.snapshot import Snapshot
 
 _GIB = 1024**3
 _HYPERVISOR_OF_CLOCK = {"kvm-clock": "KVM", "hyperv": "Hyper-V", "xen": "Xen"}
-_NOISE = re.compile(
+_CPU_NAME_NOISE = re.compile(
     r"\((?:R|TM|C)\)|\bCPU\b|\bProcessor\b|\b\d+-Core\b|@.*$|\bRev \S+$", re.IGNORECASE
 )
 
 
 class Gpu(msgspec.Struct, frozen=True, kw_only=True):
-    """One NVIDIA GPU as NVML describes it; `power_limit_w` is the limit in force."""
+    """One NVIDIA GPU as NVML describes it.
+
+    Attributes:
+        memory_gb: Memory, GiB, rounded.
+        power_limit_w: Enforced power limit, watts; ``None`` if unreadable.
+        total_energy_counter: Whether the total-energy counter is readable.
+    """
 
     name: str
     memory_gb: float
@@ -38,14 +44,15 @@ class Gpu(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found out about a machine.
+    """Detected hardware of a machine.
 
     Attributes:
-        cpu: Model name as the system prints it.
-        cores: Physical cores over all sockets; `threads` what the system schedules on.
-        hypervisor: Its name; ``None`` on bare metal.
+        cpu: Model name as reported by the system.
+        cores: Physical cores of all sockets.
+        threads: Logical processors.
         memory_gib: Main memory, GiB, rounded so that it is the same at every boot.
-        governor: Frequency governor of the first core, where readable.
+        hypervisor: Name of the hypervisor; ``None`` on bare metal.
+        governor: Frequency governor of the first core; ``None`` if unreadable.
     """
 
     cpu: str
@@ -57,53 +64,55 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     governor: str | None = None
     gpus: tuple[Gpu, ...] = ()
 
-    def words(self) -> str:
-        """The machine in words; holds no host name."""
+    def description(self) -> str:
+        """One line for people, such as ``2 vCPU KVM, 24 GiB``; contains no host name."""
         if self.hypervisor:
             cpu = f"{self.threads} vCPU {self.hypervisor}"
         else:
-            cpu = f"{self.sockets} x {clean(self.cpu)}, {self.cores} cores"
+            cpu = f"{self.sockets} x {clean_cpu_name(self.cpu)}, {self.cores} cores"
         gpus = f"{len(self.gpus)} x {self.gpus[0].name}, " if self.gpus else ""
         return f"{gpus}{cpu}, {self.memory_gib} GiB"
 
 
-def clean(name: str) -> str:
-    """A CPU's printed name without trademarks, clock and core count."""
-    return " ".join(_NOISE.sub(" ", name).split())
+def clean_cpu_name(name: str) -> str:
+    """A CPU's reported name without trademarks, clock and core count."""
+    return " ".join(_CPU_NAME_NOISE.sub(" ", name).split())
 
 
-def read_small(path: Path) -> str:
-    """A small system file; empty where it cannot be read."""
+def read_system_file(path: Path) -> str:
+    """Content of a small system file, stripped; empty if it cannot be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace").strip("\0\n ")
     except OSError:
         return ""
 
 
-def _values(cpuinfo: str, field: str) -> list[str]:
+def _cpuinfo_values(cpuinfo: str, field: str) -> list[str]:
     """All values of one field of ``/proc/cpuinfo``, in order."""
     return re.findall(rf"^{re.escape(field)}\s*:\s*(.*)$", cpuinfo, re.MULTILINE)
 
 
 def _hypervisor(root: Path, cpuinfo: str) -> str | None:
-    """Name of the hypervisor, from the clock it offers; ``VM`` if only the flag is there."""
-    clocks = read_small(root / "sys/devices/system/clocksource/clocksource0/available_clocksource")
+    """Name of the hypervisor from its clock source; ``VM`` if only the CPU flag is set."""
+    clocks = read_system_file(
+        root / "sys/devices/system/clocksource/clocksource0/available_clocksource"
+    )
     for clock, name in _HYPERVISOR_OF_CLOCK.items():
         if clock in clocks:
             return name
-    flags = _values(cpuinfo, "flags")
+    flags = _cpuinfo_values(cpuinfo, "flags")
     return "VM" if flags and "hypervisor" in flags[0].split() else None
 
 
-def _linux(root: Path) -> Machine:
-    """The machine from ``/proc`` and ``/sys`` below `root`."""
-    cpuinfo = read_small(root / "proc/cpuinfo")
-    names = _values(cpuinfo, "model name")
-    board = read_small(root / "proc/device-tree/model")
-    sockets = _values(cpuinfo, "physical id")
-    cores = set(zip(sockets, _values(cpuinfo, "core id"), strict=False))
-    threads = len(_values(cpuinfo, "processor")) or os.cpu_count() or 1
-    total = re.search(r"MemTotal:\s*(\d+) kB", read_small(root / "proc/meminfo"))
+def _detect_linux(root: Path) -> Machine:
+    """Detects the machine from ``/proc`` and ``/sys`` below `root`."""
+    cpuinfo = read_system_file(root / "proc/cpuinfo")
+    names = _cpuinfo_values(cpuinfo, "model name")
+    board = read_system_file(root / "proc/device-tree/model")
+    sockets = _cpuinfo_values(cpuinfo, "physical id")
+    cores = set(zip(sockets, _cpuinfo_values(cpuinfo, "core id"), strict=False))
+    threads = len(_cpuinfo_values(cpuinfo, "processor")) or os.cpu_count() or 1
+    total = re.search(r"MemTotal:\s*(\d+) kB", read_system_file(root / "proc/meminfo"))
     return Machine(
         cpu=names[0] if names else board or platform.machine(),
         sockets=len(set(sockets)) or 1,
@@ -111,12 +120,13 @@ def _linux(root: Path) -> Machine:
         threads=threads,
         memory_gib=round(int(total[1]) * 1024 / _GIB) if total else 0,
         hypervisor=_hypervisor(root, cpuinfo),
-        governor=read_small(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") or None,
+        governor=read_system_file(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+        or None,
     )
 
 
 def _sysctl(name: str) -> str:
-    """One macOS kernel variable; empty where it does not exist."""
+    """One macOS kernel variable; empty if it does not exist."""
     try:
         ran = subprocess.run(  # noqa: S603
             ["/usr/sbin/sysctl", "-n", name], capture_output=True, text=True, check=False, timeout=5
@@ -126,8 +136,8 @@ def _sysctl(name: str) -> str:
     return ran.stdout.strip()
 
 
-def _macos() -> Machine:
-    """The machine from ``sysctl``."""
+def _detect_macos() -> Machine:
+    """Detects the machine from ``sysctl``."""
     threads = os.cpu_count() or 1
     return Machine(
         cpu=_sysctl("machdep.cpu.brand_string") or platform.machine(),
@@ -139,59 +149,59 @@ def _macos() -> Machine:
     )
 
 
-def gpus() -> tuple[Gpu, ...]:
+def detect_gpus() -> tuple[Gpu, ...]:
     """The GPUs that CUDA shows to this process, in its order, as NVML describes them.
 
-    None where pynvml, the driver or a GPU is missing, or ``CUDA_VISIBLE_DEVICES`` hides them.
+    Empty if pynvml, the driver or a GPU is missing, or ``CUDA_VISIBLE_DEVICES`` hides them.
     """
     try:
         import pynvml
 
         pynvml.nvmlInit()
-    except Exception:  # NVMLError is only there with pynvml
+    except Exception:  # NVMLError exists only with pynvml
         return ()
     try:
-        return tuple(_gpu(pynvml, gpu) for gpu in visible(pynvml))
+        return tuple(_describe_gpu(pynvml, gpu) for gpu in visible_gpus(pynvml))
     except pynvml.NVMLError:
         return ()
     finally:
         pynvml.nvmlShutdown()
 
 
-def _gpu(nvml: Any, gpu: Visible) -> Gpu:
-    """One GPU, or the slice of one; limit and counter are those of the whole."""
-    memory = ask(nvml, "nvmlDeviceGetMemoryInfo", gpu.handle)
-    limit = ask(nvml, "nvmlDeviceGetEnforcedPowerLimit", gpu.whole)
-    counter = ask(nvml, "nvmlDeviceGetTotalEnergyConsumption", gpu.whole)
+def _describe_gpu(nvml: Any, gpu: VisibleGpu) -> Gpu:
+    """One GPU or MIG slice; power limit and counter are those of the whole GPU."""
+    memory = nvml_query(nvml, "nvmlDeviceGetMemoryInfo", gpu.handle)
+    limit = nvml_query(nvml, "nvmlDeviceGetEnforcedPowerLimit", gpu.whole)
+    counter = nvml_query(nvml, "nvmlDeviceGetTotalEnergyConsumption", gpu.whole)
     return Gpu(
-        name=decoded(ask(nvml, "nvmlDeviceGetName", gpu.handle)),
+        name=decode_name(nvml_query(nvml, "nvmlDeviceGetName", gpu.handle)),
         memory_gb=round(getattr(memory, "total", 0) / _GIB, 0),
-        driver=decoded(ask(nvml, "nvmlSystemGetDriverVersion")),
+        driver=decode_name(nvml_query(nvml, "nvmlSystemGetDriverVersion")),
         power_limit_w=limit / 1000 if isinstance(limit, int) else None,
         total_energy_counter=counter is not None,
     )
 
 
-def read_machine(root: Path = Path("/")) -> Machine:
-    """Describes the machine this runs on.
+def detect_machine(root: Path = Path("/")) -> Machine:
+    """Detects the hardware of this machine.
 
     Args:
-        root: Where ``proc`` and ``sys`` hang; another one describes a recorded machine (which
-            has no GPUs, as those are asked through NVML).
+        root: Folder that holds ``proc`` and ``sys``. Any other than ``/`` describes a recorded
+            machine, without GPUs, as those are read through NVML.
     """
     if root != Path("/"):
-        return _linux(root)
-    system = {"Linux": lambda: _linux(root), "Darwin": _macos}.get(platform.system())
+        return _detect_linux(root)
+    system = {"Linux": lambda: _detect_linux(root), "Darwin": _detect_macos}.get(platform.system())
     if system is None:
         cpu, threads = platform.processor() or platform.machine(), os.cpu_count() or 1
         machine = Machine(cpu=cpu, sockets=1, cores=threads, threads=threads, memory_gib=0)
     else:
         machine = system()
-    return msgspec.structs.replace(machine, gpus=gpus())
+    return msgspec.structs.replace(machine, gpus=detect_gpus())
 
 
-def _listed(snapshot: Snapshot, names: list[str], kinds: tuple[str, ...]) -> Device | None:
-    """The first record of the catalog that carries one of `names` and a fitting kind."""
+def _find_device(snapshot: Snapshot, names: list[str], kinds: tuple[str, ...]) -> Device | None:
+    """The first device of the catalog with one of `names` or aliases and one of `kinds`."""
     for name in names:
         found = snapshot.named(name)
         if found is not None and found.kind in kinds:
@@ -200,13 +210,13 @@ def _listed(snapshot: Snapshot, names: list[str], kinds: tuple[str, ...]) -> Dev
 
 
 def cpu_device(machine: Machine, snapshot: Snapshot) -> Device:
-    """The CPU as a device: the table's record, or a probed one.
+    """The machine's CPU as a device: the catalog's record, or a detected one.
 
-    A guest that sees fewer threads than the part has cores is not that part: it shares the
-    package with others, so the part's figures (its TDP above all) do not hold for it.
+    A virtual machine with fewer threads than the CPU has cores shares the package with others, so
+    that the CPU's data-sheet figures (above all its TDP) do not hold for it.
     """
-    name = clean(machine.cpu)
-    part = _listed(snapshot, [machine.cpu, name], ("cpu", "soc"))
+    name = clean_cpu_name(machine.cpu)
+    part = _find_device(snapshot, [machine.cpu, name], ("cpu", "soc"))
     whole = machine.hypervisor is None or (
         part is not None and machine.threads >= (part.cores or machine.threads + 1)
     )
@@ -227,11 +237,11 @@ def cpu_device(machine: Machine, snapshot: Snapshot) -> Device:
 
 
 def gpu_device(machine: Machine, snapshot: Snapshot) -> Device | None:
-    """The first GPU as a device, or ``None``; figures only from the table."""
+    """The machine's first GPU as a device, or ``None``: the catalog's record, or a detected one."""
     if not machine.gpus:
         return None
     first = machine.gpus[0]
-    part = _listed(snapshot, [first.name, f"NVIDIA {first.name}"], ("gpu",))
+    part = _find_device(snapshot, [first.name, f"NVIDIA {first.name}"], ("gpu",))
     return part or Device(
         name=first.name,
         kind="gpu",
@@ -243,20 +253,20 @@ def gpu_device(machine: Machine, snapshot: Snapshot) -> Device | None:
 
 
 def this_device(snapshot: Snapshot, kind: Literal["cpu", "gpu"] | None = None) -> Device:
-    """What "this machine" means in a question: its first GPU, else its CPU.
+    """The device that ``this`` stands for in a query: the first GPU, else the CPU.
 
     Args:
         snapshot: The catalog, for its device table.
-        kind: The chip that is meant, where it is said.
+        kind: Kind of device; ``None`` for the default.
 
     Raises:
-        UnknownNameError: A GPU is meant and there is none.
+        UnknownNameError: A GPU is requested and the machine has none.
 
     Returns:
-        The catalog's record where the name or an alias matches, else a probed record whose
-        name is the same at every call.
+        The catalog's record if the name or an alias matches, else a detected record whose name
+        is the same at every call.
     """
-    machine = read_machine()
+    machine = detect_machine()
     gpu = None if kind == "cpu" else gpu_device(machine, snapshot)
     if kind == "gpu" and gpu is None:
         raise UnknownNameError("device", "this-gpu", ["this", "this-cpu"])

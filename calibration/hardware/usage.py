@@ -1,4 +1,4 @@
-"""What is in use right now: cores by others, memory by this process or on its GPU; no psutil."""
+"""Resource usage: cores busy with other processes, free and peak memory of host or GPU."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from calibration.hardware.machine import read_small
+from calibration.hardware.machine import read_system_file
 
 
 def _busy_seconds() -> float | None:
-    """CPU seconds all cores have been busy since boot; ``None`` off Linux."""
-    first = read_small(Path("/proc/stat")).split("\n", 1)[0].split()
+    """CPU seconds of all processes since boot; ``None`` on systems other than Linux."""
+    first = read_system_file(Path("/proc/stat")).split("\n", 1)[0].split()
     if first[:1] != ["cpu"]:
         return None
     user, nice, system, _idle, _iowait, irq, softirq = (int(part) for part in first[1:8])
@@ -23,18 +23,18 @@ def _busy_seconds() -> float | None:
 
 
 def _own_seconds() -> float:
-    """CPU seconds of this process and of the children it has waited for."""
+    """CPU seconds of this process and of its finished children."""
     return sum(os.times()[:4])
 
 
-class Others:
-    """Watches how many cores others keep busy while this process works."""
+class OtherLoad:
+    """Cores kept busy by other processes since this object was created."""
 
     def __init__(self) -> None:
         self._at, self._busy, self._own = time.perf_counter(), _busy_seconds(), _own_seconds()
 
-    def cores(self) -> float | None:
-        """Mean since the beginning, this process left out; ``None`` off Linux."""
+    def mean_cores(self) -> float | None:
+        """Mean number of cores, this process excluded; ``None`` on systems other than Linux."""
         busy = _busy_seconds()
         if busy is None or self._busy is None:
             return None
@@ -43,12 +43,12 @@ class Others:
 
 
 def load_1m() -> float | None:
-    """The load average of the last minute; ``None`` on Windows."""
+    """Load average of the last minute; ``None`` on Windows."""
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
-def _cuda() -> Any:
-    """Torch's allocator of GPU memory; ``None`` without it or a GPU."""
+def _torch_cuda() -> Any:
+    """Module ``torch.cuda``; ``None`` without torch or a GPU."""
     try:
         import torch
     except ImportError:
@@ -57,25 +57,25 @@ def _cuda() -> Any:
 
 
 def free_memory_gb(kind: str) -> float | None:
-    """Memory that is free for a model, 1e9 bytes; ``None`` where nobody says.
+    """Free memory in GB (1e9 bytes); ``None`` if unknown.
 
-    On a GPU that of the current device, else what Linux counts as available.
+    For ``gpu`` that of the current CUDA device, else Linux's available memory.
     """
     if kind == "gpu":
-        cuda = _cuda()
+        cuda = _torch_cuda()
         return cuda.mem_get_info()[0] / 1e9 if cuda is not None else None
-    found = re.search(r"MemAvailable:\s*(\d+) kB", read_small(Path("/proc/meminfo")))
+    found = re.search(r"MemAvailable:\s*(\d+) kB", read_system_file(Path("/proc/meminfo")))
     return int(found[1]) * 1024 / 1e9 if found else None
 
 
 def reset_peak_memory(kind: str) -> None:
-    """Forgets the peak that `peak_memory_mb` reads, so that the next one is a trial's own.
+    """Resets the peak that `peak_memory_mb` reads, before a trial.
 
     Args:
-        kind: Of the device that works.
+        kind: Kind of device the trial runs on.
     """
     if kind == "gpu":
-        if (cuda := _cuda()) is not None:
+        if (cuda := _torch_cuda()) is not None:
             cuda.reset_peak_memory_stats()
         return
     with contextlib.suppress(OSError):
@@ -83,16 +83,16 @@ def reset_peak_memory(kind: str) -> None:
 
 
 def peak_memory_mb(kind: str) -> float | None:
-    """Peak memory since `reset_peak_memory`, 1e6 bytes; ``None`` where nobody says.
+    """Peak memory in MB (1e6 bytes) since `reset_peak_memory`; ``None`` if unknown.
 
-    On a GPU what torch has allocated on the current device: weights and activations, without the
-    CUDA context and what its allocator holds in reserve. Else the resident memory of this
-    process; off Linux that is the peak since the process began.
+    For ``gpu`` torch's allocations on the current device: weights and activations, without the
+    CUDA context and the allocator's reserve. Else the resident memory of this process, on systems
+    other than Linux since the process started.
     """
     if kind == "gpu":
-        cuda = _cuda()
+        cuda = _torch_cuda()
         return (cuda.max_memory_allocated() / 1e6 or None) if cuda is not None else None
-    found = re.search(r"VmHWM:\s*(\d+) kB", read_small(Path("/proc/self/status")))
+    found = re.search(r"VmHWM:\s*(\d+) kB", read_system_file(Path("/proc/self/status")))
     if found:
         return int(found[1]) * 1024 / 1e6
     try:

@@ -1,1 +1,1 @@
-"""Measurement windows and trials."""
+"""Measurement of trials: windows, scenarios, rows and progress events."""

@@ -1,7 +1,7 @@
-"""What becomes of trials: one pair measured step by step, each step counted and told on.
+"""Progress of a calibration: trials of a pair in; steps, events and a summary out.
 
-The same steps serve the suite on this machine and a worker of a fleet; neither the catalog nor
-a terminal is known here.
+A pair is one candidate on one workload. The suite on this machine and the workers of a fleet share
+this code; it depends on neither the catalog's store nor a terminal.
 """
 
 from __future__ import annotations
@@ -15,30 +15,35 @@ import msgspec
 
 from calibration.classifiers.build import CannotRunError
 from calibration.measurement.run import Run
-from calibration.measurement.trial import Refused, rows
+from calibration.measurement.trial import SkippedTrial, measure_trials
 from calibration.plan.plans import Trial
 from catalog.energy import energy
 from catalog.records import Device, Label, Measurement, RunFile
 
-Outcome = Literal["started", "finished", "present", "skipped", "failed"]
+EventKind = Literal["started", "finished", "present", "skipped", "failed"]
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """Something happened to a trial.
+    """A change of a trial's state. Figures of a present trial are those of its stored row.
 
     Attributes:
-        kind: ``present``: was in the catalog. ``skipped``: the candidate cannot run here
-            (library or checkpoint missing). ``failed``: it broke while it ran.
-        done: Trials settled so far, this one included unless it just started; of `total`.
-        reason: Why it was skipped or failed; never quotes a text.
-        joules_per_1000: Gross joules per 1,000 texts of everything the meter covers, where
-            it covers the device; `label` says how they were obtained. Figures of a present
-            trial are those of its stored row.
-        flags: What is doubtful about the row.
-        place: The hardware it belongs to, in a fleet; `node` the machine at work.
+        kind: ``started``, ``finished`` (measured and stored), ``present`` (already in the
+            catalog), ``skipped`` (cannot run here, e.g. a missing library) or ``failed`` (raised
+            an error).
+        done: Trials finished, present, skipped or failed so far, this one included.
+        total: Trials of the calibration.
+        reason: Why the trial was skipped or failed; never quotes a text.
+        accuracy: Accuracy on the test set, 0-1.
+        joules_per_1000: Gross joules per 1,000 texts of all components the meter covers;
+            ``None`` if it does not cover the device.
+        label: How the joules were obtained.
+        seconds_per_1000: Seconds per 1,000 texts.
+        flags: Flags of the row that cast doubt on it, a subset of `DOUBTFUL_FLAGS`.
+        place: In a fleet, the hardware the trial belongs to.
+        node: In a fleet, the machine that runs it.
     """
 
-    kind: Outcome
+    kind: EventKind
     trial: Trial
     done: int
     total: int
@@ -53,14 +58,15 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """What a calibration came to, counted in trials.
+    """Outcome of a calibration, in numbers of trials.
 
     Attributes:
-        done: Rows measured and stored by this run.
-        present: Were in the catalog before.
-        skipped: Could not run here; `failed`: broke while running. `reasons` tells why, by
-            (candidate, workload).
-        interrupted: Whether Ctrl-C ended it early; the rows counted are stored.
+        done: Measured and stored by this run.
+        present: Already in the catalog.
+        skipped: Could not run here.
+        failed: Raised an error.
+        reasons: Why trials were skipped or failed, by (candidate, workload).
+        interrupted: Whether Ctrl-C ended the run early; counted rows are stored.
     """
 
     run_id: str
@@ -73,40 +79,47 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def new_run_id() -> str:
-    """A name for a run: when it began, and a random part."""
+    """A unique run name: UTC start time and a random part."""
     now = datetime.datetime.now(datetime.UTC)
     return f"calibration-{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
 
 
 class Progress:
-    """Counts outcomes and tells them on; `total` grows where more trials turn up."""
+    """Counts events and passes them to a callback; `total` may grow as a fleet adds trials."""
 
     def __init__(self, total: int, on_event: Callable[[Event], None]) -> None:
         self.on_event, self.total = on_event, total
         self.counts = {"finished": 0, "present": 0, "skipped": 0, "failed": 0}
         self.reasons: dict[tuple[str, str], str] = {}
 
-    def tell(self, kind: Outcome, trial: Trial, **details: Any) -> None:
-        """One event; everything but a start settles its trial."""
+    def emit(self, kind: EventKind, trial: Trial, **details: Any) -> None:
+        """Emits one event; all kinds except ``started`` are counted in `done`."""
         if kind != "started":
             self.counts[kind] += 1
         done = sum(self.counts.values())
         event = {"kind": kind, "trial": trial, "done": done, "total": self.total, **details}
         self.on_event(Event(**event))
 
-    def give_up(
-        self, kind: Outcome, trials: Sequence[Trial], reason: str, **where: str | None
+    def emit_unmeasured(
+        self, kind: EventKind, trials: Sequence[Trial], reason: str, **where: str | None
     ) -> None:
-        """The rest of a pair that cannot be measured."""
+        """Emits `kind` (skipped or failed) for the remaining trials of a pair.
+
+        Args:
+            kind: ``skipped`` or ``failed``.
+            trials: Trials of one pair, at least one.
+            reason: Why; recorded for the summary too.
+            where: `place` and `node` of the events, in a fleet.
+        """
         pair = (trials[0].candidate, trials[0].workload)
-        said = f"{where['place']}: {reason}" if where.get("place") else reason
+        located = f"{where['place']}: {reason}" if where.get("place") else reason
         before = self.reasons.get(pair)
-        self.reasons[pair] = f"{before}; {said}" if before and where else said
+        self.reasons[pair] = f"{before}; {located}" if before and where else located
         for trial in trials:
-            self.tell(kind, trial, reason=reason, **where)
+            self.emit(kind, trial, reason=reason, **where)
 
     def summary(self, run_id: str, *, interrupted: bool) -> Summary:
-        """What it came to."""
+        """Summary of the events so far."""
         return Summary(
             run_id=run_id,
             done=self.counts["finished"],
@@ -118,45 +131,53 @@ class Progress:
         )
 
 
-class Told(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One step of measuring a pair.
+class TrialStep(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One step of measuring a pair; also the message a fleet's worker sends.
 
     Attributes:
-        kind: What became of trial `number` of the pair.
-        rest: Whether every later trial of the pair shares its fate.
+        kind: New state of the trial.
+        number: Index of the trial within the pair.
+        rest: Whether all later trials of the pair are in the same state.
         reason: Why it was skipped or failed; never quotes a text.
-        file: What is to be stored of a finished one.
+        file: Row, predictions and new records of a finished trial, to be stored.
     """
 
-    kind: Outcome
+    kind: EventKind
     number: int
     rest: bool = False
     reason: str | None = None
     file: RunFile | None = None
 
 
-def measured(run: Run, trials: Sequence[Trial]) -> Iterator[Told]:
-    """Measures the trials of one pair, training first; a broken candidate is told, not raised."""
-    steps = rows(run, trials)
+def measure_pair(run: Run, trials: Sequence[Trial]) -> Iterator[TrialStep]:
+    """Measures the trials of one pair, training first.
+
+    Errors of a candidate are yielded as ``skipped`` or ``failed`` steps, not raised.
+
+    Args:
+        run: The calibration run.
+        trials: Trials of one candidate on one workload.
+    """
+    steps = measure_trials(run, trials)
     for number, _ in enumerate(trials):
-        yield Told(kind="started", number=number)
+        yield TrialStep(kind="started", number=number)
         try:
             row = next(steps)
         except CannotRunError as error:
-            yield Told(kind="skipped", number=number, rest=True, reason=str(error))
+            yield TrialStep(kind="skipped", number=number, rest=True, reason=str(error))
             return
         except Exception as error:
-            reason = _broken(error, fitting=number == 0)
-            yield Told(kind="failed", number=number, rest=True, reason=reason)
+            reason = _failure_reason(error, fitting=number == 0)
+            yield TrialStep(kind="failed", number=number, rest=True, reason=reason)
             return
-        if isinstance(row, Refused):
-            yield Told(kind="skipped", number=number, reason=row.reason)
+        if isinstance(row, SkippedTrial):
+            yield TrialStep(kind="skipped", number=number, reason=row.reason)
         else:
-            yield Told(kind="finished", number=number, file=_file(run, row))
+            yield TrialStep(kind="finished", number=number, file=_run_file(run, row))
 
 
-def _file(run: Run, row: Measurement) -> RunFile:
-    """A row with its answers and the records the catalog lacks, to be written in one piece."""
+def _run_file(run: Run, row: Measurement) -> RunFile:
+    """A row with its predictions and the records the catalog lacks, for one transaction."""
     plan = run.plan
     return RunFile(
         measurements=(row,),
@@ -168,12 +189,12 @@ def _file(run: Run, row: Measurement) -> RunFile:
     )
 
 
-DOUBTS = ("counter-failed", "other-load", "shared-gpu", "suspect", "throttled", "unstable")
-"""Flags of a row that is to be measured again, or read with care."""
+DOUBTFUL_FLAGS = ("counter-failed", "other-load", "shared-gpu", "suspect", "throttled", "unstable")
+"""Flags of rows that should be measured again or used with care."""
 
 
-def figures(devices: Mapping[str, Device], row: Measurement) -> dict[str, Any]:
-    """What a finished trial's event tells."""
+def event_figures(devices: Mapping[str, Device], row: Measurement) -> dict[str, Any]:
+    """Figures of a row for its event: the fields of `Event` from `accuracy` to `flags`."""
     kind = devices[row.device].kind
     used = energy(row, kind, "host") or energy(row, kind, "device")
     joules = used.value_j if used else None
@@ -183,12 +204,12 @@ def figures(devices: Mapping[str, Device], row: Measurement) -> dict[str, Any]:
         "joules_per_1000": None if joules is None else joules * per_1000,
         "label": used.label if used else None,
         "seconds_per_1000": None if row.runtime_s is None else row.runtime_s * per_1000,
-        "flags": tuple(flag for flag in row.flags if flag in DOUBTS),
+        "flags": tuple(flag for flag in row.flags if flag in DOUBTFUL_FLAGS),
     }
 
 
-def _broken(error: Exception, *, fitting: bool) -> str:
-    """Why a trial broke; words of a library may quote a text, so its class must do."""
+def _failure_reason(error: Exception, *, fitting: bool) -> str:
+    """Reason of a failed trial: the error's class only, as its message may quote a text."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return "out of memory"
     return f"{'fitting' if fitting else 'inference'} failed with {type(error).__name__}"

@@ -1,4 +1,4 @@
-"""What all rows of one invocation share: meters, idle power, tokens and the answers told so far."""
+"""State of one calibration run: meters, idle power, token counts and recorded predictions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from calibration.classifiers.recorder import Recorder
+from calibration.classifiers.recorder import PredictionRecorder
 from calibration.measurement.windows import idle_watts
 from calibration.meters.machine_meter import meter_for
 from calibration.meters.meter import Meter
@@ -19,12 +19,12 @@ from catalog.records import Candidate, Device, Measurement
 from catalog.registry.architectures import ARCHITECTURES
 from catalog.registry.candidates import MINILM
 
-_CHUNK = 1024
+_SCORING_CHUNK = 1024
 
 
 @dataclass(frozen=True)
 class Score:
-    """Accuracy and macro-F1 of the full test set."""
+    """Accuracy and macro-F1 (0-1) on the full test set; ``None`` if not scored."""
 
     accuracy: float | None
     macro_f1: float | None
@@ -35,11 +35,13 @@ UNSCORED = Score(None, None)
 
 @dataclass
 class Run:
-    """One invocation: what all its rows share.
+    """One calibration run and the state its rows share.
 
     Attributes:
-        load_1m: Load average before it.
-        known_idle_w: By device, idle watts that were read before any model was loaded.
+        plan: Trials, workloads, candidates, devices and profile.
+        run_id: Name of the run, part of every row.
+        load_1m: Load average of the last minute before the run.
+        known_idle_w: Idle watts by device, measured before any model was loaded.
     """
 
     plan: Plan
@@ -52,7 +54,7 @@ class Run:
     _items: dict[str, str] = field(default_factory=dict)
 
     def meter(self, device: Device) -> Meter:
-        """The meter of a device; its idle power is read when it is first asked for."""
+        """The meter of a device; the first call also measures the device's idle power."""
         if device.name not in self._meters:
             meter = self.plan.meter or meter_for(device)
             self._meters[device.name] = meter
@@ -66,22 +68,22 @@ class Run:
         return self.known_idle_w[device.name]
 
     def score(self, fitted: Any, trial: Trial, texts: Texts) -> Score:
-        """Accuracy of a classifier; its answers wait for the first row they belong to."""
-        recorder = Recorder(fitted)
-        found = score(recorder.predict, texts)
+        """Scores a classifier on the test set; keeps its predictions for `predictions`."""
+        recorder = PredictionRecorder(fitted)
+        found = score_test_set(recorder.predict, texts)
         key = (trial.workload, trial.candidate, trial.precision)
         self._answers[key] = recorder.packed(texts.test_labels)
         return found
 
     def predictions(self, row: Measurement) -> tuple[Predictions, ...]:
-        """The answers behind a row's accuracy, told once."""
+        """The predictions behind a row's accuracy, returned once; empty afterwards."""
         content = self._answers.pop((row.workload, row.candidate, row.precision), None)
         if content is None or row.accuracy is None:
             return ()
         texts = self.plan.texts[row.workload]
         if row.workload not in self._items:
             self._items[row.workload] = hash_of_items(texts.test, texts.test_labels)
-        told = Predictions(
+        predictions = Predictions(
             run_id=row.run_id,
             source=row.source,
             workload=row.workload,
@@ -93,56 +95,51 @@ class Run:
             measured_at=row.measured_at or "",
             content=content,
         )
-        return (told,)
+        return (predictions,)
 
     def tokens_mean(self, texts: Texts, candidate: Candidate) -> float | None:
-        """Mean MiniLM word pieces of a test text; missing where that checkpoint is not local.
+        """Mean tokens per test text: MiniLM word pieces, ``None`` if that checkpoint is not local.
 
-        Of random weights, which have no tokenizer, the words they read.
+        For random weights, which have no tokenizer, mean words after truncation.
         """
         if candidate.features == "architecture":
-            from calibration.classifiers.random_weights import mean_words
+            from calibration.classifiers.random_weights import mean_tokens
 
-            return mean_words(texts.test, ARCHITECTURES[candidate.head or ""])
+            return mean_tokens(texts.test, ARCHITECTURES[candidate.head or ""])
+        from calibration.classifiers.frozen import mean_word_pieces
+
         name = texts.workload.name
         if name not in self._tokens:
             folder = local_checkpoint(MINILM, self.plan.models)
-            self._tokens[name] = _word_pieces(folder, texts.test) if folder else None
+            self._tokens[name] = mean_word_pieces(folder, texts.test) if folder else None
         return self._tokens[name]
 
 
-def _word_pieces(folder: Any, texts: Sequence[str]) -> float | None:
-    """`calibration.classifiers.frozen.mean_word_pieces`, imported when needed."""
-    from calibration.classifiers.frozen import mean_word_pieces
-
-    return mean_word_pieces(folder, texts)
-
-
-def score(predict: Callable[[Sequence[str]], Any], texts: Texts) -> Score:
-    """Accuracy and macro-F1 over every test text, in a pass of its own.
+def score_test_set(predict: Callable[[Sequence[str]], Any], texts: Texts) -> Score:
+    """Accuracy and macro-F1 over all test texts, in chunks that are halved if memory runs out.
 
     Raises:
-        MemoryError: Not even one text fits.
+        MemoryError: A single text does not fit.
     """
     from sklearn.metrics import accuracy_score, f1_score
 
-    answers: list[str] = []
-    chunk = _CHUNK
-    while len(answers) < len(texts.test):
+    predicted: list[str] = []
+    chunk = _SCORING_CHUNK
+    while len(predicted) < len(texts.test):
         try:
-            answers += list(predict(texts.test[len(answers) : len(answers) + chunk]))
+            predicted += predict(texts.test[len(predicted) : len(predicted) + chunk])
         except MemoryError:
-            chunk = halved(chunk)
+            chunk = halve(chunk)
     truth = texts.test_labels
-    macro_f1 = f1_score(truth, answers, average="macro", zero_division=0)
-    return Score(float(accuracy_score(truth, answers)), float(macro_f1))
+    macro_f1 = f1_score(truth, predicted, average="macro", zero_division=0)
+    return Score(float(accuracy_score(truth, predicted)), float(macro_f1))
 
 
-def halved(size: int) -> int:
-    """Half a size that did not fit, with what was held freed.
+def halve(size: int) -> int:
+    """Half of a batch size that did not fit, after freeing memory.
 
     Raises:
-        MemoryError: Not even one text fits.
+        MemoryError: The size is 1 already.
     """
     if size <= 1:
         raise MemoryError

@@ -1,11 +1,11 @@
-"""The scenario ``server``: texts arrive at a stated rate, whether or not the last is answered.
+"""Scenario ``server``: an arrival rate in; energy, runtime and latency of measured windows out.
 
-Arrivals are a Poisson process, as in MLPerf Inference's server scenario (Reddi et al. 2020), since
-independent callers send bursts and gaps and evenly spaced texts would never queue. Each window
-holds exactly as many arrivals as the rate says, at uniform random instants: that is a Poisson
-process given its count, and spares the repeats the noise of the count. What has arrived when
-the model is free is answered in one call, up to the batch size. A window's joules and seconds are
-those of the whole window, idle time included, so idle power must not be added to them again.
+Texts arrive as a Poisson process, as in MLPerf Inference's server scenario (Reddi et al. 2020):
+independent callers send bursts and gaps, while evenly spaced texts would never queue. Each window
+has exactly rate x seconds arrivals at uniform random instants, which is a Poisson process given its
+count and removes the variance of the count between repeats. When the model is free, all waiting
+texts are classified in one call, up to the batch size. A window's joules and seconds include idle
+time, so idle power must not be added again.
 """
 
 from __future__ import annotations
@@ -21,59 +21,70 @@ from calibration.measurement.windows import (
     Clock,
     Predict,
     Profile,
-    Result,
     Window,
+    WindowSummary,
     batches,
     summarise,
     warm_up,
 )
 from calibration.meters.meter import Meter
 
-LEAST_ARRIVALS = 20
-"""Texts of a window at least; fewer have no 95th percentile."""
-LATE = 0.1
-"""Share of a window by which its last answer may be late before the rate counts as too high."""
+MIN_ARRIVALS = 20
+"""Minimum texts per window; fewer give no 95th percentile."""
+MAX_DELAY_SHARE = 0.1
+"""Delay of the last text, as a share of the window, above which the rate is too high."""
 _SEED = 20250814
 _TICK_S = 1e-6
-"""Nobody can sleep shorter: what arrives within it has arrived."""
+"""Shortest sleep in seconds; texts due within it count as arrived."""
 
 Sleep = Callable[[float], None]
 
 
 class SaturatedError(RuntimeError):
-    """Texts arrive faster than they are answered, so the queue grows for ever."""
+    """Texts arrive faster than they are classified, so that the queue grows without bound."""
 
 
-def window_s(rate_per_s: float, profile: Profile, least_s: float = 0.0) -> float:
-    """Seconds of a window: the profile's, longer where few texts arrive in that time."""
-    return max(profile.window_s, least_s, LEAST_ARRIVALS / rate_per_s)
+def server_window_s(rate_per_s: float, profile: Profile, min_window_s: float = 0.0) -> float:
+    """Seconds of a window: the profile's, or longer for `MIN_ARRIVALS` texts or the meter."""
+    return max(profile.window_s, min_window_s, MIN_ARRIVALS / rate_per_s)
 
 
-def instants(rate_per_s: float, seconds: float, seed: int) -> list[float]:
-    """Arrivals of one window in seconds from its begin: ``round(rate x seconds)``, ascending."""
+def arrival_times(rate_per_s: float, seconds: float, seed: int) -> list[float]:
+    """Arrival times in seconds from the window's start: ``round(rate x seconds)``, ascending."""
     rng = random.Random(seed)  # noqa: S311
     return sorted(rng.uniform(0, seconds) for _ in range(max(1, round(rate_per_s * seconds))))
 
 
-def serve_window(
+def run_server_window(
     predict: Predict,
     texts: Sequence[str],
     arrivals: Sequence[float],
-    most: int,
+    max_batch: int,
     seconds: float,
     meter: Meter,
     clock: Clock = time.perf_counter,
     sleep: Sleep = time.sleep,
 ) -> tuple[Window, int]:
-    """One window of at least `seconds`; its latencies count from each text's arrival.
+    """Runs one window of at least `seconds`; latencies count from each text's arrival.
+
+    Args:
+        predict: Classifies a list of texts.
+        texts: Texts to send, repeated if the window needs more.
+        arrivals: Arrival times in seconds, ascending.
+        max_batch: Most texts per call.
+        seconds: Planned length of the window.
+        meter: Measures the whole window.
+        clock: Seconds, monotonic.
+        sleep: Waits for the next arrival.
 
     Returns:
-        The window, and the calls it took.
+        The window, and its number of calls.
 
     Raises:
-        SaturatedError: The answers fell behind by more than `LATE` and one call.
+        SaturatedError: The window lasts longer than planned by more than `MAX_DELAY_SHARE` and
+            one call.
     """
-    waited = array("d")
+    latencies = array("d")
     done = calls = 0
     longest = 0.0
     meter.start()
@@ -84,63 +95,68 @@ def serve_window(
             if (ahead := arrivals[done] - now) > _TICK_S:
                 sleep(ahead)
                 continue
-            if now > (1 + LATE) * seconds + longest:
+            if now > (1 + MAX_DELAY_SHARE) * seconds + longest:
                 raise SaturatedError
             upto = done
-            while upto < len(arrivals) and upto - done < most and arrivals[upto] <= now + _TICK_S:
+            while (
+                upto < len(arrivals) and upto - done < max_batch and arrivals[upto] <= now + _TICK_S
+            ):
                 upto += 1
             predict([texts[number % len(texts)] for number in range(done, upto)])
             end = clock() - begin
             longest, calls = max(longest, end - now), calls + 1
-            waited.extend(end - arrived for arrived in arrivals[done:upto])
+            latencies.extend(end - arrived for arrived in arrivals[done:upto])
             done = upto
         if (rest := seconds - (clock() - begin)) > 0:
             sleep(rest)
     finally:
         runtime = clock() - begin
         reading = meter.stop()
-    if runtime > (1 + LATE) * seconds + longest:
+    if runtime > (1 + MAX_DELAY_SHARE) * seconds + longest:
         raise SaturatedError
-    return Window(done, runtime, waited, reading), calls
+    return Window(done, runtime, latencies, reading), calls
 
 
-def serve(
+def measure_server(
     predict: Predict,
     texts: Sequence[str],
     rate_per_s: float,
-    most: int,
+    max_batch: int,
     profile: Profile,
     meter: Meter,
     clock: Clock = time.perf_counter,
     sleep: Sleep = time.sleep,
-) -> Result:
-    """Warms up, then measures `profile.repeats` windows of texts that arrive at a rate.
+) -> WindowSummary:
+    """Warms up, then measures `profile.repeats` windows with texts arriving at a given rate.
 
     Args:
-        predict: Answers a call of texts.
-        texts: The test set; all candidates get it in one fixed order.
+        predict: Classifies a list of texts.
+        texts: The test set; all candidates get it in the same order.
         rate_per_s: Texts per second.
-        most: Texts of one call at most.
-        profile: Window, warm-up and repeats.
-        meter: Reads each whole window.
+        max_batch: Most texts per call.
+        profile: Window length, warm-up and repeats.
+        meter: Measures each whole window.
         clock: Seconds, monotonic.
         sleep: Waits for the next arrival.
 
     Returns:
-        Latencies count from arrival; `context` has ``arrival_seed`` and ``texts_per_call``.
+        The summary; latencies count from arrival, `context` has ``arrival_seed`` and
+        ``texts_per_call``.
 
     Raises:
         SaturatedError: The candidate cannot keep up.
     """
     order = batches(texts, len(texts))[0]
     warm_up(predict, order[:1], profile, clock)
-    seconds = window_s(rate_per_s, profile, meter.least_s)
-    served = []
+    seconds = server_window_s(rate_per_s, profile, meter.min_window_s)
+    results = []
     for repeat in range(profile.repeats):
-        arrivals = instants(rate_per_s, seconds, _SEED + repeat)
-        served.append(serve_window(predict, order, arrivals, most, seconds, meter, clock, sleep))
-    windows = [window for window, _ in served]
-    found = summarise(windows)
-    per_call = sum(window.n_items for window in windows) / sum(calls for _, calls in served)
-    told = {"arrival_seed": _SEED, "texts_per_call": round(per_call, 2)}
-    return msgspec.structs.replace(found, context=found.context | told)
+        arrivals = arrival_times(rate_per_s, seconds, _SEED + repeat)
+        results.append(
+            run_server_window(predict, order, arrivals, max_batch, seconds, meter, clock, sleep)
+        )
+    windows = [window for window, _ in results]
+    summary = summarise(windows)
+    per_call = sum(window.n_items for window in windows) / sum(calls for _, calls in results)
+    arrivals_context = {"arrival_seed": _SEED, "texts_per_call": round(per_call, 2)}
+    return msgspec.structs.replace(summary, context=summary.context | arrivals_context)

@@ -1,4 +1,7 @@
-"""Runs the trials of one pair of workload and candidate: fit, score, measure, one row each."""
+"""Measurement of one pair's trials: a candidate and a workload in, one row per trial out.
+
+The candidate is fitted once, scored once in each precision and measured once per scenario.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,11 @@ from typing import Any
 
 import msgspec
 
-from calibration.classifiers import build as candidates
+from calibration.classifiers import build
 from calibration.hardware import usage
-from calibration.measurement.run import UNSCORED, Run, Score, halved
-from calibration.measurement.server import SaturatedError, serve
-from calibration.measurement.windows import Result, idle_watts, measure
+from calibration.measurement.run import UNSCORED, Run, Score, halve
+from calibration.measurement.server import SaturatedError, measure_server
+from calibration.measurement.windows import WindowSummary, idle_watts, measure
 from calibration.meters.meter import Meter, combined_context
 from calibration.plan.fingerprint import context, dumps
 from calibration.plan.plans import Trial
@@ -25,21 +28,28 @@ from calibration.workloads.load import Texts
 from catalog.records import Candidate, Label, Measurement
 
 OTHER_LOAD_CORES = 0.5
-"""Cores kept busy by others above which a row is flagged."""
+"""Cores kept busy by other processes above which a row is flagged ``other-load``."""
 
 
-class Refused(msgspec.Struct, frozen=True):
-    """Why one trial of a pair has no row."""
+class SkippedTrial(msgspec.Struct, frozen=True):
+    """A trial without a row, and the reason."""
 
     reason: str
 
 
 @dataclass(frozen=True)
-class Training:
-    """A fitted classifier and what one fit took, as the mean of `fits` in one window.
+class FitResult:
+    """A fitted classifier, with seconds and joules per fit.
 
-    `flags` are the fit's own and hold for the classifier; `seen` and `context` are what the meter
-    said about the window, `other_cores` how many cores others kept busy in it.
+    Attributes:
+        fitted: The classifier.
+        fits: Number of fits in the window.
+        seconds: Mean seconds per fit.
+        components: Mean joules per fit, and label, by component.
+        flags: Flags of the classifier, such as ``not-converged``.
+        meter_flags: The meter's flags of the window.
+        context: The meter's context of the window.
+        other_cores: Mean cores kept busy by other processes; ``None`` if unknown.
     """
 
     fitted: Any
@@ -47,45 +57,49 @@ class Training:
     seconds: float
     components: Mapping[str, tuple[float, Label]]
     flags: tuple[str, ...]
-    seen: tuple[str, ...] = ()
+    meter_flags: tuple[str, ...] = ()
     context: Mapping[str, Any] = field(default_factory=dict)
     other_cores: float | None = None
 
 
-def train(unfitted: Any, texts: Texts, meter: Meter) -> Training:
-    """Fits once, or over again until the window is long enough for the meter to tell.
+def measure_fit(unfitted: Any, texts: Texts, meter: Meter) -> FitResult:
+    """Fits once, or repeatedly until the window is long enough for the meter.
 
-    Not to converge is a flag, not an error.
+    A fit that does not converge is flagged, not an error.
     """
-    fits, others = 0, usage.Others()
+    fits, others = 0, usage.OtherLoad()
     meter.start()
     begin = time.perf_counter()
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            while not fits or time.perf_counter() - begin < meter.least_s:
+            while not fits or time.perf_counter() - begin < meter.min_window_s:
                 unfitted.fit(texts.train, texts.train_labels)
                 fits += 1
         seconds = time.perf_counter() - begin
     finally:
         reading = meter.stop()
     slow = any(each.category.__name__ == "ConvergenceWarning" for each in caught)
-    return Training(
+    return FitResult(
         fitted=unfitted,
         fits=fits,
         seconds=seconds / fits,
         components={name: (j / fits, label) for name, (j, label) in reading.components.items()},
         flags=("not-converged",) if slow else (),
-        seen=reading.flags,
+        meter_flags=reading.flags,
         context=combined_context([reading], [fits], 1),
-        other_cores=others.cores(),
+        other_cores=others.mean_cores(),
     )
 
 
-def rows(run: Run, trials: Sequence[Trial]) -> Iterator[Measurement | Refused]:
-    """The rows of one pair, each as soon as it is measured; trials of one pair, training first.
+def measure_trials(run: Run, trials: Sequence[Trial]) -> Iterator[Measurement | SkippedTrial]:
+    """Yields the rows of one pair, each as soon as it is measured.
 
-    A trial that cannot be measured though others of its pair can is `Refused`.
+    A trial that cannot be measured, although others of its pair can, yields a `SkippedTrial`.
+
+    Args:
+        run: The calibration run.
+        trials: Trials of one candidate on one workload, the training trial first if there is one.
 
     Raises:
         CannotRunError: The candidate cannot run here.
@@ -96,70 +110,70 @@ def rows(run: Run, trials: Sequence[Trial]) -> Iterator[Measurement | Refused]:
     device = run.plan.devices[first.device]
     meter = run.meter(device)
     gc.collect()
-    first_fit = first.phase != "inference"  # whose time is wanted, so nothing may be reused
-    unfitted = candidates.build(candidate, device.kind, run.plan.models, texts, not first_fit)
-    training = train(unfitted, texts, meter)
+    first_fit = first.phase != "inference"  # is measured, so no cached checkpoint may be reused
+    unfitted = build.build(candidate, device.kind, run.plan.models, texts, not first_fit)
+    training = measure_fit(unfitted, texts, meter)
     fitted, flags = training.fitted, training.flags
     shared = {
-        "n_parameters": candidates.n_parameters(fitted, candidate),
+        "n_parameters": build.n_parameters(fitted, candidate),
         "idle_resident_w": idle_watts(meter, run.plan.profile.idle_s),
     }
     if first_fit:
-        n_items = candidates.n_trained(fitted, texts, candidate)
+        n_items = build.n_training_texts(fitted, texts, candidate)
         yield _train_row(run, first, n_items, training, shared)
-    scored: dict[str, Score | Refused] = {}
+    scored: dict[str, Score | SkippedTrial] = {}
     for trial in trials[1:] if first_fit else trials:
         if trial.precision not in scored:
-            scored[trial.precision] = _served(run, fitted, trial, texts, candidate)
-        right = scored[trial.precision]
-        if isinstance(right, Refused):
-            yield right
+            scored[trial.precision] = _score_in_precision(run, fitted, trial, texts, candidate)
+        score = scored[trial.precision]
+        if isinstance(score, SkippedTrial):
+            yield score
             continue
         try:
-            yield _inference_row(run, trial, texts, fitted, right, flags, shared)
+            yield _inference_row(run, trial, texts, fitted, score, flags, shared)
         except SaturatedError:
-            yield Refused(f"cannot keep up with {trial.rate_per_s:g} texts per second")
+            yield SkippedTrial(f"cannot keep up with {trial.rate_per_s:g} texts per second")
 
 
-def _served(
+def _score_in_precision(
     run: Run, fitted: Any, trial: Trial, texts: Texts, candidate: Candidate
-) -> Score | Refused:
-    """Loads the weights in a trial's precision and takes its accuracy; random weights have none."""
+) -> Score | SkippedTrial:
+    """Loads the weights in a trial's precision and scores them; random weights have no score."""
     try:
-        candidates.serve(fitted, trial.precision)
-    except candidates.CannotRunError as error:
-        return Refused(str(error))
+        build.set_precision(fitted, trial.precision)
+    except build.CannotRunError as error:
+        return SkippedTrial(str(error))
     return UNSCORED if candidate.features == "architecture" else run.score(fitted, trial, texts)
 
 
-def _row(
+def _measurement(
     run: Run,
     trial: Trial,
     flags: tuple[str, ...],
-    seen: Mapping[str, Any],
+    meter_context: Mapping[str, Any],
     other_cores: float | None,
-    changed: dict[str, Any] | None,
+    overrides: dict[str, Any] | None,
     **values: Any,
 ) -> Measurement:
-    """A row with what every row of a run carries.
+    """A row: the trial's setup, the run's shared fields and the measured values.
 
     Args:
         run: The run.
-        trial: What was to be measured.
-        flags: About the window.
-        seen: What its meter saw.
-        other_cores: Cores that others kept busy meanwhile.
-        changed: Fields in which the row differs from what was planned.
-        values: The figures.
+        trial: The planned trial.
+        flags: Flags of classifier and window.
+        meter_context: The meter's context of the window.
+        other_cores: Mean cores kept busy by other processes; ``None`` if unknown.
+        overrides: Fields in which the row differs from the plan.
+        values: Measured fields.
     """
     device, plan = run.plan.devices[trial.device], run.plan
     load = {"load_1m": run.load_1m}
     if other_cores is not None:
         load["other_cores"] = round(other_cores, 2)
         flags = (*flags, "other-load") if other_cores > OTHER_LOAD_CORES else flags
-    around = context(plan.profile, plan.seed, **load, **seen)
+    around = context(plan.profile, plan.seed, **load, **meter_context)
     return Measurement(
-        **(trial.key() | (changed or {})),
+        **(trial.key() | (overrides or {})),
         run_id=run.run_id,
         flags=tuple(sorted(flags)),
         idle_w=run.idle_w(device),
@@ -171,8 +185,8 @@ def _row(
     )
 
 
-def _energy(parts: Any) -> dict[str, float | Label]:
-    """Joules and labels as fields of a row."""
+def _energy_fields(parts: Any) -> dict[str, float | Label]:
+    """Joules and labels of the components as fields of a row."""
     return {
         field: value
         for name, (joules, label) in parts.items()
@@ -184,64 +198,70 @@ def _train_row(
     run: Run,
     trial: Trial,
     n_items: float,
-    training: Training,
+    training: FitResult,
     shared: dict[str, float | None],
 ) -> Measurement:
-    """The row of one fit, from raw texts to a classifier, checkpoint loading included."""
-    return _row(
+    """The row of one fit, from raw texts to a fitted classifier, checkpoint loading included."""
+    return _measurement(
         run,
         trial,
-        (*training.flags, *training.seen),
+        (*training.flags, *training.meter_flags),
         training.context,
         training.other_cores,
         None,
         n_items=n_items,
         runtime_s=training.seconds,
         repeats=training.fits,
-        **_energy(training.components),
+        **_energy_fields(training.components),
         **shared,
     )
 
 
-def _measured(run: Run, trial: Trial, texts: Texts, fitted: Any) -> tuple[Result, int]:
-    """Measures one trial; where memory runs out, in half the batch until it fits.
+def _measure_inference(
+    run: Run, trial: Trial, texts: Texts, fitted: Any
+) -> tuple[WindowSummary, int]:
+    """Measures one trial, halving the batch size until memory suffices.
+
+    Encoders halve their forward passes by themselves; the windows are then repeated with calls of
+    that size.
 
     Returns:
-        What was found, and the texts of one call it was found with. Encoders halve their forward
-        passes by themselves; then the windows are taken again in calls of that size.
+        The summary of the windows, and the batch size used.
 
     Raises:
-        MemoryError: Not even one text fits.
+        MemoryError: A single text does not fit.
         SaturatedError: The candidate cannot keep up with the rate.
     """
     device = run.plan.devices[trial.device]
     meter = run.meter(device)
     size, profile = int(trial.batch_size or 1), run.plan.profile
     while True:
-        size = min(size, candidates.halved_to(fitted) or size)
+        size = min(size, build.halved_pass_size(fitted) or size)
         usage.reset_peak_memory(device.kind)
         try:
             if trial.rate_per_s is not None:
-                found = serve(fitted.predict, texts.test, trial.rate_per_s, size, profile, meter)
+                found = measure_server(
+                    fitted.predict, texts.test, trial.rate_per_s, size, profile, meter
+                )
             else:
                 by_length = trial.repeat_group == BY_LENGTH
                 found = measure(
                     fitted.predict, texts.test, size, profile, meter, by_length=by_length
                 )
         except MemoryError:
-            size = halved(size)
+            size = halve(size)
             continue
-        if (candidates.halved_to(fitted) or size) >= size:
+        if (build.halved_pass_size(fitted) or size) >= size:
             return found, size
 
 
-def _halved(trial: Trial, size: int) -> dict[str, Any]:
-    """What a row says whose batch did not fit; its group keeps it apart from a planned one."""
-    asked = trial.batch_size or 1
+def _halved_batch_fields(trial: Trial, size: int) -> dict[str, Any]:
+    """Fields of a row measured with a smaller batch; its group separates it from planned rows."""
+    planned = trial.batch_size or 1
     return {
         "batch_size": float(size),
-        "repeat_group": halved_group(trial.repeat_group, asked),
-        "notes": f"asked for batches of {asked:g}: out of memory above {size}",
+        "repeat_group": halved_group(trial.repeat_group, planned),
+        "notes": f"asked for batches of {planned:g}: out of memory above {size}",
     }
 
 
@@ -250,37 +270,37 @@ def _inference_row(
     trial: Trial,
     texts: Texts,
     fitted: Any,
-    scored: Score,
+    score: Score,
     flags: tuple[str, ...],
     shared: dict[str, float | None],
 ) -> Measurement:
-    """The row of one scenario."""
-    others = usage.Others()
-    found, size = _measured(run, trial, texts, fitted)
+    """The row of one inference scenario."""
+    others = usage.OtherLoad()
+    found, size = _measure_inference(run, trial, texts, fitted)
     halved = size < (trial.batch_size or 1)
-    flags += () if scored.accuracy is not None else ("random-weights",)
+    flags += () if score.accuracy is not None else ("random-weights",)
     flags += ("unstable",) if found.unstable else ()
     flags += (BY_LENGTH,) if trial.repeat_group == BY_LENGTH else ()
     flags += ("batch-halved",) if halved else ()
-    return _row(
+    return _measurement(
         run,
         trial,
         (*flags, *found.flags),
         found.context,
-        others.cores(),
-        _halved(trial, size) if halved else None,
+        others.mean_cores(),
+        _halved_batch_fields(trial, size) if halved else None,
         n_items=float(found.n_items),
         runtime_s=found.runtime_s,
         latency_p50_ms=found.latency_p50_ms,
         latency_p95_ms=found.latency_p95_ms,
         repeats=found.repeats,
         cv=found.cv,
-        accuracy=scored.accuracy,
-        accuracy_split=None if scored.accuracy is None else "test",
-        macro_f1=scored.macro_f1,
-        n_test=None if scored.accuracy is None else len(texts.test),
+        accuracy=score.accuracy,
+        accuracy_split=None if score.accuracy is None else "test",
+        macro_f1=score.macro_f1,
+        n_test=None if score.accuracy is None else len(texts.test),
         tokens_mean=run.tokens_mean(texts, run.plan.candidates[trial.candidate]),
         peak_memory_mb=usage.peak_memory_mb(run.plan.devices[trial.device].kind),
-        **_energy(found.components),
+        **_energy_fields(found.components),
         **shared,
     )

@@ -1,7 +1,7 @@
-"""The protocol of one measured setup: warm up, loop windows, repeat, summarise.
+"""Measurement protocol of one setup: warm-up, repeated windows, summary statistics.
 
-Pure timing and statistics; what is called and which meter reads is handed in. Predictions are
-on the host when a call returns, so a GPU is synchronised at both ends of every window.
+Timing and statistics only; the classifier and the meter are arguments. Predictions are on the host
+when a call returns, so that a GPU is synchronised at both ends of every window.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ import msgspec
 from calibration.meters.meter import Meter, Reading, combined_context, combined_flags
 from catalog.records import Label
 
-VERSION = 2
-"""Grows when a change here moves the figures; rows of an older one are measured again."""
+PROTOCOL_VERSION = 2
+"""Version of the protocol; increase it when figures change, so that older rows are remeasured."""
 UNSTABLE_CV = 0.05
+"""Coefficient of variation above which a setup is unstable."""
 _BLOCK_S = 0.02
-"""Calls are averaged over blocks of this length before their spread is judged, since a single
-call of 100 microseconds is mostly scheduling noise."""
+"""Seconds over which calls are averaged during warm-up, since a single call of 100 microseconds is
+mostly scheduling noise."""
 _BLOCKS = 5
 _ORDER_SEED = 20250814
 
@@ -34,13 +35,15 @@ Predict = Callable[[Sequence[str]], Any]
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
-    """How long is measured.
+    """Duration and extent of a calibration.
 
     Attributes:
-        window_s: Least seconds of a window; `repeats` of them are taken (an odd number).
-        warmup_s: Most seconds of warming up.
-        idle_s: Seconds over which idle power is read where a counter exists.
-        sweep: Whether batch sizes, orders and precisions beside the usual ones are measured.
+        name: ``quick``, ``standard`` or ``reference``.
+        window_s: Minimum seconds of a window.
+        repeats: Windows per setup, an odd number.
+        warmup_s: Maximum seconds of warm-up.
+        idle_s: Seconds over which idle power is measured if there is a counter.
+        sweep: Whether to measure further batch sizes, text orders and precisions.
     """
 
     name: str
@@ -62,7 +65,7 @@ PROFILES = {
 
 
 class Window(msgspec.Struct, frozen=True):
-    """One window: texts answered, its seconds, the seconds of each call, the meter's reading."""
+    """One window: texts classified, its seconds, the seconds of each call, the meter's reading."""
 
     n_items: int
     runtime_s: float
@@ -70,13 +73,21 @@ class Window(msgspec.Struct, frozen=True):
     reading: Reading
 
 
-class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """What the repeats of one setup come to.
+class WindowSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """Summary of the repeated windows of one setup.
 
-    `n_items` and `runtime_s` are those of the window with the median time per text; joules are
-    the median joules per text times `n_items`. `cv` is the larger of the spreads of time and of
-    measured joules per text over the windows; `unstable` says that it is over `UNSTABLE_CV`.
-    `flags` and `context` are what the meter said about any of the windows.
+    Attributes:
+        n_items: Texts of the window with the median time per text.
+        runtime_s: Seconds of that window.
+        latency_p50_ms: Median seconds per call over all windows, times 1,000.
+        latency_p95_ms: 95th percentile, likewise.
+        repeats: Number of windows.
+        cv: Coefficient of variation over the windows, the larger of those of time and of
+            measured joules per text.
+        unstable: Whether `cv` exceeds `UNSTABLE_CV`.
+        components: Joules and label by component: median joules per text times `n_items`.
+        flags: Union of the windows' flags.
+        context: Merged context of the windows.
     """
 
     n_items: int
@@ -92,11 +103,11 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def batches(texts: Sequence[str], size: int, by_length: bool = False) -> list[list[str]]:
-    """The texts in calls of `size`, in one fixed random order for every candidate.
+    """The texts in batches of `size`, in one fixed random order for all candidates.
 
-    A file sorted by class or length would make the first seconds of a slow candidate another
-    workload than a whole pass; the permutation prevents that. With `by_length` texts of like
-    length share a call, and the calls are shuffled.
+    In a file sorted by class or length, the first seconds of a slow candidate would not represent
+    the whole; the permutation prevents that. With `by_length`, texts of similar length share a
+    batch and the batches are shuffled.
     """
     order = list(texts)
     rng = random.Random(_ORDER_SEED)  # noqa: S311
@@ -112,10 +123,10 @@ def batches(texts: Sequence[str], size: int, by_length: bool = False) -> list[li
 def warm_up(
     predict: Predict, batch: Sequence[str], profile: Profile, clock: Clock = time.perf_counter
 ) -> float:
-    """Repeats one call until its latency is steady (CV < 5 %) or `warmup_s` is over.
+    """Repeats one call until its latency is steady (CV < `UNSTABLE_CV`) or `warmup_s` is over.
 
     Returns:
-        The seconds it took.
+        Seconds spent.
     """
     start = clock()
     blocks: list[float] = []
@@ -128,7 +139,7 @@ def warm_up(
             if spent >= _BLOCK_S:
                 break
         blocks = [*blocks, spent / calls][-_BLOCKS:]
-        if len(blocks) == _BLOCKS and spread(blocks) < UNSTABLE_CV:
+        if len(blocks) == _BLOCKS and coefficient_of_variation(blocks) < UNSTABLE_CV:
             break
     return clock() - start
 
@@ -140,7 +151,7 @@ def run_window(
     meter: Meter,
     clock: Clock = time.perf_counter,
 ) -> Window:
-    """Loops over `calls` from the first one on until at least `window_s` have passed."""
+    """Loops over `calls` until at least `window_s` seconds have passed; measures that window."""
     seconds = array("d")
     items = 0
     meter.start()
@@ -159,14 +170,14 @@ def run_window(
     return Window(items, now - begin, seconds, reading)
 
 
-def spread(values: Sequence[float]) -> float:
+def coefficient_of_variation(values: Sequence[float]) -> float:
     """Coefficient of variation: sample standard deviation over mean; 0 for one value."""
     if len(values) < 2:
         return 0.0
     return statistics.stdev(values) / statistics.fmean(values)
 
 
-def _components(windows: Sequence[Window], n_items: int) -> dict[str, tuple[float, Label]]:
+def _median_components(windows: Sequence[Window], n_items: int) -> dict[str, tuple[float, Label]]:
     """Median joules per text times `n_items`, for components every window has."""
     found: dict[str, tuple[float, Label]] = {}
     shared = set.intersection(*(set(window.reading.components) for window in windows))
@@ -178,12 +189,14 @@ def _components(windows: Sequence[Window], n_items: int) -> dict[str, tuple[floa
     return found
 
 
-def energy_spread(windows: Sequence[Window]) -> float:
-    """Spread of measured joules per text; 0 where no counter was read in every window."""
+def energy_cv(windows: Sequence[Window]) -> float:
+    """Coefficient of variation of measured joules per text; 0 if a window has none."""
     per_text = [w.reading.measured_j() for w in windows]
     if any(joules is None for joules in per_text):
         return 0.0
-    return spread([(j or 0.0) / w.n_items for j, w in zip(per_text, windows, strict=True)])
+    return coefficient_of_variation(
+        [(j or 0.0) / w.n_items for j, w in zip(per_text, windows, strict=True)]
+    )
 
 
 def _percentile(ordered: Sequence[float], share: float) -> float:
@@ -191,14 +204,14 @@ def _percentile(ordered: Sequence[float], share: float) -> float:
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
-def summarise(windows: Sequence[Window]) -> Result:
-    """Median and spread over the windows of one setup."""
+def summarise(windows: Sequence[Window]) -> WindowSummary:
+    """Summarises the windows of one setup, at least one."""
     per_text = [window.runtime_s / window.n_items for window in windows]
     middle = windows[per_text.index(statistics.median_low(per_text))]
     calls = sorted(itertools.chain.from_iterable(window.calls_s for window in windows))
-    cv = max(spread(per_text), energy_spread(windows))
+    cv = max(coefficient_of_variation(per_text), energy_cv(windows))
     readings = [window.reading for window in windows]
-    return Result(
+    return WindowSummary(
         n_items=middle.n_items,
         runtime_s=middle.runtime_s,
         latency_p50_ms=1000 * _percentile(calls, 0.50),
@@ -206,7 +219,7 @@ def summarise(windows: Sequence[Window]) -> Result:
         repeats=len(windows),
         cv=cv,
         unstable=cv > UNSTABLE_CV,
-        components=_components(windows, middle.n_items),
+        components=_median_components(windows, middle.n_items),
         flags=combined_flags(readings),
         context=combined_context(readings, [w.n_items for w in windows], middle.n_items),
     )
@@ -220,13 +233,13 @@ def measure(
     meter: Meter,
     clock: Clock = time.perf_counter,
     by_length: bool = False,
-) -> Result:
+) -> WindowSummary:
     """Warms up, then measures `profile.repeats` windows of calls of `batch_size` texts.
 
-    A window is never shorter than what the meter resolves.
+    A window is never shorter than the meter's `min_window_s`.
     """
     calls = batches(texts, batch_size, by_length)
-    window_s = max(profile.window_s, meter.least_s)
+    window_s = max(profile.window_s, meter.min_window_s)
     warm_up(predict, calls[0], profile, clock)
     windows = [run_window(predict, calls, window_s, meter, clock) for _ in range(profile.repeats)]
     return summarise(windows)
@@ -235,11 +248,11 @@ def measure(
 def idle_watts(
     meter: Meter, seconds: float, sleep: Callable[[float], None] = time.sleep
 ) -> float | None:
-    """Watts of the measured components while this process waits.
+    """Watts of the measured components while this process sleeps for `seconds`.
 
-    ``None`` without counters, and where one of them failed: the others' sum would be too low.
+    ``None`` without counters, or if one of them failed: the sum would be too low.
     """
-    if not meter.counts:
+    if not meter.has_counter:
         return None
     meter.start()
     begin = time.perf_counter()

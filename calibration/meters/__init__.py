@@ -1,1 +1,1 @@
-"""Energy meters behind one protocol."""
+"""Energy meters: hardware counters, models and recordings behind one protocol."""

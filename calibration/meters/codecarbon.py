@@ -1,4 +1,4 @@
-"""CodeCarbon as a meter: the marked fallback, and a second opinion beside counters."""
+"""CodeCarbon meter: labelled joules by component, for components that no counter reads."""
 
 from __future__ import annotations
 
@@ -13,19 +13,18 @@ _JOULES_PER_KWH = 3.6e6
 
 
 class CodeCarbonMeter:
-    """CodeCarbon's offline tracker: the fallback where no counter is read directly.
+    """CodeCarbon's offline tracker as a meter: no file, no network, no log.
 
-    Writes no file, asks no network, logs nothing. What it takes from RAPL, the Windows energy
-    meter or NVML is ``measured``; CPU load or TDP times a constant and the constant watts of
-    RAM are ``modelled``.
+    Joules from RAPL, the Windows energy meter or NVML are ``measured``. Joules derived from CPU
+    load, TDP or a constant RAM power are ``modelled``.
 
     Args:
-        gpu: Whether the GPU's energy belongs to the window; only NVML's first GPU is read.
-        every_s: Seconds between its own readings. The time a reading takes is missing from the
-            next one (a quarter of a 5 s window was lost on a busy machine), so they are few, yet
-            often enough that RAPL cannot wrap around twice in between.
-        trusted: Components whose counters it may read; of others, which our own reader refused as
-            not all of their parts can be read, it keeps nothing.
+        gpu: Whether to read the GPU (NVML's first one only).
+        every_s: Seconds between CodeCarbon's samples. The time a sample takes is missing from the
+            next one (a quarter of a 5 s window was lost on a busy machine), so samples are rare,
+            yet frequent enough that RAPL cannot wrap around twice between two.
+        trusted: Components whose counter values are kept. The others are dropped: `RaplMeter` found
+            that only some of their parts are readable, so that a sum would be too low.
     """
 
     def __init__(
@@ -35,23 +34,23 @@ class CodeCarbonMeter:
         every_s: float = 60.0,
         trusted: frozenset[str] = frozenset({"cpu", "dram", "gpu"}),
     ) -> None:
-        # It logs at import and in its constructor, before a level can be handed over.
+        # CodeCarbon logs at import and in its constructor, before a level can be set.
         logging.getLogger("codecarbon").disabled = True
         self.name = "codecarbon"
-        self.least_s = 1.0
+        self.min_window_s = 1.0
         self._gpu, self._every_s, self._trusted = gpu, every_s, trusted
         self._tracker: Any = None
         self._labels: dict[str, Label] = {}
-        self.start()  # looks for hardware once, seconds that belong to no window
+        self.start()  # detects hardware once, which takes seconds, outside of any window
         self.stop()
-        self.counts = "measured" in self._labels.values()
+        self.has_counter = "measured" in self._labels.values()
 
     def start(self) -> None:
-        """Starts a tracker; the hardware found by the first one is reused."""
+        """Begins a window; the hardware detected by the first tracker is reused."""
         from codecarbon import OfflineEmissionsTracker
 
         self._tracker = OfflineEmissionsTracker(
-            country_iso_code="USA",  # for its carbon figure alone, which is not used
+            country_iso_code="USA",  # affects the carbon figure only, which is not used
             measure_power_secs=self._every_s,
             output_methods=[],
             log_level="critical",
@@ -65,9 +64,11 @@ class CodeCarbonMeter:
         self._tracker.start()
 
     def stop(self) -> Reading:
-        """Joules since `start`, by component."""
+        """Joules since `start`, by component; empty if the tracker failed."""
         self._tracker.stop()
-        data = getattr(self._tracker, "final_emissions_data", None)  # it swallows its errors
+        data = getattr(
+            self._tracker, "final_emissions_data", None
+        )  # absent after an error, which it swallows
         self._labels = _labels(getattr(self._tracker, "_hardware", ()))
         if data is None:
             return Reading({})
@@ -76,10 +77,10 @@ class CodeCarbonMeter:
             "dram": data.ram_energy * _JOULES_PER_KWH,
             **({"gpu": data.gpu_energy * _JOULES_PER_KWH} if self._gpu else {}),
         }
-        return self._kept(joules)
+        return self._labelled(joules)
 
-    def _kept(self, joules: Mapping[str, float]) -> Reading:
-        """What may be kept of its joules, labelled."""
+    def _labelled(self, joules: Mapping[str, float]) -> Reading:
+        """Labelled joules above zero, counters that are not trusted left out."""
         labels = {part: self._labels.get(part, "modelled") for part in joules}
         return Reading(
             {
@@ -91,7 +92,7 @@ class CodeCarbonMeter:
 
 
 def _labels(hardware: Iterable[Any]) -> dict[str, Label]:
-    """Labels of CodeCarbon's parts, by the way it says it tracks each."""
+    """Label of each component, from CodeCarbon's own hardware objects."""
     found: dict[str, Label] = {}
     for part in hardware:
         kind = type(part).__name__

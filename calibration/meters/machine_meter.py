@@ -1,8 +1,7 @@
-"""The machine's meter: counters first, CodeCarbon for what no counter reads.
+"""Meter of a whole machine: NVML and RAPL counters, CodeCarbon for components without a counter.
 
-A meter that reads a hardware counter says ``measured``; one that assumes a power says
-``modelled``. A component nobody read is absent, never 0. NVML and RAPL live in modules of their
-own; here they are put together for a device.
+Joules from a hardware counter are ``measured``, joules from an assumed power ``modelled``. A
+component that could not be read is absent, never 0.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from catalog.records import Device, Label
 
 __all__ = [
     "CodeCarbonMeter",
-    "HostMeter",
+    "MachineMeter",
     "Meter",
     "NullMeter",
     "NvmlMeter",
@@ -38,37 +37,39 @@ __all__ = [
     "rapl_zones",
 ]
 
-RECORDING = "JOULEWISE_WINDOWS"
-"""Environment variable: a file to which every window's raw counter values are appended."""
+RECORDING_VARIABLE = "JOULEWISE_WINDOWS"
+"""Environment variable: path of a file to which each window's raw values are appended."""
 
 
-class HostMeter:
-    """Counters of several parts of a machine in one window, and CodeCarbon beside them.
+class MachineMeter:
+    """Several counter meters in one window, with CodeCarbon in parallel.
 
-    CodeCarbon's joules fill components that no counter reads here. For the others they are the
-    second opinion, kept as ``codecarbon_j`` in the reading's context; they never replace what a
-    counter read, nor what a counter failed to read in this window.
+    CodeCarbon's joules fill components that have no counter. For the others they are kept as a
+    cross-check, ``codecarbon_j`` in the reading's context; they never replace a counter's value,
+    not even one that failed in this window.
 
     Args:
-        parts: Counter meters, each for components of its own; begun in this order and ended
-            in reverse, so the last one's window is the tightest.
+        parts: Counter meters for disjoint components; started in this order and stopped in
+            reverse, so that the last one's window is the tightest.
         fallback: CodeCarbon's meter, or ``None``.
-        wanted: Components a window of this device consists of.
+        wanted: Components that belong to a window of the device.
     """
 
     def __init__(
         self, parts: Sequence[CounterMeter], fallback: Meter | None, wanted: frozenset[str]
     ) -> None:
-        self._parts, self._fallback = [part for part in parts if part.counts], fallback
-        self._unread = wanted - _covered(parts)
-        self._why = {n: why for part in parts for n, why in part.absent.items() if n in wanted}
-        self.name = _name(parts, wanted, fallback is not None)
-        self.counts = bool(self._parts) or bool(fallback and fallback.counts)
-        others = [fallback] if fallback and self._unread else []
-        self.least_s = max((part.least_s for part in [*self._parts, *others]), default=0.0)
+        self._parts, self._fallback = [part for part in parts if part.has_counter], fallback
+        self._uncounted = wanted - _covered_components(parts)
+        self._absent = {n: why for part in parts for n, why in part.absent.items() if n in wanted}
+        self.name = _combined_name(parts, wanted, fallback is not None)
+        self.has_counter = bool(self._parts) or bool(fallback and fallback.has_counter)
+        others = [fallback] if fallback and self._uncounted else []
+        self.min_window_s = max(
+            (part.min_window_s for part in [*self._parts, *others]), default=0.0
+        )
 
     def start(self) -> None:
-        """Begins a window, the slow starters first."""
+        """Begins a window, the slowest meter first."""
         if self._fallback:
             self._fallback.start()
         for part in self._parts:
@@ -76,23 +77,27 @@ class HostMeter:
 
     def stop(self) -> Reading:
         """Joules by component since `start`."""
-        read = [part.stop() for part in reversed(self._parts)]
-        opinion = self._fallback.stop() if self._fallback else Reading({})
+        readings = [part.stop() for part in reversed(self._parts)]
+        modelled = self._fallback.stop() if self._fallback else Reading({})
         components: dict[str, tuple[float, Label]] = {}
-        absent = dict(self._why)
+        absent = dict(self._absent)
         context: dict[str, Any] = {}
         raw: dict[str, Any] = {}
-        for reading in read:
+        for reading in readings:
             components |= reading.components
             absent |= reading.absent
             context |= reading.context
             raw |= {"gpu": reading.raw} if "counter_mj" in reading.raw else reading.raw
-        second = {n: part[0] for n, part in opinion.components.items() if n not in self._unread}
-        components |= {n: part for n, part in opinion.components.items() if n in self._unread}
-        if second:
-            context["codecarbon_j"] = second
-        flags = {flag for reading in read for flag in reading.flags}
-        if not _covered(self._parts) <= components.keys():
+        cross_check: dict[str, float] = {}
+        for name, (joules, label) in modelled.components.items():
+            if name in self._uncounted:
+                components[name] = (joules, label)
+            else:
+                cross_check[name] = joules
+        if cross_check:
+            context["codecarbon_j"] = cross_check
+        flags = {flag for reading in readings for flag in reading.flags}
+        if not _covered_components(self._parts) <= components.keys():
             flags.add("counter-failed")
         missing = {name: why for name, why in absent.items() if name not in components}
         return Reading(
@@ -100,61 +105,61 @@ class HostMeter:
         )
 
 
-def _covered(parts: Sequence[CounterMeter]) -> frozenset[str]:
-    """Components any of the counters reads."""
+def _covered_components(parts: Sequence[CounterMeter]) -> frozenset[str]:
+    """Components that any of the counter meters reads."""
     return frozenset().union(*(part.covers for part in parts))
 
 
-def _name(parts: Sequence[CounterMeter], wanted: frozenset[str], fallback: bool) -> str:
-    """Counters that read, and CodeCarbon only where it fills a component."""
-    names = [part.name for part in parts if part.counts]
-    if fallback and wanted - _covered(parts):
+def _combined_name(parts: Sequence[CounterMeter], wanted: frozenset[str], fallback: bool) -> str:
+    """Names of the working counters, plus CodeCarbon if it fills a component."""
+    names = [part.name for part in parts if part.has_counter]
+    if fallback and wanted - _covered_components(parts):
         names.append("codecarbon")
     return "+".join(names) or "none"
 
 
-def _wanted(device: Device) -> frozenset[str]:
-    """Components around a device: those of scope ``host``."""
+def _device_components(device: Device) -> frozenset[str]:
+    """Components of a device's window: those of scope ``host``."""
     return frozenset({"cpu", "dram", *(["gpu"] if device.kind == "gpu" else [])})
 
 
 def _gpu_counters(device: Device, lib: Any) -> list[CounterMeter]:
-    """The counter meter of a GPU, whether it can read or not."""
+    """The counter meter of a GPU, readable or not; none for other devices."""
     return [NvmlMeter(lib)] if device.kind == "gpu" else []
 
 
 def meter_for(
     device: Device,
     *,
-    library: Callable[[], Any] = nvml.bindings,
+    library: Callable[[], Any] = nvml.load_pynvml,
     powercap: Path = POWERCAP,
     environment: Mapping[str, str] = os.environ,
 ) -> Meter:
-    """The best meter there is here for a device: counters first.
+    """The best available meter for a device: counters first.
 
     Args:
         device: Decides whether a GPU belongs to the window.
-        library: Gives pynvml or a stand-in.
-        powercap: Where the RAPL domains are.
-        environment: With `RECORDING` set, windows are recorded there.
+        library: Returns pynvml, a test double, or ``None``.
+        powercap: Folder of the RAPL domains.
+        environment: If it holds `RECORDING_VARIABLE`, windows are recorded to that file.
 
     Returns:
-        A `HostMeter` where a counter is readable; else CodeCarbon; else one that reads nothing.
+        A `MachineMeter` if a counter is readable; else CodeCarbon; else a `NullMeter`.
     """
     rapl = RaplMeter(powercap)
     parts = [*_gpu_counters(device, library() if device.kind == "gpu" else None), rapl]
-    codecarbon = _codecarbon(device, rapl.refused)
+    codecarbon = _codecarbon_meter(device, rapl.refused)
     meter: Meter
-    if any(part.counts for part in parts):
-        meter = HostMeter(parts, codecarbon, _wanted(device))
+    if any(part.has_counter for part in parts):
+        meter = MachineMeter(parts, codecarbon, _device_components(device))
     else:
         meter = codecarbon or NullMeter()
-    file = environment.get(RECORDING)
+    file = environment.get(RECORDING_VARIABLE)
     return RecordingMeter(meter, Path(file)) if file else meter
 
 
-def _codecarbon(device: Device, refused: frozenset[str]) -> CodeCarbonMeter | None:
-    """CodeCarbon's meter, where the library is there; what RAPL refused it may not read either."""
+def _codecarbon_meter(device: Device, refused: frozenset[str]) -> CodeCarbonMeter | None:
+    """CodeCarbon's meter if it is installed; components that RAPL refused are not trusted."""
     if importlib.util.find_spec("codecarbon") is None:
         return None
     try:
@@ -165,14 +170,16 @@ def _codecarbon(device: Device, refused: frozenset[str]) -> CodeCarbonMeter | No
 
 
 def meter_name(
-    device: Device, *, library: Callable[[], Any] = nvml.bindings, powercap: Path = POWERCAP
+    device: Device, *, library: Callable[[], Any] = nvml.load_pynvml, powercap: Path = POWERCAP
 ) -> str:
-    """The name `meter_for` would give, without starting CodeCarbon, which takes seconds."""
+    """Name of the meter `meter_for` would return, without CodeCarbon's start-up of seconds."""
     gpu = _gpu_counters(device, library() if device.kind == "gpu" else None)
     parts = [*gpu, RaplMeter(powercap)]
-    return _name(parts, _wanted(device), importlib.util.find_spec("codecarbon") is not None)
+    return _combined_name(
+        parts, _device_components(device), importlib.util.find_spec("codecarbon") is not None
+    )
 
 
 def counter_readable() -> bool:
-    """Whether any hardware energy counter can be read here (RAPL or NVML)."""
-    return RaplMeter().counts or NvmlMeter(nvml.bindings()).counts
+    """Whether any hardware energy counter (RAPL or NVML) is readable on this machine."""
+    return RaplMeter().has_counter or NvmlMeter(nvml.load_pynvml()).has_counter

@@ -1,8 +1,8 @@
-"""What a meter is and what it says about one window; knows no hardware.
+"""Meter protocol and readings: energy of one measurement window by component, in joules.
 
-A component that could not be read is absent, with the reason: never 0, never negative. Words
-about the window are flags (``suspect``, ``throttled``, ``mig``, ``shared-gpu``), small facts
-about it are its context, and `Reading.raw` keeps what the counters said.
+A component that could not be read is absent, with the reason; it is never 0 or negative. Flags
+qualify the window (``suspect``, ``throttled``, ``mig``, ``shared-gpu``), the context holds
+conditions such as temperature, and `Reading.raw` the raw counter values.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from catalog.records import Label
 
 
 class CounterError(ValueError):
-    """A counter's values of a window make no energy; the text says why."""
+    """A window's counter values give no valid energy; the message says why."""
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """What a meter says about one window.
+    """A meter's result for one window.
 
     Attributes:
-        components: Joules and label by component (``gpu``, ``cpu``, ``dram`` ...); empty where
+        components: Joules and label by component (``gpu``, ``cpu``, ``dram`` ...); empty if
             none was read.
-        absent: Why a component that has a counter, or could have one, is not in `components`.
-        flags: Short words that go into the row's flags.
-        context: Small facts that go into the row's fingerprint; see `combined_context`.
-        raw: Counter values and power samples as they were read, for recordings.
+        absent: Reason by component that is missing although it has or could have a counter.
+        flags: Qualifiers of the window; they become flags of the row.
+        context: Conditions for the row's fingerprint; see `combined_context`.
+        raw: Raw counter values and power samples, for recordings.
     """
 
     components: Mapping[str, tuple[float, Label]]
@@ -39,37 +39,37 @@ class Reading(msgspec.Struct, frozen=True):
     raw: Mapping[str, Any] = {}
 
     def measured_j(self) -> float | None:
-        """The sum of what counters read; ``None`` without any."""
-        read = [joules for joules, label in self.components.values() if label == "measured"]
-        return sum(read) if read else None
+        """Sum of the ``measured`` joules; ``None`` if there are none."""
+        measured = [joules for joules, label in self.components.values() if label == "measured"]
+        return sum(measured) if measured else None
 
 
 class Meter(Protocol):
-    """Reads the energy of a window.
+    """Measures the energy of windows, one at a time.
 
     Attributes:
-        name: Which meter it is; goes into every row.
-        counts: Whether at least one component comes from a hardware counter.
-        least_s: Seconds below which its reading of a window is noise.
+        name: Identifies the meter in every row.
+        has_counter: Whether at least one component comes from a hardware counter.
+        min_window_s: Shortest window in seconds; below it a reading is mostly noise.
     """
 
     name: str
-    counts: bool
-    least_s: float
+    has_counter: bool
+    min_window_s: float
 
     def start(self) -> None:
         """Begins a window."""
 
     def stop(self) -> Reading:
-        """Ends the window begun last."""
+        """Ends the window and returns its energy."""
 
 
 class CounterMeter(Meter, Protocol):
     """A meter on hardware counters.
 
     Attributes:
-        covers: Components it can read here.
-        absent: Why it cannot read the others of its kind.
+        covers: Components it can read on this machine.
+        absent: Reason by component of its kind that it cannot read.
     """
 
     covers: frozenset[str]
@@ -77,21 +77,21 @@ class CounterMeter(Meter, Protocol):
 
 
 class NullMeter:
-    """Reads nothing: time is measured, energy stays missing."""
+    """Meter without energy, for machines where only time can be measured."""
 
     name = "none"
-    counts = False
-    least_s = 0.0
+    has_counter = False
+    min_window_s = 0.0
 
     def start(self) -> None:
-        """Nothing to begin."""
+        """Does nothing."""
 
     def stop(self) -> Reading:
-        """No component."""
+        """An empty reading."""
         return Reading({})
 
 
-_OVER_WINDOWS: dict[str, Callable[[list[float]], float]] = {
+_AGGREGATES: dict[str, Callable[[list[float]], float]] = {
     "gpu_temperature_c": max,
     "gpu_clock_mhz": statistics.median,
     "gpu_power_limit_w": min,
@@ -99,19 +99,19 @@ _OVER_WINDOWS: dict[str, Callable[[list[float]], float]] = {
 
 
 def combined_flags(readings: Iterable[Reading]) -> tuple[str, ...]:
-    """Every flag any window carries, sorted."""
+    """Union of the windows' flags, sorted."""
     return tuple(sorted({flag for reading in readings for flag in reading.flags}))
 
 
 def combined_context(
     readings: Sequence[Reading], items: Sequence[int], n_items: int
 ) -> dict[str, Any]:
-    """The windows' contexts as one record for the row.
+    """Merged context of a row's windows.
 
     Args:
         readings: One per window.
-        items: Texts answered in each window.
-        n_items: Texts the row stands for.
+        items: Texts classified in each window.
+        n_items: Texts of the row, to which joules are scaled.
 
     Returns:
         The highest ``gpu_temperature_c``, the median ``gpu_clock_mhz``, the lowest
@@ -120,32 +120,32 @@ def combined_context(
         times `n_items`, like the row's own; ``absent``, one reason by component. A key without
         a value in any window is left out.
     """
-    seen = [reading.context for reading in readings]
-    found: dict[str, Any] = {}
-    for key, choose in _OVER_WINDOWS.items():
-        values = [context[key] for context in seen if key in context]
+    contexts = [reading.context for reading in readings]
+    merged: dict[str, Any] = {}
+    for key, aggregate in _AGGREGATES.items():
+        values = [context[key] for context in contexts if key in context]
         if values:
-            found[key] = choose(values)
-    throttle = {reason for context in seen for reason in context.get("gpu_throttle", ())}
+            merged[key] = aggregate(values)
+    throttle = {reason for context in contexts for reason in context.get("gpu_throttle", ())}
     if throttle:
-        found["gpu_throttle"] = sorted(throttle)
-    ratios = [context.get("integrated_over_counter", 1.0) for context in seen]
+        merged["gpu_throttle"] = sorted(throttle)
+    ratios = [context.get("integrated_over_counter", 1.0) for context in contexts]
     worst: float = max(ratios, key=lambda ratio: abs(ratio - 1), default=1.0)
-    if any("integrated_over_counter" in context for context in seen):
-        found["integrated_over_counter"] = worst
-    opinion = _second_opinion(seen, items, n_items)
-    if opinion:
-        found["codecarbon_j"] = opinion
+    if any("integrated_over_counter" in context for context in contexts):
+        merged["integrated_over_counter"] = worst
+    codecarbon_j = _codecarbon_medians(contexts, items, n_items)
+    if codecarbon_j:
+        merged["codecarbon_j"] = codecarbon_j
     absent = {part: why[:120] for reading in readings for part, why in reading.absent.items()}
-    return found | ({"absent": absent} if absent else {})
+    return merged | ({"absent": absent} if absent else {})
 
 
-def _second_opinion(
-    seen: Sequence[Mapping[str, Any]], items: Sequence[int], n_items: int
+def _codecarbon_medians(
+    contexts: Sequence[Mapping[str, Any]], items: Sequence[int], n_items: int
 ) -> dict[str, float]:
-    """CodeCarbon's joules by component, over the windows that have them."""
+    """Median CodeCarbon joules by component, scaled to `n_items`, rounded to 4 digits."""
     per_text: dict[str, list[float]] = {}
-    for context, n in zip(seen, items, strict=True):
+    for context, n in zip(contexts, items, strict=True):
         for part, joules in context.get("codecarbon_j", {}).items():
             per_text.setdefault(part, []).append(joules / n)
     return {

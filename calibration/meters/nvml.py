@@ -1,8 +1,8 @@
-"""NVML: joules of NVIDIA GPUs from the total-energy counter, or from polled power without one.
+"""NVML meter: joules of NVIDIA GPUs from the total-energy counter, else from polled power.
 
-`lib` is the pynvml module or a stand-in with the same functions and ``NVMLError``. NVML
-measures whole GPUs: of a MIG slice or a GPU with other processes on it the joules are those of
-everybody, which the flags ``mig`` and ``shared-gpu`` say.
+`lib` is the pynvml module or a test double with the same functions and ``NVMLError``. NVML
+measures whole GPUs: for a MIG slice, or a GPU shared with other processes, the joules include
+all users. The flags ``mig`` and ``shared-gpu`` mark such windows.
 """
 
 from __future__ import annotations
@@ -15,17 +15,25 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
-from calibration.hardware.cuda_visibility import Visible, ask, order_unsure, visible
+from calibration.hardware.cuda_visibility import (
+    VisibleGpu,
+    nvml_query,
+    order_ambiguous,
+    visible_gpus,
+)
 from calibration.meters.meter import CounterError, Reading
 from calibration.meters.sampler import Sampler
 
-LEAST_S = 2.0
-"""NVML moves its counter about every 100 ms: under two seconds a window is noise."""
+MIN_WINDOW_S = 2.0
+"""NVML updates its counter about every 100 ms: windows below two seconds are mostly noise."""
 POLL_S = 0.1
-CHECK_S = 30.0
-"""Windows from this length on are checked against integrated power."""
-CHECK_SHARE = 0.10
-_MOST_GAP_S = 1.0
+"""Default seconds between power samples."""
+CHECK_MIN_WINDOW_S = 30.0
+"""Windows of at least this many seconds are checked against integrated power."""
+CHECK_TOLERANCE = 0.10
+"""Relative deviation of integrated power from the counter above which a window is suspect."""
+_MAX_GAP_S = 1.0
+"""Longest gap between two power samples that may be integrated over, in seconds."""
 _SLOWDOWNS = {
     "hw-slowdown": 0x8,
     "sw-thermal": 0x20,
@@ -33,27 +41,28 @@ _SLOWDOWNS = {
     "hw-power-brake": 0x80,
 }
 _REASONS = {"power-cap": 0x4, **_SLOWDOWNS}
-"""``nvmlClocksEventReason*``. At the power cap a GPU works as its limit says, and the limit is in
-the fingerprint: that is no fault of the window, the others are."""
+"""Bits of ``nvmlClocksEventReason*``. The power cap is no slowdown: the GPU then works at its power
+limit, which is part of the fingerprint. The others make a window ``throttled``."""
 
-Sample = tuple[float, float | None]
+PowerSample = tuple[float, float | None]
+"""Time in seconds and power in watts; ``None`` if the read failed."""
 
 
 def cuda_in_use() -> bool:
-    """Whether this process has torch loaded and CUDA work behind it; imports nothing."""
+    """Whether this process has initialised CUDA through torch; imports nothing."""
     torch = sys.modules.get("torch")
     cuda = getattr(torch, "cuda", None)
     return bool(cuda is not None and cuda.is_available() and cuda.is_initialized())
 
 
 def cuda_synchronise() -> None:
-    """Waits until the GPU has done what this process gave it; nothing without torch."""
+    """Waits until the GPU has finished this process's work; does nothing without torch."""
     if cuda_in_use():
         sys.modules["torch"].cuda.synchronize()
 
 
-def bindings() -> Any:
-    """The pynvml module, initialised; ``None`` where it, the driver or a GPU is missing."""
+def load_pynvml() -> Any:
+    """The initialised pynvml module; ``None`` if it, the driver or a GPU is missing."""
     try:
         import pynvml
 
@@ -64,7 +73,7 @@ def bindings() -> Any:
 
 
 def counted_j(begin_mj: int | None, end_mj: int | None, seconds: float) -> float:
-    """Joules between two values of the total-energy counter, millijoules since driver load.
+    """Joules between two values of the total-energy counter (millijoules since driver load).
 
     Raises:
         CounterError: A value is missing, the counter was reset, or it did not move.
@@ -74,22 +83,23 @@ def counted_j(begin_mj: int | None, end_mj: int | None, seconds: float) -> float
     if end_mj < begin_mj:
         raise CounterError("NVML energy counter was reset inside the window")
     if end_mj == begin_mj:
-        why = "is stuck" if seconds >= LEAST_S else f"needs windows of {LEAST_S:g} s"
+        why = "is stuck" if seconds >= MIN_WINDOW_S else f"needs windows of {MIN_WINDOW_S:g} s"
         raise CounterError(f"NVML energy counter did not move in {seconds:.1f} s: it {why}")
     return (end_mj - begin_mj) / 1000
 
 
-def integrated_j(samples: Sequence[Sample]) -> float:
-    """Joules under power samples (seconds, watts), by trapezoids.
+def integrated_j(samples: Sequence[PowerSample]) -> float:
+    """Joules from power samples, integrated by the trapezoidal rule.
 
     Raises:
-        CounterError: Fewer than two samples, more than a second between two, or no power.
+        CounterError: A sample at either end is missing, two samples are more than `_MAX_GAP_S`
+            apart, or the power is zero.
     """
     known = [(at, watts) for at, watts in samples if watts is not None]
     if len(known) < 2 or known[0][0] > samples[0][0] or known[-1][0] < samples[-1][0]:
         raise CounterError("NVML power could not be read at both ends of the window")
-    if any(after - before > _MOST_GAP_S for (before, _), (after, _) in pairwise(known)):
-        raise CounterError(f"NVML power was read less than once in {_MOST_GAP_S:g} s")
+    if any(after - before > _MAX_GAP_S for (before, _), (after, _) in pairwise(known)):
+        raise CounterError(f"NVML power was read less than once in {_MAX_GAP_S:g} s")
     joules = sum((b - a) * (p + q) / 2 for (a, p), (b, q) in pairwise(known))
     if joules <= 0:
         raise CounterError("NVML power is zero")
@@ -97,20 +107,20 @@ def integrated_j(samples: Sequence[Sample]) -> float:
 
 
 class NvmlMeter:
-    """Reads GPUs at both ends of a window and polls their power in between.
+    """Reads the GPUs' counters at both ends of a window and polls their power in between.
 
     Args:
-        lib: pynvml or a stand-in; `None` means there is none.
-        devices: Which of the visible GPUs, in CUDA's numbering; ``None`` for all. The suite
-            works on the first.
+        lib: pynvml or a test double; ``None`` if there is none.
+        devices: Indices into the visible GPUs, in CUDA's numbering; ``None`` for all. Candidates
+            run on the first.
         environment: Holds ``CUDA_VISIBLE_DEVICES``.
-        synchronise: Waits for the GPU; called at both ends.
-        in_use: Whether this process itself works on a GPU.
+        synchronise: Waits for the GPU; called at both ends of a window.
+        in_use: Whether this process itself uses a GPU.
         clock: Seconds, monotonic.
         every_s: Seconds between power samples.
     """
 
-    least_s = LEAST_S
+    min_window_s = MIN_WINDOW_S
 
     def __init__(
         self,
@@ -124,91 +134,95 @@ class NvmlMeter:
         every_s: float = POLL_S,
     ) -> None:
         self._lib, self._synchronise, self._in_use, self._clock = lib, synchronise, in_use, clock
-        shown = visible(lib, environment) if lib else []
+        shown = visible_gpus(lib, environment) if lib else []
         wanted = range(len(shown)) if devices is None else devices
         chosen = [shown[index] for index in wanted if index < len(shown)]
-        # Two slices of one GPU have one counter.
+        # Two slices of one GPU share one counter.
         self._gpus = list({gpu.uuid or str(id(gpu.whole)): gpu for gpu in chosen}.values())
-        counted = [self._energy(gpu) is not None for gpu in self._gpus]
-        polled = [self._power(gpu) is not None for gpu in self._gpus]
-        self.counts = bool(self._gpus) and all(c or p for c, p in zip(counted, polled, strict=True))
+        counted = [self._counter_mj(gpu) is not None for gpu in self._gpus]
+        polled = [self._power_w(gpu) is not None for gpu in self._gpus]
+        self.has_counter = bool(self._gpus) and all(
+            c or p for c, p in zip(counted, polled, strict=True)
+        )
         self._polled = [not there for there in counted]
-        self.name = "nvml-polled" if self.counts and any(self._polled) else "nvml"
-        self.covers = frozenset({"gpu"} if self.counts else ())
-        self.absent: Mapping[str, str] = {} if self.counts else {"gpu": self._why()}
+        self.name = "nvml-polled" if self.has_counter and any(self._polled) else "nvml"
+        self.covers = frozenset({"gpu"} if self.has_counter else ())
+        self.absent: Mapping[str, str] = {} if self.has_counter else {"gpu": self._absence_reason()}
         self._flags = ["mig"] if any(gpu.mig for gpu in self._gpus) else []
-        if len(shown) > 1 and order_unsure(lib, environment):
+        if len(shown) > 1 and order_ambiguous(lib, environment):
             self._flags.append("gpu-order-unsure")
         self._begin_s = 0.0
         self._begin_mj: list[int | None] = []
-        self._samples: list[list[Sample]] = []
+        self._samples: list[list[PowerSample]] = []
         self._states: list[dict[str, Any]] = []
         self._sampler = Sampler(every_s, self.sample)
 
-    def _why(self) -> str:
-        """Why no GPU is read."""
+    def _absence_reason(self) -> str:
+        """Reason why no GPU can be read."""
         if not self._gpus:
             return "NVML lists no GPU that CUDA shows to this process"
         return "NVML gives neither the energy nor the power of this GPU"
 
-    def _energy(self, gpu: Visible) -> Any:
-        """The counter, millijoules; ``None`` where it cannot be read."""
-        return ask(self._lib, "nvmlDeviceGetTotalEnergyConsumption", gpu.whole)
+    def _counter_mj(self, gpu: VisibleGpu) -> Any:
+        """Counter value in millijoules; ``None`` if it cannot be read."""
+        return nvml_query(self._lib, "nvmlDeviceGetTotalEnergyConsumption", gpu.whole)
 
-    def _power(self, gpu: Visible) -> float | None:
-        """Watts now (NVML's own mean of up to a second); ``None`` where they cannot be read."""
-        milliwatts = ask(self._lib, "nvmlDeviceGetPowerUsage", gpu.whole)
+    def _power_w(self, gpu: VisibleGpu) -> float | None:
+        """Power in watts, NVML's mean over up to a second; ``None`` if it cannot be read."""
+        milliwatts = nvml_query(self._lib, "nvmlDeviceGetPowerUsage", gpu.whole)
         return None if milliwatts is None else milliwatts / 1000
 
     def sample(self) -> None:
-        """Reads power inside a window, and about once a second the state of the GPUs."""
+        """Samples the power, and at every tenth call the state, of each GPU; called by a thread."""
         for gpu, samples in zip(self._gpus, self._samples, strict=True):
-            samples.append((self._clock(), self._power(gpu)))
+            samples.append((self._clock(), self._power_w(gpu)))
         if self._samples and len(self._samples[0]) % 10 == 0:
             self._states += [self._state(gpu) for gpu in self._gpus]
 
-    def _state(self, gpu: Visible) -> dict[str, Any]:
-        """Temperature, clock, limit, reasons for slowing down, and whether others are on it."""
+    def _state(self, gpu: VisibleGpu) -> dict[str, Any]:
+        """Temperature, clock, power limit, throttle reasons, and whether other processes use it."""
         lib, whole = self._lib, gpu.whole
-        reasons = ask(lib, "nvmlDeviceGetCurrentClocksEventReasons", whole)
-        if reasons is None:  # its name until driver 535
-            reasons = ask(lib, "nvmlDeviceGetCurrentClocksThrottleReasons", whole)
-        limit = ask(lib, "nvmlDeviceGetEnforcedPowerLimit", whole)
+        reasons = nvml_query(lib, "nvmlDeviceGetCurrentClocksEventReasons", whole)
+        if reasons is None:  # the name before driver 535
+            reasons = nvml_query(lib, "nvmlDeviceGetCurrentClocksThrottleReasons", whole)
+        limit = nvml_query(lib, "nvmlDeviceGetEnforcedPowerLimit", whole)
         return {
-            "gpu_temperature_c": ask(lib, "nvmlDeviceGetTemperature", whole, 0),
-            "gpu_clock_mhz": ask(lib, "nvmlDeviceGetClockInfo", whole, 1),  # multiprocessors
+            "gpu_temperature_c": nvml_query(lib, "nvmlDeviceGetTemperature", whole, 0),
+            "gpu_clock_mhz": nvml_query(
+                lib, "nvmlDeviceGetClockInfo", whole, 1
+            ),  # clock of the multiprocessors
             "gpu_power_limit_w": None if limit is None else limit / 1000,
             "gpu_throttle": [name for name, bit in _REASONS.items() if (reasons or 0) & bit],
             "shared": self._shared(gpu),
         }
 
-    def _shared(self, gpu: Visible) -> bool:
-        """Whether another process computes on it.
+    def _shared(self, gpu: VisibleGpu) -> bool:
+        """Whether another process computes on the GPU.
 
-        In a container NVML shows the host's process ids, so one unknown process may be this one.
+        In a container NVML reports the host's process ids, so one unknown id may be this process.
         """
-        processes = ask(self._lib, "nvmlDeviceGetComputeRunningProcesses", gpu.whole) or []
+        processes = nvml_query(self._lib, "nvmlDeviceGetComputeRunningProcesses", gpu.whole) or []
         pids = [process.pid for process in processes]
         ours = 1 if self._in_use() or os.getpid() in pids else 0
         return len(pids) > ours
 
     def start(self) -> None:
-        """Waits for the GPU, then begins a window."""
+        """Begins a window once the GPU is idle."""
         self._sampler.stop()
         self._synchronise()
         self._samples = [[] for _ in self._gpus]
         self._states = [self._state(gpu) for gpu in self._gpus]
         self._begin_s = self._clock()
-        self._begin_mj = [self._energy(gpu) for gpu in self._gpus]
+        self._begin_mj = [self._counter_mj(gpu) for gpu in self._gpus]
         self.sample()
         if self._gpus:
             self._sampler.start()
 
     def stop(self) -> Reading:
-        """Waits for the GPU; joules since `start`, all GPUs added up."""
+        """Joules since `start`, summed over the GPUs, after waiting for pending GPU work."""
         self._synchronise()
         seconds = self._clock() - self._begin_s
-        end_mj = [self._energy(gpu) for gpu in self._gpus]
+        end_mj = [self._counter_mj(gpu) for gpu in self._gpus]
         self._sampler.stop()
         self.sample()
         self._states += [self._state(gpu) for gpu in self._gpus]
@@ -220,53 +234,57 @@ class NvmlMeter:
                 for samples in self._samples
             ],
         }
-        if not self.counts:
+        if not self.has_counter:
             return Reading({}, absent=self.absent)
-        return concluded(raw, self._polled, self._flags, self._states)
+        return reading_from_raw(raw, self._polled, self._flags, self._states)
 
 
-def concluded(
+def reading_from_raw(
     raw: Mapping[str, Any],
     polled: Sequence[bool],
     flags: Sequence[str] = (),
     states: Sequence[Mapping[str, Any]] = (),
 ) -> Reading:
-    """The reading a window's raw values come to.
+    """The reading computed from a window's raw values.
 
     Args:
         raw: ``seconds``; ``counter_mj``, both ends by GPU; ``power_s_w``, samples by GPU.
-        polled: By GPU, whether energy comes from power for lack of a counter.
-        flags: Known before the window.
-        states: The GPUs' states seen at its ends and inside.
+        polled: By GPU, whether its energy is integrated from power because it has no counter.
+        flags: Flags that hold for every window of the meter.
+        states: States of the GPUs at both ends of the window and inside it.
     """
-    words, context = set(flags), _summary(states)
+    found_flags, context = set(flags), _summarise_states(states)
     if any(state["shared"] for state in states):
-        words.add("shared-gpu")
+        found_flags.add("shared-gpu")
     if any(reason in _SLOWDOWNS for reason in context.get("gpu_throttle", ())):
-        words.add("throttled")
+        found_flags.add("throttled")
     try:
         by_gpu = zip(polled, raw["counter_mj"], raw["power_s_w"], strict=True)
         joules = sum(
-            integrated_j(samples) if lacks else counted_j(begin, end, raw["seconds"])
-            for lacks, (begin, end), samples in by_gpu
+            integrated_j(samples) if is_polled else counted_j(begin, end, raw["seconds"])
+            for is_polled, (begin, end), samples in by_gpu
         )
     except CounterError as error:
         return Reading(
-            {}, absent={"gpu": str(error)}, flags=tuple(sorted(words)), context=context, raw=raw
+            {},
+            absent={"gpu": str(error)},
+            flags=tuple(sorted(found_flags)),
+            context=context,
+            raw=raw,
         )
-    ratio = None if any(polled) else _checked(raw, joules)
+    ratio = None if any(polled) else _power_over_counter(raw, joules)
     if ratio is not None:
         context["integrated_over_counter"] = round(ratio, 3)
-        if abs(ratio - 1) > CHECK_SHARE:
-            words.add("suspect")
+        if abs(ratio - 1) > CHECK_TOLERANCE:
+            found_flags.add("suspect")
     return Reading(
-        {"gpu": (joules, "measured")}, flags=tuple(sorted(words)), context=context, raw=raw
+        {"gpu": (joules, "measured")}, flags=tuple(sorted(found_flags)), context=context, raw=raw
     )
 
 
-def _checked(raw: Mapping[str, Any], joules: float) -> float | None:
-    """Integrated power over the counter; ``None`` in short windows and without samples."""
-    if raw["seconds"] < CHECK_S:
+def _power_over_counter(raw: Mapping[str, Any], joules: float) -> float | None:
+    """Ratio of integrated power to the counter; ``None`` for short windows or without samples."""
+    if raw["seconds"] < CHECK_MIN_WINDOW_S:
         return None
     try:
         return sum(integrated_j(samples) for samples in raw["power_s_w"]) / joules
@@ -274,17 +292,17 @@ def _checked(raw: Mapping[str, Any], joules: float) -> float | None:
         return None
 
 
-def _summary(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The states of one window as a record: hottest, median clock, least limit, all reasons."""
+def _summarise_states(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Context of one window: highest temperature, median clock, lowest limit, all reasons."""
     found: dict[str, Any] = {}
-    wanted: dict[str, Callable[[list[float]], float]] = {
+    aggregates: dict[str, Callable[[list[float]], float]] = {
         "gpu_temperature_c": max,
         "gpu_clock_mhz": median,
         "gpu_power_limit_w": min,
     }
-    for key, choose in wanted.items():
+    for key, aggregate in aggregates.items():
         values = [state[key] for state in states if state[key] is not None]
         if values:
-            found[key] = choose(values)
+            found[key] = aggregate(values)
     reasons = {reason for state in states for reason in state["gpu_throttle"]}
     return found | ({"gpu_throttle": sorted(reasons)} if reasons else {})

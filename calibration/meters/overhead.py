@@ -1,4 +1,4 @@
-"""What a meter costs: one piece of work bare and metered in turn, in one process."""
+"""Overhead of a meter: the slowdown of the same work with and without it, in one process."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ Clock = Callable[[], float]
 
 
 class Slowdown(msgspec.Struct, frozen=True):
-    """Median over pairs of metered over bare time, less 1, and its 95 % interval."""
+    """Relative slowdown: median over pairs of metered / bare time - 1, with its 95 % interval."""
 
     median: float
     low: float
     high: float
 
 
-class Cost(msgspec.Struct, frozen=True, kw_only=True):
-    """How much slower the metered work was.
+class MeterOverhead(msgspec.Struct, frozen=True, kw_only=True):
+    """Overhead of a meter, inside and outside of its windows.
 
     Attributes:
-        pairs: Pairs of one bare and one metered run.
+        pairs: Number of pairs of one bare and one metered run.
         bare_s: Median seconds of the bare work.
-        wall: Slowdown in wall time: what the meter adds to the runtime of a window.
-        cpu: The same in CPU time of all threads of the process, which others on the machine
-            disturb less.
-        around_s: Median seconds that beginning and ending a window take, outside of it.
+        wall: Slowdown in wall time, which the meter adds to a window's runtime.
+        cpu: Slowdown in CPU time of all threads of the process, which is less sensitive to other
+            processes on the machine.
+        around_s: Median seconds that starting and stopping the meter take, outside the window.
     """
 
     pairs: int
@@ -44,12 +44,12 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
     around_s: float
 
 
-def null_work(seconds: float) -> Work:
-    """A bare loop of about `seconds` that hashes the same bytes again and again.
+def hashing_loop(seconds: float) -> Work:
+    """A loop of about `seconds` that hashes the same bytes repeatedly.
 
-    It keeps Python's lock, as 2,047 bytes are the most that are hashed under it, so a meter's
-    threads stand in its way. A loop of sums would not do: its time changes by several percent with
-    where in memory its numbers come to lie.
+    It holds Python's global lock (hashlib releases it above 2,047 bytes), so that a meter's threads
+    compete with it. A loop of sums would not do: its time varies by several percent with the memory
+    addresses of its numbers.
     """
     data = bytes(2000)
 
@@ -68,10 +68,10 @@ def null_work(seconds: float) -> Work:
 
 
 def median_interval(values: Sequence[float]) -> tuple[float, float]:
-    """The 95 % interval of a median without any assumption on the spread.
+    """Distribution-free 95 % interval of the median, from order statistics.
 
-    Order statistics: the count of values below the true median is binomial(n, 1/2). With fewer
-    than six values it is all of them, which covers less.
+    The number of values below the true median is binomial(n, 1/2). With fewer than six values the
+    interval is their whole range, which covers less than 95 %.
     """
     ordered, n = sorted(values), len(values)
     outside = 0.0
@@ -82,26 +82,26 @@ def median_interval(values: Sequence[float]) -> tuple[float, float]:
     return ordered[0], ordered[-1]
 
 
-def cost(
+def measure_overhead(
     meter: Meter,
     work: Work,
     pairs: int = 30,
     clock: Clock = time.perf_counter,
     cpu_clock: Clock = time.process_time,
-) -> Cost:
-    """Runs `work` bare and metered in turn, which goes first drawn for every pair.
+) -> MeterOverhead:
+    """Runs `work` bare and metered in pairs, in random order within each pair.
 
-    A fixed order could keep step with something periodic on the machine.
+    A fixed order could coincide with periodic activity on the machine.
 
     Args:
-        meter: The meter; a window is begun and ended around each metered run.
-        work: Always the same work.
-        pairs: Pairs to run, at least 1; 30 give an interval.
+        meter: The meter under test; each metered run is one window.
+        work: Deterministic work of constant duration.
+        pairs: Pairs to run, at least 1; six or more for a 95 % interval.
         clock: Seconds, monotonic.
         cpu_clock: CPU seconds of the process.
 
     Returns:
-        The slowdown inside the window, and what a window takes around it.
+        The slowdown inside windows and the seconds around them.
     """
 
     def timed() -> tuple[float, float]:
@@ -123,7 +123,7 @@ def cost(
         around.append(clock() - begin - metered[-1][0])
         if not bare_first:
             bare.append(timed())
-    return Cost(
+    return MeterOverhead(
         pairs=pairs,
         bare_s=statistics.median(wall for wall, _ in bare),
         wall=_slowdown([m / b - 1 for (m, _), (b, _) in zip(metered, bare, strict=True)]),
@@ -133,5 +133,5 @@ def cost(
 
 
 def _slowdown(ratios: Sequence[float]) -> Slowdown:
-    """The median of the pairs with its interval."""
+    """Median of the pairs' ratios with its interval."""
     return Slowdown(statistics.median(ratios), *median_interval(ratios))

@@ -1,10 +1,10 @@
-"""RAPL through Linux's powercap: joules of CPU packages and DRAM.
+"""RAPL meter through Linux's powercap: joules of CPU packages and DRAM.
 
-What counts: zones named ``package-*`` and the ``dram`` zones below them. ``psys`` holds the
-packages, ``core`` and ``uncore`` are held by them, so adding those would count twice. The same
-package appears under ``intel-rapl`` (MSR) and ``intel-rapl-mmio``, and some CPUs with several
-dies show one socket's counter once per die; each counter is added once.
-Left out: perf events and MSR access, which need more rights than reading a file.
+Only zones named ``package-*`` and the ``dram`` zones below them are added. ``psys`` contains the
+packages, and the packages contain ``core`` and ``uncore``: adding those would count energy twice.
+The same package appears under ``intel-rapl`` (MSR) and ``intel-rapl-mmio``, and some CPUs with
+several dies show one socket's counter once per die; each counter is added once. Perf events and
+MSR access are not used, as they need more permissions than reading a file.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from calibration.meters.sampler import Sampler
 from catalog.records import Label
 
 POWERCAP = Path("/sys/class/powercap")
-MOST_WATTS = 1000.0
-"""More than any package draws (the largest are sold with 500 W); bounds what a wrap may hide."""
+MAX_PACKAGE_WATTS = 1000.0
+"""Upper bound of a package's power (the largest have a TDP of 500 W), to detect missed wraps."""
 _SLACK_S = 1.0
-"""Seconds of `MOST_WATTS` granted to any step: counters are updated in bursts."""
-_LEAST_PERIOD_S = 0.05
+"""Seconds of `MAX_PACKAGE_WATTS` added to every step's bound: counters update in bursts."""
+_MIN_PERIOD_S = 0.05
 
 
 class Zone(msgspec.Struct, frozen=True):
     """One RAPL domain of powercap.
 
     Attributes:
-        path: Its folder.
-        name: Its own name, e.g. ``package-0``, ``dram``, ``psys``.
-        readable: Whether this process may read its energy.
-        package: Name of the package it is or lies in; ``None`` for ``psys`` and the like.
+        path: Folder of the zone.
+        name: Name in powercap, e.g. ``package-0``, ``dram``, ``psys``.
+        readable: Whether this process may read the counter.
+        package: Name of the zone's package; ``None`` outside of packages (``psys``).
     """
 
     path: str
@@ -45,8 +45,8 @@ class Zone(msgspec.Struct, frozen=True):
     package: str | None = None
 
 
-def _folders(root: Path) -> list[Path]:
-    """Folders of zones, flat as in ``/sys/class/powercap`` or nested, MSR before MMIO."""
+def _zone_folders(root: Path) -> list[Path]:
+    """Folders of the zones, flat as in ``/sys/class/powercap`` or nested; MSR before MMIO."""
     patterns = ("*rapl*:*", "*rapl*:*/*rapl*:*", "*rapl*/*rapl*:*", "*rapl*/*rapl*:*/*rapl*:*")
     found: dict[str, Path] = {}
     for pattern in patterns:
@@ -55,16 +55,16 @@ def _folders(root: Path) -> list[Path]:
     return [found[name] for name in sorted(found, key=lambda name: name.split(":"))]
 
 
-def _name(folder: Path) -> str:
-    """A zone's own name, or that of its folder."""
+def _zone_name(folder: Path) -> str:
+    """Name of a zone, else of its folder."""
     try:
         return (folder / "name").read_text(encoding="ascii", errors="replace").strip()
     except OSError:
         return folder.name
 
 
-def _number(path: Path) -> int | None:
-    """A non-negative whole number in a file; ``None`` where there is none to read."""
+def _read_number(path: Path) -> int | None:
+    """Non-negative integer in a file; ``None`` if it cannot be read."""
     try:
         value = int(path.read_bytes())
     except (OSError, ValueError):
@@ -74,23 +74,23 @@ def _number(path: Path) -> int | None:
 
 def rapl_zones(root: Path = POWERCAP) -> Iterator[Zone]:
     """The RAPL domains below `root`, readable or not."""
-    folders = _folders(root)
-    names = {folder.name: _name(folder) for folder in folders}
+    folders = _zone_folders(root)
+    names = {folder.name: _zone_name(folder) for folder in folders}
     for folder in folders:
         parents = (":".join(folder.name.split(":")[:depth]) for depth in (2, 3))
         above = (names.get(parent, "") for parent in parents)
         package = next((name for name in above if name.startswith("package")), None)
-        readable = _number(folder / "energy_uj") is not None
+        readable = _read_number(folder / "energy_uj") is not None
         yield Zone(str(folder), names[folder.name], readable, package)
 
 
-def how_to_read(zone: Zone) -> str | None:
-    """What would make a zone readable; ``None`` where it is."""
+def permission_remedy(zone: Zone) -> str | None:
+    """Command that makes a zone readable; ``None`` if it is readable."""
     return None if zone.readable else f"sudo chmod a+r {zone.path}/energy_uj"
 
 
 class _Counter(msgspec.Struct, frozen=True):
-    """One counter to read: its component, its package's name, file and range in microjoules."""
+    """One counter to read: component, package, file and wrap-around range in microjoules."""
 
     component: str
     package: str
@@ -98,11 +98,11 @@ class _Counter(msgspec.Struct, frozen=True):
     range_uj: int | None
 
 
-def _chosen(zones: Sequence[Zone]) -> tuple[list[_Counter], dict[str, str]]:
-    """One readable zone for each package and component, and what stays absent.
+def _select_counters(zones: Sequence[Zone]) -> tuple[list[_Counter], dict[str, str]]:
+    """One readable zone for each package and component, and reasons for absent components.
 
-    A package none of whose zones can be read makes the whole component absent: the sum of the
-    others would be too low.
+    If one package has no readable zone, the whole component is absent: the sum over the other
+    packages would be too low.
     """
     grouped: dict[tuple[str, str], list[Zone]] = {}
     for zone in zones:
@@ -114,11 +114,11 @@ def _chosen(zones: Sequence[Zone]) -> tuple[list[_Counter], dict[str, str]]:
     for (part, package), same in grouped.items():
         readable = next((zone for zone in same if zone.readable), None)
         if readable is None:
-            why = f"RAPL {same[0].name} of {package} is not readable; {how_to_read(same[0])}"
+            why = f"RAPL {same[0].name} of {package} is not readable; {permission_remedy(same[0])}"
             absent.setdefault(part, why)
             continue
         folder = Path(readable.path)
-        limit = _number(folder / "max_energy_range_uj") or None
+        limit = _read_number(folder / "max_energy_range_uj") or None
         counters.append(_Counter(part, package, folder / "energy_uj", limit))
     for part, zone_name in (("cpu", "package"), ("dram", "dram")):
         if not any(key[0] == part for key in grouped):
@@ -126,17 +126,17 @@ def _chosen(zones: Sequence[Zone]) -> tuple[list[_Counter], dict[str, str]]:
     return [counter for counter in counters if counter.component not in absent], absent
 
 
-def used_j(trace: Sequence[tuple[float, int | None]], range_uj: int | None) -> float:
-    """Joules a counter ran through.
+def trace_j(trace: Sequence[tuple[float, int | None]], range_uj: int | None) -> float:
+    """Joules of one counter over its reads in a window, wrap-arounds included.
 
     Args:
-        trace: Seconds and microjoules at successive reads, both ends of the window included. A
-            read in between that failed is ``None``.
-        range_uj: Value at which it starts from 0 again; ``None`` where unknown.
+        trace: Seconds and microjoules of successive reads, both ends of the window included; the
+            microjoules of a failed read in between are ``None``.
+        range_uj: Value at which the counter wraps to 0; ``None`` if unknown.
 
     Raises:
-        CounterError: An end is missing; it went backwards without a wrap; it rose by more than
-            `MOST_WATTS` can; it was read too seldom to see each wrap; or it did not move.
+        CounterError: An end is missing; the counter went backwards without a wrap, rose faster
+            than `MAX_PACKAGE_WATTS`, or did not move; or reads were too rare to see each wrap.
     """
     if len(trace) < 2 or trace[0][1] is None or trace[-1][1] is None:
         raise CounterError("could not be read at both ends of the window")
@@ -148,9 +148,9 @@ def used_j(trace: Sequence[tuple[float, int | None]], range_uj: int | None) -> f
             if range_uj is None or low > range_uj:
                 raise CounterError("went backwards, and its range is not known")
             step += range_uj
-        if step > 1e6 * MOST_WATTS * (after - before + _SLACK_S):
+        if step > 1e6 * MAX_PACKAGE_WATTS * (after - before + _SLACK_S):
             raise CounterError("was reset or jumped: no package draws that much")
-        if range_uj and after - before > max(range_uj / 1e6 / MOST_WATTS, _SLACK_S):
+        if range_uj and after - before > max(range_uj / 1e6 / MAX_PACKAGE_WATTS, _SLACK_S):
             raise CounterError("was read too seldom to see every wrap-around")
         total += step
     if total <= 0:
@@ -158,23 +158,23 @@ def used_j(trace: Sequence[tuple[float, int | None]], range_uj: int | None) -> f
     return total / 1e6
 
 
-def _period_s(counters: Sequence[_Counter]) -> float:
-    """Seconds between reads so that nothing wraps twice: a quarter of the shortest wrap."""
+def _sampling_period_s(counters: Sequence[_Counter]) -> float:
+    """Seconds between reads: a quarter of the shortest time in which a counter can wrap."""
     ranges = [counter.range_uj / 1e6 for counter in counters if counter.range_uj]
-    return max(min(ranges, default=4e9) / MOST_WATTS / 4, _LEAST_PERIOD_S)
+    return max(min(ranges, default=4e9) / MAX_PACKAGE_WATTS / 4, _MIN_PERIOD_S)
 
 
-class _Sweep(msgspec.Struct, frozen=True):
-    """Every counter read forwards, then again backwards, so that copies can be told."""
+class _DoubleRead(msgspec.Struct, frozen=True):
+    """Two reads of every counter, forwards then backwards, to detect copies of one counter."""
 
     at: float
     first: list[int | None]
     again: list[int | None]
 
 
-def _same(sweep: _Sweep, one: int, other: int) -> bool:
-    """Whether the counter `other`, read inside two reads of `one`, lies between them."""
-    values = (sweep.first[one], sweep.first[other], sweep.again[other], sweep.again[one])
+def _is_copy(reads: _DoubleRead, one: int, other: int) -> bool:
+    """Whether `other`, read between two reads of `one`, has a value between theirs."""
+    values = (reads.first[one], reads.first[other], reads.again[other], reads.again[one])
     known = [value for value in values if value is not None]
     return len(known) == 4 and known == sorted(known) and known[0] > 0
 
@@ -183,14 +183,14 @@ class RaplMeter:
     """Reads RAPL at both ends of a window, and in between before a counter can wrap twice.
 
     Args:
-        root: Powercap's folder; tests hand in a fake one.
+        root: Folder of powercap.
         clock: Seconds, monotonic.
         every_s: Seconds between background reads; by default a quarter of the shortest time in
-            which a counter can wrap (65 s for the usual 262 kJ).
+            which a counter can wrap (65 s for the usual range of 262 kJ).
     """
 
     name = "rapl"
-    least_s = 0.2  # counters move about every millisecond
+    min_window_s = 0.2  # counters update about every millisecond
 
     def __init__(
         self,
@@ -201,34 +201,34 @@ class RaplMeter:
     ) -> None:
         self.absent: Mapping[str, str]
         zones = list(rapl_zones(root))
-        self._counters, self.absent = _chosen(zones)
+        self._counters, self.absent = _select_counters(zones)
         self.covers = frozenset(counter.component for counter in self._counters)
         self.refused = frozenset(self.absent) if zones else frozenset()
-        self.counts = bool(self.covers)
+        self.has_counter = bool(self.covers)
         self._clock = clock
         self._between: list[tuple[float, list[int | None]]] = []
-        self._sampler = Sampler(every_s or _period_s(self._counters), self.sample)
-        self._begin: _Sweep | None = None
+        self._sampler = Sampler(every_s or _sampling_period_s(self._counters), self.sample)
+        self._begin: _DoubleRead | None = None
 
     def _values(self) -> list[int | None]:
-        """Every counter, in order."""
-        return [_number(counter.file) for counter in self._counters]
+        """Current values of all counters, in order."""
+        return [_read_number(counter.file) for counter in self._counters]
 
-    def _sweep(self) -> _Sweep:
-        """Every counter, forwards and backwards."""
+    def _read_twice(self) -> _DoubleRead:
+        """Reads all counters forwards, then backwards."""
         at, first = self._clock(), self._values()
-        again = [_number(counter.file) for counter in reversed(self._counters)]
-        return _Sweep(at, first, again[::-1])
+        again = [_read_number(counter.file) for counter in reversed(self._counters)]
+        return _DoubleRead(at, first, again[::-1])
 
     def sample(self) -> None:
-        """Reads every counter inside a window; the background thread calls it."""
+        """Reads all counters inside a window; called by the background thread."""
         self._between.append((self._clock(), self._values()))
 
     def start(self) -> None:
         """Begins a window."""
         self._sampler.stop()
         self._between = []
-        self._begin = self._sweep()
+        self._begin = self._read_twice()
         if self._counters:
             self._sampler.start()
 
@@ -236,9 +236,9 @@ class RaplMeter:
         """Joules since `start` of ``cpu`` (all packages) and ``dram`` (where it has a domain).
 
         Raises:
-            RuntimeError: No window was begun.
+            RuntimeError: No window has begun.
         """
-        end, begin = self._sweep(), self._begin
+        end, begin = self._read_twice(), self._begin
         self._sampler.stop()
         if begin is None:
             raise RuntimeError("stop() without start()")
@@ -248,15 +248,15 @@ class RaplMeter:
         for part in sorted(self.covers):
             raw[part] = self._traces(part, begin, end)
             try:
-                joules = counted_j(raw[part])
+                joules = component_j(raw[part])
             except CounterError as error:
                 absent[part] = str(error)
             else:
                 components[part] = (joules, "measured")
         return Reading(components, absent=absent, raw=raw)
 
-    def _traces(self, part: str, begin: _Sweep, end: _Sweep) -> list[dict[str, Any]]:
-        """What the counters of a component said, copies marked; the recorded form."""
+    def _traces(self, part: str, begin: _DoubleRead, end: _DoubleRead) -> list[dict[str, Any]]:
+        """Reads of a component's counters in the recorded form, copies marked."""
         numbers = [i for i, counter in enumerate(self._counters) if counter.component == part]
         between = [(at, values) for at, values in self._between if begin.at < at < end.at]
         reads = [(begin.at, begin.first), *between, (end.at, end.first)]
@@ -264,7 +264,7 @@ class RaplMeter:
         for number in numbers:
             counter = self._counters[number]
             earlier = numbers[: numbers.index(number)]
-            copies = (i for i in earlier if _same(begin, i, number) and _same(end, i, number))
+            copies = (i for i in earlier if _is_copy(begin, i, number) and _is_copy(end, i, number))
             copied = next((self._counters[i].package for i in copies), None)
             trace = [[round(at - begin.at, 6), values[number]] for at, values in reads]
             found.append(
@@ -278,18 +278,18 @@ class RaplMeter:
         return found
 
 
-def counted_j(traces: Sequence[dict[str, Any]]) -> float:
-    """Joules of one component from its recorded traces, copies left out.
+def component_j(traces: Sequence[dict[str, Any]]) -> float:
+    """Joules of one component from its recorded traces, without copies.
 
     Raises:
-        CounterError: One of the counters makes no energy; the text names its package.
+        CounterError: A counter gives no valid energy; the message names its package.
     """
     total = 0.0
     for counter in traces:
         if counter["copy_of"] is not None:
             continue
         try:
-            total += used_j([(at, uj) for at, uj in counter["trace_s_uj"]], counter["range_uj"])
+            total += trace_j([(at, uj) for at, uj in counter["trace_s_uj"]], counter["range_uj"])
         except CounterError as error:
             raise CounterError(f"RAPL counter of {counter['package']} {error}") from error
     return total

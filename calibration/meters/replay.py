@@ -1,17 +1,16 @@
-"""Recorded windows: writes them on real hardware, plays them back anywhere.
+"""Recording and replay of measurement windows: readings in, a JSON Lines file out, and back.
 
-The file is JSON lines, one window each, in the order they were measured::
+The file holds one window per line, in the order of measurement::
 
     {"version": 1, "meter": "nvml+rapl", "least_s": 2.0, "seconds": 30.01,
      "components": {"gpu": [2413.2, "measured"], ...}, "absent": {"dram": "why"},
      "flags": ["throttled"], "context": {"gpu_temperature_c": 61, ...},
      "raw": {"gpu": {...}, "cpu": [...], "dram": [...]}}
 
-``raw`` holds what the counters said: for ``gpu`` the argument of
-`calibration.meters.nvml.concluded`
-(``seconds``, ``counter_mj``, ``power_s_w``), for ``cpu`` and ``dram`` that of
-`calibration.meters.rapl.counted_j`, so that a change of the arithmetic can be tried on old
-windows. It holds no host name and no text of a data set.
+``raw`` holds the raw counter values, so that changes of the arithmetic can be tried on old windows:
+for ``gpu`` the argument of `calibration.meters.nvml.reading_from_raw` (``seconds``, ``counter_mj``,
+``power_s_w``), for ``cpu`` and ``dram`` that of `calibration.meters.rapl.component_j`. The file
+holds no host name and no text of a data set.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ import msgspec
 from calibration.meters.meter import Meter, Reading
 from catalog.records import Label
 
-VERSION = 1
+RECORDING_VERSION = 1
 
 
 class RecordedWindow(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +42,7 @@ class RecordedWindow(msgspec.Struct, frozen=True, kw_only=True):
     raw: dict[str, Any] = {}
 
     def reading(self) -> Reading:
-        """What the meter said then."""
+        """The reading of the recorded window."""
         return Reading(
             self.components,
             absent=self.absent,
@@ -57,7 +56,7 @@ def load_windows(path: Path) -> list[RecordedWindow]:
     """The windows of a recording.
 
     Raises:
-        ValueError: A line is none; the text names file and line.
+        ValueError: A line is not a recorded window; the message names file and line.
         OSError: The file cannot be read.
     """
     windows = []
@@ -66,8 +65,10 @@ def load_windows(path: Path) -> list[RecordedWindow]:
             window = msgspec.json.decode(line, type=RecordedWindow)
         except msgspec.DecodeError as error:
             raise ValueError(f"{path}:{number}: is no recorded window: {error}") from error
-        if window.version != VERSION:
-            raise ValueError(f"{path}:{number}: version {window.version}; {VERSION} is read")
+        if window.version != RECORDING_VERSION:
+            raise ValueError(
+                f"{path}:{number}: version {window.version}; {RECORDING_VERSION} is read"
+            )
         windows.append(window)
     if not windows:
         raise ValueError(f"{path}: holds no window")
@@ -75,7 +76,7 @@ def load_windows(path: Path) -> list[RecordedWindow]:
 
 
 class ReplayMeter:
-    """Gives out recorded readings in order, then the last one again; for tests and replays."""
+    """Returns given readings in order, then repeats the last one; for tests and replays."""
 
     def __init__(
         self,
@@ -83,14 +84,14 @@ class ReplayMeter:
         *,
         name: str = "replay",
     ) -> None:
-        self.name, self.least_s = name, 0.0
+        self.name, self.min_window_s = name, 0.0
         self._readings = [r if isinstance(r, Reading) else Reading(r) for r in readings]
-        self.counts = any(r.measured_j() is not None for r in self._readings)
+        self.has_counter = any(r.measured_j() is not None for r in self._readings)
         self.windows = 0
 
     @classmethod
     def load(cls, path: Path) -> ReplayMeter:
-        """A meter that plays a recording under the name ``replay:<meter>``.
+        """A meter named ``replay:<meter>`` that replays a recording.
 
         Raises:
             ValueError: The file holds no windows.
@@ -100,7 +101,7 @@ class ReplayMeter:
         return cls([w.reading() for w in windows], name=f"replay:{windows[0].meter}")
 
     def start(self) -> None:
-        """Nothing to begin."""
+        """Does nothing."""
 
     def stop(self) -> Reading:
         """The next recorded reading."""
@@ -109,15 +110,19 @@ class ReplayMeter:
 
 
 class RecordingMeter:
-    """Passes a meter's readings on and appends each window to a file.
+    """Forwards another meter's readings and appends each window to a file.
 
     Args:
-        meter: The meter that reads.
-        path: JSON lines; what is there stays, its folder is made.
+        meter: The meter to record.
+        path: JSON Lines file to append to; its folder is created.
     """
 
     def __init__(self, meter: Meter, path: Path) -> None:
-        self.name, self.counts, self.least_s = meter.name, meter.counts, meter.least_s
+        self.name, self.has_counter, self.min_window_s = (
+            meter.name,
+            meter.has_counter,
+            meter.min_window_s,
+        )
         self._meter, self._path, self._begin = meter, path, 0.0
         path.parent.mkdir(parents=True, exist_ok=True)
 
@@ -127,7 +132,7 @@ class RecordingMeter:
         self._begin = time.perf_counter()
 
     def stop(self) -> Reading:
-        """Ends the window and writes it.
+        """Ends the window and appends it to the file.
 
         Raises:
             OSError: The file cannot be written.
@@ -135,9 +140,9 @@ class RecordingMeter:
         seconds = time.perf_counter() - self._begin
         reading = self._meter.stop()
         line = {
-            "version": VERSION,
+            "version": RECORDING_VERSION,
             "meter": self.name,
-            "least_s": self.least_s,
+            "least_s": self.min_window_s,
             "seconds": round(seconds, 6),
             **msgspec.structs.asdict(reading),
         }

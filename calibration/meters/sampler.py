@@ -1,4 +1,4 @@
-"""Calls something every so often in the background while a window is open."""
+"""Background sampler: calls a function at a fixed interval while a window is open."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 
 class Sampler:
-    """A daemon thread that sleeps almost always.
+    """A daemon thread that calls a function periodically.
 
     Args:
-        every_s: Seconds between two calls; the first one comes after `every_s`.
-        sample: What is called; it must not raise.
+        every_s: Seconds between two calls, and before the first.
+        sample: The function; it must not raise.
     """
 
     def __init__(self, every_s: float, sample: Callable[[], None]) -> None:
@@ -20,14 +20,14 @@ class Sampler:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begins to call; a thread still running from before is ended first."""
+        """Starts the thread; one that is still running is stopped first."""
         self.stop()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name="joulewise-sampler", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends the thread and waits for a call in progress."""
+        """Stops the thread and waits for a call in progress."""
         self._done.set()
         if self._thread is not None:
             self._thread.join()

@@ -16,7 +16,7 @@ import msgspec
 
 from calibration.classifiers.build import libraries
 from calibration.hardware.machine import Machine
-from calibration.measurement.windows import VERSION, Profile
+from calibration.measurement.windows import PROTOCOL_VERSION, Profile
 from catalog.records import Candidate, Device
 from catalog.registry.architectures import ARCHITECTURES
 
@@ -49,7 +49,7 @@ def energy_part(
     """
     gpu = machine.gpus[0] if device.kind == "gpu" and machine.gpus else None
     part = {
-        "protocol": VERSION,
+        "protocol": PROTOCOL_VERSION,
         "device": device.name,
         "cpu": machine.cpu,
         "gpu": gpu.name if gpu else None,

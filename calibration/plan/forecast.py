@@ -7,7 +7,7 @@ The seconds are those of two cores of a cloud machine (AMD EPYC under KVM, Novem
 
 from __future__ import annotations
 
-from calibration.classifiers.build import neural, preparation
+from calibration.classifiers.build import is_neural, preparation_phase
 from calibration.hardware.machine import Machine
 from calibration.workloads.load import Texts
 from catalog.records import Candidate, Device, Kind
@@ -38,7 +38,7 @@ def words(texts: Texts) -> float:
 def answer_s(candidate: Candidate, texts: Texts, kind: Kind = "cpu") -> float:
     """Seconds of answering 1,000 texts in batches."""
     length = words(texts)
-    if not neural(candidate):
+    if not is_neural(candidate):
         trees = _TREES_S if candidate.head == "lightgbm" else 0.0
         return _ANSWER_S.get(candidate.features or "", 0.1) * length / _WORDS + trees
     if candidate.features == "zero-shot":
@@ -49,7 +49,7 @@ def answer_s(candidate: Candidate, texts: Texts, kind: Kind = "cpu") -> float:
 
 def fit_s(candidate: Candidate, texts: Texts, kind: Kind = "cpu") -> float:
     """Seconds of training, or of loading a zero-shot model."""
-    if preparation(candidate) == "load":
+    if preparation_phase(candidate) == "load":
         return 5.0 + (candidate.n_parameters or 0.0) * 2e-9 / _LOAD_GB_S
     thousands = len(texts.train) / 1000
     if candidate.training:

@@ -12,8 +12,8 @@ from pathlib import Path
 import msgspec
 
 from calibration.classifiers.build import runs_on
-from calibration.hardware.machine import Machine, cpu_device, gpu_device, read_machine
-from calibration.measurement.server import window_s
+from calibration.hardware.machine import Machine, cpu_device, detect_machine, gpu_device
+from calibration.measurement.server import server_window_s
 from calibration.measurement.windows import PROFILES, Profile
 from calibration.meters.machine_meter import meter_name
 from calibration.meters.meter import Meter
@@ -23,8 +23,8 @@ from calibration.plan.forecast import fit_s, power_w, score_s
 from calibration.plan.plans import Plan, PlanError, Trial, row_of, stored_rows
 from calibration.plan.trial_grid import shapes
 from calibration.workloads.hub import folder_from_environment
-from calibration.workloads.load import Texts, load, places
-from calibration.workloads.synthetic import TOKENS
+from calibration.workloads.load import Texts, load, workload_paths
+from calibration.workloads.synthetic import FIXED_LENGTH_PREFIX
 from catalog.errors import UnknownNameError
 from catalog.records import Candidate, Device, Measurement, SetupKey
 from catalog.registry.candidates import FAMILIES
@@ -99,7 +99,7 @@ class _Surroundings:
 
 def _window_s(profile: Profile, rate: float | None) -> float:
     """Seconds of warm-up and all windows of one trial."""
-    window = profile.window_s if rate is None else window_s(rate, profile)
+    window = profile.window_s if rate is None else server_window_s(rate, profile)
     return profile.warmup_s + profile.repeats * window
 
 
@@ -120,14 +120,14 @@ def _trials(
         sweep=profile.sweep,
         probe=around.probe,
         rates=around.rates,
-        equal_lengths=texts.workload.name.startswith(TOKENS),
+        equal_lengths=texts.workload.name.startswith(FIXED_LENGTH_PREFIX),
     ):
         trial = Trial(
             **({"phase": "inference", "batch_size": None} | shape),
             candidate=candidate.name,
             workload=texts.workload.name,
             device=device.name,
-            host=machine.words(),
+            host=machine.description(),
             n_devices=n_devices,
             present=False,
             estimated_s=0.0,
@@ -221,7 +221,7 @@ def _loaded(
 ) -> dict[str, Texts]:
     """The texts of the workloads that are named, or of those there are."""
     data = folder_from_environment("JOULEWISE_DATA", data)
-    names = list(workloads) or list(places(data))[: 1 if probing else None] or ["synthetic"]
+    names = list(workloads) or list(workload_paths(data))[: 1 if probing else None] or ["synthetic"]
     loaded = [load(name, data, snapshot.workloads) for name in names]
     return {each.workload.name: each for each in loaded}
 
@@ -273,7 +273,7 @@ def plan(
     chosen = probes.pool(chosen, models) if probing and not candidates else chosen
     if texts is None:
         texts = _loaded(snapshot, workloads, data, probing)
-    machine = machine or read_machine()
+    machine = machine or detect_machine()
     devices = _devices(machine, snapshot)
     if tdp_w is not None:
         stated = _stated(devices, tdp_w)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from calibration.classifiers.build import neural, precisions, preparation, traits_of
+from calibration.classifiers.build import is_neural, precisions, preparation_phase, traits_of
 from catalog.records import Candidate, Kind, Scenario
 
 SCENARIOS: dict[Scenario, int] = {"single": 1, "offline": 32}
@@ -39,7 +39,7 @@ def shapes(
     """
     (backend, *_), (usual, *others) = traits_of(candidate).backends, precisions(candidate, kind)
     usual_choice = {"backend": backend, "precision": usual}
-    yield {"phase": preparation(candidate), "scenario": "unstated", **usual_choice}
+    yield {"phase": preparation_phase(candidate), "scenario": "unstated", **usual_choice}
     scenarios = {"offline": SCENARIOS["offline"]} if probe else SCENARIOS
     for scenario, size in scenarios.items():
         yield {"scenario": scenario, "batch_size": float(size), **usual_choice}
@@ -51,7 +51,7 @@ def shapes(
     offline = {"scenario": "offline", **usual_choice}
     for size in SWEEP:
         yield offline | {"batch_size": float(size)}
-    if neural(candidate) and not equal_lengths:  # padding is what like lengths spare
+    if is_neural(candidate) and not equal_lengths:  # padding is what like lengths spare
         for size in (SCENARIOS["offline"], SWEEP[-1]):
             yield offline | {"batch_size": float(size), "repeat_group": BY_LENGTH}
     for precision in others:

@@ -1,1 +1,1 @@
-"""Workloads: texts with labels and splits."""
+"""Workloads: labelled texts with splits, from files, the hub or a seed."""

@@ -1,4 +1,4 @@
-"""Files of a Hugging Face repository: a local folder first, then the hub at a pinned revision."""
+"""Files of Hugging Face repositories: a local folder if there is one, else a pinned download."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-CHECKPOINT_FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
-"""What of a checkpoint is fetched: never a pickle, never code."""
+CHECKPOINT_PATTERNS = ("*.json", "*.safetensors", "*.txt", "*.model")
+"""Files of a checkpoint that are downloaded: no pickles, no code."""
 
 
 class HubError(RuntimeError):
-    """Files that are neither here nor on the hub; the text says where to put them."""
+    """Files are neither local nor on the hub; the message says where to put them."""
 
 
 @functools.cache
-def _fetched(repo: str, revision: str, kind: str, patterns: tuple[str, ...]) -> Path | str:
-    """The downloaded folder, or why there is none; asked once, as a dead network is slow."""
+def _download(repo: str, revision: str, kind: str, patterns: tuple[str, ...]) -> Path | str:
+    """The downloaded folder, or why there is none; cached, as a dead network is slow."""
     try:
         from huggingface_hub import snapshot_download
         from huggingface_hub.utils import disable_progress_bars, logging
     except ImportError:
         return "huggingface_hub is not installed (joulewise[calibration])"
-    logging.set_verbosity(logging.CRITICAL)  # its retries would be told line by line
+    logging.set_verbosity(logging.CRITICAL)  # else every retry logs a line
     disable_progress_bars()
     try:
         return Path(
@@ -31,18 +31,18 @@ def _fetched(repo: str, revision: str, kind: str, patterns: tuple[str, ...]) -> 
                 repo, revision=revision, repo_type=kind, allow_patterns=list(patterns)
             )
         )
-    except Exception as error:  # a dozen classes of httpx, the hub and the disk
+    except Exception as error:  # many classes of httpx, the hub and the disk
         return f"the hub cannot be read ({type(error).__name__})"
 
 
 def dataset_folder(repo: str, revision: str) -> Path:
-    """The data files of a hub data set at a commit.
+    """Folder with the data files of a hub data set at a commit.
 
     Raises:
-        HubError: They cannot be fetched.
+        HubError: The download fails.
     """
     patterns = ("*.parquet", "*.csv", "*.csv.gz", "*.jsonl")
-    found = _fetched(repo, revision, "dataset", patterns)
+    found = _download(repo, revision, "dataset", patterns)
     if isinstance(found, str):
         raise HubError(
             f"data set {repo!r} at {revision[:12]}: {found}; put the data as "
@@ -52,7 +52,7 @@ def dataset_folder(repo: str, revision: str) -> Path:
 
 
 def local_checkpoint(repo: str, models: Path | None) -> Path | None:
-    """``<models>/<repo>`` if it holds a checkpoint."""
+    """Folder ``<models>/<repo>`` if it holds a checkpoint, else ``None``."""
     folder = models / repo if models else None
     return folder if folder and (folder / "config.json").is_file() else None
 
@@ -61,17 +61,25 @@ def checkpoint_folder(
     repo: str,
     revision: str | None,
     models: Path | None,
-    files: Sequence[str] = CHECKPOINT_FILES,
+    files: Sequence[str] = CHECKPOINT_PATTERNS,
 ) -> Path:
-    """The folder of a checkpoint: below `models` if it is there, else from the hub.
+    """Folder of a checkpoint: below `models` if present, else downloaded from the hub.
+
+    Args:
+        repo: Hub id, ``<owner>/<name>``.
+        revision: Commit to download; ``None`` if none is pinned.
+        models: Folder of local checkpoints by hub id.
+        files: Patterns of the files to download.
 
     Raises:
-        HubError: It is in neither place, or no revision is pinned.
+        HubError: The checkpoint is in neither place, or no revision is pinned.
     """
     local = local_checkpoint(repo, models)
     if local is not None:
         return local
-    found = _fetched(repo, revision, "model", tuple(files)) if revision else "no revision is pinned"
+    found = (
+        _download(repo, revision, "model", tuple(files)) if revision else "no revision is pinned"
+    )
     if isinstance(found, str):
         place = (models or Path("<JOULEWISE_MODELS>")) / repo
         raise HubError(f"checkpoint {repo} is not in {place}, and {found}")
@@ -79,5 +87,5 @@ def checkpoint_folder(
 
 
 def folder_from_environment(name: str, given: Path | None) -> Path | None:
-    """A folder as it was given, else from the environment variable `name`."""
+    """`given` if it is not ``None``, else the folder in environment variable `name`, if set."""
     return given or (Path(os.environ[name]) if os.environ.get(name) else None)

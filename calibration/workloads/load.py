@@ -1,8 +1,8 @@
-"""Loads the texts of a workload, from whichever form they come in.
+"""Loading of workloads: a name, path or hub id in; labelled texts with splits out.
 
-Forms: a folder ``<name>/data.csv.gz`` with ``meta.json``; a team's own CSV, Parquet or JSONL
-file; a hub data set at a pinned revision; the synthetic one. Texts stay in memory: they enter
-no row, no log and no message.
+Sources: a folder ``<name>/data.csv.gz`` with ``meta.json``; a CSV, Parquet or JSONL file; a hub
+data set at a pinned revision; a synthetic workload. Texts stay in memory: they enter no row, log
+or message.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import msgspec
 
 from calibration.workloads import synthetic
 from calibration.workloads.hub import HubError, dataset_folder
-from calibration.workloads.tables import ENDINGS, WorkloadError, own_split_of, read_table, stem
+from calibration.workloads.tables import TABLE_SUFFIXES, WorkloadError, hash_split, read_table, stem
 from catalog.errors import UnknownNameError
 from catalog.records import Workload
 from catalog.registry.workloads import WORKLOADS
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 DATA_FILE = "data.csv.gz"
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")
-_TOKENS = re.compile(synthetic.TOKENS + r"([1-9]\d{0,3})")
-_OWN_SPLIT = (
+_FIXED_LENGTH_NAME = re.compile(synthetic.FIXED_LENGTH_PREFIX + r"([1-9]\d{0,3})")
+_HASH_SPLIT_NOTE = (
     "no split column in the file: 20 % of each class, chosen by the SHA-256 of the text, are the "
     "test set"
 )
@@ -38,13 +38,13 @@ _OWN_SPLIT = (
 
 @dataclass(frozen=True, repr=False)
 class Texts:
-    """A workload with its texts; `sha256` is that of the file they came from.
+    """A workload with its texts and labels.
 
     Attributes:
-        dev: Texts on which training may stop early; empty where the workload has none.
-        extra: Further labelled texts by the name of their split; used by a candidate that
-            says so.
-        words: Label -> what a zero-shot model is asked about, where a meta file names it.
+        sha256: Hash of the source file; for hub and synthetic workloads, of name and revision.
+        dev: Texts for early stopping; empty if the workload has no dev split.
+        extra: Texts and labels of further splits by name, for candidates that declare one.
+        label_words: Label -> words for it in zero-shot prompts, if a meta file names them.
     """
 
     workload: Workload
@@ -56,11 +56,11 @@ class Texts:
     dev: list[str] = field(default_factory=list)
     dev_labels: list[str] = field(default_factory=list)
     extra: dict[str, tuple[list[str], list[str]]] = field(default_factory=dict)
-    words: dict[str, str] = field(default_factory=dict)
+    label_words: dict[str, str] = field(default_factory=dict)
 
 
-def places(data: Path | None) -> dict[str, Path]:
-    """The workloads below a data folder (or the one it is itself): name -> folder or file.
+def workload_paths(data: Path | None) -> dict[str, Path]:
+    """Workloads in a data folder, or the folder itself if it is one: name -> folder or file.
 
     Raises:
         WorkloadError: The folder does not exist.
@@ -78,85 +78,80 @@ def _is_workload(path: Path) -> bool:
     """Whether a path is a workload folder or a table of texts."""
     if path.is_dir():
         return (path / DATA_FILE).is_file()
-    return path.name.lower().endswith(ENDINGS) and path.is_file()
+    return path.name.lower().endswith(TABLE_SUFFIXES) and path.is_file()
 
 
 def has_texts(name: str, data: Path | None) -> bool:
-    """Whether `load` knows a place for the texts of a workload: a folder, a file, or the hub."""
-    return name in {*places(data), *(workload.name for workload in WORKLOADS)}
+    """Whether a workload of that name is in the data folder or the registry."""
+    return name in {*workload_paths(data), *(workload.name for workload in WORKLOADS)}
 
 
 def load(name: str, data: Path | None, known: Mapping[str, Workload]) -> Texts:
-    """The texts of a workload by name, path or hub id.
+    """Loads a workload by name, path or hub id.
 
     Args:
         name: A workload below `data`, a path to a table or workload folder, a name of the
             registry, ``org/dataset@commit`` on the hub, ``synthetic``, or ``tokens-128`` (any
-            number of words) for texts of one length with labels that mean nothing.
-        data: Folder of workloads; it wins over the hub.
-        known: Workloads of the catalog. Where one of that name has other content, ours gets a
-            name of its own, so that accuracies of different data are never compared.
+            number of words, 1 to 9999) for texts of equal length with meaningless labels.
+        data: Folder of workloads; takes precedence over the hub.
+        known: Workloads of the catalog. If one of that name has other content, the loaded one
+            gets a new name, so that accuracies on different data are never compared.
 
     Raises:
-        UnknownNameError: No form of that name exists.
-        WorkloadError: The texts cannot be used, or lie nowhere.
+        UnknownNameError: No source has a workload of that name.
+        WorkloadError: The texts cannot be used, or cannot be found.
     """
-    found = places(data)
+    found = workload_paths(data)
     if name in found:
-        return _settled(_from_path(found[name]), known)
+        return _reconcile(_load_path(found[name]), known)
     if name == "synthetic":
-        return _settled(_synthetic(), known)
-    if tokens := _TOKENS.fullmatch(name):
-        return _settled(_equal(int(tokens[1])), known)
+        return _reconcile(_load_synthetic(), known)
+    if tokens := _FIXED_LENGTH_NAME.fullmatch(name):
+        return _reconcile(_load_fixed_length(int(tokens[1])), known)
     if _is_workload(Path(name)):
-        return _settled(_from_path(Path(name)), known)
+        return _reconcile(_load_path(Path(name)), known)
     declared = {workload.name: workload for workload in WORKLOADS}
     if name in declared or _HUB_ID.fullmatch(name):
-        return _settled(_from_hub(name, declared.get(name)), known)
+        return _reconcile(_load_hub(name, declared.get(name)), known)
     raise UnknownNameError("workload", name, {*found, *declared})
 
 
-def _settled(texts: Texts, known: Mapping[str, Workload]) -> Texts:
-    """The texts under the catalog's record of that name, or under a name of their own."""
-    own, there = texts.workload, known.get(texts.workload.name)
-    if there is None:
+def _reconcile(texts: Texts, known: Mapping[str, Workload]) -> Texts:
+    """The texts with the catalog's record if its content agrees, else under a name with a hash."""
+    own, listed = texts.workload, known.get(texts.workload.name)
+    if listed is None:
         return texts
     fields = ["n_train", "n_test", "n_classes"]
-    fields += ["revision"] if there.dataset == own.dataset else []
-    same = all(getattr(there, f) in (None, getattr(own, f)) for f in fields)
-    if same:
-        return _renamed(texts, there)
+    fields += ["revision"] if listed.dataset == own.dataset else []
+    if all(getattr(listed, f) in (None, getattr(own, f)) for f in fields):
+        return replace(texts, workload=listed)
     name = f"{own.name}-{texts.sha256[:8]}"
-    return _renamed(texts, known.get(name) or msgspec.structs.replace(own, name=name))
-
-
-def _renamed(texts: Texts, workload: Workload) -> Texts:
-    """The same texts under another record."""
+    workload = known.get(name) or msgspec.structs.replace(own, name=name)
     return replace(texts, workload=workload)
 
 
-def _from_path(path: Path) -> Texts:
-    """A workload folder, or a team's own table."""
+def _load_path(path: Path) -> Texts:
+    """Loads a workload folder or a single table."""
     file = path / DATA_FILE if path.is_dir() else path
     try:
         sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
     except OSError as error:
         raise WorkloadError(f"{file}: {error.strerror}") from error
     meta_file = path / "meta.json" if path.is_dir() else file.with_name(f"{stem(file)}.meta.json")
-    meta = _meta(meta_file)
+    meta = _read_meta(meta_file)
     if meta.get("sha256", sha256) != sha256:
         raise WorkloadError(f"{file}: its sha256 is not the one in {meta_file.name}")
     frame = read_table(file)
     own_split = "split" not in frame
     if own_split:
-        frame = frame.assign(split=own_split_of(frame))
+        frame = frame.assign(split=hash_split(frame))
         if len(frame) and "test" not in set(frame["split"]):
             raise WorkloadError(
                 f"{file}: {len(frame)} text(s), no two of one class; without a column 'split' one "
                 "text of a class is kept for the test, so at least two of each are needed"
             )
     name = stem(path.resolve())
-    texts = _texts(
+    texts = _split_texts(
         frame,
         str(file),
         sha256,
@@ -165,32 +160,32 @@ def _from_path(path: Path) -> Texts:
         dataset=file.name if path.is_file() else name,
         revision=sha256,
         language=meta.get("language"),
-        licence=_short(meta.get("licence")),
-        citation=_OWN_SPLIT if own_split else _short(meta.get("citation")),
+        licence=_truncate(meta.get("licence")),
+        citation=_HASH_SPLIT_NOTE if own_split else _truncate(meta.get("citation")),
     )
-    return replace(texts, words=_words(meta.get("label_names"), texts.train_labels))
+    return replace(texts, label_words=_label_words(meta.get("label_names"), texts.train_labels))
 
 
-def _words(names: Any, labels: Sequence[str]) -> dict[str, str]:
-    """Labels in words: the names of a meta file in the order of the labels 0, 1, 2 ..."""
+def _label_words(names: Any, labels: Sequence[str]) -> dict[str, str]:
+    """Words for the labels 0, 1, 2 ... from a meta file's list; empty if it does not fit."""
     if not isinstance(names, list):
         return {}
     found = {str(number): str(name).replace("_", " ") for number, name in enumerate(names)}
     return found if set(labels) <= set(found) else {}
 
 
-def _short(words: Any) -> str | None:
-    """A free text of a meta file, cut to what a catalog cell holds."""
-    return str(words)[:500] if words else None
+def _truncate(value: Any) -> str | None:
+    """A meta file's value as text, truncated to the 500 characters of a catalog cell."""
+    return str(value)[:500] if value else None
 
 
-def slug(words: str) -> str:
-    """Words as a task name: ``offensive language`` -> ``offensive-language``."""
-    return re.sub(r"[^a-z0-9]+", "-", words.casefold()).strip("-")
+def slug(phrase: str) -> str:
+    """A phrase as a task name: ``offensive language`` -> ``offensive-language``."""
+    return re.sub(r"[^a-z0-9]+", "-", phrase.casefold()).strip("-")
 
 
-def _meta(file: Path) -> dict[str, Any]:
-    """A meta file; empty where there is none."""
+def _read_meta(file: Path) -> dict[str, Any]:
+    """Content of a meta file; empty if there is none."""
     if not file.is_file():
         return {}
     try:
@@ -202,8 +197,18 @@ def _meta(file: Path) -> dict[str, Any]:
     return meta
 
 
-def _texts(frame: pd.DataFrame, where: str, sha256: str, **record: Any) -> Texts:
-    """Checked texts and their record; `where` names the source in messages."""
+def _split_texts(frame: pd.DataFrame, where: str, sha256: str, **record: Any) -> Texts:
+    """Validates a table, splits it and builds its record.
+
+    Args:
+        frame: Columns ``text``, ``label`` and ``split``, all text.
+        where: Name of the source for error messages.
+        sha256: Hash of the source.
+        record: Further fields of the workload's record.
+
+    Raises:
+        WorkloadError: A split is missing or empty, or train has empty labels or one class only.
+    """
     if frame.empty:
         raise WorkloadError(f"{where}: holds no text")
     parts = {split: frame[frame["split"] == split] for split in ("train", "test")}
@@ -235,11 +240,11 @@ def _texts(frame: pd.DataFrame, where: str, sha256: str, **record: Any) -> Texts
     return Texts(workload, sha256, *train, *test, dev, dev_labels, others)
 
 
-def _synthetic() -> Texts:
-    """The workload written from a seed."""
+def _load_synthetic() -> Texts:
+    """The synthetic workload, generated from a seed."""
     declared = next(workload for workload in WORKLOADS if workload.name == "synthetic")
     sha256 = hashlib.sha256(f"synthetic {synthetic.REVISION}".encode()).hexdigest()
-    return _texts(
+    return _split_texts(
         synthetic.rows(),
         "synthetic",
         sha256,
@@ -251,11 +256,11 @@ def _synthetic() -> Texts:
     )
 
 
-def _equal(words: int) -> Texts:
-    """The workload of texts of one length."""
-    name = f"{synthetic.TOKENS}{words}"
-    return _texts(
-        synthetic.equal_rows(words),
+def _load_fixed_length(words: int) -> Texts:
+    """The synthetic workload whose texts all have `words` words."""
+    name = f"{synthetic.FIXED_LENGTH_PREFIX}{words}"
+    return _split_texts(
+        synthetic.fixed_length_rows(words),
         name,
         hashlib.sha256(f"{name} {synthetic.REVISION}".encode()).hexdigest(),
         name=name,
@@ -266,8 +271,8 @@ def _equal(words: int) -> Texts:
     )
 
 
-def _from_hub(name: str, declared: Workload | None) -> Texts:
-    """A hub data set by registry name or ``org/dataset@commit``."""
+def _load_hub(name: str, declared: Workload | None) -> Texts:
+    """Loads a hub data set by registry name or ``org/dataset@commit``."""
     repo, _, revision = (declared.dataset or name if declared else name).partition("@")
     revision = revision or (declared.revision or "" if declared else "")
     on_hub = _HUB_ID.fullmatch(repo) is not None
@@ -285,8 +290,8 @@ def _from_hub(name: str, declared: Workload | None) -> Texts:
         raise WorkloadError(str(error)) from error
     where = f"{repo}@{revision[:12]}"
     own = declared.name if declared else repo.split("/")[1].lower()
-    return _texts(
-        _hub_table(folder, where),
+    return _split_texts(
+        _read_hub_splits(folder, where),
         where,
         hashlib.sha256(f"{repo}@{revision}".encode()).hexdigest(),
         name=own,
@@ -297,14 +302,14 @@ def _from_hub(name: str, declared: Workload | None) -> Texts:
     )
 
 
-def _hub_table(folder: Path, where: str) -> pd.DataFrame:
-    """Train and test of a hub folder; files are told apart by the split in their name.
+def _read_hub_splits(folder: Path, where: str) -> pd.DataFrame:
+    """Train and test splits of a hub folder, recognised by file names.
 
     A test split without labels (all -1, as in GLUE) is replaced by the validation split.
     """
     import pandas as pd
 
-    files = sorted(path for path in folder.rglob("*") if path.name.lower().endswith(ENDINGS))
+    files = sorted(path for path in folder.rglob("*") if path.name.lower().endswith(TABLE_SUFFIXES))
     splits = {}
     for split in ("train", "test", "validation"):
         of_split = [path for path in files if split in path.name.lower()]

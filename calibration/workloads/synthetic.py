@@ -1,7 +1,7 @@
-"""A workload written from a seed: invented words, four topics, some wrong labels.
+"""Synthetic workloads generated from a seed: invented words, four topics, some wrong labels.
 
-It exists so that the suite runs where no data set is; its task ``synthetic`` answers no real
-question.
+They allow a calibration without any data set; accuracies on their task ``synthetic`` say nothing
+about real tasks.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
-TOKENS = "tokens-"
-"""Beginning of the names of workloads whose texts all have as many words as the name says."""
+FIXED_LENGTH_PREFIX = "tokens-"
+"""Name prefix of workloads with texts of equal length; the number of words follows."""
 REVISION = "1"
-"""Grows with every change of the texts."""
+"""Revision of the generated texts; increase it with every change of them."""
 _TOPICS = ("amber", "birch", "coral", "dune")
 _ROWS = {"train": 2000, "test": 1000}
 _SYLLABLES = ("ba", "do", "ki", "lu", "me", "na", "po", "ri", "su", "ta", "ve", "zo")
@@ -23,13 +23,13 @@ _TOPIC_WORD_SHARE = 0.18
 _WRONG_LABEL_SHARE = 0.05
 
 
-def _words(rng: random.Random, count: int) -> list[str]:
-    """Invented words of two to four syllables."""
+def _invented_words(rng: random.Random, count: int) -> list[str]:
+    """`count` invented words of two to four syllables."""
     return ["".join(rng.choices(_SYLLABLES, k=rng.randint(2, 4))) for _ in range(count)]
 
 
 def _sentence(rng: random.Random, own: list[str], shared: list[str]) -> str:
-    """A text of 5 to 30 words, few of which tell the topic."""
+    """A text of 5 to 30 words, a share `_TOPIC_WORD_SHARE` of which belong to its topic."""
     length = rng.randint(5, 30)
     return " ".join(
         rng.choice(own if rng.random() < _TOPIC_WORD_SHARE else shared) for _ in range(length)
@@ -37,12 +37,12 @@ def _sentence(rng: random.Random, own: list[str], shared: list[str]) -> str:
 
 
 def rows() -> pd.DataFrame:
-    """The texts with columns ``text label split``; the same at every call."""
+    """Table with columns ``text``, ``label`` and ``split``; identical at every call."""
     import pandas as pd
 
     rng = random.Random(f"joulewise-synthetic-{REVISION}")  # noqa: S311
-    shared = _words(rng, 600)
-    own = {topic: _words(rng, 60) for topic in _TOPICS}
+    shared = _invented_words(rng, 600)
+    own = {topic: _invented_words(rng, 60) for topic in _TOPICS}
     table = []
     for split, count in _ROWS.items():
         for _ in range(count):
@@ -53,8 +53,8 @@ def rows() -> pd.DataFrame:
     return pd.DataFrame(table, columns=["text", "label", "split"])
 
 
-def equal_rows(words: int) -> pd.DataFrame:
-    """Texts of exactly `words` words with labels that mean nothing; the same at every call."""
+def fixed_length_rows(words: int) -> pd.DataFrame:
+    """Table of texts of exactly `words` words with random labels; identical at every call."""
     import pandas as pd
 
     rng = random.Random(f"joulewise-tokens-{REVISION}-{words}")  # noqa: S311

@@ -1,6 +1,6 @@
-"""Tables of labelled texts as files: CSV, Parquet or JSONL with ``text``, ``label`` and ``split``.
+"""Reading of text tables: CSV, Parquet or JSONL in; columns ``text``, ``label``, ``split`` out.
 
-Every cell is text; nothing is read as missing ("NA" may be somebody's text).
+Every cell is read as text; nothing is parsed as a missing value ("NA" may be a text).
 """
 
 from __future__ import annotations
@@ -14,25 +14,27 @@ from catalog.files.csv_dialect import not_commas
 if TYPE_CHECKING:
     import pandas as pd
 
-ENDINGS = (".csv.gz", ".csv", ".parquet", ".jsonl")
+TABLE_SUFFIXES = (".csv.gz", ".csv", ".parquet", ".jsonl")
 _TEXT_COLUMNS, _LABEL_COLUMNS = ("text", "sentence"), ("label",)
 
 
 class WorkloadError(ValueError):
-    """Texts that cannot be used; names the file, the column and what is allowed."""
+    """Texts that cannot be used; the message names file, column and what is allowed."""
 
 
 def stem(path: Path) -> str:
-    """A file's or folder's name without the ending of a table."""
-    ending = next((e for e in ENDINGS if path.name.lower().endswith(e)), "")
-    return path.name[: len(path.name) - len(ending)]
+    """Name of a file or folder without a table's suffix."""
+    suffix = next((s for s in TABLE_SUFFIXES if path.name.lower().endswith(s)), "")
+    return path.name[: len(path.name) - len(suffix)]
 
 
 def read_table(file: Path) -> pd.DataFrame:
-    """A table with ``text``, ``label`` and perhaps ``split``, all cells as text.
+    """A table with columns ``text``, ``label`` and, if the file has one, ``split``; all text.
+
+    A column ``sentence`` is accepted as ``text``.
 
     Raises:
-        WorkloadError: It cannot be read or lacks a column.
+        WorkloadError: The file cannot be read, lacks a column or has an empty cell.
     """
     import pandas as pd
 
@@ -53,11 +55,11 @@ def read_table(file: Path) -> pd.DataFrame:
             )
     except pd.errors.EmptyDataError as error:
         raise WorkloadError(f"{file}: holds no text") from error
-    except (ValueError, OSError, EOFError) as error:  # its words may quote the texts
+    except (ValueError, OSError, EOFError) as error:  # its message may quote the texts
         raise WorkloadError(f"{file}: cannot be read ({type(error).__name__})") from error
     if reason is not None:
         raise WorkloadError(f"{file}: {reason}")
-    text, label = (_named(frame, file, names) for names in (_TEXT_COLUMNS, _LABEL_COLUMNS))
+    text, label = (_find_column(frame, file, names) for names in (_TEXT_COLUMNS, _LABEL_COLUMNS))
     chosen = {text: "text", label: "label", **({"split": "split"} if "split" in frame else {})}
     frame = frame[list(chosen)].rename(columns=chosen)
     for column in frame:
@@ -67,23 +69,23 @@ def read_table(file: Path) -> pd.DataFrame:
     return frame.astype(str)
 
 
-def _named(frame: pd.DataFrame, file: Path, names: tuple[str, ...]) -> str:
-    """The first of `names` that is a column."""
+def _find_column(frame: pd.DataFrame, file: Path, names: tuple[str, ...]) -> str:
+    """The first of `names` that is a column of `frame`."""
     found = next((name for name in names if name in frame), None)
     if found is None:
-        there = ", ".join(map(repr, list(map(str, frame.columns))[:20]))
+        present = ", ".join(map(repr, list(map(str, frame.columns))[:20]))
         raise WorkloadError(
-            f"{file}: column {names[0]!r} is missing; it has {there}; "
+            f"{file}: column {names[0]!r} is missing; it has {present}; "
             "needed are text, label and, where there is one, split (train, test)"
         )
     return found
 
 
-def own_split_of(frame: pd.DataFrame) -> list[str]:
-    """``train`` or ``test`` for each row: of each class 20 % are test, by hash of the text.
+def hash_split(frame: pd.DataFrame) -> list[str]:
+    """Split ``train`` or ``test`` for each row: 20 % of each class are test, chosen by SHA-256.
 
-    At least one text of a class is test and one train; a lone one is train. The order of the
-    rows does not matter.
+    Each class keeps at least one text in train and, if it has two or more, one in test. The
+    result does not depend on the order of the rows.
     """
     import pandas as pd
 
