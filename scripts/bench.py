@@ -30,7 +30,7 @@ from threadpoolctl import threadpool_limits
 from advisor.estimator.estimator import Setup, load
 from advisor.evaluation.train import learn
 from advisor.recommend.advisor import recommend
-from advisor.recommend.records import Query
+from advisor.recommend.query import Query
 from calibration.meters.machine_meter import (
     CodeCarbonMeter,
     MachineMeter,

@@ -30,8 +30,8 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from api.cli import context
+from api.main import create_app
 from api.service import tokens
-from api.service.app import create_app
 from api.service.settings import Settings
 from catalog.registry.candidates import MINILM
 from catalog.store.database import Store

@@ -18,7 +18,9 @@ from pathlib import Path
 LOADED = (
     "advisor.estimator.estimator",
     "alembic.command",
-    "api.service.app",
+    "api.main",
+    "api.pages.routes",
+    "api.report.routes",
     "api.cli.main",
     "api.cli.calibrate",
     "api.service.upload",

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from advisor.estimator.estimator import load
 from advisor.recommend.advisor import recommend
 from advisor.recommend.pareto import rank
-from advisor.recommend.records import Query
+from advisor.recommend.query import Query
 from api.cli.main import app
 from api.pages import at_rate, wording
 from catalog import snapshot

@@ -15,7 +15,8 @@ from advisor.estimator.estimator import load
 from advisor.recommend.advisor import Advisor
 from advisor.recommend.cascades import curve, halves, threshold
 from advisor.recommend.intervals import wilson, wilson_lower
-from advisor.recommend.records import Cascade, Query, Recommendation
+from advisor.recommend.query import Query
+from advisor.recommend.records import Cascade, Recommendation
 from api.cli.terminal import print_answer
 from api.pages import wording
 from api.pages.templating import environment

@@ -19,8 +19,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from api.main import create_app
 from api.service import tokens
-from api.service.app import create_app
 from api.service.openapi import PARQUET
 from api.service.settings import Settings
 from catalog.store.database import Store

@@ -8,7 +8,7 @@ from collections import Counter
 import msgspec
 import pytest
 
-from advisor.recommend.records import BadQuestionError
+from advisor.recommend.query import BadQuestionError
 from api.pages.coverage import Coverage, CoverageFilter, coverage
 from catalog import snapshot
 from catalog.errors import UnknownNameError

@@ -17,9 +17,9 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from advisor.recommend.records import Reason
+from api.main import create_app
 from api.pages import wording
 from api.service import tokens
-from api.service.app import create_app
 from api.service.settings import Settings
 from catalog.errors import CatalogUnreadableError
 from catalog.records import Basis, Label, Scenario, Scope
@@ -585,7 +585,7 @@ import sys
 blocked = ("torch", "transformers", "pynvml", "codecarbon", "psutil", "calibration")
 sys.modules.update({{name: None for name in blocked}})
 from litestar.testing import TestClient
-from api.service.app import create_app
+from api.main import create_app
 from api.service.settings import Settings
 with TestClient(create_app(Settings(catalog={store.url!r}))) as client:
     answer = client.get("/recommend?task=sentiment&min_acc=0.85")

@@ -13,7 +13,7 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from api.service.app import create_app
+from api.main import create_app
 from api.service.middleware import etag_matches
 from api.service.rate_limit import client_of
 from api.service.settings import Settings

@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 from advisor.estimator.estimator import load
 from advisor.recommend.advisor import recommend
 from advisor.recommend.messages import figure
-from advisor.recommend.records import Query, Recommendation
+from advisor.recommend.query import Query
+from advisor.recommend.records import Recommendation
 from api.cli.main import app
 from api.pages import other_groups as elsewhere
 from api.pages import wording

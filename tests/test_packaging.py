@@ -28,7 +28,7 @@ class Refuse:
 
 sys.meta_path.insert(0, Refuse())
 import catalog.snapshot, advisor.estimator.estimator, advisor.recommend.advisor
-from advisor.recommend.records import Query
+from advisor.recommend.query import Query
 answer = advisor.recommend.advisor.recommend(
     catalog.snapshot.load(),
     advisor.estimator.estimator.load(),

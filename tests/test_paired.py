@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from advisor.estimator.estimator import load
 from advisor.recommend.advisor import recommend
 from advisor.recommend.paired import Table, mcnemar, newcombe, tabulate
-from advisor.recommend.records import Query, Recommendation
+from advisor.recommend.query import Query
+from advisor.recommend.records import Recommendation
 from catalog.predictions import Predictions, pack
 from catalog.records import Candidate, Device, Measurement, Workload
 from catalog.snapshot import Snapshot

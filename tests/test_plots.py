@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from advisor.estimator.estimator import load
 from advisor.recommend import advisor as policy
-from advisor.recommend.records import Query, Recommendation
+from advisor.recommend.query import Query
+from advisor.recommend.records import Recommendation
 from api.pages import estimator, plots, wording
 from catalog import snapshot
 

@@ -15,7 +15,7 @@ from advisor.estimator.estimator import load as load_estimator
 from advisor.estimator.setup import Setup
 from advisor.recommend.advisor import Advisor
 from advisor.recommend.probes import next_probes, pending
-from advisor.recommend.records import BadQuestionError, Query
+from advisor.recommend.query import BadQuestionError, Query
 from api.cli import calibrate
 from api.cli.context import settings
 from api.cli.main import app

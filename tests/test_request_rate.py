@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from advisor.estimator.estimator import load
 from advisor.recommend.advisor import Advisor, recommend
-from advisor.recommend.records import EnergyPer1000, Option, Query, Recommendation
+from advisor.recommend.query import Query
+from advisor.recommend.records import EnergyPer1000, Option, Recommendation
 from advisor.recommend.request_rate import RESIDENT, Working, idle
 from catalog.records import Candidate, Device, Measurement, Workload
 from catalog.snapshot import Snapshot

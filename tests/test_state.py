@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from advisor.recommend.records import Query
+from advisor.recommend.query import Query
 from api.service import state
 from api.service.settings import Settings
 from api.service.upload import store_upload

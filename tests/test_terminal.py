@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from advisor.estimator.estimator import load
 from advisor.recommend.advisor import recommend
-from advisor.recommend.records import AskedScenario, Query
+from advisor.recommend.query import AskedScenario, Query
 from api.cli.main import app
 from api.cli.terminal import column_widths, print_answer, print_table
 from catalog import snapshot

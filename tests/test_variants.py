@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from advisor.estimator.estimator import load
 from advisor.recommend.advisor import Advisor, recommend
-from advisor.recommend.records import Query, Recommendation
+from advisor.recommend.query import Query
+from advisor.recommend.records import Recommendation
 from catalog.records import Candidate, Device, Measurement, Workload
 from catalog.snapshot import Snapshot
 

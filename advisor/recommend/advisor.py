@@ -29,17 +29,9 @@ from advisor.recommend.constraints import Limits
 from advisor.recommend.group import COUNTS_AS, Asked, Pool, arrivals, rate_of, rows_of
 from advisor.recommend.options import Offer
 from advisor.recommend.paired import comparisons
+from advisor.recommend.query import AskedScenario, BadQuestionError, Query
 from advisor.recommend.ranking import Ranking
-from advisor.recommend.records import (
-    AskedScenario,
-    BadQuestionError,
-    Comparison,
-    Group,
-    Missing,
-    Option,
-    Query,
-    Recommendation,
-)
+from advisor.recommend.records import Comparison, Group, Missing, Option, Recommendation
 from advisor.recommend.views import Ranked, View
 from advisor.recommend.warnings import cautions, compared_joules
 from catalog.errors import UnknownNameError
@@ -54,15 +46,6 @@ KEPT_VIEWS = 4000
 """Questions of one kind, whatever their floor, whose rankings are kept."""
 _WORK: tuple[AskedScenario, ...] = ("single", "offline")
 """Scenarios from which energy at a request rate is worked out."""
-_RANGES: dict[str, tuple[float, float, str]] = {
-    "rate": (1e-6, 1e9, "a number above 0"),
-    "min_acc": (0, 1, "a number from 0 to 1"),
-    "confidence": (0.5, 0.9999, "a number from 0.5 to 0.9999"),
-    "batch_size": (1, 1e6, "a number from 1 to 1000000"),
-    "max_latency_ms": (1e-6, 1e9, "a number above 0"),
-    "max_memory_gb": (1e-6, 1e9, "a number above 0"),
-    "limit": (1, 1000, "a whole number from 1 to 1000"),
-}
 
 
 def recommend(snapshot: Snapshot, estimator: Estimator, query: Query) -> Recommendation:
@@ -73,20 +56,6 @@ def recommend(snapshot: Snapshot, estimator: Estimator, query: Query) -> Recomme
         BadQuestionError: A value is out of its range, or a workload belongs to another task.
     """
     return Advisor(snapshot, estimator).recommend(query)
-
-
-def check(query: Query) -> None:
-    """Refuses values out of range.
-
-    Raises:
-        BadQuestionError: Names the field, what came and what is allowed.
-    """
-    if query.rate is not None and query.scenario != "server":
-        raise BadQuestionError("rate", query.rate, "allowed with scenario=server only")
-    for name, (low, high, allowed) in _RANGES.items():
-        value = getattr(query, name)
-        if value is not None and not low <= value <= high:
-            raise BadQuestionError(name, value, f"allowed: {allowed}")
 
 
 def _workloads(snapshot: Snapshot, query: Query) -> list[str]:
@@ -135,7 +104,7 @@ class Advisor:
             UnknownNameError: Task, workload or device is not in the catalog.
             BadQuestionError: A value is out of its range, or a workload belongs to another task.
         """
-        check(query)
+        query.check()
         return self._answer(query, self._view_of(query), Records(query.min_acc))
 
     def contest(self, query: Query) -> tuple[Pool, list[int]]:
@@ -143,7 +112,7 @@ class Advisor:
 
         Raises what `recommend` does.
         """
-        check(query)
+        query.check()
         here = self._view_of(query).used(query.min_acc, named=query.workload is not None).inside
         return here.pool, here.qualifying(query.min_acc, len(here.pool.offers))
 
@@ -153,7 +122,7 @@ class Advisor:
         Between two accuracies of the catalog all floors have one answer but for the floor itself,
         so that it is put together once for each such span.
         """
-        check(query)
+        query.check()
         view = self._view_of(query)
         place = view.span(query.min_acc)
         if place is None:

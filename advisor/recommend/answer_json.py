@@ -14,7 +14,8 @@ import msgspec
 
 from advisor.recommend.constraints import FLOOR
 from advisor.recommend.group import Pool
-from advisor.recommend.records import Missing, Option, Query, Recommendation, Rejected, Shortfall
+from advisor.recommend.query import Query
+from advisor.recommend.records import Missing, Option, Recommendation, Rejected, Shortfall
 
 Place = tuple[Pool, int]
 """An offer: its pool and its place there."""

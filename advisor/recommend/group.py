@@ -27,7 +27,8 @@ from advisor.recommend.options import (
     with_known_accuracy,
 )
 from advisor.recommend.pareto import option, size_of
-from advisor.recommend.records import AskedScenario, Option, Reason, Rejected
+from advisor.recommend.query import AskedScenario
+from advisor.recommend.records import Option, Reason, Rejected
 from advisor.recommend.request_rate import SORTED, at_rate, timed
 from advisor.recommend.variants import DEARER, dearer
 from catalog.energy import energy

@@ -21,7 +21,7 @@ from advisor.estimator.probe_selection import noise, picked
 from advisor.estimator.setup import Setup, from_measurement
 from advisor.recommend.advisor import Advisor
 from advisor.recommend.options import Z90, Offer
-from advisor.recommend.records import BadQuestionError, Query
+from advisor.recommend.query import BadQuestionError, Query
 
 
 class Probe(msgspec.Struct, frozen=True):

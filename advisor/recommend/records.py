@@ -6,9 +6,9 @@ from typing import Literal
 
 import msgspec
 
-from catalog.records import Basis, Device, Label, Scope
+from advisor.recommend.query import Query
+from catalog.records import Basis, Label, Scope
 
-AskedScenario = Literal["single", "offline", "server"]
 Reason = Literal[
     "accuracy-too-low",
     "accuracy-unknown",
@@ -67,51 +67,6 @@ WarningCode = Literal[
     "unstable",
     "variant-raises-energy",
 ]
-
-
-class BadQuestionError(ValueError):
-    """A question that cannot be asked; names the field, what came and what is allowed.
-
-    Attributes:
-        field: Name of the parameter.
-        came: The value that came.
-        allowed: What would be allowed, in words.
-    """
-
-    def __init__(self, field: str, came: object, allowed: str) -> None:
-        self.field, self.came, self.allowed = field, came, allowed
-        said = f"{field}: missing" if came is None else f"{field}: {came!r} is not allowed"
-        super().__init__(f"{said}; {allowed}")
-
-
-class Query(msgspec.Struct, frozen=True, kw_only=True):
-    """What a product team asks.
-
-    Attributes:
-        min_acc: Least accuracy, 0 to 1.
-        device: Name of a device, or its specs where the table lacks it; ``None`` means any.
-        workload: One data set of the task; ``None`` takes the task's default.
-        confidence: With it the accuracy floor holds for the one-sided Wilson lower bound.
-        rate: Texts per second of scenario ``server``; rows measured at other rates do not count,
-            setups without one at this rate are worked out from their work and idle watts.
-        limit: Entries at most in each list of the answer.
-    """
-
-    task: str
-    min_acc: float
-    device: str | Device | None = None
-    workload: str | None = None
-    scenario: AskedScenario = "offline"
-    scope: Scope = "host"
-    basis: Literal["any", "measured"] = "any"
-    batch_size: float | None = None
-    confidence: float | None = None
-    max_latency_ms: float | None = None
-    max_memory_gb: float | None = None
-    language: str | None = None
-    licence: str | None = None
-    rate: float | None = None
-    limit: int = 100
 
 
 class Accuracy(msgspec.Struct, frozen=True, kw_only=True):

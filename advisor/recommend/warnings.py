@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from advisor.recommend.answer_json import Place
 from advisor.recommend.messages import CAUTIONS, SCENARIOS, figure
 from advisor.recommend.options import Offer
+from advisor.recommend.query import Query
 from advisor.recommend.ranking import Ranking
-from advisor.recommend.records import Caution, Query, WarningCode
+from advisor.recommend.records import Caution, WarningCode
 from advisor.recommend.variants import DEARER, sentence
 from advisor.recommend.views import NOTABLE, Ranked, View
 

@@ -16,7 +16,8 @@ from advisor.recommend.group import Asked, Pool, in_words, rate_of
 from advisor.recommend.options import measured_or_estimated
 from advisor.recommend.pareto import option as shown
 from advisor.recommend.pareto import ran_there, rank
-from advisor.recommend.records import AskedScenario, Option, Query, Recommendation, WarningCode
+from advisor.recommend.query import AskedScenario, Query
+from advisor.recommend.records import Option, Recommendation, WarningCode
 from advisor.report.records import PartBasis
 from catalog.energy import energy
 from catalog.errors import UnknownNameError

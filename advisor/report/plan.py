@@ -15,7 +15,7 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
 from advisor.estimator.specs import DeviceSpecs
-from advisor.recommend.records import AskedScenario
+from advisor.recommend.query import AskedScenario, parameters
 
 MOST_DEPLOYMENTS = 20_000
 SHOWN_PROBLEMS = 50
@@ -66,6 +66,14 @@ def _is_number(value: Any) -> str:
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
 
 
+def _field(name: str, description: str | None = None) -> Any:
+    """A number of the plan that `/recommend` takes too, with the range it has there."""
+    asked = parameters()[name]
+    ends = {end: getattr(asked.meta, end) for end in ("gt", "ge", "lt", "le")}
+    default = ... if asked.required else asked.default
+    return Field(default=default, description=description or asked.meta.description, **ends)
+
+
 class Interval(BaseModel):
     """A figure with its interval; low <= value <= high."""
 
@@ -91,15 +99,11 @@ class Recommend(BaseModel):
     model_config = _STRICT
 
     task: str = Field(max_length=200, description="a task such as sentiment")
-    min_acc: float = Field(ge=0, le=1, description="a number from 0 to 1")
+    min_acc: float = _field("min_acc")
     basis: Literal["any", "measured"] = Field(default="any", description="any or measured")
-    confidence: float | None = Field(
-        default=None, ge=0.5, le=0.9999, description="a number from 0.5 to 0.9999"
-    )
-    max_latency_ms: float | None = Field(
-        default=None, gt=0, le=1e9, description="milliseconds above 0"
-    )
-    max_memory_gb: float | None = Field(default=None, gt=0, le=1e9, description="GB above 0")
+    confidence: float | None = _field("confidence")
+    max_latency_ms: float | None = _field("max_latency_ms")
+    max_memory_gb: float | None = _field("max_memory_gb")
     language: str | None = Field(default=None, max_length=20, description="an ISO 639-1 code")
     licence: str | None = Field(default=None, max_length=80, description="an SPDX name")
 
@@ -171,14 +175,11 @@ class Deployment(Conditions):
     scenario: AskedScenario | None = Field(
         default=None, description="offline (default), single or server"
     )
-    rate: float | None = Field(
-        default=None,
-        ge=1e-6,
-        le=1e9,
-        description="texts per second at one machine, from 1e-6 to 1e9; scenario server only",
+    rate: float | None = _field(
+        "rate", "texts per second at one machine, from 1e-6 to 1e9; scenario server only"
     )
     precision: str | None = Field(default=None, max_length=40, description="such as fp16")
-    batch_size: float | None = Field(default=None, ge=1, le=1e6, description="texts per call")
+    batch_size: float | None = _field("batch_size")
     runtime_s_per_1000: float | None = Field(
         default=None, ge=1e-9, le=1e9, description="seconds per 1,000 texts, from 1e-9 to 1e9"
     )

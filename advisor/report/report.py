@@ -14,7 +14,8 @@ from advisor.energy_arithmetic import embodied_kg
 from advisor.estimator.specs import DeviceSpecs
 from advisor.recommend.advisor import Advisor
 from advisor.recommend.messages import CAUTIONS, figure
-from advisor.recommend.records import BadQuestionError, Query, Recommendation, WarningCode
+from advisor.recommend.query import BadQuestionError, Query
+from advisor.recommend.records import Recommendation, WarningCode
 from advisor.report import grid_factors as grid
 from advisor.report.lookup import Desk, Found, NoSetupError, Wanted
 from advisor.report.parts import parts, planned_setup

@@ -5,7 +5,8 @@ from __future__ import annotations
 from advisor.energy_arithmetic import J_PER_KWH, break_even_texts
 from advisor.recommend.messages import figure
 from advisor.recommend.pareto import rank
-from advisor.recommend.records import Option, Query
+from advisor.recommend.query import Query
+from advisor.recommend.records import Option
 from advisor.report.lookup import Desk, Found, NoSetupError, amount_of
 from advisor.report.parts import planned_setup
 from advisor.report.plan import Deployment

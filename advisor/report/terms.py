@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from advisor.recommend.records import AskedScenario
+from advisor.recommend.query import AskedScenario
 from advisor.report import grid_factors as grid
 from advisor.report.plan import Conditions, Deployment, Interval, Plan
 from advisor.report.records import Assumed, Grid, Source

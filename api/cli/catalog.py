@@ -164,7 +164,7 @@ def list_rows(
     """Measurements, history included."""
     import msgspec
 
-    from advisor.recommend.records import BadQuestionError
+    from advisor.recommend.query import BadQuestionError
     from api.service import listing
 
     given = {

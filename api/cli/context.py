@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from advisor.estimator.estimator import Estimator
+    from advisor.recommend.query import Query
     from api.service.settings import Settings
     from catalog.records import Device
     from catalog.snapshot import Snapshot
@@ -59,3 +61,15 @@ def resolve_device(name: str | None, snapshot: Snapshot) -> str | Device | None:
     from api.cli import calibrate
 
     return calibrate.this_device(snapshot, name)
+
+
+def resolve_query(asked: Mapping[str, Any], snapshot: Snapshot) -> Query:
+    """The question of a command's options, on this machine where its device is ``this``."""
+    import msgspec
+
+    from advisor.recommend.query import query_of
+
+    query = query_of(asked)
+    if not isinstance(query.device, str):
+        return query
+    return msgspec.structs.replace(query, device=resolve_device(query.device, snapshot))

@@ -13,16 +13,23 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from advisor.recommend.records import AskedScenario, BadQuestionError, Query
+from advisor.recommend.query import BadQuestionError, UnlistedDevice, device_of
 from api.cli import terminal
 from api.cli.catalog import catalog
-from api.cli.context import load_estimator, load_snapshot, open_store, resolve_device, settings
+from api.cli.context import (
+    load_estimator,
+    load_snapshot,
+    open_store,
+    resolve_device,
+    resolve_query,
+    settings,
+)
 from api.cli.probes import probes
+from api.cli.question import asks
 from api.cli.report import report
 from api.cli.terminal import CommandGroup
 from api.cli.token import token
-from api.service.specified import specified
-from catalog.records import Device, Kind, Scope
+from catalog.records import Device
 
 app = typer.Typer(
     name="joulewise",
@@ -40,78 +47,19 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.
 Data = Annotated[Path | None, typer.Option(help="Folder of workloads [JOULEWISE_DATA].")]
 Models = Annotated[Path | None, typer.Option(help="Folder of checkpoints [JOULEWISE_MODELS].")]
 
-DeviceKind = Annotated[
-    Kind | None, typer.Option(help="Kind of a device the table lacks; then its specs.")
-]
-Spec = Annotated[
-    float | None, typer.Option(min=1e-3, max=1e9, help="Spec of a device the table lacks.")
-]
-
 Scheduler = Annotated[
     str | None, typer.Option(help="Fit folds on the workers of a Dask scheduler, tcp://host:port.")
 ]
 
 
 @app.command()
-def recommend(
-    task: Annotated[str, typer.Option(help="What is decided, e.g. sentiment.")],
-    min_acc: Annotated[float, typer.Option(min=0, max=1, help="Least accuracy.")],
-    device: Annotated[
-        str | None, typer.Option(help="Name, alias, `this`, `this-cpu`, `this-gpu`.")
-    ] = None,
-    workload: Annotated[str | None, typer.Option(help="One data set of the task.")] = None,
-    scenario: Annotated[AskedScenario, typer.Option(help="How texts arrive.")] = "offline",
-    scope: Annotated[Scope, typer.Option(help="Whose joules count.")] = "host",
-    basis: Annotated[Literal["any", "measured"], typer.Option(help="Energy figures.")] = "any",
-    batch_size: Annotated[float | None, typer.Option(min=1)] = None,
-    max_latency_ms: Annotated[float | None, typer.Option(min=0)] = None,
-    max_memory_gb: Annotated[float | None, typer.Option(min=0)] = None,
-    language: Annotated[str | None, typer.Option(help="ISO 639-1 code.")] = None,
-    licence: Annotated[str | None, typer.Option(help="SPDX name.")] = None,
-    rate: Annotated[float | None, typer.Option(help="Texts per second; scenario server.")] = None,
-    confidence: Annotated[
-        float | None, typer.Option(help="Hold the floor with this confidence, e.g. 0.95.")
-    ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="Entries per list.")] = 100,
-    device_kind: DeviceKind = None,
-    tdp_w: Spec = None,
-    peak_fp32_tflops: Spec = None,
-    peak_fp16_tflops: Spec = None,
-    peak_int8_tops: Spec = None,
-    memory_bandwidth_gbs: Spec = None,
-    memory_gb: Spec = None,
-    as_json: Json = False,
-) -> None:
+@asks()
+def recommend(*, as_json: Json = False, **asked: Any) -> None:
     """The least-energy classifier that meets the floor; exit code 3 if there is none."""
     from advisor.recommend import advisor as policy
 
-    specs = {
-        "tdp_w": tdp_w,
-        "peak_fp32_tflops": peak_fp32_tflops,
-        "peak_fp16_tflops": peak_fp16_tflops,
-        "peak_int8_tops": peak_int8_tops,
-        "bandwidth_gbs": memory_bandwidth_gbs,
-        "memory_gb": memory_gb,
-    }
     snapshot = load_snapshot()
-    named = specified(device, device_kind, specs)
-    query = Query(
-        task=task,
-        min_acc=min_acc,
-        device=resolve_device(named, snapshot) if isinstance(named, str) else named,
-        workload=workload,
-        scenario=scenario,
-        scope=scope,
-        basis=basis,
-        batch_size=batch_size,
-        max_latency_ms=max_latency_ms,
-        max_memory_gb=max_memory_gb,
-        language=language,
-        licence=licence,
-        rate=rate,
-        confidence=confidence,
-        limit=limit,
-    )
+    query = resolve_query(asked, snapshot)
     answer = policy.recommend(snapshot, load_estimator(snapshot), query)
     if as_json:
         terminal.print_json(answer)
@@ -122,10 +70,9 @@ def recommend(
 
 
 @app.command()
+@asks("device", "batch_size", "scope", *UnlistedDevice.__struct_fields__)
 def estimate(
-    device: Annotated[
-        str | None, typer.Option(help="Name, alias, `this`, `this-cpu`, `this-gpu`; or specs.")
-    ] = None,
+    *,
     params: Annotated[float | None, typer.Option(help="Parameters of the model.")] = None,
     active_params: Annotated[
         float | None, typer.Option(help="Used for one token, in a mixture of experts.")
@@ -136,33 +83,19 @@ def estimate(
     runtime_s_per_1000: Annotated[
         float | None, typer.Option(help="Measured there, seconds per 1,000 texts.")
     ] = None,
-    batch_size: Annotated[float | None, typer.Option()] = None,
     tokens: Annotated[float | None, typer.Option(help="Mean per text.")] = None,
     precision: Annotated[str | None, typer.Option(help="E.g. fp16.")] = None,
-    scope: Annotated[Scope, typer.Option(help="Whose joules count.")] = "host",
     n_devices: Annotated[int, typer.Option()] = 1,
-    device_kind: DeviceKind = None,
-    tdp_w: Spec = None,
-    peak_fp32_tflops: Spec = None,
-    peak_fp16_tflops: Spec = None,
-    peak_int8_tops: Spec = None,
-    memory_bandwidth_gbs: Spec = None,
     as_json: Json = False,
+    **asked: Any,
 ) -> None:
     """Estimated joules of a setup that was not measured, with a 90 % interval."""
     from api.pages import wording
     from api.service.estimate import EstimateRequest
     from api.service.estimate import estimate as estimated
 
-    specs = {
-        "tdp_w": tdp_w,
-        "peak_fp32_tflops": peak_fp32_tflops,
-        "peak_fp16_tflops": peak_fp16_tflops,
-        "peak_int8_tops": peak_int8_tops,
-        "bandwidth_gbs": memory_bandwidth_gbs,
-    }
     snapshot = load_snapshot()
-    named = specified(device, device_kind, specs)
+    named = device_of(asked)
     if named is None:
         raise BadQuestionError("device", None, "name it, or give its specs (device_kind ...)")
     resolved = resolve_device(named, snapshot) if isinstance(named, str) else named
@@ -173,10 +106,10 @@ def estimate(
         n_active_parameters=active_params,
         generates=generates,
         runtime_s_per_1000=runtime_s_per_1000,
-        batch_size=batch_size,
+        batch_size=asked["batch_size"],
         tokens=tokens,
         precision=precision,
-        scope=scope,
+        scope=asked["scope"],
         n_devices=n_devices,
     )
     answer = estimated(record, load_estimator(snapshot), request)
@@ -297,7 +230,7 @@ def serve(
     terminal.require_free_port(address, number)
     store.migrate()
     Granian(
-        "api.service.app:create_app",
+        "api.main:create_app",
         factory=True,
         interface=Interfaces.ASGI,
         address=address,

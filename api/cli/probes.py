@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from advisor.recommend.records import AskedScenario, Query
+from advisor.recommend.query import BadQuestionError
 from api.cli import terminal
-from api.cli.context import load_estimator, load_snapshot, resolve_device, settings
+from api.cli.context import load_estimator, load_snapshot, resolve_query, settings
+from api.cli.question import asks
 from api.pages import wording
-from catalog.records import Scope
 
 _NOTHING_TO_MEASURE = {
     "nothing-qualifies": "Nothing here reaches the floor, so no order is open; "
@@ -23,16 +23,12 @@ _NOTHING_TO_MEASURE = {
 """Reason why no measurement is suggested -> sentence."""
 
 
+@asks("task", "min_acc", "device", "workload", "scenario", "rate", "scope")
 def probes(
-    task: Annotated[str, typer.Option(help="What is decided, e.g. sentiment.")],
-    min_acc: Annotated[float, typer.Option(min=0, max=1, help="Least accuracy.")],
-    device: Annotated[str, typer.Option(help="Name, alias, `this`, `this-cpu`, `this-gpu`.")],
-    workload: Annotated[str | None, typer.Option(help="One data set of the task.")] = None,
-    scenario: Annotated[AskedScenario, typer.Option(help="How texts arrive.")] = "offline",
-    rate: Annotated[float | None, typer.Option(help="Texts per second; scenario server.")] = None,
-    scope: Annotated[Scope, typer.Option(help="Whose joules count.")] = "host",
+    *,
     most: Annotated[int, typer.Option(min=1, max=20, help="Candidates at most.")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    **asked: Any,
 ) -> None:
     """Which candidates to measure on a machine next to narrow the decision most."""
     from advisor.recommend.advisor import Advisor
@@ -40,15 +36,9 @@ def probes(
     from calibration.workloads.load import has_texts
 
     snapshot = load_snapshot()
-    query = Query(
-        task=task,
-        min_acc=min_acc,
-        device=resolve_device(device, snapshot),
-        workload=workload,
-        scenario=scenario,
-        scope=scope,
-        rate=rate,
-    )
+    if asked["device"] is None:
+        raise BadQuestionError("device", None, "name the machine, e.g. `this`")
+    query = resolve_query(asked, snapshot)
     found = pending(Advisor(snapshot, load_estimator(snapshot)), query, most)
     if as_json:
         return terminal.print_json(found)
@@ -64,7 +54,7 @@ def probes(
         ("measure", "leaves x"),
         ((probe.candidate, f"{probe.width:.3g}") for probe in found.probes),
     )
-    if scope == "wall":
+    if query.scope == "wall":
         typer.echo("note: calibrate reads chip, CPU and memory; the plug is estimated from them.")
     if not has_texts(found.workload, settings().data):
         typer.echo(

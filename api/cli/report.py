@@ -67,7 +67,7 @@ def _output_form(form: Form | None, output: Path | None) -> Form | None:
     """
     if form is not None or output is None:
         return form
-    from advisor.recommend.records import BadQuestionError
+    from advisor.recommend.query import BadQuestionError
 
     found = SUFFIXES.get(output.suffix.lower())
     if found is None:

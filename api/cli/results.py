@@ -12,7 +12,8 @@ import msgspec
 from advisor.estimator.estimator import Estimator
 from advisor.recommend import advisor as policy
 from advisor.recommend.pareto import front, ran_there, rank
-from advisor.recommend.records import Option, Query
+from advisor.recommend.query import Query
+from advisor.recommend.records import Option
 from catalog.records import Scope
 from catalog.snapshot import Snapshot
 

@@ -18,7 +18,8 @@ from rich.table import Table
 from rich.text import Text
 from typer.core import TyperGroup
 
-from advisor.recommend.records import BadQuestionError, Option, Recommendation
+from advisor.recommend.query import BadQuestionError
+from advisor.recommend.records import Option, Recommendation
 from api.pages import at_rate, wording
 from api.pages import other_groups as elsewhere
 from catalog.errors import (

@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from advisor.recommend.records import BadQuestionError
+from advisor.recommend.query import BadQuestionError
 from api.service.listing import check_name
 from catalog.energy import SCOPE_OF_SOURCE, energy
 from catalog.records import SCOPES, Candidate, Device, Measurement

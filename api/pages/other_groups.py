@@ -6,7 +6,8 @@ import shlex
 from urllib.parse import urlencode
 
 from advisor.recommend.pareto import rank
-from advisor.recommend.records import Option, Query, Recommendation
+from advisor.recommend.query import Query
+from advisor.recommend.records import Option, Recommendation
 from advisor.recommend.views import NOTABLE
 from api.pages import wording as view
 

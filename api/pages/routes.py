@@ -14,7 +14,7 @@ from litestar.params import FromPath, FromQuery
 from litestar.response import Template
 from litestar.static_files import create_static_files_router
 
-from advisor.recommend.records import BadQuestionError
+from advisor.recommend.query import BadQuestionError
 from api.pages import device as device_page
 from api.pages import provenance, wording
 from api.pages.coverage import KINDS, STATES, CoverageFilter, coverage

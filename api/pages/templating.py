@@ -5,13 +5,15 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from litestar import MediaType, Request
+from litestar import MediaType, Request, Response
 from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.response import Template
 from litestar.template import TemplateConfig
 
 from api.pages import at_rate, estimator, held_out, other_groups, plots, wording
+from api.service.problems import to_problem
 from api.service.state import ServiceState
 from catalog.errors import CatalogUnreadableError
 
@@ -86,3 +88,15 @@ def page(
         headers=headers,
         media_type=MediaType.HTML,
     )
+
+
+def error_page(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+    """The answer to an exception: problem details, as a page for a browser."""
+    problem = to_problem(request, error)
+    if not wants_html(request):
+        return problem
+    details = msgspec.json.decode(problem.content)
+    served = request.app.state.served
+    headers = dict(problem.headers)
+    status = problem.status_code or 500
+    return page("problem.html", served, None, status=status, headers=headers, problem=details)

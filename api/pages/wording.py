@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 from markupsafe import Markup, escape
 
 from advisor.recommend.messages import SCENARIOS
+from advisor.recommend.query import AS_SPECIFIED
 from advisor.recommend.records import (
     Cascade,
     Comparison,
@@ -24,7 +25,6 @@ from advisor.recommend.records import (
     Rejected,
     Shortfall,
 )
-from api.service.specified import SPECIFIED
 
 BASIS = {
     "measured": "energy was measured on that device",
@@ -198,7 +198,7 @@ def runtime_basis(option: Option) -> str:
 
 def device_name(name: str) -> str:
     """A device's name; a device given by its specs has none."""
-    return "the device as specified" if name == SPECIFIED else name
+    return "the device as specified" if name == AS_SPECIFIED else name
 
 
 def device_count(option: Option) -> str:
@@ -268,7 +268,7 @@ def setup_id(run_id: str | None, *choice: object) -> str:
 
 def setup_url(option: Option) -> str:
     """Address of an option's provenance; of its candidate where the device has no page."""
-    if option.device == SPECIFIED:
+    if option.device == AS_SPECIFIED:
         return f"/catalog?{urlencode({'workload': option.workload, 'q': option.candidate})}"
     choice = (option.scenario, option.precision, option.batch_size, option.variant)
     row = setup_id(option.provenance.run_id, *choice)

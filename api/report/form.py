@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from advisor.recommend.records import BadQuestionError
+from advisor.recommend.query import BadQuestionError
 from advisor.report import grid_factors as grid
 from catalog.snapshot import Snapshot
 

@@ -18,7 +18,7 @@ from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody
 from litestar.params import QueryParameter, RawBody
 from litestar.response import Template
 
-from advisor.recommend.records import BadQuestionError
+from advisor.recommend.query import BadQuestionError
 from advisor.report.plan import Plan, PlanError, checked, read
 from advisor.report.records import Report
 from advisor.report.report import report

@@ -1,12 +1,11 @@
-"""Puts the service together: routes, pages, errors and headers around one `ServiceState`."""
+"""ASGI application: routes, errors, limits and headers around one `ServiceState`."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-import msgspec
 from litestar import Litestar, Request, Response
 from litestar.config.compression import CompressionConfig
 from litestar.di import Provide
@@ -14,45 +13,40 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.stores.memory import MemoryStore
+from litestar.template import TemplateConfig
+from litestar.types import ControllerRouterHandler
 
-from api.pages.routes import pages
-from api.pages.templating import page, templates, wants_html
-from api.report.routes import reports
 from api.service import direct, logs
 from api.service.metrics import Metrics
 from api.service.middleware import ServiceMiddleware
 from api.service.problems import to_problem
 from api.service.rate_limit import limiter
-from api.service.routes import api, recommend
 from api.service.settings import Settings
 from api.service.state import ServiceState, code_version, limit_arenas
 
+ErrorHandler = Callable[[Request[Any, Any, Any], Exception], Response[Any]]
 LIMIT_STORE = "rate_limit"
 """Where the limiter counts."""
 
 
-def _trouble(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
-    """The answer to an error: problem details, as a page for a browser."""
-    problem = to_problem(request, error)
-    if not wants_html(request):
-        return problem
-    told = msgspec.json.decode(problem.content)
-    served = request.app.state.served
-    headers = dict(problem.headers)
-    status = problem.status_code or 500
-    return page("problem.html", served, None, status=status, headers=headers, problem=told)
-
-
-def create_app(settings: Settings | None = None) -> Litestar:
-    """The ASGI application.
+def create_app(
+    settings: Settings,
+    route_handlers: Sequence[ControllerRouterHandler],
+    *,
+    on_error: ErrorHandler = to_problem,
+    template_config: TemplateConfig[Any] | None = None,
+) -> Litestar:
+    """The ASGI application around one catalog and estimator.
 
     Args:
-        settings: Where things are; read from the environment if not given.
+        settings: Where things are.
+        route_handlers: All routes; `api.main` gathers them from every room.
+        on_error: Makes the response to an exception.
+        template_config: What renders pages.
 
     Raises:
         CatalogUnreadableError: The database URL is malformed or needs a missing driver.
     """
-    settings = settings or Settings()
     logs.configure(settings.log_level)
     limit_arenas()
     served = ServiceState(settings)
@@ -70,10 +64,10 @@ def create_app(settings: Settings | None = None) -> Litestar:
 
     limited = settings.rate_limit
     app = Litestar(
-        route_handlers=[recommend, api, reports, pages],
+        route_handlers=list(route_handlers),
         dependencies={"served": Provide(provide_served, sync_to_thread=False)},
         lifespan=[lifespan],
-        exception_handlers={Exception: _trouble},
+        exception_handlers={Exception: on_error},
         middleware=[limiter(limited, settings.trusted_proxies)] if limited else [],
         stores={LIMIT_STORE: counts},
         compression_config=CompressionConfig(
@@ -84,7 +78,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
             gzip_compress_level=5,
         ),
         request_max_body_size=int(settings.max_upload_mb * 1e6),
-        template_config=templates(),
+        template_config=template_config,
         logging_config=None,
         openapi_config=OpenAPIConfig(
             title="Joulewise",

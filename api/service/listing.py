@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from advisor.recommend.records import BadQuestionError
+from advisor.recommend.query import BadQuestionError
 from catalog.errors import UnknownNameError
 from catalog.records import KEY, Measurement, Phase, Scenario
 from catalog.snapshot import Snapshot

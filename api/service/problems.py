@@ -18,7 +18,7 @@ from litestar.exceptions import (
 )
 
 from advisor.estimator.estimator import StaleEstimatorError
-from advisor.recommend.records import BadQuestionError
+from advisor.recommend.query import BadQuestionError
 from advisor.report.plan import SHOWN_PROBLEMS, PlanError
 from api.service.middleware import NO_ROUTE, request_id
 from catalog.errors import (

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from litestar import Request, Response, Router, get, post
 from litestar.di import NamedDependency, Provide
+from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import ResponseSpec
 from litestar.openapi.spec import Example
 from litestar.params import BodyKwarg, FromQuery, QueryParameter, RawBody
@@ -15,8 +16,6 @@ from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
 from advisor.recommend.records import Recommendation
-from api.pages.coverage import coverage
-from api.pages.templating import page, wants_html
 from api.service import listing, upload
 from api.service.estimate import EstimateAnswer, EstimateRequest, estimate, requested_device
 from api.service.listing import Filter, Page, Task
@@ -28,10 +27,10 @@ from api.service.openapi import (
     UploadOperation,
     problems,
 )
-from api.service.query import Asking, only_declared, read
+from api.service.query import RecommendOperation, only_declared, read
 from api.service.rate_limit import UNLIMITED
 from api.service.state import LoadedCatalog, ServiceState
-from catalog.records import Candidate, Device, Kind, Measurement, Phase, Scenario, Workload
+from catalog.records import Candidate, Measurement, Phase, Scenario, Workload
 
 Limit = Annotated[int, QueryParameter(ge=1, le=1000, description="items per page, 1 to 1000")]
 Setup = Annotated[
@@ -68,7 +67,7 @@ class EncodedJson(ASGIResponse):
 
 @get(
     "/recommend",
-    operation_class=Asking,
+    operation_class=RecommendOperation,
     opt={VERSIONED: True},
     responses={200: ResponseSpec(Recommendation, description="the answer")} | READ_RESPONSES,
     summary="The least-energy classifier that meets an accuracy floor",
@@ -108,29 +107,6 @@ def workloads(
         limit,
         cursor,
     )
-
-
-@get(
-    "/devices",
-    sync_to_thread=True,
-    opt={VERSIONED: True},
-    responses={200: ResponseSpec(Page[Device], description="devices")} | READ_RESPONSES,
-)
-def devices(
-    request: Request[Any, Any, Any],
-    served: NamedDependency[ServiceState],
-    now: NamedDependency[LoadedCatalog],
-    kind: FromQuery[Kind | None] = None,
-    limit: Limit = 100,
-    cursor: Cursor = None,
-) -> Response[Any]:
-    """Devices with the figures of their data sheets; a page of all of them for browsers."""
-    rows, vary = tuple(now.snapshot.devices.values()), {"Vary": "Accept"}
-    if wants_html(request):
-        kinds = coverage(now.snapshot).devices(kind)
-        return page("devices.html", served, "/catalog", headers=vary, kinds=kinds, kind=kind)
-    wanted = listing.page(rows, lambda row: kind in (None, row.kind), limit, cursor)
-    return Response(wanted, headers=vary)
 
 
 @get(
@@ -247,24 +223,6 @@ def estimate_energy(data: Setup, now: NamedDependency[LoadedCatalog]) -> Estimat
     return estimate(requested_device(now.snapshot, data), now.estimator, data)
 
 
-@get(
-    "/estimator",
-    sync_to_thread=False,
-    opt={VERSIONED: True},
-    responses={200: ResponseSpec(dict[str, Any], description="the scorecard")} | READ_RESPONSES,
-)
-def scorecard(
-    request: Request[Any, Any, Any],
-    served: NamedDependency[ServiceState],
-    now: NamedDependency[LoadedCatalog],
-) -> Response[Any]:
-    """Errors of the estimator on devices and models it had not seen; a page for browsers."""
-    card, vary = now.estimator.scorecard, {"Vary": "Accept"}
-    if wants_html(request):
-        return page("estimator.html", served, "/estimator", headers=vary, card=card)
-    return Response(card, headers=vary)
-
-
 @get("/health/live", sync_to_thread=False, opt={UNLIMITED: True}, responses=problems(400))
 def live() -> dict[str, str]:
     """The process answers."""
@@ -295,21 +253,26 @@ def provide_now(served: NamedDependency[ServiceState]) -> LoadedCatalog:
     return served.now
 
 
-api = Router(
-    "/",
-    route_handlers=[
-        tasks,
-        workloads,
-        devices,
-        candidates,
-        measurements,
-        add_measurements,
-        estimate_energy,
-        scorecard,
-        live,
-        ready,
-        metrics,
-    ],
-    dependencies={"now": Provide(provide_now, sync_to_thread=False)},
-    guards=[only_declared],
-)
+def json_routes(*others: HTTPRouteHandler) -> Router:
+    """The JSON routes as one router.
+
+    Args:
+        others: Handlers of other rooms that need the same dependencies and guards.
+    """
+    return Router(
+        "/",
+        route_handlers=[
+            tasks,
+            workloads,
+            candidates,
+            measurements,
+            add_measurements,
+            estimate_energy,
+            live,
+            ready,
+            metrics,
+            *others,
+        ],
+        dependencies={"now": Provide(provide_now, sync_to_thread=False)},
+        guards=[only_declared],
+    )

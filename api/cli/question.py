@@ -1,0 +1,52 @@
+"""Options of a command from the declaration of the question."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from advisor.recommend.query import parameters
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+_HELP = {
+    "task": "What is decided, e.g. sentiment.",
+    "device": "Name, alias, `this`, `this-cpu`, `this-gpu`; or specs.",
+    "workload": "One data set of the task.",
+}
+"""Help where the description speaks of an HTTP route."""
+
+
+def asks(*names: str) -> Callable[[Command], Command]:
+    """Gives a command the options of parameters of the question, as its keyword arguments.
+
+    Args:
+        names: Which ones; without any all of them.
+    """
+
+    def decorate(command: Command) -> Command:
+        own = inspect.signature(command, eval_str=True)
+        options = [_option(name) for name in names or parameters()]
+        kept = [each for each in own.parameters.values() if each.kind is not each.VAR_KEYWORD]
+        command.__signature__ = own.replace(parameters=[*options, *kept])  # type: ignore[attr-defined]
+        return command
+
+    return decorate
+
+
+def _option(name: str) -> inspect.Parameter:
+    """One option; a range that leaves its ends out is checked with the question."""
+    asked = parameters()[name]
+    text = asked.meta.description or ""
+    option = typer.Option(
+        min=asked.meta.ge, max=asked.meta.le, help=_HELP.get(name, f"{text[:1].upper()}{text[1:]}.")
+    )
+    kind = asked.type if asked.required or asked.default is not None else asked.type | None
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=inspect.Parameter.empty if asked.required else asked.default,
+        annotation=Annotated[kind, option],
+    )
