@@ -133,7 +133,7 @@ def _check_checkpoint(models: Path | None) -> Finding:
     return Finding(
         what="MiniLM checkpoint",
         ok=local is not None,
-        detail=str(local or f"not in {place}; the hub will be asked"),
+        detail=str(local or f"not in {place}; it will be downloaded from the hub"),
         remedy=None if local else f"put {MINILM} at {MINILM_REVISION[:12]} into {place}",
     )
 
@@ -146,7 +146,11 @@ def _check_data(data: Path | None) -> Finding:
     except WorkloadError as error:
         return Finding(what="data", ok=False, detail=str(error), remedy=remedy)
     if data is None or not names:
-        detail = f"no workload in {data}" if data else "no data folder; only synthetic is there"
+        detail = (
+            f"no workload in {data}"
+            if data
+            else "no data folder; only the synthetic workload is available"
+        )
         return Finding(what="data", ok=False, detail=detail, remedy=remedy)
     return Finding(what="data", ok=True, detail=f"{data}: {', '.join(names)}")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from catalog.registry.registry import WORKLOADS
+from catalog.registry.workloads import WORKLOADS
 
 from calibration.workloads import hub
 from calibration.workloads.load import load, slug, workload_paths
