@@ -632,16 +632,16 @@ def test_a_revoked_token_is_good_for_nothing(store: Store) -> None:
 
 def test_a_lost_token_is_revoked_by_its_id(store: Store) -> None:
     """The list shows when each was made and revoked, and no token; an id revokes that one alone."""
-    assert tokens.listed(store) == []
+    assert tokens.list_tokens(store) == []
     kept, lost = tokens.create(store), tokens.create(store)
     ids = {tokens.hash_of(secret)[:16]: secret for secret in (kept, lost)}
-    assert {own.id for own in tokens.listed(store)} == ids.keys()
+    assert {own.id for own in tokens.list_tokens(store)} == ids.keys()
     (its_id,) = (own for own, secret in ids.items() if secret == lost)
     assert not tokens.revoke(store, its_id[:8])
     assert tokens.revoke(store, its_id)
     assert tokens.scopes_of(lost, store) == set()
     assert tokens.scopes_of(kept, store) == {"write"}
-    assert {own.id for own in tokens.listed(store) if own.revoked_at} == {its_id}
+    assert {own.id for own in tokens.list_tokens(store) if own.revoked_at} == {its_id}
     assert tokens.scopes_of(its_id, store) == set()
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from catalog.registry.workloads import WORKLOADS
 
 from calibration.workloads import hub
 from calibration.workloads.load import load, slug, workload_paths
 from calibration.workloads.tables import WorkloadError
 from catalog.errors import UnknownNameError
 from catalog.records import Workload
+from catalog.registry.workloads import WORKLOADS
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "textcls"
 SECRET = "a text nobody may quote"

@@ -164,14 +164,14 @@ def _word_widths(names: Sequence[str], cells: Sequence[Sequence[str]]) -> list[i
 def _stack(
     names: Sequence[str], cells: Sequence[Sequence[str]], under: Collection[str]
 ) -> tuple[list[str], list[list[str]]]:
-    """The table with some columns under the first named one."""
+    """Header and rows with the columns `under` written below the first named column."""
     first = next(at for at, name in enumerate(names) if name)
     moved = [at for at, name in enumerate(names) if name in under]
     kept = [at for at in range(len(names)) if at not in moved]
 
     def row(values: Sequence[str], between: str, header: bool) -> list[str]:
-        said = "; ".join(values[at].replace("\n", ", ") for at in moved if values[at])
-        whole = f"{values[first]}{', ' if header else between}{said}"
+        below = "; ".join(values[at].replace("\n", ", ") for at in moved if values[at])
+        whole = f"{values[first]}{', ' if header else between}{below}"
         return [whole if at == first else values[at] for at in kept]
 
     return row(names, "", header=True), [row(values, "\n", header=False) for values in cells]
