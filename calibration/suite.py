@@ -13,7 +13,6 @@ from calibration.hardware.lock import BusyError, measurement_lock
 from calibration.hardware.machine import this_device
 from calibration.hardware.usage import load_1m
 from calibration.measurement.progress import (
-    Event,
     Progress,
     Summary,
     event_figures,
@@ -21,10 +20,11 @@ from calibration.measurement.progress import (
     new_run_id,
 )
 from calibration.measurement.run import Run
-from calibration.measurement.windows import PROFILES, Profile
 from calibration.meters.machine_meter import counter_readable
+from calibration.plan.calibration_plan import CalibrationPlan, PlanError, row_of, stored_rows
 from calibration.plan.planner import plan
-from calibration.plan.plans import Plan, PlanError, Trial, row_of, stored_rows
+from calibration.records import PROFILES, Event, Profile, Trial
+from calibration.workloads.load import has_texts
 from calibration.workloads.tables import WorkloadError
 from catalog import snapshot
 from catalog.store.database import Store
@@ -32,9 +32,9 @@ from catalog.store.database import Store
 __all__ = [
     "PROFILES",
     "BusyError",
+    "CalibrationPlan",
     "Event",
     "Finding",
-    "Plan",
     "PlanError",
     "Profile",
     "Summary",
@@ -44,6 +44,7 @@ __all__ = [
     "counter_readable",
     "diagnose",
     "fleet",
+    "has_texts",
     "plan",
     "this_device",
 ]
@@ -53,7 +54,7 @@ def _ignore(_: Event) -> None:
     """Nobody listens."""
 
 
-def _new_run(plan: Plan) -> Run:
+def _new_run(plan: CalibrationPlan) -> Run:
     """A run with a name of its own, and how busy the machine was before it."""
     return Run(plan=plan, run_id=new_run_id(), load_1m=load_1m())
 
@@ -74,7 +75,7 @@ def _measure_pair(run: Run, trials: list[Trial], store: Store, progress: Progres
             progress.emit_unmeasured(told.kind, lost, told.reason or "?")
 
 
-def _tell_present(plan: Plan, store: Store, progress: Progress) -> None:
+def _tell_present(plan: CalibrationPlan, store: Store, progress: Progress) -> None:
     """Tells what is in the catalog already, with the figures of the current row."""
     stored = stored_rows(snapshot.load(store))
     for trial in plan.trials:
@@ -94,7 +95,9 @@ def _measure_all(run: Run, store: Store, progress: Progress) -> bool:
     return True
 
 
-def calibrate(plan: Plan, store: Store, *, on_event: Callable[[Event], None] = _ignore) -> Summary:
+def calibrate(
+    plan: CalibrationPlan, store: Store, *, on_event: Callable[[Event], None] = _ignore
+) -> Summary:
     """Measures every pending trial of a plan and stores each row as soon as it is there.
 
     A kill loses at most the trial in hand; a new plan from the same catalog takes up the rest.

@@ -8,7 +8,10 @@ from it (`advisor`).
 
 from __future__ import annotations
 
+import functools
+import math
 import operator
+from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -320,3 +323,12 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
     workloads: tuple[Workload, ...] = ()
     candidates: tuple[Candidate, ...] = ()
     predictions: tuple[Predictions, ...] = ()
+
+
+@functools.lru_cache(100_000)
+def moment(text: str | None) -> float:
+    """Seconds since 1970 of an ISO 8601 date or time; UTC where it states no zone."""
+    if text is None:
+        return -math.inf
+    found = datetime.fromisoformat(text)
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()

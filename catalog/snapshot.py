@@ -17,11 +17,10 @@ from catalog import device_names as names
 from catalog import reference_data as bundled
 from catalog.errors import CatalogUnreadableError, UnknownNameError
 from catalog.predictions import Predictions
-from catalog.records import Candidate, Device, Measurement, SetupKey, Workload
+from catalog.records import Candidate, Device, Measurement, SetupKey, Workload, moment
 from catalog.registry.tasks import DEFAULT_WORKLOAD
 from catalog.registry.workloads import WORKLOADS
 from catalog.store.newest import Stored, collected_later
-from catalog.times import moment
 
 if TYPE_CHECKING:
     from catalog.store.database import Store  # only who has one waits for its libraries

@@ -12,9 +12,8 @@ from collections.abc import Iterable
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from catalog.records import Measurement
+from catalog.records import Measurement, moment
 from catalog.snapshot import Snapshot
-from catalog.times import moment
 
 MACHINE = (
     "protocol",

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from calibration.fleet import client as fleet
-from calibration.measurement.windows import Profile
+from calibration.records import Profile
 from catalog import snapshot
 from catalog.store.database import Store
 

@@ -36,7 +36,9 @@ LENGTHS = (128, 32, 512)
 GRID = msgspec.structs.replace(suite.PROFILES["quick"], name="quick-grid", warmup_s=2, idle_s=3)
 
 
-def _plans(store: Store, part: str, profile: suite.Profile, **given: Any) -> list[suite.Plan]:
+def _plans(
+    store: Store, part: str, profile: suite.Profile, **given: Any
+) -> list[suite.CalibrationPlan]:
     """What a part still lacks."""
     if part == "weights":
         return [suite.plan(load(store), candidates=WEIGHTS, profile="quick", **given)]
@@ -55,14 +57,13 @@ def _tell(event: suite.Event) -> None:
     """One line for each settled trial."""
     if event.kind in ("started", "present"):
         return
-    trial = event.trial
-    batch = "" if trial.batch_size is None else f" {trial.batch_size:g}"
+    batch = "" if event.batch_size is None else f" {event.batch_size:g}"
     found = event.reason or (
         "no joules" if event.joules_per_1000 is None else f"{event.joules_per_1000:.4g} J per 1,000"
     )
     print(
-        f"{event.done}/{event.total} {trial.candidate} {trial.workload} {trial.phase} "
-        f"{trial.scenario}{batch} {trial.precision}: {found}",
+        f"{event.done}/{event.total} {event.candidate} {event.workload} {event.phase} "
+        f"{event.scenario}{batch} {event.precision}: {found}",
         flush=True,
     )
 

@@ -11,11 +11,12 @@ import pytest
 from rich.console import Console
 
 from api.cli import summary
-from api.cli.course import Course, Line, Step, window
+from api.cli.course import Course, Line, window
 from api.cli.progress import LiveTable, LogFile, PlainLines, duration, sentence
+from calibration.records import Event
 
 
-def step(kind: Any = "waiting", **values: Any) -> Step:
+def step(kind: Any = "waiting", **values: Any) -> Event:
     """The offline trial of one candidate, planned for 10 s."""
     given: dict[str, Any] = {
         "candidate": "bow-logistic",
@@ -27,7 +28,7 @@ def step(kind: Any = "waiting", **values: Any) -> Step:
         "batch_size": 32.0,
         "estimated_s": 10.0,
     }
-    return Step(kind=kind, **(given | values))
+    return Event(kind=kind, **(given | values))
 
 
 SINGLE = {"scenario": "single", "batch_size": 1.0}

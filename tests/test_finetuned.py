@@ -27,9 +27,9 @@ from calibration.classifiers.finetuned import (
     length_bucketed_batches,
 )
 from calibration.hardware.machine import Machine
-from calibration.measurement.windows import Profile
 from calibration.meters.machine_meter import NullMeter
-from calibration.plan.planner import Plan, plan
+from calibration.plan.planner import CalibrationPlan, plan
+from calibration.records import Profile
 from calibration.workloads.load import Texts, load
 from catalog.records import Candidate, Training, Workload
 from catalog.registry.candidates import CANDIDATES, MINILM
@@ -154,7 +154,7 @@ def test_a_resumed_suite_trains_no_second_time(
     store.migrate()
     small = _with(training=Training(epochs=1, least_steps=1), n_parameters=None)
 
-    def planned() -> Plan:
+    def planned() -> CalibrationPlan:
         return plan(
             Snapshot(
                 measurements=store.measurements(),

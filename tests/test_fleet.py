@@ -29,8 +29,7 @@ from calibration.fleet.account import Heard, Joined, Notice
 from calibration.fleet.dispatch import FleetError
 from calibration.fleet.passes import Patience
 from calibration.hardware.lock import LOCK_NAME, BusyError, measurement_lock
-from calibration.measurement.progress import Event
-from calibration.measurement.windows import Profile
+from calibration.records import Event, Profile
 from catalog import snapshot
 from catalog.records import Measurement, SetupKey
 from catalog.store.database import Store
@@ -109,7 +108,7 @@ def test_each_trial_once_though_workers_die_hang_and_come_late(
     assert "a, bow-linear-svm on tickets: no answer in time" in said
     assert "d joins AMD EPYC 1" in said
     events = [each for each in heard if isinstance(each, Event)]
-    hung = [each for each in events if each.trial.candidate == "bow-linear-svm"]
+    hung = [each for each in events if each.candidate == "bow-linear-svm"]
     at_work = {(e.place, e.node) for e in hung if e.kind == "finished"}
     assert at_work == {("AMD EPYC 1", "d"), ("Intel Xeon 2", "b"), ("AMD Ryzen 3", "c")}
     one_at_a_time(cluster)

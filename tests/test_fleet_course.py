@@ -7,13 +7,13 @@ from typing import Any
 
 from rich.console import Console
 
-from api.cli.course import Step
 from api.cli.fleet import FleetCourse, FleetTable
+from calibration.records import Event
 
 
-def step(place: str, kind: Any = "waiting", candidate: str = "bow-logistic", **more: Any) -> Step:
+def step(place: str, kind: Any = "waiting", candidate: str = "bow-logistic", **more: Any) -> Event:
     """A trial of 10 s on some hardware."""
-    return Step(
+    return Event(
         kind=kind, candidate=candidate, workload="sst2", device=place, phase="inference",
         scenario="offline", precision="fp64", batch_size=32.0, estimated_s=10.0, place=place,
         **more,

@@ -222,7 +222,7 @@ def replayed(monkeypatch: pytest.MonkeyPatch) -> None:
     planned = suite.plan
     profile = suite.Profile(name="quick", window_s=1e-9, repeats=3, warmup_s=0, idle_s=0.001)
 
-    def plan(*snapshot: Any, **asked: Any) -> suite.Plan:
+    def plan(*snapshot: Any, **asked: Any) -> suite.CalibrationPlan:
         given = {"profile": profile, "machine": machine, "meter": ReplayMeter(READINGS), "seed": 7}
         return planned(*snapshot, **asked | given)
 

@@ -17,16 +17,15 @@ from calibration.fleet.passes import (
     stranded,
 )
 from calibration.fleet.passes import units as pending
-from calibration.measurement.windows import PROFILES
-from calibration.plan.plans import Trial
+from calibration.records import PROFILES, Trial
 
 
 def trial(candidate: str = "x", scenario: str = "offline", *, present: bool = False) -> Trial:
     """A trial of 10 s on a CPU."""
     return Trial(
         candidate=candidate, workload="w", device="CPU", host="h", n_devices=1, phase="inference",
-        scenario=scenario, precision="fp64", batch_size=1.0, present=present, estimated_s=10.0,
-        energy={},
+        scenario=scenario, backend="sklearn", precision="fp64", batch_size=1.0, present=present,
+        estimated_s=10.0, energy={},
     )  # fmt: skip
 
 

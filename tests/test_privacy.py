@@ -25,9 +25,9 @@ CANARY = "Kanarienvogel"
 Tried = Callable[[int], None]
 COMMAND = """
 from api.cli.main import app
-from calibration.measurement import windows
+from calibration import records
 
-windows.PROFILES["quick"] = windows.Profile(name="quick", window_s=0.1, repeats=3, warmup_s=0.1)
+records.PROFILES["quick"] = records.Profile(name="quick", window_s=0.1, repeats=3, warmup_s=0.1)
 app()
 """
 """`joulewise` with windows of a tenth of a second."""

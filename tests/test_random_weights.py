@@ -20,10 +20,10 @@ from calibration.classifiers import build
 from calibration.classifiers.random_weights import RandomWeightsClassifier, mean_tokens
 from calibration.hardware.machine import Gpu
 from calibration.measurement import run
-from calibration.measurement.windows import Profile
 from calibration.meters import machine_meter
 from calibration.meters.replay import ReplayMeter, load_windows
 from calibration.plan import planner
+from calibration.records import Profile
 from calibration.workloads.load import load
 from catalog.files.run_file import read
 from catalog.files.validation import Known

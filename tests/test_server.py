@@ -15,10 +15,9 @@ from calibration.measurement.server import (
     arrival_times,
     measure_server,
     run_server_window,
-    server_window_s,
 )
-from calibration.measurement.windows import Profile
 from calibration.meters.meter import Reading
+from calibration.records import Profile, server_window_s
 
 PROFILE = Profile(name="tiny", window_s=10, repeats=3, warmup_s=0.1)
 TEXTS = [f"text {number}" for number in range(7)]

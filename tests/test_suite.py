@@ -27,13 +27,14 @@ from calibration.hardware.lock import BusyError, measurement_lock
 from calibration.hardware.machine import Gpu, Machine
 from calibration.measurement import run, trial
 from calibration.measurement.run import score_test_set
-from calibration.measurement.windows import Profile, idle_watts
+from calibration.measurement.windows import idle_watts
 from calibration.meters.machine_meter import NullMeter, Reading, ReplayMeter
 from calibration.meters.meter import Meter
 from calibration.plan import planner
 from calibration.plan.fingerprint import holds
 from calibration.plan.planner import choose_candidates
-from calibration.suite import Event, Plan, calibrate, diagnose, plan
+from calibration.records import Profile
+from calibration.suite import CalibrationPlan, Event, calibrate, diagnose, plan
 from catalog import snapshot as snapshots
 from catalog.errors import UnknownNameError
 from catalog.files.run_file import to_frame
@@ -71,7 +72,7 @@ def snapshot(store: Store | None = None) -> Snapshot:
     )
 
 
-def tiny(store: Store | None = None, *names: str, **more: Any) -> Plan:
+def tiny(store: Store | None = None, *names: str, **more: Any) -> CalibrationPlan:
     """A plan of very short windows on a made-up guest."""
     given = {"profile": TINY, "machine": VM, "meter": NullMeter(), **more}
     return plan(snapshot(store), candidates=names or (NB,), **given)
@@ -227,7 +228,9 @@ def test_a_gap_is_filled_without_the_rest(store: Store) -> None:
     first = tiny()
     only = [trial for trial in first.trials if trial.scenario != "offline"]
     calibrate(
-        Plan(**{f: getattr(first, f) for f in first.__struct_fields__} | {"trials": tuple(only)}),
+        CalibrationPlan(
+            **{f: getattr(first, f) for f in first.__struct_fields__} | {"trials": tuple(only)}
+        ),
         store,
     )
     rest = tiny(store)
@@ -362,7 +365,7 @@ def slow(candidate, *rest):
 build.build = slow
 store = Store({url!r})
 made = cases.tiny(store, "bow-complement-nb", "bow-linear-svm", "tfidf-word-complement-nb")
-tell = lambda e: print(e.kind, e.trial.candidate, e.trial.phase, flush=True)
+tell = lambda e: print(e.kind, e.candidate, e.phase, flush=True)
 print(suite.calibrate(made, store, on_event=tell), flush=True)
 """
 

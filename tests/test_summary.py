@@ -186,11 +186,11 @@ def test_logs_lie_beside_the_catalog(tmp_path: Path) -> None:
 COMMAND = """
 import signal
 from api.cli.main import app
-from calibration.measurement import windows
+from calibration import records
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # as at a terminal, whoever runs the tests
 
-windows.PROFILES["quick"] = windows.Profile(name="quick", window_s=1, repeats=3, warmup_s=0.5)
+records.PROFILES["quick"] = records.Profile(name="quick", window_s=1, repeats=3, warmup_s=0.5)
 app()
 """
 """`joulewise` with windows of a second: long enough to be interrupted in."""

@@ -11,8 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from calibration.measurement.windows import (
-    PROFILES,
-    Profile,
     Window,
     batches,
     coefficient_of_variation,
@@ -22,6 +20,7 @@ from calibration.measurement.windows import (
     warm_up,
 )
 from calibration.meters.machine_meter import NullMeter, Reading, ReplayMeter
+from calibration.records import PROFILES, Profile
 
 TINY = Profile(name="tiny", window_s=1.0, repeats=3, warmup_s=0.5)
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from api.cli import summary as summaries
 from api.cli import terminal
 from api.cli.context import load_snapshot, open_store
-from api.cli.course import Course, Kind, Step
+from api.cli.course import Course
 from api.cli.fleet import FleetCourse, FleetTable
 from api.cli.progress import JsonLines, Listener, LiveTable, LogFile, PlainLines
 from api.cli.results import WorkloadResult
@@ -25,11 +25,11 @@ from catalog.store.database import Store
 
 THIS: dict[str, Literal["cpu", "gpu"] | None] = {"this": None, "this-cpu": "cpu", "this-gpu": "gpu"}
 """Names of this machine in a question -> kind of chip; ``None`` is its GPU, else its CPU."""
-_EVENT_FIELDS = (
-    *("done", "total", "reason"),
-    *("accuracy", "joules_per_1000", "label", "seconds_per_1000", "flags"),
-)
-"""Fields that a step takes from an event of the suite."""
+
+
+def has_texts(workload: str, data: Path | None) -> bool:
+    """Whether the texts of a workload are on this machine."""
+    return suite.has_texts(workload, data)
 
 
 class FleetOptions(NamedTuple):
@@ -78,7 +78,7 @@ def print_diagnosis(
     return any(found.counter and found.ok for found in findings)
 
 
-def make_plan(snapshot: Snapshot, **options: Any) -> suite.Plan:
+def make_plan(snapshot: Snapshot, **options: Any) -> suite.CalibrationPlan:
     """A calibration plan; unusable texts or options end the command."""
     try:
         return suite.plan(snapshot, **options)
@@ -88,7 +88,7 @@ def make_plan(snapshot: Snapshot, **options: Any) -> suite.Plan:
         terminal.fail(str(error), terminal.USAGE)
 
 
-def print_plan(plan: suite.Plan, *, as_json: bool) -> None:
+def print_plan(plan: suite.CalibrationPlan, *, as_json: bool) -> None:
     """Prints the trials of a plan with estimated seconds and joules."""
     if as_json:
         body = {
@@ -100,44 +100,23 @@ def print_plan(plan: suite.Plan, *, as_json: bool) -> None:
         }
         terminal.print_json(msgspec.to_builtins(body))
     else:
-        summaries.print_plan(_planned_steps(plan.trials), plan.profile.name)
+        summaries.print_plan(_planned(plan.trials), plan.profile.name)
 
 
-def _step(trial: suite.Trial, kind: Kind, **more: Any) -> Step:
-    """A trial as a progress step; `more` are further fields of `Step`."""
-    return Step(
-        kind=kind,
-        candidate=trial.candidate,
-        workload=trial.workload,
-        device=trial.device,
-        phase=trial.phase,
-        scenario=trial.scenario,
-        precision=trial.precision,
-        batch_size=trial.batch_size,
-        rate_per_s=trial.rate_per_s,
-        variant=trial.repeat_group,
-        estimated_s=trial.estimated_s,
-        estimated_j=trial.estimated_j,
-        **more,
-    )
-
-
-def _planned_steps(trials: Sequence[suite.Trial]) -> list[Step]:
-    """Trials as steps: ``present`` where the catalog has the row, else ``waiting``."""
-    return [_step(trial, "present" if trial.present else "waiting") for trial in trials]
+def _planned(trials: Sequence[suite.Trial]) -> list[suite.Event]:
+    """Trials as events: ``present`` where the catalog has the row, else ``waiting``."""
+    return [suite.Event.of(trial, "present" if trial.present else "waiting") for trial in trials]
 
 
 def _record(
-    event: suite.Event, course: Course | FleetCourse, listeners: Sequence[Listener], *fields: str
+    event: suite.Event, course: Course | FleetCourse, listeners: Sequence[Listener]
 ) -> None:
     """Counts an event in `course`, then sends it to the listeners with the remaining seconds."""
     now_s = time.monotonic()
-    values = {name: getattr(event, name) for name in (*_EVENT_FIELDS, *fields)}
-    step = _step(event.trial, event.kind, **values)
-    course.take(step, now_s)
-    step = msgspec.structs.replace(step, left_s=round(course.left_s(now_s), 1))
+    course.take(event, now_s)
+    event = msgspec.structs.replace(event, left_s=round(course.left_s(now_s), 1))
     for listener in listeners:
-        listener.take(step)
+        listener.take(event)
 
 
 def _open_log(file: Path, heading: str) -> LogFile:
@@ -150,7 +129,7 @@ def _open_log(file: Path, heading: str) -> LogFile:
     return log
 
 
-def calibrate(plan: suite.Plan, store: Store, *, log: Path | None, as_json: bool) -> int:
+def calibrate(plan: suite.CalibrationPlan, store: Store, *, log: Path | None, as_json: bool) -> int:
     """Measures the pending trials of a plan, prints the summary and returns the exit code.
 
     Args:
@@ -165,7 +144,7 @@ def calibrate(plan: suite.Plan, store: Store, *, log: Path | None, as_json: bool
         f"measure, seed {plan.seed}, on {', '.join(plan.devices)}"
     )
     log_file = _open_log(file, heading)
-    course = Course([_step(trial, "waiting") for trial in plan.trials])
+    course = Course([suite.Event.of(trial, "waiting") for trial in plan.trials])
     shown: Listener = PlainLines(console)
     if as_json:
         shown = JsonLines()
@@ -255,11 +234,12 @@ class _FleetProgress:
     def hear(self, message: suite.fleet.Heard) -> None:
         """Takes an event of a trial, the arrival of hardware or a notice."""
         if isinstance(message, suite.Event):
-            _record(message, self._course, self._listeners, "place", "node")
+            _record(message, self._course, self._listeners)
         elif isinstance(message, suite.fleet.Joined):
             self.joined.append(message)
-            waiting = [_step(trial, "waiting", place=message.place) for trial in message.trials]
-            self._course.join(message.place, waiting)
+            place = message.place
+            waiting = [suite.Event.of(each, "waiting", place=place) for each in message.trials]
+            self._course.join(place, waiting)
         else:
             for listener in self._listeners:
                 listener.note(message.said)
@@ -360,6 +340,4 @@ def print_fleet_plan(
         terminal.print_json(msgspec.to_builtins({"hardware": progress.joined}))
         return
     for joined in progress.joined:
-        summaries.print_plan(
-            _planned_steps(joined.trials), f"{joined.place}, {request.profile.name}"
-        )
+        summaries.print_plan(_planned(joined.trials), f"{joined.place}, {request.profile.name}")

@@ -6,66 +6,17 @@ Independent of the terminal; `api.cli.calibrate` feeds it and `api.cli.progress`
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import msgspec
+if TYPE_CHECKING:  # the service runs without the package `calibration`
+    from calibration.records import Event, EventKind
 
-from catalog.records import Label, Phase, Scenario
-
-Kind = Literal["waiting", "started", "finished", "present", "skipped", "failed"]
-SETTLED: tuple[Kind, ...] = ("finished", "present", "skipped", "failed")
-
-
-class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A change of state of one trial; a line of ``calibrate --json``. Never holds a text.
-
-    Attributes:
-        variant: Further difference between trials, e.g. ``length-sorted``.
-        done: Trials settled so far, of `total`.
-        estimated_s: Planned seconds of the trial.
-        estimated_j: Upper bound of the joules of its chip.
-        joules_per_1000: Gross joules per 1,000 texts; `label` says how they were obtained.
-        flags: Warnings about the row.
-        left_s: Estimated seconds left of the whole calibration.
-        place: The hardware, in a fleet; `node` the machine that runs the trial.
-    """
-
-    kind: Kind
-    candidate: str
-    workload: str
-    device: str
-    phase: Phase
-    scenario: Scenario
-    precision: str
-    batch_size: float | None = None
-    rate_per_s: float | None = None
-    variant: str | None = None
-    done: int = 0
-    total: int = 0
-    estimated_s: float = 0.0
-    estimated_j: float | None = None
-    accuracy: float | None = None
-    joules_per_1000: float | None = None
-    label: Label | None = None
-    seconds_per_1000: float | None = None
-    flags: tuple[str, ...] = ()
-    reason: str | None = None
-    left_s: float | None = None
-    place: str | None = None
-    node: str | None = None
-
-    @property
-    def choice(self) -> str:
-        """Phase and serving configuration in words: ``offline 32 fp32``, ``train``."""
-        if self.phase != "inference":
-            return self.phase
-        batch = "" if self.scenario == "single" else f"{self.batch_size or 0:g}"
-        rate = "" if self.rate_per_s is None else f"at {self.rate_per_s:g}/s"
-        words = (self.scenario, batch, rate, self.precision, self.variant or "")
-        return " ".join(word for word in words if word)
+SETTLED: tuple[EventKind, ...] = ("finished", "present", "skipped", "failed")
 
 
-class Line(msgspec.Struct, kw_only=True):
+@dataclass(kw_only=True)
+class Line:
     """One candidate on one workload with counts of its trials.
 
     Attributes:
@@ -80,10 +31,10 @@ class Line(msgspec.Struct, kw_only=True):
     running: str | None = None
     reason: str | None = None
     failed: bool = False
-    shown: Step | None = None
+    shown: Event | None = None
 
     @property
-    def state(self) -> Kind:
+    def state(self) -> EventKind:
         """State of the line as a whole."""
         if self.running is not None:
             return "started"
@@ -101,7 +52,7 @@ class Course:
         waiting: One step for each planned trial, in order.
     """
 
-    def __init__(self, waiting: Sequence[Step]) -> None:
+    def __init__(self, waiting: Sequence[Event]) -> None:
         self.total, self.done, self.measured = len(waiting), 0, 0
         self.lines: dict[tuple[str, str], Line] = {}
         for step in waiting:
@@ -110,12 +61,12 @@ class Course:
         self._planned_s = self._took_s = 0.0
         self._began: tuple[float, float] | None = None
 
-    def _line(self, step: Step) -> Line:
+    def _line(self, step: Event) -> Line:
         """The line of a step."""
         key = (step.candidate, step.workload)
         return self.lines.setdefault(key, Line(candidate=key[0], workload=key[1]))
 
-    def take(self, step: Step, now_s: float) -> None:
+    def take(self, step: Event, now_s: float) -> None:
         """Counts a step at `now_s`, seconds of a monotonic clock."""
         line = self._line(step)
         if step.kind == "started":
@@ -149,7 +100,7 @@ class Course:
         return max(0.0, left)
 
 
-def _usual(step: Step) -> bool:
+def _usual(step: Event) -> bool:
     """Whether a step is the offline batch of 32, by which lines are compared."""
     return step.scenario == "offline" and step.batch_size == 32 and step.variant is None
 
@@ -164,6 +115,6 @@ def window(lines: Sequence[Line], rows: int) -> tuple[int, int]:
     return first, first + rows
 
 
-def _first_open(states: Sequence[Kind]) -> int:
+def _first_open(states: Sequence[EventKind]) -> int:
     """Index of the first waiting line; of the last line where none waits."""
     return states.index("waiting") if "waiting" in states else len(states) - 1

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from api.cli.course import Course, Step
+from api.cli.course import Course
 from api.cli.progress import Listener, duration, figures
+
+if TYPE_CHECKING:
+    from calibration.records import Event
 
 
 class FleetCourse:
@@ -19,15 +23,15 @@ class FleetCourse:
 
     def __init__(self) -> None:
         self.places: dict[str, Course] = {}
-        self.running: dict[str, Step] = {}
-        self.last: dict[str, Step] = {}
+        self.running: dict[str, Event] = {}
+        self.last: dict[str, Event] = {}
         self.lost: dict[str, int] = {}
 
-    def join(self, place: str, waiting: Sequence[Step]) -> None:
+    def join(self, place: str, waiting: Sequence[Event]) -> None:
         """Adds hardware with one waiting step for each of its trials."""
         self.places[place] = Course(waiting)
 
-    def take(self, step: Step, now_s: float) -> None:
+    def take(self, step: Event, now_s: float) -> None:
         """Counts a step at `now_s`, seconds of a monotonic clock."""
         place = step.place or ""
         self.places[place].take(step, now_s)
@@ -73,7 +77,7 @@ class FleetTable(Listener):
         """Draws once more and leaves the table on the screen."""
         self._live.__exit__(*ended)  # type: ignore[arg-type]
 
-    def take(self, step: Step) -> None:
+    def take(self, step: Event) -> None:
         """Prints skipped and failed trials above the table."""
         if step.kind in ("skipped", "failed"):
             lost = f"{step.place}: {step.candidate} on {step.workload}, {step.choice}"

@@ -33,7 +33,7 @@ def probes(
     """Which candidates to measure on a machine next to narrow the decision most."""
     from advisor.recommend.advisor import Advisor
     from advisor.recommend.probes import pending
-    from calibration.workloads.load import has_texts
+    from api.cli.calibrate import has_texts
 
     snapshot = load_snapshot()
     if asked["device"] is None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 from rich.console import Console
@@ -16,10 +16,13 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from api.cli.course import Course, Kind, Line, Step, window
+from api.cli.course import Course, Line, window
 from api.pages import wording
 
-_MARK: dict[Kind, str] = {
+if TYPE_CHECKING:
+    from calibration.records import Event, EventKind
+
+_MARK: dict[EventKind, str] = {
     "waiting": "[dim]·[/]",
     "started": "[bold cyan]▸[/]",
     "finished": "[green]✓[/]",
@@ -38,7 +41,7 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def figures(step: Step) -> str:
+def figures(step: Event) -> str:
     """Accuracy, energy, time and flags of a step in words, without the missing ones."""
     found = []
     if step.accuracy is not None:
@@ -52,7 +55,7 @@ def figures(step: Step) -> str:
     return ", ".join(found)
 
 
-def sentence(step: Step) -> str:
+def sentence(step: Event) -> str:
     """A step as one plain line."""
     where = f"{step.place}: " if step.place else ""
     text = f"{where}{step.candidate} on {step.workload}, {step.choice}: {step.kind}"
@@ -75,7 +78,7 @@ class Listener:
     ) -> None:
         """Stops listening."""
 
-    def take(self, step: Step) -> None:
+    def take(self, step: Event) -> None:
         """Receives a step after the course has counted it."""
 
     def note(self, message: str) -> None:
@@ -88,7 +91,7 @@ class PlainLines(Listener):
     def __init__(self, console: Console) -> None:
         self._console = console
 
-    def take(self, step: Step) -> None:
+    def take(self, step: Event) -> None:
         """Prints a settled step and the remaining time."""
         if step.kind in ("started", "present"):
             return
@@ -104,7 +107,7 @@ class PlainLines(Listener):
 class JsonLines(Listener):
     """One JSON object for each step on stdout."""
 
-    def take(self, step: Step) -> None:
+    def take(self, step: Event) -> None:
         """Writes the step."""
         self._write(step)
 
@@ -113,7 +116,7 @@ class JsonLines(Listener):
         self._write({"kind": "notice", "said": message})
 
     @staticmethod
-    def _write(record: Step | dict[str, str]) -> None:
+    def _write(record: Event | dict[str, str]) -> None:
         """Writes one line and flushes it."""
         sys.stdout.write(msgspec.json.encode(record).decode() + "\n")
         sys.stdout.flush()
@@ -137,7 +140,7 @@ class LogFile(Listener):
         with self._file.open("a", encoding="utf-8") as out:
             out.write(f"{now} {' '.join(message.split())}\n")
 
-    def take(self, step: Step) -> None:
+    def take(self, step: Event) -> None:
         """Appends the step."""
         self.write(f"{step.done}/{step.total} {sentence(step)}")
 
@@ -170,7 +173,7 @@ class LiveTable(Listener):
         """Draws once more and leaves the table on the screen."""
         self._live.__exit__(kind, error, trace)
 
-    def take(self, step: Step) -> None:
+    def take(self, step: Event) -> None:
         """Prints above the table why a trial was skipped or failed, once per line of the table."""
         pair = (step.candidate, step.workload)
         if step.kind in ("skipped", "failed") and pair not in self._lost:

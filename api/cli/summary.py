@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import platformdirs
@@ -16,12 +17,14 @@ from rich.table import Table
 
 from advisor.recommend.records import Option
 from api.cli.context import load_estimator, load_snapshot
-from api.cli.course import Step
 from api.cli.progress import duration
 from api.cli.results import WorkloadResult, results
 from api.cli.terminal import print_table
 from api.pages import wording
 from catalog.store.database import Store
+
+if TYPE_CHECKING:
+    from calibration.records import Event
 
 _PLAN_COLUMNS = ("candidate", "precision", "batches", "sorted", "trials", "about", "at most")
 _MIN_CONSOLE_WIDTH = 100
@@ -170,7 +173,7 @@ def _option_cells(option: Option, several: bool, opinions: bool) -> list[str]:
     ]  # fmt: skip
 
 
-def print_plan(steps: Sequence[Step], profile: str) -> None:
+def print_plan(steps: Sequence[Event], profile: str) -> None:
     """Prints one row for each candidate over all its workloads: trials, duration, joules.
 
     Args:
@@ -203,7 +206,7 @@ def print_plan(steps: Sequence[Step], profile: str) -> None:
     console.print("[dim]each candidate on each workload; --json lists every trial[/]")
 
 
-def _plan_cells(steps: Sequence[Step]) -> tuple[str, ...]:
+def _plan_cells(steps: Sequence[Event]) -> tuple[str, ...]:
     """One candidate's trials in a row; batch 1 is the scenario ``single``."""
     pending = [step for step in steps if step.kind == "waiting"]
     inference = [step for step in steps if step.phase == "inference"]
@@ -221,7 +224,7 @@ def _plan_cells(steps: Sequence[Step]) -> tuple[str, ...]:
     )
 
 
-def total_joules(steps: Sequence[Step]) -> float | None:
+def total_joules(steps: Sequence[Event]) -> float | None:
     """Estimated joules of all trials; ``None`` where one of them has no estimate."""
     known = [step.estimated_j for step in steps if step.estimated_j is not None]
     return sum(known) if len(known) == len(steps) else None

@@ -12,10 +12,9 @@ from advisor.recommend.records import Option
 from api.pages import wording
 from api.service.listing import check_name
 from catalog import energy
-from catalog.records import SCOPES, Candidate, Device, Measurement, Workload
+from catalog.records import SCOPES, Candidate, Device, Measurement, Workload, moment
 from catalog.snapshot import Snapshot
 from catalog.staleness import Newest, fingerprint
-from catalog.times import moment
 
 _MAX_ROWS = 60
 """Most rows on a page."""

@@ -13,8 +13,9 @@ import msgspec
 
 from calibration.fleet.messages import Order, Request, Survey, decode, encode, hardware
 from calibration.fleet.passes import ATTEMPTS, Node, Pass, Unit, place_of, units
-from calibration.measurement.progress import Event, Progress, TrialStep, event_figures, new_run_id
-from calibration.plan.plans import SOURCE, Trial, row_of, stored_rows
+from calibration.measurement.progress import Progress, TrialStep, event_figures, new_run_id
+from calibration.plan.calibration_plan import row_of, stored_rows
+from calibration.records import SOURCE, Event, Trial
 from catalog.records import Device, RunFile
 from catalog.snapshot import Snapshot
 from catalog.store.database import Store

@@ -20,8 +20,8 @@ from calibration.fleet.messages import Request
 from calibration.fleet.passes import Patience
 from calibration.hardware.lock import BusyError
 from calibration.measurement.progress import Summary
-from calibration.measurement.windows import Profile
 from calibration.plan.planner import check_rates, choose_candidates, profile_of
+from calibration.records import Profile
 from catalog.snapshot import Snapshot
 from catalog.store.database import Store
 

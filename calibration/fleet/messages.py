@@ -12,8 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from calibration.measurement.windows import PROTOCOL_VERSION, Profile
-from calibration.plan.plans import Trial
+from calibration.records import PROTOCOL_VERSION, Profile, Trial
 from catalog.records import Candidate, Device, Measurement, Workload
 from catalog.snapshot import Snapshot
 

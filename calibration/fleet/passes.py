@@ -13,8 +13,7 @@ from itertools import groupby
 
 import msgspec
 
-from calibration.measurement.windows import Profile
-from calibration.plan.plans import Trial
+from calibration.records import Profile, Trial
 
 ATTEMPTS = 2
 """How often a pair is begun before it is given up: what kills two workers would kill a third."""

@@ -31,8 +31,9 @@ from calibration.hardware.machine import detect_machine, read_system_file
 from calibration.hardware.usage import load_1m
 from calibration.measurement.progress import measure_pair
 from calibration.measurement.run import Run
+from calibration.plan.calibration_plan import CalibrationPlan, PlanError, measured_often
 from calibration.plan.planner import plan
-from calibration.plan.plans import Plan, PlanError, Trial, measured_often
+from calibration.records import Trial
 from calibration.workloads.load import Texts
 from calibration.workloads.tables import WorkloadError
 from catalog.errors import UnknownNameError
@@ -58,7 +59,7 @@ def identify() -> bytes:
     )
 
 
-def _plan(request: Request, rows: tuple[Measurement, ...], **more: Any) -> Plan:
+def _plan(request: Request, rows: tuple[Measurement, ...], **more: Any) -> CalibrationPlan:
     """The plan for this machine."""
     return plan(
         request.snapshot(rows),
@@ -75,7 +76,7 @@ def _plan(request: Request, rows: tuple[Measurement, ...], **more: Any) -> Plan:
 
 
 @functools.lru_cache(maxsize=1)
-def _fresh(request: bytes) -> Plan:
+def _fresh(request: bytes) -> CalibrationPlan:
     """The plan as if nothing was measured; made once in a process, as it holds the texts."""
     return _plan(decode(request, Request), ())
 

@@ -9,52 +9,16 @@ from __future__ import annotations
 import datetime
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from calibration.classifiers.build import CannotRunError
 from calibration.measurement.run import Run
 from calibration.measurement.trial import SkippedTrial, measure_trials
-from calibration.plan.plans import Trial
+from calibration.records import Event, EventKind, Trial
 from catalog.energy import energy
-from catalog.records import Device, Label, Measurement, RunFile
-
-EventKind = Literal["started", "finished", "present", "skipped", "failed"]
-
-
-class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """A change of a trial's state. Figures of a present trial are those of its stored row.
-
-    Attributes:
-        kind: ``started``, ``finished`` (measured and stored), ``present`` (already in the
-            catalog), ``skipped`` (cannot run here, e.g. a missing library) or ``failed`` (raised
-            an error).
-        done: Trials finished, present, skipped or failed so far, this one included.
-        total: Trials of the calibration.
-        reason: Why the trial was skipped or failed; never quotes a text.
-        accuracy: Accuracy on the test set, 0-1.
-        joules_per_1000: Gross joules per 1,000 texts of all components the meter covers;
-            ``None`` if it does not cover the device.
-        label: How the joules were obtained.
-        seconds_per_1000: Seconds per 1,000 texts.
-        flags: Flags of the row that cast doubt on it, a subset of `DOUBTFUL_FLAGS`.
-        place: In a fleet, the hardware the trial belongs to.
-        node: In a fleet, the machine that runs it.
-    """
-
-    kind: EventKind
-    trial: Trial
-    done: int
-    total: int
-    reason: str | None = None
-    accuracy: float | None = None
-    joules_per_1000: float | None = None
-    label: Label | None = None
-    seconds_per_1000: float | None = None
-    flags: tuple[str, ...] = ()
-    place: str | None = None
-    node: str | None = None
+from catalog.records import Device, Measurement, RunFile
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,8 +61,7 @@ class Progress:
         if kind != "started":
             self.counts[kind] += 1
         done = sum(self.counts.values())
-        event = {"kind": kind, "trial": trial, "done": done, "total": self.total, **details}
-        self.on_event(Event(**event))
+        self.on_event(Event.of(trial, kind, done=done, total=self.total, **details))
 
     def emit_unmeasured(
         self, kind: EventKind, trials: Sequence[Trial], reason: str, **where: str | None

@@ -11,7 +11,8 @@ from calibration.classifiers.recorder import PredictionRecorder
 from calibration.measurement.windows import idle_watts
 from calibration.meters.machine_meter import meter_for
 from calibration.meters.meter import Meter
-from calibration.plan.plans import Plan, Trial
+from calibration.plan.calibration_plan import CalibrationPlan
+from calibration.records import Trial
 from calibration.workloads.hub import local_checkpoint
 from calibration.workloads.load import Texts
 from catalog.predictions import Predictions, hash_of_items
@@ -44,7 +45,7 @@ class Run:
         known_idle_w: Idle watts by device, measured before any model was loaded.
     """
 
-    plan: Plan
+    plan: CalibrationPlan
     run_id: str
     load_1m: float | None
     known_idle_w: dict[str, float | None] = field(default_factory=dict)

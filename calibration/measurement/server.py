@@ -20,7 +20,6 @@ import msgspec
 from calibration.measurement.windows import (
     Clock,
     Predict,
-    Profile,
     Window,
     WindowSummary,
     batches,
@@ -28,9 +27,8 @@ from calibration.measurement.windows import (
     warm_up,
 )
 from calibration.meters.meter import Meter
+from calibration.records import Profile, server_window_s
 
-MIN_ARRIVALS = 20
-"""Minimum texts per window; fewer give no 95th percentile."""
 MAX_DELAY_SHARE = 0.1
 """Delay of the last text, as a share of the window, above which the rate is too high."""
 _SEED = 20250814
@@ -42,11 +40,6 @@ Sleep = Callable[[float], None]
 
 class SaturatedError(RuntimeError):
     """Texts arrive faster than they are classified, so that the queue grows without bound."""
-
-
-def server_window_s(rate_per_s: float, profile: Profile, min_window_s: float = 0.0) -> float:
-    """Seconds of a window: the profile's, or longer for `MIN_ARRIVALS` texts or the meter."""
-    return max(profile.window_s, min_window_s, MIN_ARRIVALS / rate_per_s)
 
 
 def arrival_times(rate_per_s: float, seconds: float, seed: int) -> list[float]:

@@ -22,8 +22,8 @@ from calibration.measurement.server import SaturatedError, measure_server
 from calibration.measurement.windows import WindowSummary, idle_watts, measure
 from calibration.meters.meter import Meter, combined_context
 from calibration.plan.fingerprint import context, dumps
-from calibration.plan.plans import Trial
 from calibration.plan.trial_grid import BY_LENGTH, halved_group
+from calibration.records import Trial
 from calibration.workloads.load import Texts
 from catalog.records import Candidate, Label, Measurement
 

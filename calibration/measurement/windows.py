@@ -18,10 +18,9 @@ from typing import Any
 import msgspec
 
 from calibration.meters.meter import Meter, Reading, combined_context, combined_flags
+from calibration.records import Profile
 from catalog.records import Label
 
-PROTOCOL_VERSION = 2
-"""Version of the protocol; increase it when figures change, so that older rows are remeasured."""
 UNSTABLE_CV = 0.05
 """Coefficient of variation above which a setup is unstable."""
 _BLOCK_S = 0.02
@@ -32,36 +31,6 @@ _ORDER_SEED = 20250814
 
 Clock = Callable[[], float]
 Predict = Callable[[Sequence[str]], Any]
-
-
-class Profile(msgspec.Struct, frozen=True, kw_only=True):
-    """Duration and extent of a calibration.
-
-    Attributes:
-        name: ``quick``, ``standard`` or ``reference``.
-        window_s: Minimum seconds of a window.
-        repeats: Windows per setup, an odd number.
-        warmup_s: Maximum seconds of warm-up.
-        idle_s: Seconds over which idle power is measured if there is a counter.
-        sweep: Whether to measure further batch sizes, text orders and precisions.
-    """
-
-    name: str
-    window_s: float
-    repeats: int
-    warmup_s: float
-    idle_s: float = 5.0
-    sweep: bool = False
-
-
-PROFILES = {
-    profile.name: profile
-    for profile in (
-        Profile(name="quick", window_s=5, repeats=3, warmup_s=3),
-        Profile(name="standard", window_s=30, repeats=5, warmup_s=15, idle_s=10, sweep=True),
-        Profile(name="reference", window_s=600, repeats=3, warmup_s=60, idle_s=60),
-    )
-}
 
 
 class Window(msgspec.Struct, frozen=True):

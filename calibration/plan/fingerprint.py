@@ -16,7 +16,7 @@ import msgspec
 
 from calibration.classifiers.build import libraries
 from calibration.hardware.machine import Machine
-from calibration.measurement.windows import PROTOCOL_VERSION, Profile
+from calibration.records import PROTOCOL_VERSION, Profile
 from catalog.records import Candidate, Device
 from catalog.registry.architectures import ARCHITECTURES
 

@@ -13,15 +13,14 @@ import msgspec
 
 from calibration.classifiers.build import runs_on
 from calibration.hardware.machine import Machine, cpu_device, detect_machine, gpu_device
-from calibration.measurement.server import server_window_s
-from calibration.measurement.windows import PROFILES, Profile
 from calibration.meters.machine_meter import meter_name
 from calibration.meters.meter import Meter
 from calibration.plan import probe_set as probes
+from calibration.plan.calibration_plan import CalibrationPlan, PlanError, row_of, stored_rows
 from calibration.plan.fingerprint import energy_part, holds
 from calibration.plan.forecast import fit_s, power_w, score_s
-from calibration.plan.plans import Plan, PlanError, Trial, row_of, stored_rows
 from calibration.plan.trial_grid import shapes
+from calibration.records import PROFILES, Profile, Trial, server_window_s
 from calibration.workloads.hub import folder_from_environment
 from calibration.workloads.load import Texts, load, workload_paths
 from calibration.workloads.synthetic import FIXED_LENGTH_PREFIX
@@ -241,7 +240,7 @@ def plan(
     rates: Sequence[float] = (),
     tdp_w: float | None = None,
     texts: Mapping[str, Texts] | None = None,
-) -> Plan:
+) -> CalibrationPlan:
     """What a calibration of this machine would do; measures nothing.
 
     Args:
@@ -287,7 +286,7 @@ def plan(
         meters={d.name: meter.name if meter else meter_name(d) for d in devices.values()},
         stored=stored_rows(snapshot),
     )
-    return Plan(
+    return CalibrationPlan(
         trials=tuple(
             trial
             for each, candidate in _pairs(texts.values(), chosen, devices, probing, seed)

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from catalog.records import Measurement
-from catalog.times import moment
+from catalog.records import Measurement, moment
 
 if TYPE_CHECKING:
     import sqlalchemy as sa

@@ -1,4 +1,4 @@
-"""A plan and its trials as records: what would be measured, and what the catalog has of it."""
+"""Calibration plan: trials with all they need, and the rows the catalog has of them already."""
 
 from __future__ import annotations
 
@@ -6,69 +6,25 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from calibration.hardware.machine import Machine
-from calibration.measurement.windows import Profile
 from calibration.meters.meter import Meter
 from calibration.plan.trial_grid import halved_group
+from calibration.records import SOURCE, Profile, Trial
 from calibration.workloads.load import Texts
-from catalog.records import Candidate, Device, Measurement, Phase, Scenario, SetupKey
+from catalog.records import Candidate, Device, Measurement, SetupKey, moment
 from catalog.registry.candidates import FAMILIES
 from catalog.snapshot import Snapshot
 from catalog.staleness import fingerprint
-from catalog.times import moment
-
-SOURCE = "calibration"
 
 
 class PlanError(ValueError):
     """An option no plan can be made with; names it, what came and what is allowed."""
 
 
-class Trial(msgspec.Struct, frozen=True, kw_only=True):
-    """One row that is to be measured.
-
-    Attributes:
-        present: Whether the catalog has it already, under the same setup and fingerprint.
-        estimated_s: Seconds it will take, to an order of magnitude; 0 if it is present. A fit
-            that the catalog has already is counted with the first trial that needs it again.
-        estimated_j: Joules of the device in that time, an upper figure: at its power limit, else
-            its TDP (`calibration.plan.forecast.power_w`); ``None`` where neither is known.
-        energy: The part of its fingerprint that moves energy.
-    """
-
-    candidate: str
-    workload: str
-    device: str
-    host: str
-    n_devices: int
-    phase: Phase
-    scenario: Scenario
-    backend: str
-    precision: str
-    batch_size: float | None
-    rate_per_s: float | None = None
-    repeat_group: str | None = None
-    present: bool
-    estimated_s: float
-    estimated_j: float | None = None
-    energy: dict[str, Any]
-
-    def key(self) -> dict[str, Any]:
-        """The fields of its row that identify the setup."""
-        own = {name: getattr(self, name) for name in SetupKey._fields if hasattr(self, name)}
-        return own | {"source": SOURCE, "n_nodes": 1}
-
-    @property
-    def setup(self) -> SetupKey:
-        """The setup of its row."""
-        return SetupKey(**self.key())
-
-
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class CalibrationPlan(msgspec.Struct, frozen=True, kw_only=True):
     """The trials of one invocation and all they need; made by `plan`.
 
     Attributes:
