@@ -51,7 +51,7 @@ __all__ = [
 
 
 def _ignore(_: Event) -> None:
-    """Nobody listens."""
+    """Listener that does nothing."""
 
 
 def _new_run(plan: CalibrationPlan) -> Run:
@@ -61,18 +61,18 @@ def _new_run(plan: CalibrationPlan) -> Run:
 
 def _measure_pair(run: Run, trials: list[Trial], store: Store, progress: Progress) -> None:
     """Measures the trials of one pair; each is in the store before the next one starts."""
-    for told in measure_pair(run, trials):
-        trial = trials[told.number]
-        if told.kind == "started":
+    for step in measure_pair(run, trials):
+        trial = trials[step.number]
+        if step.kind == "started":
             progress.emit("started", trial)
-        elif told.file is not None:
-            store.add(told.file)
+        elif step.file is not None:
+            store.add(step.file)
             progress.emit(
-                "finished", trial, **event_figures(run.plan.devices, *told.file.measurements)
+                "finished", trial, **event_figures(run.plan.devices, *step.file.measurements)
             )
         else:
-            lost = trials[told.number :] if told.rest else [trial]
-            progress.emit_unmeasured(told.kind, lost, told.reason or "?")
+            lost = trials[step.number :] if step.rest else [trial]
+            progress.emit_unmeasured(step.kind, lost, step.reason or "?")
 
 
 def _tell_present(plan: CalibrationPlan, store: Store, progress: Progress) -> None:
@@ -111,7 +111,7 @@ def calibrate(
     with measurement_lock():
         store.migrate()
         for name in plan.restated:
-            store.redescribe(plan.devices[name])
+            store.replace_device(plan.devices[name])
         run = _new_run(plan)
         interrupted = not _measure_all(run, store, progress)
     return progress.summary(run.run_id, interrupted=interrupted)

@@ -1,4 +1,4 @@
-"""Which joules of a measurement belong to which scope, and with which label.
+"""Energy of a measurement in a scope: joules of its components in, their sum and label out.
 
 ``device`` is the chip that runs the model, ``host`` adds CPU and DRAM around it, ``wall`` is
 the plug. Converting one scope into another is estimation and belongs to `advisor`.

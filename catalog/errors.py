@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 
 class UnknownNameError(LookupError):
-    """A name that no record of its kind carries; lists the nearest ones that exist.
+    """An unknown name of a record; lists the nearest known names.
 
     Attributes:
         kind: What was asked for, e.g. ``"task"``.
@@ -36,8 +36,8 @@ class AmbiguousNameError(UnknownNameError):
     def __init__(self, kind: str, name: str, matches: Iterable[str]) -> None:
         super().__init__(kind, name, matches)
         self.nearest = self.known
-        said = f"{kind} {name!r} may mean any of {len(self.known)}; name one: "
-        self.args = (said + ", ".join(self.known),)
+        choice = f"{kind} {name!r} may mean any of {len(self.known)}; name one: "
+        self.args = (choice + ", ".join(self.known),)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
-"""What a candidate answered to each item of a test set: numbers and class names, never a text.
+"""Predictions of a candidate for each item of a test set: numbers and class names, never a text.
 
-Two candidates are compared item by item, and cascades are worked out, from these. Answers are kept
+Two candidates are compared item by item, and cascades are computed, from these. Answers are kept
 as a NumPy archive (``.npz``, compressed, no pickles): number of the true class, number of the
 predicted class, score.
 """

@@ -1,6 +1,6 @@
 """A quantity with its interval, and interval arithmetic end by end.
 
-Joules, kWh, seconds, kg CO2e: the unit stands in the name of the field that holds the quantity.
+Joules, kWh, seconds, kg CO2e: the unit is part of the name of the field that holds the quantity.
 Ends combine as if all errors went the same way, so the interval of a result is never too narrow.
 """
 

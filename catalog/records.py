@@ -1,4 +1,4 @@
-"""The nouns of Joulewise as frozen records; the unit of a number is part of its name.
+"""Records of the catalog, frozen; the unit of a number is part of its name.
 
 A missing value is ``None`` and stays so: never 0, never a guess. Energies are joules of the
 whole window (`n_items` texts in `runtime_s` seconds), one field and one label per component.

@@ -1,4 +1,4 @@
-"""Reads the bundled figures and declarations of `catalog/reference`.
+"""Reference data: reads the bundled figures and declarations of `catalog/reference`.
 
 The files are checked by the test-suite with the same schema as any run file, so reading them
 here trusts them and needs no table library: a cold command line waits for nothing.

@@ -1,4 +1,4 @@
-"""The catalog as one immutable value: bundled figures joined with what the store holds.
+"""Snapshot of the catalog, immutable: bundled figures joined with what the store holds.
 
 Everything that answers a question reads a snapshot, so an answer is pinned to its `digest`.
 """
@@ -20,7 +20,8 @@ from catalog.predictions import Predictions
 from catalog.records import Candidate, Device, Measurement, SetupKey, Workload, moment
 from catalog.registry.tasks import DEFAULT_WORKLOAD
 from catalog.registry.workloads import WORKLOADS
-from catalog.store.newest import Stored, collected_later
+from catalog.store.location import is_absent
+from catalog.store.newest import Stored, deferred_collection
 
 if TYPE_CHECKING:
     from catalog.store.database import Store  # only who has one waits for its libraries
@@ -72,9 +73,28 @@ class Snapshot:
         self.workloads = MappingProxyType(dict(workloads))
         self.candidates = MappingProxyType(dict(candidates))
         self.digest, self.version = digest, version
-        with collected_later():
+        with deferred_collection():
             self.current = _newest((*self.measurements, *self.own.rows))
         self.predictions = tuple(predictions)
+
+    @classmethod
+    def load(cls, catalog: Store | str | None = None) -> Snapshot:
+        """Reads a catalog: bundled figures and what was stored.
+
+        Args:
+            catalog: A store or the URL of its database; default: SQLite in the user's data
+                directory. Where nothing was stored yet, no database is opened.
+
+        Raises:
+            CatalogUnreadableError: The store cannot be read.
+        """
+        if isinstance(catalog, str) or catalog is None:
+            if is_absent(catalog):
+                return load()
+            from catalog.store.database import Store
+
+            catalog = Store(catalog)
+        return load(catalog)
 
     def __len__(self) -> int:
         """All rows, history included."""
@@ -251,7 +271,7 @@ def load(store: Store | None = None, before: Snapshot | None = None) -> Snapshot
         CatalogUnreadableError: The store cannot be read.
     """
     version = store.version() if store else 0
-    with collected_later():
+    with deferred_collection():
         own = _read(store, before.own if before else Stored()) if store else Stored()
     declared = store.declarations() if store else {"device": {}, "workload": {}, "candidate": {}}
     total = hashlib.sha256(bundled.digest().encode())

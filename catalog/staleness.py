@@ -1,8 +1,8 @@
-"""Which rows no longer hold: what moves energy has changed on their machine since.
+"""Staleness: rows whose machine has since changed in what moves energy.
 
-A row is stale when a newer row of the same device and host carries another driver, power limit,
+A row is stale when a newer row of the same device and host has another driver, power limit,
 governor, protocol or meter, or another minor version of a library that both used. Rows without a
-fingerprint (published figures) are never called stale: nobody can tell.
+fingerprint (published figures) are never called stale, as it cannot be known.
 """
 
 from __future__ import annotations

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from advisor.estimator.estimator import load
 from advisor.recommend.advisor import Advisor, recommend
-from advisor.recommend.intervals import wilson_lower
 from advisor.recommend.query import AskedScenario, BadQuestionError, Query
 from advisor.recommend.records import Option, Recommendation
 from catalog import snapshot
 from catalog.errors import UnknownNameError
+from catalog.intervals import wilson_lower
 from catalog.records import Candidate, Device, Measurement, Scope, Workload
 from catalog.snapshot import Snapshot
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from sklearn.pipeline import Pipeline
 
-from calibration.classifiers.build import CannotRunError, build, libraries, n_parameters
+from calibration.classifiers.build import build, libraries, n_parameters
+from calibration.classifiers.errors import CannotRunError
 from calibration.workloads import hub
 from calibration.workloads.load import Texts, load
 from catalog.records import Candidate

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from advisor.estimator.estimator import load
 from advisor.recommend.advisor import Advisor
 from advisor.recommend.cascades import curve, halves, threshold
-from advisor.recommend.intervals import wilson, wilson_lower
 from advisor.recommend.query import Query
 from advisor.recommend.records import Cascade, Recommendation
 from api.cli.terminal import print_answer
 from api.pages import wording
 from api.pages.templating import environment
+from catalog.intervals import wilson, wilson_lower
 from catalog.predictions import Predictions, pack
 from catalog.records import Candidate, Device, Measurement, Workload
 from catalog.snapshot import Snapshot

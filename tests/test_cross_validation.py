@@ -26,7 +26,7 @@ from advisor.evaluation.evaluate import evaluate
 from advisor.evaluation.published_rows import BadTableError
 from api.cli.main import app
 from catalog import reference_data as bundled
-from catalog.files.atomic_write import written_whole
+from catalog.files.atomic_write import atomic_write
 
 WATTS = {"card-a": 100.0, "card-b": 200.0, "card-c": 300.0, "card-d": 150.0, "card-e": 250.0}
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "energy"
@@ -410,13 +410,13 @@ def test_a_file_keeps_its_mode_and_a_pipe_is_written_to(tmp_path: Path) -> None:
     path = tmp_path / "p.csv"
     path.write_text("old")
     path.chmod(0o640)
-    with written_whole(path) as part:
+    with atomic_write(path) as part:
         part.write_text("new")
         assert path.read_text() == "old"
     assert (path.read_text(), path.stat().st_mode & 0o777) == ("new", 0o640)
     reading, writing = os.pipe()
     try:
-        with written_whole(Path(f"/dev/fd/{writing}")) as same:
+        with atomic_write(Path(f"/dev/fd/{writing}")) as same:
             same.write_text("row")
         assert os.read(reading, 100) == b"row"
     finally:

@@ -11,7 +11,7 @@ from advisor.evaluation.published_rows import BadTableError, read, read_devices
 from calibration.workloads.load import load
 from calibration.workloads.tables import WorkloadError
 from catalog.errors import BadRunFileError
-from catalog.files.csv_dialect import not_commas
+from catalog.files.csv_dialect import other_delimiter
 from catalog.files.run_file import table
 
 NAMES = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
@@ -41,10 +41,10 @@ def test_the_separator_that_was_found_is_named(found: str, tmp_path: Path) -> No
 
 def test_a_table_of_one_column_is_no_other_separator() -> None:
     """Only a header that is one cell by commas and more by another mark is doubted."""
-    assert not_commas(["run_id"]) is None
-    assert not_commas(["a;b", "c"]) is None
-    assert not_commas([]) is None
-    assert not_commas(["a;b"]) is not None
+    assert other_delimiter(["run_id"]) is None
+    assert other_delimiter(["a;b", "c"]) is None
+    assert other_delimiter([]) is None
+    assert other_delimiter(["a;b"]) is not None
 
 
 def test_a_table_too_short_to_learn_from_says_how_many_rows_it_has(tmp_path: Path) -> None:

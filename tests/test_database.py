@@ -122,7 +122,7 @@ def test_a_device_can_be_described_anew(store: Store) -> None:
     """The record is replaced (or made) and the catalog's version grows, so that readers see it."""
     before = store.version()
     for watts in (None, 40.0, 50.0):
-        store.redescribe(Device(name="VM", kind="cpu", tdp_w=watts))
+        store.replace_device(Device(name="VM", kind="cpu", tdp_w=watts))
         assert store.declarations()["device"]["VM"].tdp_w == watts
     assert store.version() == before + 3
 

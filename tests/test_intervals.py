@@ -1,4 +1,4 @@
-"""Tests of `advisor.recommend.intervals` against published and independent figures."""
+"""Tests of `catalog.intervals` against published and independent figures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest, norm
 
-from advisor.recommend.intervals import wilson, wilson_lower
+from catalog.intervals import wilson, wilson_lower
 
 sizes = st.integers(1, 5000)
 

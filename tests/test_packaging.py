@@ -27,13 +27,8 @@ class Refuse:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 
 sys.meta_path.insert(0, Refuse())
-import catalog.snapshot, advisor.estimator.estimator, advisor.recommend.advisor
-from advisor.recommend.query import Query
-answer = advisor.recommend.advisor.recommend(
-    catalog.snapshot.load(),
-    advisor.estimator.estimator.load(),
-    Query(task="sentiment", min_acc=0.8),
-)
+from advisor import recommend
+answer = recommend(task="sentiment", min_acc=0.8)
 assert answer.chosen is not None
 print(answer.chosen.candidate)
 loaded = {{name.split(".")[0] for name in sys.modules}} & {tables!r}

@@ -82,7 +82,7 @@ def test_a_pickle_in_a_checkpoint_is_never_loaded(name: str, tmp_path: Path) -> 
     """A checkpoint whose weights are a pickle, by whatever name, cannot run and does nothing."""
     pytest.importorskip("transformers")
     from calibration.classifiers import checkpoints
-    from calibration.classifiers.build import CannotRunError
+    from calibration.classifiers.errors import CannotRunError
 
     trap, folder = tmp_path / "sprung", tmp_path / "checkpoint"
     folder.mkdir()
@@ -103,7 +103,7 @@ def test_code_in_a_checkpoint_is_never_run(tmp_path: Path) -> None:
     """`auto_map` that points to a file of the folder is refused, for weights and tokenizers."""
     pytest.importorskip("transformers")
     from calibration.classifiers import checkpoints
-    from calibration.classifiers.build import CannotRunError
+    from calibration.classifiers.errors import CannotRunError
 
     trap, folder = tmp_path / "sprung", tmp_path / "checkpoint"
     folder.mkdir()

@@ -12,6 +12,7 @@ from test_suite import NB, SWEEP, TINY, _own_surroundings, tiny  # noqa: F401
 
 from calibration.classifiers import build
 from calibration.classifiers.checkpoints import ForwardPasses
+from calibration.classifiers.errors import CannotRunError
 from calibration.measurement import trial
 from calibration.suite import Event, calibrate
 from catalog.records import Measurement, SetupKey
@@ -156,7 +157,7 @@ def test_a_missing_precision_spares_the_others(
 
     def set_precision(_: Any, precision: str) -> None:
         if precision == "x":
-            raise build.CannotRunError("no such precision here")
+            raise CannotRunError("no such precision here")
 
     monkeypatch.setattr(trial.build, "set_precision", set_precision)
     events: list[Event] = []

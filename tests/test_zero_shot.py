@@ -18,7 +18,8 @@ from transformers import (
     set_seed,
 )
 
-from calibration.classifiers.build import CannotRunError, build, n_parameters, n_training_texts
+from calibration.classifiers.build import build, n_parameters, n_training_texts
+from calibration.classifiers.errors import CannotRunError
 from calibration.classifiers.zero_shot import ZeroShotEntailment, ZeroShotLanguageModel
 from calibration.workloads.load import Texts
 from catalog.records import Candidate, Workload

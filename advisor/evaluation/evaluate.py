@@ -35,7 +35,7 @@ from advisor.evaluation.published_rows import BadTableError
 from advisor.evaluation.scorecard import BY_PICKED, BY_PROBES, cross_validate, report
 from advisor.evaluation.train import filled, known_machine, quantiles
 from catalog import reference_data as bundled
-from catalog.files.atomic_write import written_whole
+from catalog.files.atomic_write import atomic_write
 from catalog.records import Device
 
 FEWEST = 30
@@ -229,7 +229,7 @@ def _on_another(
             _predictions(_tested(train, reach, rowtable.rows(raw, specs), stand_in), probes)
         )
         frame = pd.DataFrame(lines).assign(row=lambda f: raw.index.to_numpy()[f["row"]])
-        with written_whole(predictions) as part:
+        with atomic_write(predictions) as part:
             frame.to_csv(part, index=False, float_format="%.10g")
     averaged = rowtable.averaged(whole)
     if not len(averaged):

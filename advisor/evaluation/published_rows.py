@@ -18,7 +18,7 @@ from advisor.estimator.setup import Setup
 from advisor.estimator.training_rows import Rows
 from advisor.evaluation.experts import active_parameters
 from catalog.energy import SCOPE_OF_SOURCE
-from catalog.files.csv_dialect import not_commas
+from catalog.files.csv_dialect import other_delimiter
 from catalog.records import Device, Kind, Scope
 
 REQUIRED = ("source", "model", "device", "energy_scope", "runtime_s_per_inference")
@@ -61,7 +61,7 @@ def _table(path: Path) -> pd.DataFrame:
         BadTableError: Unreadable, or its cells are not separated by commas.
     """
     try:
-        reason = not_commas(list(pd.read_csv(path, nrows=0).columns))
+        reason = other_delimiter(list(pd.read_csv(path, nrows=0).columns))
         if reason is None:
             return pd.read_csv(path, low_memory=False)
     except OSError as error:

@@ -17,11 +17,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from advisor.recommend.intervals import wilson, wilson_lower
 from advisor.recommend.paired import predictions_of
 from advisor.recommend.pareto import front, rank
 from advisor.recommend.query import Query
 from advisor.recommend.records import Accuracy, Cascade, CascadeStep, EnergyPer1000, Option
+from catalog.intervals import wilson, wilson_lower
 from catalog.predictions import unpack
 from catalog.records import Basis
 from catalog.snapshot import Snapshot

@@ -15,9 +15,9 @@ import numpy as np
 from advisor.estimator.features import Array
 from advisor.recommend.feasibility import Verdict
 from advisor.recommend.group import Pool
-from advisor.recommend.intervals import wilson_lower_bounds
 from advisor.recommend.messages import figure
 from advisor.recommend.records import Missing, Reason
+from catalog.intervals import wilson_lower_bounds
 
 FLOOR = "\x00"
 """Stands for the floor until the question fills it in."""

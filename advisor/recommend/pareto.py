@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from advisor.estimator.estimator import Prediction
 from advisor.recommend.feasibility import least_devices
-from advisor.recommend.intervals import wilson
 from advisor.recommend.messages import figure
 from advisor.recommend.options import Z90, Offer, Served
 from advisor.recommend.records import (
@@ -19,6 +18,7 @@ from advisor.recommend.records import (
     WarningCode,
 )
 from catalog.energy import energy
+from catalog.intervals import wilson
 from catalog.records import Device, Measurement
 from catalog.snapshot import Snapshot
 from catalog.staleness import newest_of

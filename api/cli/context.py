@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from advisor.estimator.estimator import Estimator
-    from advisor.recommend.query import Query
     from api.service.settings import Settings
-    from catalog.records import Device
     from catalog.snapshot import Snapshot
     from catalog.store.database import Store
 
@@ -32,10 +29,9 @@ def open_store() -> Store:
 
 def load_snapshot() -> Snapshot:
     """The current catalog; the bundled figures alone where no database exists yet."""
-    from catalog import snapshot
-    from catalog.store.location import is_absent
+    from catalog.snapshot import Snapshot
 
-    return snapshot.load(None if is_absent(settings().catalog) else open_store())
+    return Snapshot.load(settings().catalog)
 
 
 def load_estimator(snapshot: Snapshot) -> Estimator:
@@ -47,29 +43,3 @@ def load_estimator(snapshot: Snapshot) -> Estimator:
     from advisor.estimator import estimator
 
     return estimator.load(settings().estimator).informed(snapshot)
-
-
-def resolve_device(name: str | None, snapshot: Snapshot) -> str | Device | None:
-    """Name or record of a device; ``this``, ``this-cpu`` and ``this-gpu`` are detected.
-
-    Args:
-        name: As on the command line; ``None`` means any device.
-        snapshot: Catalog that may hold the detected device.
-    """
-    if name not in ("this", "this-cpu", "this-gpu"):
-        return name
-    from api.cli import calibrate
-
-    return calibrate.this_device(snapshot, name)
-
-
-def resolve_query(asked: Mapping[str, Any], snapshot: Snapshot) -> Query:
-    """The question of a command's options, on this machine where its device is ``this``."""
-    import msgspec
-
-    from advisor.recommend.query import query_of
-
-    query = query_of(asked)
-    if not isinstance(query.device, str):
-        return query
-    return msgspec.structs.replace(query, device=resolve_device(query.device, snapshot))

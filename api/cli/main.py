@@ -16,16 +16,9 @@ import typer
 from advisor.recommend.query import BadQuestionError, UnlistedDevice, device_of
 from api.cli import terminal
 from api.cli.catalog import catalog
-from api.cli.context import (
-    load_estimator,
-    load_snapshot,
-    open_store,
-    resolve_device,
-    resolve_query,
-    settings,
-)
+from api.cli.context import load_estimator, load_snapshot, open_store, settings
 from api.cli.probes import probes
-from api.cli.question import asks
+from api.cli.question import asks, resolve_device, resolve_query
 from api.cli.report import report
 from api.cli.terminal import CommandGroup
 from api.cli.token import token

@@ -9,8 +9,8 @@ import typer
 
 from advisor.recommend.query import BadQuestionError
 from api.cli import terminal
-from api.cli.context import load_estimator, load_snapshot, resolve_query, settings
-from api.cli.question import asks
+from api.cli.context import load_estimator, load_snapshot, settings
+from api.cli.question import asks, resolve_query
 from api.pages import wording
 
 _NOTHING_TO_MEASURE = {

@@ -1,14 +1,17 @@
-"""Options of a command from the declaration of the question."""
+"""Options of a command from the declaration of the question, and the question they ask."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, TypeVar
 
+import msgspec
 import typer
 
-from advisor.recommend.query import parameters
+from advisor.recommend.query import Query, parameters, query_of
+from catalog.records import Device
+from catalog.snapshot import Snapshot
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _HELP = {
@@ -50,3 +53,25 @@ def _option(name: str) -> inspect.Parameter:
         default=inspect.Parameter.empty if asked.required else asked.default,
         annotation=Annotated[kind, option],
     )
+
+
+def resolve_device(name: str | None, snapshot: Snapshot) -> str | Device | None:
+    """Name or record of a device; ``this``, ``this-cpu`` and ``this-gpu`` are detected.
+
+    Args:
+        name: As on the command line; ``None`` means any device.
+        snapshot: Catalog that may hold the detected device.
+    """
+    if name not in ("this", "this-cpu", "this-gpu"):
+        return name
+    from api.cli import calibrate
+
+    return calibrate.this_device(snapshot, name)
+
+
+def resolve_query(asked: Mapping[str, Any], snapshot: Snapshot) -> Query:
+    """The question of a command's options, on this machine where its device is ``this``."""
+    query = query_of(asked)
+    if not isinstance(query.device, str):
+        return query
+    return msgspec.structs.replace(query, device=resolve_device(query.device, snapshot))

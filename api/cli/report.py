@@ -10,7 +10,7 @@ import typer
 
 from api.cli import terminal
 from api.cli.context import load_estimator, load_snapshot
-from catalog.files.atomic_write import written_whole
+from catalog.files.atomic_write import atomic_write
 
 if TYPE_CHECKING:
     from advisor.report.plan import Plan
@@ -96,7 +96,7 @@ def _read(path: Path) -> Plan:
 def _write(path: Path, content: bytes) -> None:
     """Writes a file whole or not at all."""
     try:
-        with written_whole(path) as part:
+        with atomic_write(path) as part:
             part.write_bytes(content)
     except OSError as error:
         terminal.fail(f"{path}: cannot be written, {error.strerror}", terminal.USAGE)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
+from calibration.classifiers.errors import CannotRunError
 from calibration.hardware.usage import free_memory_gb
 from calibration.workloads.hub import HubError, checkpoint_folder, folder_from_environment
 from catalog.records import Candidate, Kind, Phase
@@ -40,10 +41,6 @@ _GB_PER_PARAMETER = {"fp32": 4e-9, "int8": 4e-9, "bf16": 2e-9, "fp16": 2e-9}
 """Memory of the weights by number format; int8 is quantised from fp32."""
 _TRAINING_COPIES = 4
 """Copies of the weights in memory: the weights, their gradients and two moments of AdamW."""
-
-
-class CannotRunError(RuntimeError):
-    """A candidate that cannot run on this machine; the message never quotes a data set's text."""
 
 
 def libraries(candidate: Candidate) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from calibration.classifiers.build import CannotRunError
+from calibration.classifiers.errors import CannotRunError
 
 MAX_PASS_SIZE = 128
 """Default number of texts per forward pass: the largest batch size of the sweep."""

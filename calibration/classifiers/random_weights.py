@@ -14,7 +14,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from calibration.classifiers import checkpoints
-from calibration.classifiers.build import CannotRunError
+from calibration.classifiers.errors import CannotRunError
 from catalog.registry.architectures import Architecture
 
 MAX_TOKENS = {False: 512, True: 2048}

@@ -16,7 +16,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from calibration.classifiers import checkpoints
-from calibration.classifiers.build import CannotRunError
+from calibration.classifiers.errors import CannotRunError
 
 SCORING_METHODS = ("likelihood", "likelihood-prefix", "likelihood-whole", "generation")
 """How a causal language model's label is determined; see `ZeroShotLanguageModel`."""

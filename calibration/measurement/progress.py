@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from calibration.classifiers.build import CannotRunError
+from calibration.classifiers.errors import CannotRunError
 from calibration.measurement.run import Run
 from calibration.measurement.trial import SkippedTrial, measure_trials
 from calibration.records import Event, EventKind, Trial

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from calibration.classifiers import build
+from calibration.classifiers.errors import CannotRunError
 from calibration.hardware import usage
 from calibration.measurement.run import UNSCORED, Run, Score, halve
 from calibration.measurement.server import SaturatedError, measure_server
@@ -141,7 +142,7 @@ def _score_in_precision(
     """Loads the weights in a trial's precision and scores them; random weights have no score."""
     try:
         build.set_precision(fitted, trial.precision)
-    except build.CannotRunError as error:
+    except CannotRunError as error:
         return SkippedTrial(str(error))
     return UNSCORED if candidate.features == "architecture" else run.score(fitted, trial, texts)
 

@@ -1,4 +1,4 @@
-"""What of a trial's surroundings moves its energy, and what is only worth remembering.
+"""Fingerprint of a trial: what moves its energy, and the context worth remembering.
 
 The part under ``energy`` decides whether a stored row still holds; the rest is context. Both
 are stored as one JSON text of less than 2,000 characters, with no host name and no text in it.
@@ -72,10 +72,10 @@ def _recipe(candidate: Candidate) -> str | None:
     if candidate.features == "architecture":
         shapes = ARCHITECTURES[candidate.head or ""]
         return hashlib.sha256(msgspec.json.encode(shapes)).hexdigest()[:16]
-    told = (training, candidate.prompt, candidate.head if candidate.prompt else None)
-    if not any(told):
+    settings = (training, candidate.prompt, candidate.head if candidate.prompt else None)
+    if not any(settings):
         return None
-    return hashlib.sha256(msgspec.json.encode(told)).hexdigest()[:16]
+    return hashlib.sha256(msgspec.json.encode(settings)).hexdigest()[:16]
 
 
 def context(profile: Profile, seed: int, **seen: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How long a trial will take and what it will draw, told before anything runs.
+"""Forecast of a trial's seconds and watts, before anything runs.
 
 Orders of magnitude for a plan to show, and for probes to be chosen by; no row ever holds them.
 The seconds are those of two cores of a cloud machine (AMD EPYC under KVM, November 2026, texts of

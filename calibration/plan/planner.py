@@ -1,4 +1,4 @@
-"""What would be measured: candidates x workloads x scenarios, less what the catalog has."""
+"""Planner: the trials of candidates x workloads x scenarios, less what the catalog has."""
 
 from __future__ import annotations
 
@@ -261,7 +261,7 @@ def plan(
         texts: Workloads that are loaded already, by name; then nothing is loaded.
 
     Raises:
-        UnknownNameError: A workload, candidate or profile nobody knows.
+        UnknownNameError: Unknown workload, candidate or profile.
         WorkloadError: Texts that cannot be used.
         PlanError: A rate or TDP that cannot be.
     """

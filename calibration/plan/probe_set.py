@@ -1,4 +1,4 @@
-"""Which few candidates to measure on a machine so that every other estimate on it gets better.
+"""Probe set: the few candidates whose rows correct every other estimate on a machine.
 
 One row corrects best where it is the *median* of what will be asked; several do where they are
 spread over the logarithm of runtime. So the median comes first, for a run that is cut short,

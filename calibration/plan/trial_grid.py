@@ -1,4 +1,4 @@
-"""What tells the trials of one pair of workload and candidate apart, in the order they run."""
+"""Trial grid: serving choices of one candidate on one workload, in the order they run."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from catalog.files.csv_dialect import not_commas
+from catalog.files.csv_dialect import other_delimiter
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +45,7 @@ def read_table(file: Path) -> pd.DataFrame:
         elif name.endswith(".jsonl"):
             frame = pd.read_json(file, lines=True, dtype=False)
         else:
-            reason = not_commas(list(pd.read_csv(file, nrows=0, encoding="utf-8").columns))
+            reason = other_delimiter(list(pd.read_csv(file, nrows=0, encoding="utf-8").columns))
             frame = pd.read_csv(
                 file,
                 dtype=str,

@@ -1,4 +1,4 @@
-"""What each column of a run file may hold, and a quick look at whether it does.
+"""Column rules of a run file, and a fast check that most columns pass.
 
 Pandera looks at a column for a millisecond or two, which for tens of columns is most of what a
 small file costs. A column that passes here passes there and becomes the same values; one that does

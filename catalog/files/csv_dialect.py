@@ -1,4 +1,4 @@
-"""What separates the cells of a table that should be comma-separated, to say so in an error."""
+"""CSV dialect: the delimiter of a table that should be comma-separated, for an error message."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 _SAID = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 
 
-def not_commas(columns: Sequence[object]) -> str | None:
+def other_delimiter(columns: Sequence[object]) -> str | None:
     """Why a header that is one cell by commas has no columns; ``None`` of any other header.
 
     Args:

@@ -1,4 +1,4 @@
-"""The physics of a run file: what holds between the columns of well-typed rows.
+"""Consistency of a run file: checks between the columns of well-typed rows, physics included.
 
 A table comes as arrays by column: of floats, NaN where a number is missing, or of texts, `None`
 where one is missing. A small run file has few rows and many columns, so that what is done for each
@@ -32,7 +32,7 @@ more, a throttled laptop CPU 1 %."""
 HOST_POWER_W = 1500.0
 """Watts allowed for everything around the devices of one node."""
 UNKNOWN_CHIP_W = 1000.0
-"""Nominal power taken for a chip whose TDP nobody stated, in this check only."""
+"""Nominal power, watts, assumed for a chip without a stated TDP, in this check only."""
 UNSTATED_DEVICES = 8
 """Devices a published total may cover where the source prints no count."""
 FORMULA = r"[=+\-@\t\r\n]"
@@ -64,7 +64,7 @@ def _numeric(cells: Cells, name: str) -> NDArray[np.float64]:
     return cells[name] if name in cells else np.full(rows_of(cells), np.nan)
 
 
-def _there(cells: Cells, name: str) -> NDArray[np.bool_]:
+def _present(cells: Cells, name: str) -> NDArray[np.bool_]:
     """Which rows have a value in a column."""
     if name not in cells:
         return np.zeros(rows_of(cells), bool)
@@ -84,12 +84,12 @@ def _which(cells: Cells, name: str, wanted: Callable[[str], object]) -> NDArray[
 def _energy_problems(cells: Cells) -> Iterator[Fault]:
     """Energies, their labels and their bounds."""
     for name in COMPONENTS:
-        alone = _there(cells, f"{name}_j") != _there(cells, f"{name}_label")
+        alone = _present(cells, f"{name}_j") != _present(cells, f"{name}_label")
         yield alone, f"{name}_label", f"{name}_j and {name}_label come together"
-    totals = _there(cells, "total_j") | _there(cells, "total_high_j")
+    totals = _present(cells, "total_j") | _present(cells, "total_high_j")
     for name in ("total_label", "total_scope"):
         message = f"a total (total_j or total_high_j) and {name} come together"
-        yield totals != _there(cells, name), name, message
+        yield totals != _present(cells, name), name, message
     value, low = _numeric(cells, "total_j"), _numeric(cells, "total_low_j")
     high = _numeric(cells, "total_high_j")
     disorder = (low > value) | (value > high) | (low > high)
@@ -123,12 +123,12 @@ def _power_problems(cells: Cells, devices: Mapping[str, Device]) -> Iterator[Fau
     }
     for column, limit in limits.items():
         if column in cells:
-            yield _too_much(cells[column] / runtime, limit, column)
+            yield _above_most(cells[column] / runtime, limit, column)
     rated = np.array([stated.get(name, np.nan) for name in names], float)
-    yield from _too_little(cells, runtime, rated * count, on_cpu)
+    yield from _below_least(cells, runtime, rated * count, on_cpu)
 
 
-def _too_much(watts: NDArray[np.float64], limit: NDArray[np.float64], column: str) -> Fault:
+def _above_most(watts: NDArray[np.float64], limit: NDArray[np.float64], column: str) -> Fault:
     """Rows whose mean power is above a limit."""
     wrong = watts > limit
     worst = (
@@ -142,7 +142,7 @@ def _too_much(watts: NDArray[np.float64], limit: NDArray[np.float64], column: st
     )
 
 
-def _too_little(
+def _below_least(
     cells: Cells,
     runtime: NDArray[np.float64],
     nominal: NDArray[np.float64],
@@ -166,14 +166,14 @@ def _accuracy_problems(cells: Cells) -> Iterator[Fault]:
     """Accuracies that belong to no inference row; the default phase is inference."""
     other = _which(cells, "phase", lambda phase: phase != "inference")
     message = "only rows with phase=inference carry an accuracy"
-    yield _there(cells, "accuracy") & other, "accuracy", message
+    yield _present(cells, "accuracy") & other, "accuracy", message
 
 
 def _rate_problems(cells: Cells) -> Iterator[Fault]:
     """Request rates of rows that serve no requests."""
     server = _which(cells, "scenario", lambda scenario: scenario == "server")
     message = "only rows with scenario=server carry a rate"
-    yield _there(cells, "rate_per_s") & ~server, "rate_per_s", message
+    yield _present(cells, "rate_per_s") & ~server, "rate_per_s", message
 
 
 def _order_problems(cells: Cells) -> Iterator[Fault]:
@@ -203,11 +203,11 @@ def _text_problems(cells: Cells) -> Iterator[Fault]:
             yield _which(cells, name, re.compile(FORMULA).match), name, NO_FORMULA
 
 
-def _twice(cells: Cells) -> Fault:
+def _duplicate_keys(cells: Cells) -> Fault:
     """Rows whose key another one has too."""
     key = [name for name in KEY if name in cells]
     columns = [
-        np.where(_there(cells, name), cells[name], _DEFAULTS.get(name)).tolist()  # type: ignore[arg-type]
+        np.where(_present(cells, name), cells[name], _DEFAULTS.get(name)).tolist()  # type: ignore[arg-type]
         for name in key
     ]
     keys = list(zip(*columns, strict=True))
@@ -227,7 +227,7 @@ def row_problems(cells: Cells, devices: Mapping[str, Device]) -> list[tuple[int,
             _rate_problems(cells),
             _order_problems(cells),
             _text_problems(cells),
-            iter([_twice(cells)]),
+            iter([_duplicate_keys(cells)]),
         ):
             for wrong, column, message in faults:
                 found += [(place, column, message) for place in np.flatnonzero(wrong).tolist()]

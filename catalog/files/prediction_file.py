@@ -1,4 +1,4 @@
-"""Predictions in and out as a flat table, one row for each item, in CSV or Parquet.
+"""Prediction files: predictions in and out as a flat table, one row an item, CSV or Parquet.
 
 What may stand in it is checked here, all faults at once; class names do, texts never.
 """
@@ -84,14 +84,14 @@ def from_frame(
         found, faults = _set(rows, known, " / ".join(map(str, key)))
         problems += faults
         made += [found] if found else []
-    problems = problems or _unlike([*stored, *made])
+    problems = problems or _contradicting_classes([*stored, *made])
     if problems:
         raise BadRunFileError(name, problems)
     return tuple(made)
 
 
 def _columns(frame: pd.DataFrame) -> list[Problem]:
-    """Columns that are missing or nobody knows, and an empty table."""
+    """Missing columns, unknown columns and an empty table."""
     wanted = [name for name in COLUMNS if name not in _OPTIONAL]
     missing = [name for name in wanted if name not in frame.columns]
     strange = [str(name) for name in frame.columns if name not in COLUMNS]
@@ -100,12 +100,14 @@ def _columns(frame: pd.DataFrame) -> list[Problem]:
     return problems or ([Problem(None, None, "no rows")] if frame.empty else [])
 
 
-def _set(rows: pd.DataFrame, known: Known, said: str) -> tuple[Predictions | None, list[Problem]]:
+def _set(
+    rows: pd.DataFrame, known: Known, wording: str
+) -> tuple[Predictions | None, list[Problem]]:
     """The rows of one set, or what is wrong with them."""
     first = int(rows.index[0]) + 1
     shared = {name: rows[name].iloc[0] for name in _SHARED if name in rows}
     faults = [
-        Problem(first, name, f"differs within the set {said}")
+        Problem(first, name, f"differs within the set {wording}")
         for name in shared
         if rows[name].nunique() > 1
     ]
@@ -197,7 +199,7 @@ def _scores(rows: pd.DataFrame, row: int) -> tuple[pd.Series[Any] | None, list[P
     return score, []
 
 
-def _unlike(made: Sequence[Predictions]) -> list[Problem]:
+def _contradicting_classes(made: Sequence[Predictions]) -> list[Problem]:
     """Sets that claim the same test items and have other true classes."""
     truths: dict[str, list[str]] = {}
     faults = []
@@ -205,6 +207,8 @@ def _unlike(made: Sequence[Predictions]) -> list[Problem]:
         answers = each.answers()
         truth = [answers.classes[number] for number in answers.truth]
         if truths.setdefault(each.test_sha256, truth) != truth:
-            said = f"{each.candidate}: other true classes than another set of the same test_sha256"
-            faults.append(Problem(None, "label", said))
+            wording = (
+                f"{each.candidate}: other true classes than another set of the same test_sha256"
+            )
+            faults.append(Problem(None, "label", wording))
     return faults

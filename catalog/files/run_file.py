@@ -1,4 +1,4 @@
-"""Run files in and out: one flat table as CSV or Parquet, chosen by the name's ending.
+"""Run files: measurements in and out as one flat CSV or Parquet table, by the name's ending.
 
 What may stand in it is `catalog.files.validation`'s to say. Texts of a data set never do.
 """
@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from catalog.errors import BadRunFileError, Problem
 from catalog.files.cells import MAX_TEXT
-from catalog.files.csv_dialect import not_commas
+from catalog.files.csv_dialect import other_delimiter
 from catalog.files.validation import DESCRIBED, Known, validate
 from catalog.records import Candidate, Device, Measurement, RunFile, Workload
 
@@ -69,7 +69,7 @@ def _refuse_shape(content: bytes) -> None:
     try:
         rows = (row for row in csv.reader(io.StringIO(content.decode(), newline="")) if row)
         header = next(rows, [])
-        if reason := not_commas(header):
+        if reason := other_delimiter(header):
             raise ValueError(reason)
         width = len(header)
         if reason := _too_large(0, width):

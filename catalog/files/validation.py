@@ -1,8 +1,8 @@
-"""What a run file must look like: types, ranges, unique keys and physics, checked by pandera.
+"""Validation of run files: types, ranges, unique keys and physics, checked by pandera.
 
 The columns are the fields of `Measurement`, declared once in `catalog.records`. A device, workload
 or candidate the catalog does not know is described in extra columns (``device_tdp_w``,
-``workload_task``, ``candidate_family`` ...). Everything wrong with a file is told at once, by row
+``workload_task``, ``candidate_family`` ...). Every fault of a file is reported at once, by row
 and column; telling what to do about it is left to the caller.
 """
 
@@ -46,7 +46,7 @@ def _finite(column: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def _whole(column: pd.Series[Any]) -> pd.Series[Any]:
-    """Whole numbers; what is not finite is told by `_finite`."""
+    """Whole numbers; what is not finite is reported by `_finite`."""
     return (column % 1).fillna(0) == 0
 
 
@@ -89,7 +89,7 @@ def _column(name: str) -> pa.Column:
     return pa.Column(dtype, checks, nullable=rule.nullable, required=rule.required)
 
 
-def _odd(value: Any) -> str | None:
+def _value_fault(value: Any) -> str | None:
     """Why a cell of a description is refused; every number of a record is a positive quantity."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if number and not 0 < value <= MAX_NUMBER:
@@ -128,7 +128,7 @@ def _described(
             problems.append(Problem(where, prefix, text))
             continue
         for field in kind.__struct_fields__:
-            if fault := _odd(getattr(record, field)):
+            if fault := _value_fault(getattr(record, field)):
                 column = prefix if field == "name" else f"{prefix}_{field}"
                 problems.append(Problem(where, column, fault))
         if found.setdefault(name, record) != record:
@@ -154,13 +154,13 @@ def _wording(case: Any, columns: Mapping[str, pa.Column]) -> str:
 
 
 def _schema_problems(error: pa.errors.SchemaErrors, schema: pa.DataFrameSchema) -> list[Problem]:
-    """Pandera's failure cases as problems, once each; physics is told by `row_problems`."""
+    """Pandera's failure cases as problems, once each; physics is reported by `row_problems`."""
     problems = []
     cases = list(error.failure_cases.itertuples(index=False))
     mistyped = {case.column for case in cases if str(case.check).startswith("coerce_dtype")}
     for case in cases:
         if case.check == "physics" or (case.column in mistyped and pd.isna(case.index)):
-            continue  # told by `row_problems`, or a check that could not run on mistyped cells
+            continue  # reported by `row_problems`, or a check that could not run on mistyped cells
         if case.check == "column_in_schema":
             problems.append(Problem(None, case.failure_case, "unknown column"))
         elif case.check == "column_in_dataframe":

@@ -142,7 +142,7 @@ def _fine_tuned(name: str, checkpoint: str, n_parameters: int, **more: object) -
 def _language_model(
     name: str, checkpoint: str, n_parameters: float, head: str = "likelihood", **more: object
 ) -> Candidate:
-    """A causal language model that is told the classes; `head` is how its answer is read."""
+    """A causal language model whose prompt names the classes; `head` is how its answer is read."""
     return Candidate(
         name=name,
         family="zero-shot-llm",

@@ -1,4 +1,4 @@
-"""Many rows into a table by the fastest way of each database, within the caller's transaction."""
+"""Bulk insert: many rows by the fastest way of each database, in the caller's transaction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The store: measurements in a database by URL, SQLite (WAL) unless told otherwise.
+"""The store: measurements in a database by URL, SQLite (WAL) by default.
 
 It holds what users measured; the bundled figures stay in their files and are joined to it by
 `catalog.snapshot`. Writing is all or nothing and can be repeated: a row that is already there
@@ -26,7 +26,7 @@ from catalog.store import bulk
 from catalog.store import prediction_table as predictiontable
 from catalog.store.engine import engine_of
 from catalog.store.location import default_url
-from catalog.store.newest import ALL, Heads, collected_later, read_heads, read_rows
+from catalog.store.newest import ALL, Heads, deferred_collection, read_heads, read_rows
 from catalog.store.tables import catalog_version, declaration, measurement, prediction
 
 HEAD = "0004"
@@ -86,7 +86,7 @@ def digest_of(row: Measurement) -> str:
 
 
 class _Hashed(NamedTuple):
-    """A row and what it is told apart by."""
+    """A row with the hashes that identify it."""
 
     key: str
     digest: str
@@ -150,9 +150,9 @@ class Store:
             UnicodeError,
         ) as error:
             shown = self.engine.url.render_as_string(hide_password=True)
-            said = str(getattr(error, "orig", None) or error).strip()
+            reason = str(getattr(error, "orig", None) or error).strip()
             raise CatalogUnreadableError(
-                f"the catalog at {shown} cannot be used: {said}; check the "
+                f"the catalog at {shown} cannot be used: {reason}; check the "
                 "disk and rights, or restore it (joulewise catalog import) into a new database"
             ) from error
 
@@ -261,7 +261,7 @@ class Store:
         if connection.dialect.name == "postgresql":
             connection.execute(sa.text(f"NOTIFY {CHANNEL}"))  # reaches listeners at the commit
 
-    def redescribe(self, device: Device) -> None:
+    def replace_device(self, device: Device) -> None:
         """Replaces the record of a device, e.g. by one whose TDP its owner has stated.
 
         Raises:
@@ -317,8 +317,10 @@ class Store:
         """What tells the rows after an id apart; see `Heads`."""
         if not self.is_there():
             return Heads(newest={}, last=after)
-        told = ("id", "setup", "digest", "measured_at")
-        query = sa.select(*(measurement.c[name] for name in told)).where(measurement.c.id > after)
+        columns = ("id", "setup", "digest", "measured_at")
+        query = sa.select(*(measurement.c[name] for name in columns)).where(
+            measurement.c.id > after
+        )
         with self.connection() as connection:
             streamed = connection.execution_options(stream_results=True)
             return read_heads(streamed.execute(query.order_by(measurement.c.id)), after)
@@ -351,7 +353,7 @@ class Store:
     def rows_of(self, ids: Iterable[int]) -> list[Measurement]:
         """The rows of these ids, which grow."""
         found: list[Measurement] = []
-        with collected_later():
+        with deferred_collection():
             for some in bulk.chunks(ids):
                 wanted = {} if some[-1] - some[0] + 1 == len(some) else {"id": some}
                 found += [row for _, row in self.rows(wanted, some[0] - 1, some[-1])]

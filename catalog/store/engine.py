@@ -1,4 +1,4 @@
-"""How each database is opened."""
+"""Database engines: a URL in, an SQLAlchemy engine with our settings out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the catalog is, told without the libraries that open it."""
+"""Location of the catalog's database, found without the libraries that open it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What memory keeps of a store, and how its rows are read: fast, and what they share kept once.
+"""Newest row of each setup: what is kept of a store in memory, and fast reading of its rows.
 
 A catalog grows by measuring the same setups again. Of each setup the newest row is kept in
 memory; the others are history, read when somebody asks for it. Rows are only ever added, so the
@@ -25,7 +25,7 @@ ALL = 2**63 - 1
 _FIRST, _MOST = 500, 20_000
 """Rows fetched at once: few at first, as a reader may want no more, then twice as many."""
 _ALIKE = 8
-"""Values of a chunk's column are shared where each stands in that many rows or more."""
+"""Values of a chunk's column are shared where each occurs in that many rows or more."""
 _SAMPLE = 1000
 """Cells that are looked at to tell."""
 
@@ -68,7 +68,7 @@ class Heads(msgspec.Struct, kw_only=True):
 
 
 @contextmanager
-def collected_later() -> Iterator[None]:
+def deferred_collection() -> Iterator[None]:
     """Many lasting objects are made without the garbage collector looking through them."""
     was = gc.isenabled()
     gc.disable()
@@ -96,7 +96,7 @@ def read_heads(result: sa.CursorResult[Any], after: int) -> Heads:
     """
     found = Heads(newest={}, last=after)
     newest, total = found.newest, 0
-    with collected_later():
+    with deferred_collection():
         for chunk in _chunks(result):
             for id_, setup, digest, at in chunk:
                 total += int(digest, 16)

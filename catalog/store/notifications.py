@@ -1,4 +1,4 @@
-"""Following a catalog that others write: a PostgreSQL server tells of a change, a file is polled.
+"""Notifications of changes by other processes: PostgreSQL notifies, a SQLite file is polled.
 
 Telling is a hint: whoever waits looks at `Store.version` afterwards, so one that gets lost costs
 at most the time of one wait.

@@ -1,4 +1,4 @@
-"""Predictions in the database: one row each, written with the run they belong to."""
+"""Table of predictions: one row each, written with the run they belong to."""
 
 from __future__ import annotations
 

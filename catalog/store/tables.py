@@ -1,4 +1,4 @@
-"""The tables of a catalog's database, as the newest migration leaves them."""
+"""Tables of a catalog's database, as the newest migration leaves them."""
 
 from __future__ import annotations
 

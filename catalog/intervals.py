@@ -6,8 +6,9 @@ import math
 from statistics import NormalDist
 
 import numpy as np
+from numpy.typing import NDArray
 
-from advisor.estimator.features import Array
+Array = NDArray[np.float64]
 
 
 def wilson(share: float, n: int, confidence: float) -> tuple[float, float]:
