@@ -137,12 +137,10 @@ def _folded(name: str) -> str:
 def _said(instance: Instance, device: str) -> str:
     """An instance's hardware in words."""
     count = instance.n_accelerators or 1
-    parts = [f"{instance.name} ({instance.provider}) is priced as {count:g} x {device}"]
-    if not instance.accelerator:
-        parts = [f"{instance.name} ({instance.provider}) is priced on {device}"]
-    size = f"{instance.vcpus:g} vCPUs"
+    chips = f"{count:g} x {device} and " if instance.accelerator else ""
+    size = f"{instance.vcpus:g} vCPUs" + ("" if instance.accelerator else f" of {device}")
     if instance.host_share is not None:
         size += f", {100 * instance.host_share:.3g} % of its host"
     if instance.memory_gb is not None:
-        size += f", and {instance.memory_gb:g} GB of memory"
-    return f"{parts[0]}: it has {size}"
+        size += f", {instance.memory_gb:g} GB of memory"
+    return f"{instance.name} ({instance.provider}) has {chips}{size}"

@@ -24,6 +24,7 @@ from api.cli.context import (
     resolve_query,
     settings,
 )
+from api.cli.devices import devices
 from api.cli.probes import probes
 from api.cli.question import asks
 from api.cli.report import report
@@ -40,6 +41,7 @@ app = typer.Typer(
 )
 app.add_typer(catalog, name="catalog")
 app.add_typer(token, name="token")
+app.command()(devices)
 app.command()(report)
 app.command()(probes)
 
