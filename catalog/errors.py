@@ -15,19 +15,32 @@ class UnknownNameError(LookupError):
         name: The name that came.
         known: All names that exist, sorted.
         nearest: At most five of them that resemble `name`, best first.
+
+    Args:
+        first: Names that stand before those that resemble it.
+        remedy: What else the caller can do.
     """
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+    def __init__(
+        self,
+        kind: str,
+        name: str,
+        known: Iterable[str],
+        *,
+        first: Iterable[str] = (),
+        remedy: str | None = None,
+    ) -> None:
         self.kind, self.name, self.known = kind, name, sorted(set(known))
         folded = {known_name.casefold(): known_name for known_name in self.known}
         close = difflib.get_close_matches(name.casefold(), folded, n=5, cutoff=0.5)
         holding = [known for fold, known in sorted(folded.items()) if name.casefold() in fold]
         same = [folded[match] for match in close]
-        self.nearest = list(dict.fromkeys([*same, *holding]))[:5] if name else []
+        self.nearest = list(dict.fromkeys([*first, *same, *holding]))[:5] if name else []
         offer = self.nearest or self.known[:20]
         more = "" if len(offer) >= len(self.known) else f" ({len(self.known)} in all)"
         hint = "did you mean" if self.nearest else "known"
-        super().__init__(f"unknown {kind} {name!r}; {hint}: {', '.join(offer) or 'none'}{more}")
+        said = f"unknown {kind} {name!r}; {hint}: {', '.join(offer) or 'none'}{more}"
+        super().__init__(f"{said}; {remedy}" if remedy else said)
 
 
 class AmbiguousNameError(UnknownNameError):
@@ -38,6 +51,26 @@ class AmbiguousNameError(UnknownNameError):
         self.nearest = self.known
         choice = f"{kind} {name!r} may mean any of {len(self.known)}; name one: "
         self.args = (choice + ", ".join(self.known),)
+
+
+class UnsettledInstanceError(UnknownNameError):
+    """A cloud instance type whose hardware is not known; `nearest` is what it may have."""
+
+    def __init__(self, name: str, why: str, possible: Iterable[str], remedy: str) -> None:
+        super().__init__("device", name, possible, first=possible)
+        self.args = (f"instance type {name!r}: {why}; {remedy}",)
+
+
+class ImplausibleSpecError(ValueError):
+    """A spec that no device of its kind can have.
+
+    Attributes:
+        field: The parameter; `came` is its value and `allowed` says the range and where it is from.
+    """
+
+    def __init__(self, field: str, came: float, allowed: str) -> None:
+        self.field, self.came, self.allowed = field, came, allowed
+        super().__init__(f"{field}: {came:g} is not plausible; {allowed}")
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,9 @@ Scope = Literal["device", "host", "wall"]
 Phase = Literal["load", "train", "inference"]
 Scenario = Literal["single", "offline", "server", "unstated"]
 Basis = Literal["measured", "estimated", "estimated-runtime", "extrapolated"]
+DeviceStatus = Literal[
+    "verified", "read", "derived", "partly", "unverified", "not found", "probed", "asked"
+]
 Family = Literal[
     "bag-of-words",
     "tf-idf",
@@ -49,6 +52,8 @@ class Device(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     Attributes:
         name: Canonical name, e.g. ``NVIDIA A30``.
         cores: CPU cores or GPU multiprocessors.
+        base_ghz: Base clock of a CPU, highest clock of an integrated GPU, GHz.
+        isa: Vector and matrix extensions of a CPU, e.g. ``AVX-512``.
         tdp_w: Thermal design power, watts.
         power_max_w: Highest sustained power allowed (turbo or board limit), watts.
         idle_w: Power with no process on it, watts; with a model resident it is 2-4 times that.
@@ -58,7 +63,10 @@ class Device(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         bandwidth_gbs: Peak memory bandwidth, 1e9 B/s.
         aliases: What NVML, lscpu and the like print for it.
         source: Where the figures were read.
-        status: How far `source` was checked; ``probed`` comes from a calibrated machine.
+        status: How far `source` was checked; ``probed`` comes from a calibrated machine, and of a
+            ``not found`` one nothing but the name is known.
+        dataset: Which bundled data set names it: measured ``energy``, published ``runtime``, cloud
+            ``instances``, or none of them (``everyday``); ``None`` for devices of a store.
     """
 
     name: str
@@ -66,6 +74,8 @@ class Device(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     vendor: str | None = None
     year: int | None = None
     cores: int | None = None
+    base_ghz: float | None = None
+    isa: tuple[str, ...] = ()
     memory_gb: float | None = None
     tdp_w: float | None = None
     power_max_w: float | None = None
@@ -76,7 +86,8 @@ class Device(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     bandwidth_gbs: float | None = None
     aliases: tuple[str, ...] = ()
     source: str | None = None
-    status: Literal["verified", "derived", "partly", "unverified", "probed", "asked"] | None = None
+    status: DeviceStatus | None = None
+    dataset: Literal["energy", "runtime", "instances", "everyday"] | None = None
 
 
 class Workload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

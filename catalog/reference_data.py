@@ -21,7 +21,7 @@ from catalog.registry.candidates import CANDIDATES
 from catalog.registry.workloads import WORKLOADS
 
 FOLDER = files("catalog") / "reference"
-Record = TypeVar("Record", Device, Workload, Candidate, Measurement)
+Record = TypeVar("Record", bound=msgspec.Struct)
 
 
 @functools.cache
@@ -51,7 +51,7 @@ def from_cells(kind: type[Record], cells: Iterable[dict[str, Any]]) -> Iterator[
         yield msgspec.convert(given, kind, strict=False)
 
 
-def _read(kind: type[Record], name: str) -> tuple[Record, ...]:
+def read(kind: type[Record], name: str) -> tuple[Record, ...]:
     """All records of one bundled CSV file."""
     text = (FOLDER / name).read_text(encoding="utf-8")
     return tuple(from_cells(kind, csv.DictReader(io.StringIO(text, newline=""))))
@@ -69,33 +69,34 @@ def measurement_files() -> list[str]:
 @functools.cache
 def devices() -> dict[str, Device]:
     """The bundled device table by name."""
-    return {device.name: device for device in _read(Device, "devices.csv")}
+    return {device.name: device for device in read(Device, "devices.csv")}
 
 
 @functools.cache
 def workloads() -> dict[str, Workload]:
     """Bundled workloads by name; those of the registry win."""
-    published = {workload.name: workload for workload in _read(Workload, "workloads.csv")}
+    published = {workload.name: workload for workload in read(Workload, "workloads.csv")}
     return published | {workload.name: workload for workload in WORKLOADS}
 
 
 @functools.cache
 def candidates() -> dict[str, Candidate]:
     """Bundled candidates by name; those of the registry win."""
-    published = {candidate.name: candidate for candidate in _read(Candidate, "candidates.csv")}
+    published = {candidate.name: candidate for candidate in read(Candidate, "candidates.csv")}
     return published | {candidate.name: candidate for candidate in CANDIDATES}
 
 
 @functools.cache
 def measurements() -> tuple[Measurement, ...]:
     """Every bundled measurement."""
-    return tuple(row for name in measurement_files() for row in _read(Measurement, name))
+    return tuple(row for name in measurement_files() for row in read(Measurement, name))
 
 
 @functools.cache
 def digest() -> str:
     """SHA-256 over the declarations of the registry and the bundled files, names included."""
     total = hashlib.sha256(msgspec.json.encode([WORKLOADS, CANDIDATES]))
-    for name in ["devices.csv", "workloads.csv", "candidates.csv", *measurement_files()]:
+    tables = ("devices.csv", "device_classes.csv", "instances.csv", "usual_devices.csv")
+    for name in [*tables, "workloads.csv", "candidates.csv", *measurement_files()]:
         total.update(name.encode() + b"\0" + (FOLDER / name).read_bytes() + b"\0")
     return total.hexdigest()

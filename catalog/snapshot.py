@@ -13,9 +13,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from catalog import device_names as names
 from catalog import reference_data as bundled
 from catalog.errors import CatalogUnreadableError, UnknownNameError
+from catalog.machines import Machines
 from catalog.predictions import Predictions
 from catalog.records import Candidate, Device, Measurement, SetupKey, Workload, moment
 from catalog.registry.tasks import DEFAULT_WORKLOAD
@@ -184,32 +184,27 @@ class Snapshot:
         return MappingProxyType({key: tuple(sets) for key, sets in found.items()})
 
     @functools.cached_property
-    def _aliases(self) -> Mapping[str, str]:
-        """Folded device names and aliases -> name; a name wins, an ambiguous alias drops out."""
-        owners: defaultdict[str, set[str]] = defaultdict(set)
-        for device in self.devices.values():
-            for alias in device.aliases:
-                owners[alias.casefold()].add(device.name)
-        unique = {alias: owner for alias, (owner, *more) in owners.items() if not more}
-        return unique | {name.casefold(): name for name in self.devices}
+    def machines(self) -> Machines:
+        """Devices and cloud instances by what people and machines call them."""
+        return Machines(self.devices.values())
 
-    def named(self, name: str) -> Device | None:
-        """The device of this very name or alias, as a machine reports its chips; else ``None``."""
-        found = self._aliases.get(name.casefold())
-        return None if found is None else self.devices[found]
+    def named(self, name: str, kinds: Collection[str] = ()) -> Device | None:
+        """The device of this very name or alias, as a machine reports its chips; else ``None``.
+
+        Args:
+            name: What NVML, lscpu or the like print.
+            kinds: The kinds it may be, all if empty.
+        """
+        return self.machines.names.printed(name, kinds)
 
     def device(self, name: str) -> Device:
-        """A device by name or alias, or by what can mean no other one; see `catalog.device_names`.
+        """The device a name means, an instance's if it is one's; see `catalog.machines`.
 
         Raises:
             AmbiguousNameError: It may mean several; names them.
             UnknownNameError: Names the nearest ones.
         """
-        found = self.named(name)
-        if found is not None:
-            return found
-        spellings = {known: device.aliases for known, device in self.devices.items()}
-        return self.devices[names.meant("device", name, spellings)]
+        return self.machines.find(name).device
 
     def workload(self, name: str) -> Workload:
         """A workload by name.

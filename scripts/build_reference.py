@@ -4,6 +4,8 @@ Reads the tables of published energy measurements (`../shared/data/energy` or ``
 writes reviewable CSV files whose headers are the fields of the records. ``--check`` rebuilds in
 memory and fails with a diff where the committed files differ.
 
+Devices, instances and their class defaults are `scripts/data/machines.py`'s.
+
 Left out on purpose, with the reason printed by every run: rows without an MIT, BSD or Apache
 licence, and cain-2024 (energy of whole jobs whose number of texts nobody recorded).
 """
@@ -31,7 +33,7 @@ from sources.zschache_hartwig import read_paper_fktg, read_paper_others
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-from catalog.records import KEY, Candidate, Device, Measurement, Workload  # noqa: E402
+from catalog.records import KEY, Candidate, Measurement, Workload  # noqa: E402
 from catalog.reference_data import from_cells  # noqa: E402
 
 REFERENCE = ROOT / "catalog" / "reference"
@@ -90,10 +92,7 @@ def unique(rows: list[Row]) -> list[Row]:
 
 def bundled_files(bundle: Bundle) -> dict[str, str]:
     """Path below `catalog/reference` -> text of every bundled file."""
-    ours = {"device": "name", "memory_bandwidth_gbs": "bandwidth_gbs"}
-    chips = [{ours.get(k, k): v for k, v in row.items()} for row in bundle.table("devices.csv")]
     texts = {
-        "devices.csv": to_csv(Device, chips),
         "workloads.csv": to_csv(Workload, [row for _, row in sorted(bundle.workloads.items())]),
         "candidates.csv": to_csv(Candidate, [row for _, row in sorted(bundle.candidates.items())]),
     }
@@ -104,7 +103,9 @@ def bundled_files(bundle: Bundle) -> dict[str, str]:
 
 def differences(texts: dict[str, str]) -> list[str]:
     """What the committed files say differently: the first lines of a diff per file."""
-    there = {path.relative_to(REFERENCE).as_posix() for path in REFERENCE.rglob("*.csv")}
+    folder = REFERENCE / "measurements"
+    there = {path.relative_to(REFERENCE).as_posix() for path in folder.glob("*.csv")}
+    there |= {name for name in texts if (REFERENCE / name).is_file()}
     found = []
     for name in sorted(there | texts.keys()):
         old = (REFERENCE / name).read_bytes().decode() if name in there else ""

@@ -177,10 +177,21 @@ def test_stand_ins_are_medians_of_the_class() -> None:
     own = [
         device.tdp_w
         for device in bundled.devices().values()
-        if device.kind == "gpu" and host_class(device) == "server" and device.tdp_w
+        if device.kind == "gpu"
+        and host_class(device) == "server"
+        and device.tdp_w
+        and device.dataset == "energy"
     ]
     assert STAND_IN.watts["gpu/server"] == pytest.approx(float(np.median(own)))
     assert STAND_IN.spread["gpu/server"] == pytest.approx(float(np.std(np.log(own))))
+
+
+def test_another_bundled_machine_changes_no_stand_in() -> None:
+    """Only machines of the measured energies and of users count, read figures alone."""
+    table = [*bundled.devices().values()]
+    assert imputation([each for each in table if each.dataset == "energy"]) == STAND_IN
+    mine = Device(name="mine", kind="gpu", tdp_w=5000.0)
+    assert imputation([*table, mine]) != STAND_IN
 
 
 @pytest.mark.parametrize(

@@ -215,7 +215,9 @@ def test_specs_carry_their_own_source() -> None:
     assert found["Peak fp16, tensor units"].source == "4x fp32; as in C"
     assert found["Year"].status == "unverified"
     assert found["Thermal design power"].status == "verified"
-    assert found["Memory"].status == "missing"
+    assert found["Memory bandwidth"].status == "missing"
+    assert (found["Memory"].status, found["Memory"].value) == ("default", 11)
+    assert "median" in str(found["Memory"].source)
     assert device_page.general_source(device) == "list A"
 
 

@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "catalog" / "reference"
 DATA = Path("..") / "shared" / "data" / "energy"
 RUNNABLE = {"sst2", "agnews", "banking77", "tweeteval_emotion", "germeval2018"}
+BUILD, MACHINES = "scripts/build_reference.py", "scripts/data/machines.py"
 FILES = {
     "zschache-hartwig-2025": 106,
     "luccioni-2024": 251,
@@ -109,16 +110,23 @@ def _significant(cell: str) -> int:
 
 
 def test_all_devices_are_bundled_with_their_status(devices: dict[str, Device]) -> None:
-    """The 166 devices keep kind, source and how far the source was checked."""
-    assert len(devices) == 166
-    assert Counter(device.status for device in devices.values()) == {
+    """The 166 devices of the measured energies keep kind, source and how far it was checked."""
+    energy = [device for device in devices.values() if device.dataset == "energy"]
+    assert len(energy) == 166
+    assert Counter(device.status for device in energy) == {
         "verified": 38,
         "derived": 112,
         "partly": 13,
         "unverified": 3,
     }
-    assert Counter(d.kind for d in devices.values()) == {"gpu": 95, "cpu": 64, "npu": 7}
-    assert all(device.source for device in devices.values())
+    assert Counter(device.kind for device in energy) == {"gpu": 95, "cpu": 64, "npu": 7}
+    assert all(device.source for device in devices.values() if device.status != "not found")
+    assert Counter(device.dataset for device in devices.values()) == {
+        "energy": 166,
+        "runtime": 147,
+        "instances": 19,
+        "everyday": 467,
+    }
     assert devices["NVIDIA H100-SXM5-94GB"].tdp_w == 700
 
 
@@ -368,22 +376,24 @@ def test_other_scores_are_no_accuracies(rows: list[Measurement]) -> None:
 
 
 def test_the_committed_files_rebuild_from_the_sources() -> None:
-    """`build_reference.py --check` agrees with the committed files where the sources are."""
+    """``--check`` of each script agrees with the committed files where the sources are."""
     if not (ROOT / DATA).is_dir():
         pytest.skip(f"the source tables {DATA.as_posix()} are not on this machine")
-    done = _check("--data", DATA.as_posix())
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "up to date" in done.stdout
+    for script, folder in ((BUILD, DATA), (MACHINES, DATA.parent)):
+        done = _check(script, "--data", folder.as_posix())
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "up to date" in done.stdout
 
 
 def test_the_check_passes_without_sources_and_says_why(tmp_path: Path) -> None:
     """Without the source tables nothing can be compared; that is said and is no failure."""
-    done = _check("--data", str(tmp_path / "absent"))
-    assert done.returncode == 0, done.stderr
-    assert "no data folder" in done.stdout
+    for script in (BUILD, MACHINES):
+        done = _check(script, "--data", str(tmp_path / "absent"))
+        assert done.returncode == 0, done.stderr
+        assert "no data folder" in done.stdout
 
 
-def _check(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Runs the script from the root of the repository."""
-    command = [sys.executable, "scripts/build_reference.py", "--check", *arguments]
+def _check(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs a script from the root of the repository."""
+    command = [sys.executable, script, "--check", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

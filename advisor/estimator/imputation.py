@@ -73,7 +73,12 @@ def _by_class(
 
 
 def imputation(devices: Sequence[Device]) -> Imputation:
-    """Medians of the table for specs a device lacks."""
+    """Medians of the table for specs a device lacks.
+
+    Only devices that measured energies name count, with those of a user's own catalog and tables:
+    another machine in the bundled table changes no estimate.
+    """
+    devices = [device for device in devices if device.dataset in (None, "energy")]
 
     def medians(value: Callable[[Device], float | None]) -> dict[str, float]:
         return {name: float(np.median(v)) for name, v in _by_class(devices, value).items()}

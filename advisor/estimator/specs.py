@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from catalog.device_defaults import check_specs
 from catalog.records import Device, Kind
 
 
@@ -25,8 +26,14 @@ class DeviceSpecs(BaseModel):
     memory_gb: float | None = Field(default=None, ge=1e-3, le=1e9, description="1e-3 to 1e9")
 
     def device(self) -> Device:
-        """The record the estimator reads."""
+        """The record the estimator reads.
+
+        Raises:
+            ImplausibleSpecError: No device of the kind has such a spec.
+        """
         given = self.model_dump(exclude_none=True, exclude={"memory_bandwidth_gbs"})
-        return Device(
+        made = Device(
             name="as specified", status="asked", bandwidth_gbs=self.memory_bandwidth_gbs, **given
         )
+        check_specs(made)
+        return made

@@ -160,7 +160,10 @@ class Advisor:
         """Rankings of a question without floor and limit."""
         names = _workloads(self.snapshot, query)
         named = query.device
-        device = self.snapshot.device(named) if isinstance(named, str) else named
+        hardware = self.snapshot.machines.find(named) if isinstance(named, str) else None
+        device = named if isinstance(named, Device) else None
+        if hardware is not None:
+            device = hardware.device
         limits = Limits(
             confidence=query.confidence,
             max_latency_ms=query.max_latency_ms,
@@ -171,7 +174,7 @@ class Advisor:
         default, *others = ranked
         by_reach = sorted(others, key=lambda ranked: -ranked.inside.pool.reach)
         told = any(workload in names for workload, _ in self.snapshot.predicted)
-        return View(default, tuple(others), tuple(by_reach), told, {})
+        return View(default, tuple(others), tuple(by_reach), told, {}, hardware)
 
     def _ranked(self, query: Query, workload: str, device: Device | None, limits: Limits) -> Ranked:
         """Rankings of one workload."""

@@ -14,6 +14,8 @@ CAUTIONS: dict[WarningCode, str] = {
     "confidence to be surer",
     "batches-assumed": "measured in batches: it is assumed that as many texts may wait for each "
     "other, which takes longer the rarer they come",
+    "device-assumed": "the name may mean several devices, or no figure of the device is known; the "
+    "message says what was assumed",
     "device-not-calibrated": "no measured energy of this device and scope is in the estimator's "
     "data; one reading of a counter or meter there would narrow the interval",
     "device-specs-assumed": "the device's power is not known; a median of the device table stands "
@@ -31,6 +33,8 @@ CAUTIONS: dict[WarningCode, str] = {
     "machine), so the total is a lower bound; state idle_w",
     "idle-missing": "nobody knows the idle watts of this machine, so the idle part is missing "
     "and the total a lower bound; state idle_w or calibrate the machine",
+    "instance-hardware": "a cloud instance was named: its device is priced, and energy that counts "
+    "the host counts a whole one",
     "other-groups": "options of another data set or scenario qualify too; they cannot be compared "
     "and are listed apart",
     "other-load": "other processes kept more than half a core busy while it was measured "

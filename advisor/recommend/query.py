@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 import msgspec
 from msgspec import Meta
 
+from catalog.device_defaults import check_specs
 from catalog.records import Device, Kind, Scope
 
 AskedScenario = Literal["single", "offline", "server"]
@@ -56,7 +57,10 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
         float, Meta(ge=0, le=1, description="least accuracy, 0 to 1", examples=[0.85])
     ]
     device: Annotated[
-        str | Device | None, Meta(description="name or alias of a device; GET /devices lists them")
+        str | Device | None,
+        Meta(
+            description="device or cloud instance, as people write it; GET /devices lists devices"
+        ),
     ] = None
     workload: Annotated[
         str | None, Meta(description="one data set of the task; GET /workloads")
@@ -232,6 +236,7 @@ def device_of(given: Mapping[str, Any]) -> str | Device | None:
 
     Raises:
         BadQuestionError: A name came together with specs, or specs came without a kind.
+        ImplausibleSpecError: No device of the kind has such a spec.
     """
     name, kind = given.get("device"), given.get("device_kind")
     specs: dict[str, Any] = {each: given.get(each) for each in UnlistedDevice.__struct_fields__}
@@ -250,4 +255,6 @@ def device_of(given: Mapping[str, Any]) -> str | Device | None:
     if kind is None:
         allowed = "specs need it: cpu, gpu, npu or soc (gpu where peak_fp16_tflops is stated)"
         raise BadQuestionError("device_kind", None, allowed)
-    return Device(name=AS_SPECIFIED, kind=kind, status="asked", source=source, **specs)
+    made = Device(name=AS_SPECIFIED, kind=kind, status="asked", source=source, **specs)
+    check_specs(made)
+    return made

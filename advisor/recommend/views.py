@@ -11,6 +11,7 @@ import numpy as np
 
 from advisor.recommend.answer_json import Place
 from advisor.recommend.ranking import NARROW, Ranking, crossings
+from catalog.machines import ResolvedDevice
 
 NOTABLE = 1.5
 """Times less energy from which an option of another group is pointed out."""
@@ -36,6 +37,7 @@ class View(msgspec.Struct, frozen=True, eq=False, dict=True):
         others: The other workloads of the task, in their own order.
         by_reach: The same, the one with the best accuracy first: an order no floor changes.
         told: Whether answers to test items are known, so that cascades may win at any floor.
+        hardware: What the named device or cloud instance is; ``None`` where none was named.
         longest: Place among `turns` -> entries of the longest list there, once known.
     """
 
@@ -44,6 +46,7 @@ class View(msgspec.Struct, frozen=True, eq=False, dict=True):
     by_reach: tuple[Ranked, ...]
     told: bool
     longest: dict[int, int]
+    hardware: ResolvedDevice | None = None
 
     @functools.cached_property
     def turns(self) -> list[float] | None:

@@ -48,6 +48,10 @@ def cautions(
             f"nothing qualifies on {view.default.workload}; {found} {used.workload}, another data "
             "set of the same task: check its accuracy on your own texts"
         )
+    if view.hardware is not None and view.hardware.note:
+        code: WarningCode = "instance-hardware" if view.hardware.instance else "device-assumed"
+        whole = "; energy that counts the host counts a whole one" if view.hardware.instance else ""
+        codes[code] = f"{view.hardware.note}{whole}"
     if apart:
         said = _first(apart[0], _compared(query, here))
         codes["other-groups"] = f"{CAUTIONS['other-groups']}: {said}"

@@ -17,6 +17,7 @@ from advisor.recommend.query import BadQuestionError, UnlistedDevice, device_of
 from api.cli import terminal
 from api.cli.catalog import catalog
 from api.cli.context import load_estimator, load_snapshot, open_store, settings
+from api.cli.devices import devices
 from api.cli.probes import probes
 from api.cli.question import asks, resolve_device, resolve_query
 from api.cli.report import report
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 app.add_typer(catalog, name="catalog")
 app.add_typer(token, name="token")
+app.command()(devices)
 app.command()(report)
 app.command()(probes)
 

@@ -26,6 +26,7 @@ from catalog.errors import (
     BadRunFileError,
     CatalogUnreadableError,
     ConflictError,
+    ImplausibleSpecError,
     UnknownNameError,
 )
 
@@ -61,7 +62,7 @@ def _exit_code(error: Exception) -> int | None:
     from advisor.evaluation.train import WorseEstimatorError
     from advisor.report.plan import PlanError
 
-    usage = (BadQuestionError, UnknownNameError, ValidationError)
+    usage = (BadQuestionError, ImplausibleSpecError, UnknownNameError, ValidationError)
     bad_data = (BadRunFileError, ConflictError, CatalogUnreadableError, BadTableError)
     if isinstance(error, usage):
         return USAGE

@@ -9,6 +9,7 @@ import msgspec
 
 from advisor.estimator.estimator import Estimator, Setup
 from advisor.estimator.setup import CALIBRATION, source_of_team
+from catalog.device_defaults import completed
 from catalog.records import SCOPES, Basis, Device, Scope
 
 SPECS = (
@@ -25,11 +26,14 @@ SPECS = (
 )
 STATUS = {
     "verified": "read in the source",
+    "read": "read in the source",
     "derived": "derived from the source",
     "partly": "read in the source in part",
     "unverified": "copied from the source, not checked again",
     "probed": "read on a calibrated machine",
     "asked": "as given in the question",
+    "default": "not known: a default of its class",
+    "not found": "not known",
     "missing": "not known",
 }
 _SPEC_ALIASES = {"memory_bandwidth_gbs": "bandwidth_gbs"}
@@ -90,13 +94,23 @@ def other_names(device: Device) -> list[str]:
 
 
 def specs(device: Device) -> list[Spec]:
-    """Every spec of a device with its source and how far that was checked, in `SPECS` order."""
+    """Every spec of a device with its source and how far that was checked, in `SPECS` order.
+
+    Memory, TDP and idle power that no source states are defaults of its class, shown as such.
+    """
     notes = _notes(device.source or "")
     # "derived" and "partly" of a whole record mean the specs its notes name, not the others.
     general = "verified" if device.status in ("derived", "partly") and notes else device.status
+    filled = completed(device)
     found = []
     for name, words, unit in SPECS:
         value = getattr(device, name)
+        if name in filled.defaults:
+            rule = f"{filled.device_class.device_class}: {filled.device_class.rule}"
+            usual = float(f"{filled.defaults[name]:.3g}")
+            default = Spec(words=words, unit=unit, value=usual, status="default", source=rule)
+            found.append(default)
+            continue
         status, source = notes.get(name, (general or "unverified", None))
         found.append(
             Spec(

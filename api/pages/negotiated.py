@@ -12,35 +12,39 @@ from litestar.params import FromQuery
 from api.pages.coverage import coverage
 from api.pages.templating import page, wants_html
 from api.service import listing
-from api.service.listing import Page
+from api.service.listing import ListedDevice, Page
 from api.service.middleware import VERSIONED
 from api.service.openapi import READ_RESPONSES
 from api.service.routes import Cursor, Limit
 from api.service.state import LoadedCatalog, ServiceState
-from catalog.records import Device, Kind
+from catalog.records import Kind
 
 
 @get(
     "/devices",
     sync_to_thread=True,
     opt={VERSIONED: True},
-    responses={200: ResponseSpec(Page[Device], description="devices")} | READ_RESPONSES,
+    responses={200: ResponseSpec(Page[ListedDevice], description="devices")} | READ_RESPONSES,
 )
 def devices(
     request: Request[Any, Any, Any],
     served: NamedDependency[ServiceState],
     now: NamedDependency[LoadedCatalog],
     kind: FromQuery[Kind | None] = None,
+    q: FromQuery[str | None] = None,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Response[Any]:
-    """Devices with the figures of their data sheets; a page of all of them for browsers."""
-    rows, vary = tuple(now.snapshot.devices.values()), {"Vary": "Accept"}
+    """Devices with the figures of their data sheets and the class defaults of those they lack.
+
+    `q` keeps devices whose names hold all its words, or the device of a cloud instance. Browsers
+    get a page of all of them.
+    """
+    vary = {"Vary": "Accept"}
     if wants_html(request):
         kinds = coverage(now.snapshot).devices(kind)
         return page("devices.html", served, "/catalog", headers=vary, kinds=kinds, kind=kind)
-    wanted = listing.page(rows, lambda row: kind in (None, row.kind), limit, cursor)
-    return Response(wanted, headers=vary)
+    return Response(listing.devices(now.snapshot, kind, q, limit, cursor), headers=vary)
 
 
 @get(

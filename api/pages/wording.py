@@ -283,7 +283,8 @@ def cell_url(candidate: str, device: str, workload: str | None = None) -> str:
 
 def slug(name: str) -> str:
     """A name as part of an address: lower case, words joined by hyphens."""
-    return re.sub(r"[^a-z0-9]+", "-", name.casefold()).strip("-")
+    text = name.casefold().replace("+", "-plus ")
+    return re.sub(r"[^a-z0-9]+", "-", text).strip("-")
 
 
 def family_name(name: str) -> str:

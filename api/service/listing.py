@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from advisor.recommend.query import BadQuestionError
+from catalog.device_defaults import completed
+from catalog.device_names import MAKERS, words
 from catalog.errors import UnknownNameError
-from catalog.records import KEY, Measurement, Phase, Scenario
+from catalog.instances import instances
+from catalog.records import KEY, Device, Kind, Measurement, Phase, Scenario
 from catalog.snapshot import Snapshot
 from catalog.store.newest import ALL
 
@@ -31,6 +35,20 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     default_workload: str
     workloads: tuple[str, ...]
+
+
+class ListedDevice(Device, frozen=True, kw_only=True, omit_defaults=True):
+    """A device with what stands for the figures that no source states.
+
+    Attributes:
+        device_class: The class whose defaults it takes.
+        defaults: Memory, TDP and idle watts that are class defaults; not among its own figures.
+        host_cpu: The usual host CPU, or the chip's own; null where neither is known.
+    """
+
+    device_class: str
+    defaults: dict[str, float]
+    host_cpu: str | None
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +106,43 @@ def page(
     """
     start = _decode_cursor(cursor)
     return _page(((at, row) for at, row in enumerate(rows) if at >= start and wanted(row)), limit)
+
+
+def listed(device: Device) -> ListedDevice:
+    """A device as it is listed."""
+    found = completed(device)
+    return ListedDevice(
+        **msgspec.structs.asdict(device),
+        device_class=found.device_class.device_class,
+        defaults=found.defaults,
+        host_cpu=found.host_cpu,
+    )
+
+
+def _words(text: str) -> set[str]:
+    """Words of a device's name, its maker's with them."""
+    return {*words(text), *(MAKERS & {*re.findall(r"[a-z]+", text.casefold())})}
+
+
+def devices(
+    snapshot: Snapshot, kind: Kind | None, q: str | None, limit: int, cursor: str | None
+) -> Page[ListedDevice]:
+    """Devices of a kind whose names hold all words; an instance's name lists its device.
+
+    Raises:
+        BadQuestionError: The cursor is none of ours.
+        UnknownNameError: The hardware of the instance that is named is not settled.
+    """
+    typed = _words(q or "")
+    instance = (q or "") in instances()
+    rows = [snapshot.device(q)] if q and instance else list(snapshot.devices.values())
+
+    def wanted(row: Device) -> bool:
+        own = set().union(*map(_words, (row.name, *row.aliases)))
+        return kind in (None, row.kind) and (instance or typed <= own)
+
+    found = page(rows, wanted, limit, cursor)
+    return Page([listed(row) for row in found.items], found.next)
 
 
 def tasks(snapshot: Snapshot) -> list[Task]:

@@ -25,6 +25,7 @@ from catalog.errors import (
     BadRunFileError,
     CatalogUnreadableError,
     ConflictError,
+    ImplausibleSpecError,
     UnknownNameError,
 )
 
@@ -156,7 +157,7 @@ def to_problem(request: Request[Any, Any, Any], error: Exception) -> Response[by
     match error:
         case HTTPException():
             return _http_problem(request, error)
-        case BadQuestionError():
+        case BadQuestionError() | ImplausibleSpecError():
             return problem(
                 request, 400, message, field=error.field, came=error.came, allowed=error.allowed
             )

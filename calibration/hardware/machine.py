@@ -203,8 +203,8 @@ def detect_machine(root: Path = Path("/")) -> Machine:
 def _find_device(snapshot: Snapshot, names: list[str], kinds: tuple[str, ...]) -> Device | None:
     """The first device of the catalog with one of `names` or aliases and one of `kinds`."""
     for name in names:
-        found = snapshot.named(name)
-        if found is not None and found.kind in kinds:
+        found = snapshot.named(name, kinds)
+        if found is not None and found.status != "not found":
             return found
     return None
 

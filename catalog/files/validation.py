@@ -118,7 +118,7 @@ def _described(
         cells = {field: row[column] for column, field in columns.items() if pd.notna(row[column])}
         where = index + 1
         try:
-            (record,) = from_cells(kind, [{"name": name, **cells}])  # type: ignore[type-var]
+            (record,) = from_cells(kind, [{"name": name, **cells}])
         except msgspec.ValidationError as error:
             needed = [f.name for f in msgspec.structs.fields(kind) if f.required]
             text = (

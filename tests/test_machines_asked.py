@@ -1,0 +1,107 @@
+"""Tests of machines in questions: instances, assumed variants and specs, by HTTP and command."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from litestar import Litestar
+from litestar.testing import TestClient
+from typer.testing import CliRunner
+
+from api.cli.main import app as joulewise
+from catalog.store.database import Store
+
+Client = TestClient[Litestar]
+ASKED: dict[str, Any] = {"task": "sentiment", "min_acc": 0.8, "limit": 1}
+
+
+def codes(body: dict[str, Any]) -> dict[str, str]:
+    """Code -> message of an answer's warnings."""
+    return {each["code"]: each["message"] for each in body["warnings"]}
+
+
+def test_an_instance_answers_as_its_device_and_says_what_it_is(client: Client) -> None:
+    """The answer is its accelerator's; size, count and share of the host are in a warning."""
+    named = client.get("/recommend", params={**ASKED, "device": "g4dn.xlarge"})
+    plain = client.get("/recommend", params={**ASKED, "device": "NVIDIA T4"})
+    assert named.status_code == 200
+    assert named.json()["query"]["device"] == "g4dn.xlarge"
+    assert named.json()["chosen"] == plain.json()["chosen"]
+    said = codes(named.json())["instance-hardware"]
+    assert "1 x NVIDIA T4" in said
+    assert "4 vCPUs, 4.17 % of its host" in said
+    assert "instance-hardware" not in codes(plain.json())
+
+
+def test_an_assumed_variant_is_said(client: Client) -> None:
+    """An M3 is priced as its GPU; an exact name needs no such warning."""
+    said = codes(client.get("/recommend", params={**ASKED, "device": "M3"}).json())
+    assert "Apple M3 (GPU)" in said["device-assumed"]
+    exact = client.get("/recommend", params={**ASKED, "device": "Apple M3 (GPU)"}).json()
+    assert "device-assumed" not in codes(exact)
+
+
+@pytest.mark.parametrize(
+    ("device", "status", "some"),
+    [
+        ("a100", 404, "NVIDIA A100-SXM4-80GB"),
+        ("RTX 4099", 404, "device_kind tdp_w peak_fp32_tflops"),
+        ("g4dn.32xlarge", 404, "g4dn.12xlarge"),
+        ("n2-standard-8", 404, "Cascade Lake or Ice Lake"),
+    ],
+)
+def test_what_cannot_be_told_names_choices_and_specs(
+    client: Client, device: str, status: int, some: str
+) -> None:
+    """No page ends without what to ask instead."""
+    refused = client.get("/recommend", params={**ASKED, "device": device})
+    assert refused.status_code == status
+    assert some in refused.json()["detail"]
+    assert refused.json()["field"] == "device"
+
+
+def test_implausible_specs_are_a_400_that_names_the_range(client: Client) -> None:
+    """500 TFLOP/s on 5 W: in a question, an estimate and on the command line."""
+    specs = {"device_kind": "gpu", "tdp_w": 5, "peak_fp32_tflops": 500}
+    refused = client.get("/recommend", params={**ASKED, **specs}).json()
+    assert (refused["status"], refused["field"]) == (400, "peak_fp32_tflops")
+    assert "for a gpu of 5 W" in refused["detail"]
+    device = {"kind": "gpu", "tdp_w": 5, "peak_fp32_tflops": 500}
+    body = {"device": device, "n_parameters": 1e8}
+    answer = client.post("/estimate", json=body)
+    assert (answer.status_code, answer.json()["field"]) == (400, "peak_fp32_tflops")
+    deployment = {"device": device, "candidate": "tfidf-word-logistic", "workload": "sst2"}
+    plan = {"deployments": [deployment | {"requests_per_day": 1000, "name": "a"}]}
+    assert client.post("/report", json=plan).status_code in (400, 422)
+    shell = ["estimate", "--device-kind", "gpu", "--tdp-w", "5", "--peak-fp32-tflops", "500"]
+    done = CliRunner().invoke(joulewise, [*shell, "--params", "1e8"])
+    assert done.exit_code == 2
+    assert "peak_fp32_tflops" in done.output
+
+
+def test_devices_are_listed_with_defaults_apart(client: Client) -> None:
+    """What no source states stays null; what stands for it is in `defaults`."""
+    (h100,) = client.get("/devices", params={"q": "h100 pcie"}).json()["items"]
+    assert (h100["tdp_w"], h100["idle_w"], h100["defaults"]) == (350, 50, {})
+    (ryzen,) = client.get("/devices", params={"q": "5950x"}).json()["items"]
+    assert ryzen.get("memory_gb") is None
+    assert ryzen["defaults"] == {"memory_gb": 32.0, "idle_w": 10.5}
+    assert ryzen["device_class"] == "cpu-desktop"
+    (t4,) = client.get("/devices", params={"q": "g4dn.xlarge"}).json()["items"]
+    assert (t4["name"], t4["host_cpu"]) == ("NVIDIA T4", "AMD EPYC 7742")
+    assert client.get("/devices", params={"q": "no such thing"}).json()["items"] == []
+    makers = client.get("/devices", params={"q": "apple", "limit": 100}).json()["items"]
+    assert {each["vendor"] for each in makers} == {"Apple"}
+
+
+def test_the_command_lists_devices_by_words(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`joulewise devices rtx 4090` prints both cards; JSON keeps read and assumed apart."""
+    monkeypatch.setenv("JOULEWISE_CATALOG", store.url)
+    done = CliRunner().invoke(joulewise, ["devices", "4090", "--json"])
+    assert done.exit_code == 0, done.output
+    names = [each["name"] for each in json.loads(done.stdout)]
+    assert names == ["NVIDIA GeForce RTX 4090", "NVIDIA GeForce RTX 4090 Laptop GPU"]
+    shown = CliRunner().invoke(joulewise, ["devices", "5950x"])
+    assert "~32" in shown.stdout
