@@ -85,7 +85,7 @@ def _row_provenance(
     row: Measurement, newest: Newest, current: set[int], snapshot: Snapshot, estimator: Estimator
 ) -> RowProvenance:
     """Provenance of one row; `current` holds ids of the rows that are not superseded."""
-    choice = (row.scenario, row.precision, row.batch_size, row.repeat_group)
+    choice = (row.scenario, row.backend, row.precision, row.batch_size, row.repeat_group)
     return RowProvenance(
         name=wording.setup_id(row.run_id, *choice),
         row=row,

@@ -270,7 +270,13 @@ def setup_url(option: Option) -> str:
     """Address of an option's provenance; of its candidate where the device has no page."""
     if option.device == AS_SPECIFIED:
         return f"/catalog?{urlencode({'workload': option.workload, 'q': option.candidate})}"
-    choice = (option.scenario, option.precision, option.batch_size, option.variant)
+    choice = (
+        option.scenario,
+        option.backend,
+        option.precision,
+        option.batch_size,
+        option.variant,
+    )
     row = setup_id(option.provenance.run_id, *choice)
     return f"{cell_url(option.candidate, option.device, option.workload)}#{row}"
 
@@ -341,6 +347,7 @@ def option_key(option: Option) -> tuple[object, ...]:
     return (
         option.candidate,
         option.device,
+        option.backend,
         option.precision,
         option.batch_size,
         option.n_devices,

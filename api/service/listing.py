@@ -64,6 +64,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     candidate: str | None = None
     phase: Phase | None = None
     scenario: Scenario | None = None
+    backend: str | None = None
     precision: str | None = None
     source: str | None = None
     current: bool | None = None
@@ -175,10 +176,11 @@ def filtered_rows(
     check_name("workload", wanted.workload, snapshot.workloads)
     check_name("candidate", wanted.candidate, snapshot.candidates)
     check_name("source", wanted.source, {row.source for row in snapshot.current})
+    check_name("backend", wanted.backend, {row.backend or "" for row in snapshot.current})
     check_name("precision", wanted.precision, {row.precision or "" for row in snapshot.current})
     values: dict[str, set[Any]] = {
         name: {value}
-        for name in ("workload", "candidate", "phase", "scenario", "precision", "source")
+        for name in ("workload", "candidate", "phase", "scenario", "backend", "precision", "source")
         if (value := getattr(wanted, name)) is not None
     }
     if wanted.device is not None:

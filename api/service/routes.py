@@ -147,6 +147,7 @@ def provide_filter(
     candidate: FromQuery[str | None] = None,
     phase: FromQuery[Phase | None] = None,
     scenario: FromQuery[Scenario | None] = None,
+    backend: FromQuery[str | None] = None,
     precision: FromQuery[str | None] = None,
     source: FromQuery[str | None] = None,
     current: Annotated[
@@ -161,6 +162,7 @@ def provide_filter(
         candidate=candidate,
         phase=phase,
         scenario=scenario,
+        backend=backend,
         precision=precision,
         source=source,
         current=current,
