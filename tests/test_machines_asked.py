@@ -102,6 +102,8 @@ def test_the_command_lists_devices_by_words(store: Store, monkeypatch: pytest.Mo
     done = CliRunner().invoke(joulewise, ["devices", "4090", "--json"])
     assert done.exit_code == 0, done.output
     names = [each["name"] for each in json.loads(done.stdout)]
-    assert names == ["NVIDIA GeForce RTX 4090", "NVIDIA GeForce RTX 4090 Laptop GPU"]
+    assert names[0] == "NVIDIA GeForce RTX 4090"
+    assert all("4090" in name for name in names)
+    assert "NVIDIA GeForce RTX 4090 Laptop GPU" in names
     shown = CliRunner().invoke(joulewise, ["devices", "5950x"])
     assert "~32" in shown.stdout
