@@ -126,7 +126,7 @@ def test_hosts_are_the_usual_ones() -> None:
 
 @pytest.mark.parametrize("kind", ["cpu", "gpu", "npu", "soc"])
 @pytest.mark.parametrize("tdp_w", [None, 10.0, 400.0])
-def test_a_device_nobody_lists_has_defaults_too(kind: Kind, tdp_w: float | None) -> None:
+def test_an_unlisted_device_has_defaults_too(kind: Kind, tdp_w: float | None) -> None:
     """Specs without a name fall into the last classes of their kind."""
     found = completed(Device(name="as specified", kind=kind, tdp_w=tdp_w))
     assert found.device.memory_gb

@@ -1,4 +1,4 @@
-"""Tests of cloud instances: what a provider's name stands for, or why it cannot be told."""
+"""Tests of cloud instances: what a provider's name stands for, or why it stays open."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def test_an_assumed_variant_is_said(client: Client) -> None:
         ("n2-standard-8", 404, "Cascade Lake or Ice Lake"),
     ],
 )
-def test_what_cannot_be_told_names_choices_and_specs(
+def test_an_open_name_lists_choices_and_specs(
     client: Client, device: str, status: int, some: str
 ) -> None:
     """No page ends without what to ask instead."""
