@@ -4,6 +4,9 @@
 a snapshot they read the catalog that ``JOULEWISE_CATALOG`` names, without an estimator the one of
 ``JOULEWISE_ESTIMATOR``.
 
+Two rooms bear the names of these functions: import from them by `from advisor.recommend.query
+import Query`; `import advisor.recommend.query` leads to the function.
+
 It reads snapshots of the catalog and writes nothing to it; it never learns how a number was
 measured beyond what the record says.
 """
@@ -52,10 +55,11 @@ def recommend(
     for name in question.keys() - parameters().keys():
         raise BadQuestionError(name, question[name], f"allowed are: {', '.join(parameters())}")
     device = question.get("device")
+    query = query_of(question | {"device": None} if isinstance(device, Device) else question)
     if isinstance(device, Device):
-        query = msgspec.structs.replace(query_of(question | {"device": None}), device=device)
-    else:
-        query = query_of(question)
+        if query.device is not None:
+            raise BadQuestionError("device", device.name, "give a record or specs, not both")
+        query = msgspec.structs.replace(query, device=device)
     return _advisor(snapshot, estimator).recommend(query)
 
 
@@ -105,13 +109,15 @@ def train(
     """
     from advisor.evaluation import train as training
 
-    return training.train(snapshot or _snapshot(), Path(out), force=force)
+    return training.train(_given(snapshot), Path(out), force=force)
 
 
-def _snapshot() -> Snapshot:
-    """The catalog of ``JOULEWISE_CATALOG``; where nothing was stored, the bundled figures."""
+def _given(snapshot: Snapshot | None) -> Snapshot:
+    """The snapshot, or that of ``JOULEWISE_CATALOG``; where nothing was stored, the bundled one."""
     from catalog import Snapshot
 
+    if snapshot is not None:
+        return snapshot
     return Snapshot.load(os.environ.get("JOULEWISE_CATALOG") or None)
 
 
@@ -120,10 +126,11 @@ def _advisor(snapshot: Snapshot | None, estimator: Estimator | None) -> Advisor:
     from advisor.estimator import estimator as estimators
     from advisor.recommend.advisor import Advisor
 
-    known = snapshot or _snapshot()
-    folder = os.environ.get("JOULEWISE_ESTIMATOR")
-    found = estimator or estimators.load(Path(folder) if folder else None).informed(known)
-    return Advisor(known, found)
+    known = _given(snapshot)
+    if estimator is None:
+        folder = os.environ.get("JOULEWISE_ESTIMATOR")
+        estimator = estimators.load(Path(folder) if folder else None).informed(known)
+    return Advisor(known, estimator)
 
 
 def __getattr__(name: str) -> Any:
@@ -137,3 +144,8 @@ def __getattr__(name: str) -> Any:
 
         return Estimator
     raise AttributeError(f"module 'advisor' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """What completion offers."""
+    return __all__

@@ -92,7 +92,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def setup(self) -> SetupKey:
         """The setup of its row."""
-        return SetupKey(**self.key())
+        return SetupKey(**self.key()).normalised()
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -122,6 +122,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     device: str
     phase: Phase
     scenario: Scenario
+    backend: str
     precision: str
     batch_size: float | None = None
     rate_per_s: float | None = None

@@ -176,6 +176,14 @@ def _host_cpu(device: Device, own: DeviceClass) -> str | None:
     return None
 
 
+@functools.cache
+def _largest_rates() -> dict[str, float]:
+    """Rates and bandwidth that no device has, whatever its TDP: 4 times the table's largest."""
+    rates = [name for name, over in SPEC_RATIOS.items() if over]
+    table = reference_data.devices().values()
+    return {name: 4 * max(getattr(device, name) or 0.0 for device in table) for name in rates}
+
+
 def spec_ratios(device: Device) -> dict[str, float]:
     """The stated specs whose ranges are known; rates over TDP, as long as that is stated."""
     found = {}
@@ -194,6 +202,13 @@ def check_specs(device: Device) -> None:
     Raises:
         ImplausibleSpecError: Names the spec, what came and the range.
     """
+    for name, most in _largest_rates().items():
+        if (value := getattr(device, name)) is not None and value > most:
+            raise ImplausibleSpecError(
+                field=_ASKED_AS.get(name, name),
+                came=value,
+                allowed=f"at most {most:.3g} {_UNITS[name]}, 4 times the largest of the table",
+            )
     for name, ratio in spec_ratios(device).items():
         allowed = spec_ranges()[device.kind, name]
         if not allowed.low <= ratio <= allowed.high:

@@ -24,8 +24,7 @@ class ResolvedDevice(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         device: The accelerator of a cloud instance that has one, else its CPU; or the device.
         instance: The cloud instance, where one was named.
-        n_devices: Accelerators of the instance, a fraction where it has a share of one; for a
-            CPU instance 1.
+        n_devices: Accelerators of the instance; for a CPU instance 1.
         host_share: Share of the host's vCPUs that are the instance's, 0 to 1; ``None`` where the
             host is not known.
         note: What was taken for granted; ``None`` where nothing was.
@@ -100,8 +99,8 @@ class Machines:
         """The hardware of an instance.
 
         Raises:
-            UnsettledInstanceError: It may have any of several devices, or its hardware is not
-                stated.
+            UnsettledInstanceError: It may have any of several devices, a share of one, or its
+                hardware is not stated.
         """
         if instance.unresolved is not None:
             listed = instance.unresolved.partition("one of ")[2]
@@ -110,6 +109,13 @@ class Machines:
                 instance.unresolved,
                 [name for part in listed.split(",") if (name := part.strip())],
                 f"name the device that nvidia-smi or lscpu prints, or give its specs: {SPECS}",
+            )
+        if (share := instance.n_accelerators) is not None and 0 < share < 1:
+            raise UnsettledInstanceError(
+                instance.name,
+                f"it has {share:.3g} of an {instance.accelerator}; memory and power are shared",
+                [],
+                f"give the specs of the share: {SPECS}",
             )
         name = instance.accelerator or instance.cpu[0]
         return ResolvedDevice(

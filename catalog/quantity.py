@@ -50,8 +50,13 @@ class Quantity(msgspec.Struct, frozen=True):
         """The product with another quantity or an exact factor, which must be 0 or more.
 
         An end of this quantity below 0 goes with the factor's opposite end.
+
+        Raises:
+            ValueError: The factor is below 0.
         """
         factor = other if isinstance(other, Quantity) else Quantity.exact(other)
+        if factor.least < 0:
+            raise ValueError(f"a factor must be 0 or more, not {factor}")
         down = factor.high if (self.low or 0.0) < 0 else factor.low
         up = factor.low if (self.high or 0.0) < 0 else factor.high
         return Quantity(

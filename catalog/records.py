@@ -40,6 +40,9 @@ Family = Literal[
 
 BACKENDS = ("sklearn", "torch", "onnxruntime", "openvino", "tensorrt", "vllm", "llamacpp")
 """Software that runs a model; beside these a vendor's own runtime by its name, e.g. ``neuron``."""
+EAGER_BACKENDS = ("sklearn", "torch")
+"""What rows without a stated backend ran on in our own suite. For identity all three are one: a row
+of today supersedes one from before backends were recorded."""
 SCOPES: tuple[Scope, ...] = ("device", "host", "wall")
 """From the smallest part of a machine to the whole of it."""
 COMPONENTS = ("gpu", "cpu", "dram", "npu", "board", "wall")
@@ -305,7 +308,11 @@ class SetupKey(NamedTuple):
     @classmethod
     def of(cls, row: Measurement) -> SetupKey:
         """The setup of a measurement."""
-        return cls._make(_setup_fields(row))
+        return cls._make(_setup_fields(row)).normalised()
+
+    def normalised(self) -> SetupKey:
+        """The key with one name for setups that are one: see `EAGER_BACKENDS`."""
+        return self._replace(backend=None) if self.backend in EAGER_BACKENDS else self
 
 
 _setup_fields = operator.attrgetter(*SetupKey._fields)

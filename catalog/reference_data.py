@@ -96,7 +96,13 @@ def measurements() -> tuple[Measurement, ...]:
 def digest() -> str:
     """SHA-256 over the declarations of the registry and the bundled files, names included."""
     total = hashlib.sha256(msgspec.json.encode([WORKLOADS, CANDIDATES]))
-    tables = ("devices.csv", "device_classes.csv", "instances.csv", "usual_devices.csv")
+    tables = (
+        "devices.csv",
+        "device_classes.csv",
+        "instances.csv",
+        "usual_devices.csv",
+        "spec_ranges.csv",
+    )
     for name in [*tables, "workloads.csv", "candidates.csv", *measurement_files()]:
         total.update(name.encode() + b"\0" + (FOLDER / name).read_bytes() + b"\0")
     return total.hexdigest()

@@ -161,7 +161,7 @@ class Snapshot:
         setups = {SetupKey.of(row) for row in rows}
         found = [row for row in self.measurements if SetupKey.of(row) in setups]
         if self.own.count and setups:
-            from catalog.store.database import setup_of
+            from catalog.store.hashes import setup_of
 
             hashes = {setup_of(row) for row in rows}
             found += [row for _, row in self._older({"setup": hashes})]

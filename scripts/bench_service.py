@@ -40,7 +40,8 @@ from bench_catalog import databases
 
 from catalog.snapshot import Snapshot, load
 from catalog.store import bulk
-from catalog.store.database import Store, setup_of
+from catalog.store.database import Store
+from catalog.store.hashes import setup_of
 from catalog.store.tables import catalog_version, measurement
 
 CONNECTIONS, SECONDS, ROUNDS = 16, 5, 5

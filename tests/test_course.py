@@ -24,6 +24,7 @@ def step(kind: Any = "waiting", **values: Any) -> Event:
         "device": "CPU",
         "phase": "inference",
         "scenario": "offline",
+        "backend": "sklearn",
         "precision": "fp64",
         "batch_size": 32.0,
         "estimated_s": 10.0,

@@ -23,9 +23,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catalog.errors import CatalogUnreadableError, ConflictError
-from catalog.records import Candidate, Device, Measurement, RunFile, Workload
+from catalog.records import Candidate, Device, Measurement, RunFile, SetupKey, Workload
 from catalog.store import bulk
-from catalog.store.database import HEAD, Store, digest_of, key_of, setup_of
+from catalog.store.database import HEAD, Store
+from catalog.store.hashes import digest_of, key_of, setup_of
 from catalog.store.tables import catalog_version, metadata
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -97,16 +98,25 @@ def test_a_catalog_without_request_rates_is_read_and_brought_up_to_date(store: S
 
 
 def test_a_catalog_without_backends_is_read_and_brought_up_to_date(store: Store) -> None:
-    """Its rows have none before and after the migration; a row with one is another setup."""
+    """Its rows have none before and after the migration, and are superseded by eager ones."""
     store.add(run(row()))
     downgraded(store, "0003")
     assert store.measurements() == [row()]
     store.migrate()
     assert store.add(run(row())).present == 1
-    exported = row("r2", backend="onnxruntime")
-    assert store.add(run(exported)).inserted == 1
-    assert store.measurements() == [row(), exported]
-    assert setup_of(exported) != setup_of(row("r2"))
+    eager, exported = row("r2", backend="torch"), row("r3", backend="onnxruntime")
+    assert store.add(run(eager, exported)).inserted == 2
+    assert store.measurements() == [row(), eager, exported]
+    assert setup_of(eager) == setup_of(row()) != setup_of(exported)
+    assert SetupKey.of(eager) == SetupKey.of(row()) != SetupKey.of(exported)
+
+
+def test_a_downgrade_loses_no_row_of_another_backend(store: Store) -> None:
+    """It is refused while rows are there whose keys hold one."""
+    store.add(run(row(backend="onnxruntime")))
+    with pytest.raises(RuntimeError, match="1 rows"):
+        downgraded(store, "0003")
+    assert store.measurements() == [row(backend="onnxruntime")]
 
 
 def test_hashes_of_rows_without_a_rate_never_change() -> None:

@@ -60,6 +60,24 @@ def test_methods_of_a_report_are_documented() -> None:
         assert f"| `{name}` | {formula} |" in text
 
 
+def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
+    """As printed, on the bundled catalog."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    found = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert found
+    environment = os.environ | {
+        "JOULEWISE_CATALOG": f"sqlite:///{tmp_path / 'none.sqlite'}",
+        "PYTHONPATH": str(ROOT),
+    }
+    for block in found:
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", block],
+            env=environment, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.strip()
+
+
 @pytest.mark.parametrize("block", BLOCKS)
 def test_fenced_commands_run(block: str, server: str, any_url: str, tmp_path: Path) -> None:
     """Every `sh` block runs as printed, against a real service and an own catalog."""

@@ -15,13 +15,14 @@ import advisor.recommend.advisor
 import calibration
 import catalog
 from advisor import Advisor, Estimator, recommend, report, train
-from advisor.recommend.query import BadQuestionError
+from advisor.recommend.query import BadQuestionError, Query
 from api.cli.main import app
 from api.cli.report import report as report_command
 from calibration import calibrate
 from calibration.meters.replay import ReplayMeter
 from calibration.records import Profile
 from catalog import Device, Snapshot, Store
+from catalog.errors import UnknownNameError
 
 WATTS = {"cpu": (10.0, "measured")}
 """Of the replayed windows, by component."""
@@ -66,6 +67,21 @@ def test_recommend_takes_a_device_as_a_record_or_by_its_specs() -> None:
     assert by_record.query == by_specs.query
 
 
+def test_an_empty_snapshot_is_not_replaced_by_the_catalog_of_the_environment() -> None:
+    """What is given counts, however little it holds."""
+    empty = Snapshot(measurements=[], devices={}, workloads={}, candidates={}, digest="")
+    with pytest.raises(UnknownNameError):
+        recommend(task="sentiment", min_acc=0.5, device="NVIDIA L4", snapshot=empty)
+
+
+def test_a_query_made_in_code_is_checked_whole() -> None:
+    """A misspelt choice is refused like a number out of its range."""
+    for field, value in {"basis": "mesured", "scenario": "ofline", "scope": "hosts"}.items():
+        query = Query(task="sentiment", min_acc=0.5, **{field: value})
+        with pytest.raises(BadQuestionError, match=field):
+            query.check()
+
+
 def test_an_unknown_parameter_is_named() -> None:
     """A misspelt keyword is an error that lists what is allowed."""
     with pytest.raises(BadQuestionError, match=r"min_accuracy.*min_acc"):
@@ -93,11 +109,13 @@ def test_calibrate_measures_and_recommend_reads_it(tmp_path: Path) -> None:
     again = calibrate(store=store, workloads=["synthetic"], **options)
     assert (first.done, first.failed, first.skipped) == (3, 0, 0)
     assert (again.done, again.present) == (0, 3)
-    rows = Snapshot.load(store).by_workload["synthetic"]
-    assert {row.candidate for row in rows if row.source == "calibration"} == {"bow-complement-nb"}
+    answer = recommend(task="synthetic", min_acc=0.1, scope="device", snapshot=Snapshot.load(store))
+    assert answer.chosen is not None
+    assert (answer.chosen.candidate, answer.chosen.backend) == ("bow-complement-nb", "sklearn")
+    assert answer.chosen.energy_j_per_1000.basis == "measured"
 
 
-def test_train_writes_artefact_and_scorecard(
+def test_train_hands_the_catalog_to_the_trainer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The facade hands the catalog to the trainer and returns its scorecard."""
@@ -132,6 +150,7 @@ def test_the_functions_are_not_hidden_by_the_rooms_of_their_names() -> None:
 @pytest.mark.parametrize("package", [advisor, calibration, catalog])
 def test_every_promised_name_is_there(package: object) -> None:
     """`__all__` names what exists, and nothing else pretends to."""
+    assert set(dir(package)) >= set(package.__all__)  # type: ignore[attr-defined]
     for name in package.__all__:  # type: ignore[attr-defined]
         assert getattr(package, name) is not None
     with pytest.raises(AttributeError):

@@ -15,8 +15,8 @@ def step(place: str, kind: Any = "waiting", candidate: str = "bow-logistic", **m
     """A trial of 10 s on some hardware."""
     return Event(
         kind=kind, candidate=candidate, workload="sst2", device=place, phase="inference",
-        scenario="offline", precision="fp64", batch_size=32.0, estimated_s=10.0, place=place,
-        **more,
+        scenario="offline", backend="sklearn", precision="fp64", batch_size=32.0, estimated_s=10.0,
+        place=place, **more,
     )  # fmt: skip
 
 

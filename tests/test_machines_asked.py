@@ -73,8 +73,10 @@ def test_implausible_specs_are_a_400_that_names_the_range(client: Client) -> Non
     answer = client.post("/estimate", json=body)
     assert (answer.status_code, answer.json()["field"]) == (400, "peak_fp32_tflops")
     deployment = {"device": device, "candidate": "tfidf-word-logistic", "workload": "sst2"}
-    plan = {"deployments": [deployment | {"requests_per_day": 1000, "name": "a"}]}
-    assert client.post("/report", json=plan).status_code in (400, 422)
+    plan = {"deployments": [deployment | {"texts_per_day": 1000, "name": "a"}]}
+    report = client.post("/report", json=plan)
+    assert report.status_code == 400
+    assert "peak_fp32_tflops" in report.text
     shell = ["estimate", "--device-kind", "gpu", "--tdp-w", "5", "--peak-fp32-tflops", "500"]
     done = CliRunner().invoke(joulewise, [*shell, "--params", "1e8"])
     assert done.exit_code == 2
@@ -107,3 +109,33 @@ def test_the_command_lists_devices_by_words(store: Store, monkeypatch: pytest.Mo
     assert "NVIDIA GeForce RTX 4090 Laptop GPU" in names
     shown = CliRunner().invoke(joulewise, ["devices", "5950x"])
     assert "~32" in shown.stdout
+
+
+def test_rates_without_a_tdp_are_bounded_too(client: Client) -> None:
+    """A million TFLOP/s is no chip, whatever its power."""
+    specs = {"device_kind": "gpu", "peak_fp16_tflops": 1e6}
+    refused = client.get("/recommend", params={**ASKED, **specs}).json()
+    assert (refused["status"], refused["field"]) == (400, "peak_fp16_tflops")
+
+
+def test_an_estimate_says_what_it_took_a_name_for(client: Client) -> None:
+    """As an answer to a question does."""
+    for name, code in (("M3", "device-assumed"), ("g4dn.12xlarge", "instance-hardware")):
+        body = {"device": name, "n_parameters": 1e8}
+        codes = {each["code"] for each in client.post("/estimate", json=body).json()["warnings"]}
+        assert code in codes
+
+
+def test_a_share_of_an_accelerator_is_refused_with_a_remedy(client: Client) -> None:
+    """A sixth of a card has a sixth of its memory: its specs are needed."""
+    answer = client.get("/recommend", params={**ASKED, "device": "Standard_NV6ads_A10_v5"})
+    assert answer.status_code in (400, 404)
+    assert "device_kind" in answer.json()["detail"]
+
+
+def test_the_page_keeps_its_form_where_specs_are_implausible(client: Client) -> None:
+    """The fault stands above the form that was filled in."""
+    page = client.get("/", params={"device_kind": "gpu", "tdp_w": 5, "peak_fp32_tflops": 500})
+    assert page.status_code == 400
+    assert "<form" in page.text
+    assert "peak_fp32_tflops" in page.text

@@ -66,3 +66,10 @@ def test_a_total_leaves_missing_values_out_and_stays_open_above() -> None:
 def test_an_exact_quantity_has_no_width(value: float) -> None:
     """Both ends are the value."""
     assert Quantity.exact(value) == Quantity(value, value, value)
+
+
+@pytest.mark.parametrize("factor", [-1.0, Quantity(-1, 0, 1)])
+def test_a_factor_below_zero_is_refused(factor: Quantity | float) -> None:
+    """Its ends would be the wrong way round."""
+    with pytest.raises(ValueError, match="0 or more"):
+        Quantity(1, 2, 3) * factor

@@ -205,7 +205,7 @@ def test_superseded_rows_stay_in_the_database_and_are_found_when_asked_for(
 
 def test_the_digest_is_that_of_what_the_rows_say(tmp_path: Path) -> None:
     """Hashes taken when rows were stored are those of the rows that are read."""
-    from catalog.store.database import digest_of
+    from catalog.store.hashes import digest_of
 
     store = Store(f"sqlite:///{tmp_path / 'catalog'}")
     store.migrate()

@@ -107,11 +107,13 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
         """
         if self.rate is not None and self.scenario != "server":
             raise BadQuestionError("rate", self.rate, "allowed with scenario=server only")
-        given = {name: getattr(self, name) for name in _numbers().__struct_fields__}
+        given = {name: getattr(self, name) for name in _declared().__struct_fields__}
         try:
-            msgspec.convert(given, _numbers())
+            msgspec.convert(given, _declared())
         except msgspec.ValidationError as error:
             raise _refusal(given, str(error)) from error
+        if isinstance(self.device, Device) and self.device.status == "asked":
+            check_specs(self.device)
 
 
 Spec = Annotated[
@@ -182,11 +184,11 @@ def _unwrapped(hint: Any) -> tuple[Any, Meta]:
 
 
 @functools.cache
-def _numbers() -> type[msgspec.Struct]:
-    """A record of the numbers of `Query` alone, with their ranges."""
-    numbers = [parameters()[name] for name in Query.__struct_fields__]
-    fields = [(each.name, each.annotation) for each in numbers if each.type in (float, int)]
-    return msgspec.defstruct("Numbers", fields)
+def _declared() -> type[msgspec.Struct]:
+    """A record of the fields of `Query` but `device`, with their ranges and choices."""
+    names = [name for name in Query.__struct_fields__ if name != "device"]
+    fields = [(name, parameters()[name].annotation) for name in names]
+    return msgspec.defstruct("Declared", fields)
 
 
 @functools.cache

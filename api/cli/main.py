@@ -23,6 +23,7 @@ from api.cli.question import asks, resolve_device, resolve_query
 from api.cli.report import report
 from api.cli.terminal import CommandGroup
 from api.cli.token import token
+from catalog.machines import ResolvedDevice
 from catalog.records import Device
 
 app = typer.Typer(
@@ -94,9 +95,12 @@ def estimate(
     if named is None:
         raise BadQuestionError("device", None, "name it, or give its specs (device_kind ...)")
     resolved = resolve_device(named, snapshot) if isinstance(named, str) else named
-    record = resolved if isinstance(resolved, Device) else snapshot.device(str(resolved))
+    if isinstance(resolved, Device):
+        machine = ResolvedDevice(device=resolved)
+    else:
+        machine = snapshot.machines.find(str(resolved))
     request = EstimateRequest(
-        device=record.name,
+        device=machine.device.name,
         n_parameters=params,
         n_active_parameters=active_params,
         generates=generates,
@@ -107,7 +111,7 @@ def estimate(
         scope=asked["scope"],
         n_devices=n_devices,
     )
-    answer = estimated(record, load_estimator(snapshot), request)
+    answer = estimated(machine, load_estimator(snapshot), request)
     if as_json:
         return terminal.print_json(answer)
     joules = answer.energy_j_per_1000

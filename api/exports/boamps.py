@@ -22,7 +22,7 @@ from catalog.energy import components
 from catalog.records import Candidate, Device, Label, Measurement
 from catalog.registry.tasks import DEFAULT_WORKLOAD
 from catalog.snapshot import Snapshot
-from catalog.store.database import key_of
+from catalog.store.hashes import key_of
 
 VERSION = "1.1.0"
 SPECIFICATION = "https://github.com/Boavizta/BoAmps/tree/main/model"

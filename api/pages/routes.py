@@ -22,7 +22,7 @@ from api.pages.method import method
 from api.pages.templating import page
 from api.service.query import filled, from_form
 from api.service.state import ServiceState
-from catalog.errors import CatalogUnreadableError, UnknownNameError
+from catalog.errors import CatalogUnreadableError, ImplausibleSpecError, UnknownNameError
 from catalog.records import Device
 from catalog.snapshot import Snapshot
 
@@ -68,7 +68,7 @@ def home(request: Request[Any, Any, Any], served: NamedDependency[ServiceState])
         if isinstance(query.device, str):
             fields["device"] = now.snapshot.device(query.device).name
         context["specified"] = isinstance(query.device, Device)
-    except BadQuestionError as error:
+    except (BadQuestionError, ImplausibleSpecError) as error:
         context["trouble"], status = error, 400
     except UnknownNameError as error:
         context["trouble"], status = error, 404

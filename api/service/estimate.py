@@ -11,7 +11,8 @@ from advisor.estimator.setup import BITS, stated_bits
 from advisor.estimator.specs import DeviceSpecs
 from advisor.recommend.messages import CAUTIONS
 from advisor.recommend.records import Caution, EnergyPer1000, WarningCode
-from catalog.records import Device, Scope
+from catalog.machines import ResolvedDevice
+from catalog.records import Scope
 from catalog.snapshot import Snapshot
 
 
@@ -68,7 +69,9 @@ class EstimateAnswer(msgspec.Struct, frozen=True, kw_only=True):
     estimator_version: str
 
 
-def _warnings(prediction: Prediction, request: EstimateRequest) -> tuple[Caution, ...]:
+def _warnings(
+    prediction: Prediction, request: EstimateRequest, assumed: ResolvedDevice | None
+) -> tuple[Caution, ...]:
     """Warnings about an estimate, in the order of their codes below."""
     setup = {
         "parameters": request.n_parameters,
@@ -78,27 +81,37 @@ def _warnings(prediction: Prediction, request: EstimateRequest) -> tuple[Caution
     }
     lacking = ", ".join(name for name, value in setup.items() if value is None)
     conditions: list[tuple[WarningCode, bool]] = [
+        ("device-assumed", bool(assumed and assumed.note and not assumed.instance)),
+        ("instance-hardware", bool(assumed and assumed.instance)),
         ("device-not-calibrated", not prediction.known_device),
         ("device-specs-assumed", prediction.assumed_power),
         ("out-of-range", bool(prediction.outside)),
         ("setup-assumed", bool(lacking)),
     ]
     texts = CAUTIONS | {"setup-assumed": f"{CAUTIONS['setup-assumed']} (here: {lacking})"}
+    if assumed is not None and assumed.note:
+        for code in ("device-assumed", "instance-hardware"):
+            texts[code] = f"{CAUTIONS[code]} (here: {assumed.note})"
     return tuple(Caution(code=code, message=texts[code]) for code, holds in conditions if holds)
 
 
-def requested_device(snapshot: Snapshot, request: EstimateRequest) -> Device:
-    """The device of a request, by name or by its specs.
+def requested_device(snapshot: Snapshot, request: EstimateRequest) -> ResolvedDevice:
+    """The device of a request, by name or by its specs, and what was assumed of the name.
 
     Raises:
         UnknownNameError: The device is not in the catalog.
     """
     device = request.device
-    return snapshot.device(device) if isinstance(device, str) else device.device()
+    if isinstance(device, str):
+        return snapshot.machines.find(device)
+    return ResolvedDevice(device=device.device())
 
 
-def estimate(device: Device, estimator: Estimator, request: EstimateRequest) -> EstimateAnswer:
-    """Estimated energy of a requested setup on `device`, joules per 1,000 texts."""
+def estimate(
+    resolved: ResolvedDevice, estimator: Estimator, request: EstimateRequest
+) -> EstimateAnswer:
+    """Estimated energy of a requested setup on a device, joules per 1,000 texts."""
+    device = resolved.device
     per_1000 = request.runtime_s_per_1000
     setup = Setup(
         device=device,
@@ -127,6 +140,6 @@ def estimate(device: Device, estimator: Estimator, request: EstimateRequest) -> 
             scope=request.scope,
             label=joules.label,
         ),
-        warnings=_warnings(prediction, request),
+        warnings=_warnings(prediction, request, resolved),
         estimator_version=estimator.version,
     )

@@ -20,7 +20,8 @@ from catalog import reference_data
 from catalog.errors import ConflictError
 from catalog.records import Measurement, RunFile
 from catalog.snapshot import Snapshot
-from catalog.store.database import Store, digest_of, key_of
+from catalog.store.database import Store
+from catalog.store.hashes import digest_of, key_of
 
 if TYPE_CHECKING:
     from catalog.files.validation import Known

@@ -15,7 +15,6 @@ from calibration.plan.trial_grid import halved_group
 from calibration.records import SOURCE, Profile, Trial
 from calibration.workloads.load import Texts
 from catalog.records import Candidate, Device, Measurement, SetupKey, moment
-from catalog.registry.candidates import FAMILIES
 from catalog.snapshot import Snapshot
 from catalog.staleness import fingerprint
 
@@ -79,8 +78,7 @@ def stored_rows(snapshot: Snapshot) -> dict[SetupKey, Measurement]:
     """Current rows of earlier calibrations by setup.
 
     Superseded rows are left out: what a question is answered from must hold, not its history. A
-    row whose batch was halved has no batch size here (`repeat_group` holds the planned one). A row
-    from before backends were recorded was measured with the first one of its family.
+    row whose batch was halved has no batch size here (`repeat_group` holds the planned one).
     """
     found = {}
     for row in snapshot.current:
@@ -88,9 +86,6 @@ def stored_rows(snapshot: Snapshot) -> dict[SetupKey, Measurement]:
             setup = SetupKey.of(row)
             if "batch-halved" in row.flags:
                 setup = setup._replace(batch_size=None)
-            if row.backend is None and row.candidate in snapshot.candidates:
-                family = snapshot.candidates[row.candidate].family
-                setup = setup._replace(backend=FAMILIES[family].backends[0])
             found[setup] = row
     return found
 

@@ -7,24 +7,29 @@ is skipped, one with the same key and other content is a conflict.
 
 from __future__ import annotations
 
-import hashlib
-import operator
 import weakref
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
 from catalog.errors import CatalogUnreadableError, ConflictError
 from catalog.predictions import Predictions
-from catalog.records import KEY, Candidate, Device, Measurement, RunFile, SetupKey, Workload
+from catalog.records import (
+    Candidate,
+    Device,
+    Measurement,
+    RunFile,
+    Workload,
+)
 from catalog.store import bulk
 from catalog.store import prediction_table as predictiontable
 from catalog.store.engine import engine_of
+from catalog.store.hashes import COLUMNS, FIELDS, Hashed, digest_of, key_of
 from catalog.store.location import default_url
 from catalog.store.newest import ALL, Heads, deferred_collection, read_heads, read_rows
 from catalog.store.tables import catalog_version, declaration, measurement, prediction
@@ -34,11 +39,6 @@ HEAD = "0004"
 CHANNEL = "joulewise_catalog"
 """Where a PostgreSQL server tells listeners of each change."""
 _KINDS: dict[str, Any] = {"device": Device, "workload": Workload, "candidate": Candidate}
-
-_FIELDS = [field.name for field in msgspec.structs.fields(Measurement)]
-_ADDED = ("rate_per_s", "backend")
-"""Fields that came with a later migration: where they are missing they enter no hash, so that the
-hashes of older rows stay what they were."""
 
 
 class Added(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,56 +50,6 @@ class Added(msgspec.Struct, frozen=True, kw_only=True):
     inserted: int
     present: int
     predictions: int = 0
-
-
-def _hasher(names: Sequence[str]) -> Callable[[Measurement], str]:
-    """A function: SHA-256 of these fields of a row; 32 and 32.0 are the same number."""
-    plain = operator.attrgetter(*(name for name in names if name not in _ADDED))
-    added = [name for name in names if name in _ADDED]
-
-    def hash_of(row: Measurement) -> str:
-        values: list[Any] = [float(v) if type(v) is int else v for v in plain(row)]
-        for name in added:
-            if (value := getattr(row, name)) is not None:
-                values.append([name, float(value) if type(value) is int else value])
-        return hashlib.sha256(msgspec.json.encode(values)).hexdigest()
-
-    return hash_of
-
-
-_key, _setup, _digest = _hasher(KEY), _hasher(SetupKey._fields), _hasher(_FIELDS)
-
-
-def key_of(row: Measurement) -> str:
-    """Hash of the fields that identify a row."""
-    return _key(row)
-
-
-def setup_of(row: Measurement) -> str:
-    """Hash of the fields that identify a row's setup."""
-    return _setup(row)
-
-
-def digest_of(row: Measurement) -> str:
-    """Hash of everything a row says."""
-    return _digest(row)
-
-
-class _Hashed(NamedTuple):
-    """A row with the hashes that identify it."""
-
-    key: str
-    digest: str
-    row: Measurement
-
-    def cells(self) -> tuple[Any, ...]:
-        """The table row, in the order of `_COLUMNS`."""
-        values = (";".join(v) or None if type(v) is tuple else v for v in _values(self.row))
-        return (self.key, setup_of(self.row), self.digest, *values)
-
-
-_COLUMNS = ("key", "setup", "digest", *_FIELDS)
-_values = operator.attrgetter(*_FIELDS)
 
 
 class Store:
@@ -223,7 +173,7 @@ class Store:
             CatalogUnreadableError: The database cannot be written.
         """
         given = {digest_of(row): row for row in run.measurements}
-        rows = [_Hashed(key_of(row), digest, row) for digest, row in given.items()]
+        rows = [Hashed(key_of(row), digest, row) for digest, row in given.items()]
         keys = {row.key: row.digest for row in rows}
         with self.connection(write=True) as connection:
             self._grow(connection)
@@ -247,7 +197,7 @@ class Store:
             new = [row for row in rows if row.key not in there]
             declared = self._declare(connection, run)
             answered = predictiontable.insert(connection, prediction, run.predictions)
-            bulk.insert(connection, measurement.name, _COLUMNS, (row.cells() for row in new))
+            bulk.insert(connection, measurement.name, COLUMNS, (row.cells() for row in new))
             if not new and not declared and not answered:
                 connection.rollback()
         return Added(
@@ -344,7 +294,7 @@ class Store:
             asked.append(known | column.is_(None) if None in values else known)
         with self.connection() as connection:
             there = {column["name"] for column in sa.inspect(connection).get_columns("measurement")}
-            names = [name for name in _FIELDS if name in there]
+            names = [name for name in FIELDS if name in there]
             columns = [measurement.c[name] for name in ("id", *names)]
             query = sa.select(*columns).where(*asked).order_by(measurement.c.id)
             streamed = connection.execution_options(stream_results=True)

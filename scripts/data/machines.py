@@ -45,8 +45,8 @@ DATA = ROOT.parent / "shared" / "data"
 FEWEST = 3
 """Readings a class needs before their median is its default."""
 IDLE_SHARE = (0.05, 0.1, 0.3)
-"""Idle power over TDP (low, value, high) of classes with fewer readings: the estimator's rule of
-0.1 TDP, between the least and the most of the classes that have them."""
+"""Idle power over TDP (low, value, high) of classes with fewer readings. An assumption: the value
+is the estimator's rule of 0.1 TDP, the ends are round figures near the medians of other classes."""
 WIDENED = 4.0
 """By how much the ranges of plausible specs reach beyond the bundled devices, both ways."""
 
@@ -90,6 +90,8 @@ def device_rows(data: Path, instances: set[str]) -> list[Row]:
             if dataset == "runtime":
                 aliases = [a for a in joined(row["aliases"]).split(";") if a not in instances]
                 row |= {"aliases": ";".join(aliases), "isa": joined(row["isa"])}
+            if row["status"] == "not found" and row["memory_gb"] and not row["source"]:
+                row |= {"status": "partly", "source": "memory: from the printed name"}
             known = found.setdefault(row["name"], row)
             if known is not row and known["dataset"] != "energy":
                 fill(known, row)
