@@ -41,6 +41,10 @@ MANY_MODELS = 80
 """Models of an English workload that counts for the headline figure."""
 FEWEST_ROWS = 100
 FAMILY_FOLDS = 10
+REACH_ALONE = 4
+"""Groups held out alone where held-out rows only set the width of intervals."""
+MOST_PROBES = 20
+"""Probes beyond which intervals do not narrow."""
 BASE_SIZE = 120e6
 """Most active parameters of a probe of base size."""
 RUNNABLE = (
@@ -252,19 +256,26 @@ def _universe(known: Any, candidates: pd.DataFrame) -> Any:
 
 
 def _reach(
-    data: AccuracyRows, languages: set[str], ks: Sequence[int]
+    data: AccuracyRows, languages: set[str], named: Sequence[str], most: int
 ) -> dict[bool, dict[int, float]]:
-    """Factors of intervals from held-out training data, as far as asked."""
+    """Factors of intervals from held-out training data, for English and other workloads as asked.
+
+    Args:
+        data: Training rows.
+        languages: Languages of the workloads to be predicted.
+        named: Probe models; the most telling cheap ones where none is named.
+        most: Largest number of probes.
+    """
     spoken = set(data.observations.workloads["language"])
+    scenario = Scenario("named", tuple(range(most + 1)), named=tuple(named))
     found: dict[bool, dict[int, float]] = {}
     for english in sorted({language == "en" for language in languages}):
         wanted = [name for name in sorted(spoken) if (name == "en") == english]
-        scenario = Scenario("cheap", tuple(sorted({0, 1, 3, 5, *ks})))
         try:
-            part = metrics.described(data, held_out(data, [scenario], FULL, wanted))
-        except (BadTableError, ValueError):
+            part = held_out(data, [scenario], FULL, wanted, REACH_ALONE)
+        except ValueError:
             continue
-        found[english] = metrics.reach(part)
+        found[english] = metrics.reach(metrics.described(data, part))
     return found
 
 
@@ -337,12 +348,9 @@ def _on_another(
     if shared:
         notes.append(f"{path.name}: also learned from, in other rows: {', '.join(shared)}")
     spoken = set(other.observations.workloads["language"])
-    most = (
-        int(pd.Series(other.observations.workload[probes]).value_counts().max())
-        if len(order)
-        else 0
-    )
-    tested = Tested(data, other, probes, _reach(data, spoken, range(min(most, 20) + 1)))
+    per_workload = pd.Series(other.observations.workload[probes]).value_counts()
+    most = min(int(per_workload.max()) if len(per_workload) else 0, MOST_PROBES)
+    tested = Tested(data, other, probes, _reach(data, spoken, probe_models, most))
     found = tested.predictions(order)
     if predictions is not None:
         blank = found[~other.measured()[found["row"].to_numpy()]]

@@ -76,12 +76,12 @@ def fitted(rows: Observations, language: str, variant: Variant) -> AccuracyModel
     )
 
 
-def folds(groups: Sequence[str]) -> list[list[str]]:
+def folds(groups: Sequence[str], alone: int = LARGE_GROUPS) -> list[list[str]]:
     """Groups of data sets that are held out together: large ones alone, the others by turns."""
     counts = pd.Series(groups).value_counts()
     ordered = sorted(counts.index, key=lambda name: (-counts[name], name))
-    shared = [ordered[LARGE_GROUPS + n :: SHARED_FOLDS] for n in range(SHARED_FOLDS)]
-    return [*([name] for name in ordered[:LARGE_GROUPS]), *(part for part in shared if part)]
+    shared = [ordered[alone + n :: SHARED_FOLDS] for n in range(SHARED_FOLDS)]
+    return [*([name] for name in ordered[:alone]), *(part for part in shared if part)]
 
 
 class Levels(msgspec.Struct, frozen=True):
@@ -265,6 +265,7 @@ def held_out(
     scenarios: Sequence[Scenario],
     variant: Variant = FULL,
     languages: Sequence[str] | None = None,
+    alone: int = LARGE_GROUPS,
 ) -> pd.DataFrame:
     """Predictions of every workload of at least `FEWEST_MODELS` models, its group held out.
 
@@ -273,6 +274,7 @@ def held_out(
         scenarios: Which probes there are.
         variant: Which parts of the model are used.
         languages: Languages that are scored; all by default.
+        alone: Number of groups that are held out alone.
 
     Returns:
         One line for each row (by position), scenario and k: the model's ``accuracy``, ``logit`` and
@@ -286,7 +288,7 @@ def held_out(
     if languages is not None:
         scored &= np.isin(spoken, languages)
     parts: list[pd.DataFrame] = []
-    for names in folds(groups.tolist()):
+    for names in folds(groups.tolist(), alone):
         inside = np.isin(groups, names)
         train = seen.take(~inside & measured)
         models: dict[str, AccuracyModel] = {}
