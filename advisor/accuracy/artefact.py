@@ -80,14 +80,14 @@ def from_text(text: bytes) -> AccuracyModel:
         content = json.loads(text)
         if content["layout"] != LAYOUT:
             raise BadModelError(f"layout {content['layout']!r}; allowed: {LAYOUT}; fit it anew")
-        stated = content["factors"]
-        factors = Factors(
-            **{k: np.array(v) if isinstance(v, list) else v for k, v in stated.items()}
-        )
+        stated: dict[str, Any] = {
+            name: np.array(value) if isinstance(value, list) else value
+            for name, value in content["factors"].items()
+        }
         return AccuracyModel(
             _frame(content["candidates"]),
             _frame(content["workloads"]),
-            factors,
+            Factors(**stated),
             Contamination(**content["contamination"]),
             content["multiplier"],
             content["side_information"],
