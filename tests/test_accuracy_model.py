@@ -11,8 +11,9 @@ from accuracy_tables import PROBES, synthetic
 
 from advisor.accuracy import artefact, similarity
 from advisor.accuracy.learning_curve import Pair, gain, with_full_data
-from advisor.accuracy.model import AccuracyModel, Estimates, Probe, TooFewTextsError, learn
+from advisor.accuracy.model import AccuracyModel, learn
 from advisor.accuracy.observations import Observations, candidate_traits
+from advisor.accuracy.records import Estimates, Probe, TooFewTextsError
 from advisor.accuracy.scale import (
     published_variance,
     sampling_variance,

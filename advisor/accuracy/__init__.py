@@ -5,7 +5,8 @@ rows. Lines of thought: `scale` (logit above chance), `similarity` (side informa
 (the fit), `model` (placing a new workload by its probes), `learning_curve` (few-shot to full).
 """
 
-from advisor.accuracy.model import AccuracyModel, Estimates, Probe
+from advisor.accuracy.model import AccuracyModel
 from advisor.accuracy.observations import Observations
+from advisor.accuracy.records import Estimates, Probe
 
 __all__ = ["AccuracyModel", "Estimates", "Observations", "Probe"]

@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 
 from advisor.accuracy.factors import Factors
-from advisor.accuracy.model import AccuracyModel, Contamination
-from catalog.files.atomic_write import written_whole
+from advisor.accuracy.model import AccuracyModel
+from advisor.accuracy.records import Contamination
+from catalog.files.atomic_write import atomic_write
 
 LAYOUT = 1
 """Version of the fields below; an artefact of another one is refused."""
@@ -107,7 +108,7 @@ def version_of(text: bytes) -> str:
 def save(path: Path, model: AccuracyModel) -> str:
     """Writes a model whole; returns its version."""
     text = to_text(model)
-    with written_whole(path) as part:
+    with atomic_write(path) as part:
         part.write_bytes(text)
     return version_of(text)
 

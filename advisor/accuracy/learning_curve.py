@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from advisor.accuracy.model import NORMAL_90, ONE_SIDED_90, Estimates
+from advisor.accuracy.model import NORMAL_90, ONE_SIDED_90
+from advisor.accuracy.records import Estimates
 from advisor.accuracy.scale import slope, to_accuracy, to_logit
 
 GAIN_SD = 0.3

@@ -34,7 +34,7 @@ from advisor.evaluation.accuracy_tables import (
     read_tasks,
 )
 from advisor.evaluation.published_rows import BadTableError
-from catalog.files.atomic_write import written_whole
+from catalog.files.atomic_write import atomic_write
 
 Split = Literal["task", "family"]
 MANY_MODELS = 80
@@ -52,11 +52,13 @@ RUNNABLE = (
     "BAAI/bge-small-en-v1.5",
 )
 """Encoders whose weights ship in packages of the Python package index."""
-ABLATIONS = {
-    "no_side_information": Variant(side_information=False),
-    "no_other_languages": Variant(other_languages=False),
-    "no_noise_model": Variant(noise_model=False),
+ABLATIONS: dict[str, tuple[Variant, int | None]] = {
+    "no_side_information": (Variant(side_information=False), None),
+    "no_other_languages": (Variant(other_languages=False), None),
+    "no_noise_model": (Variant(noise_model=False), None),
+    "no_noise_model, n_test 100": (Variant(noise_model=False), 100),
 }
+"""Parts of the model that are left out, and test texts of the probes where they are simulated."""
 
 
 def _scenarios(ks: Sequence[int], *, details: bool) -> list[Scenario]:
@@ -121,15 +123,17 @@ def cross_validate(data: AccuracyRows, ks: Sequence[int], *, details: bool) -> d
         others[name] = metrics.by_probes(_headline(data, part))
     report["scenarios"] = others
     report["ablations"] = {
-        name: metrics.by_probes(_headline(data, _ablated(data, ks, variant)))
-        for name, variant in ABLATIONS.items()
+        name: metrics.by_probes(_headline(data, _ablated(data, ks, variant, n_test)))
+        for name, (variant, n_test) in ABLATIONS.items()
     }
     return report
 
 
-def _ablated(data: AccuracyRows, ks: Sequence[int], variant: Variant) -> pd.DataFrame:
+def _ablated(
+    data: AccuracyRows, ks: Sequence[int], variant: Variant, n_test: int | None
+) -> pd.DataFrame:
     """Held-out predictions of English workloads without a part of the model."""
-    found = held_out(data, [Scenario("cheap", tuple(ks))], variant, ["en"])
+    found = held_out(data, [Scenario("cheap", tuple(ks), n_test=n_test)], variant, ["en"])
     return metrics.calibrated(metrics.described(data, found))
 
 
@@ -354,7 +358,7 @@ def _on_another(
     found = tested.predictions(order)
     if predictions is not None:
         blank = found[~other.measured()[found["row"].to_numpy()]]
-        with written_whole(predictions) as part:
+        with atomic_write(predictions) as part:
             blank[["row", "accuracy", "low", "high"]].to_csv(part, index=False, float_format="%.6g")
     report: dict[str, Any] = {"n_test": len(found), "probe_models": order}
     scored = found[other.measured()[found["row"].to_numpy()]]

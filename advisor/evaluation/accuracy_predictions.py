@@ -8,8 +8,9 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from advisor.accuracy.model import OTHER_LANGUAGES, AccuracyModel, Probe, learn
+from advisor.accuracy.model import OTHER_LANGUAGES, AccuracyModel, learn
 from advisor.accuracy.observations import Mask, Observations, Positions
+from advisor.accuracy.records import Probe
 from advisor.accuracy.scale import Array, sampling_variance, to_accuracy, to_logit
 from advisor.evaluation.accuracy_tables import CHEAP, AccuracyRows
 from advisor.evaluation.published_rows import BadTableError

@@ -19,7 +19,7 @@ import pandas as pd
 from advisor.accuracy.observations import Mask, Observations, candidate_traits, workload_traits
 from advisor.accuracy.scale import published_variance
 from advisor.evaluation.published_rows import BadTableError
-from catalog.files.csv_dialect import not_commas
+from catalog.files.csv_dialect import other_delimiter
 
 WORKLOAD = ("mteb_task", "subset", "split")
 ROW_COLUMNS = ("model", *WORKLOAD, "language", "n_classes", "accuracy")
@@ -65,7 +65,7 @@ def read(path: Path, required: Sequence[str]) -> pd.DataFrame:
         BadTableError: Unreadable, a column is missing, or a number cannot be.
     """
     try:
-        reason = not_commas(list(pd.read_csv(path, nrows=0).columns))
+        reason = other_delimiter(list(pd.read_csv(path, nrows=0).columns))
         table = pd.read_csv(path, low_memory=False) if reason is None else pd.DataFrame()
     except OSError as error:
         raise BadTableError(f"{path}: cannot be read: {error.strerror or error}") from error
