@@ -214,13 +214,13 @@ class Tested(msgspec.Struct, frozen=True):
         train: Rows that are learned from.
         test: Rows that are predicted.
         probes: Which of them are probes.
-        reach: Factors of intervals for English and other workloads.
+        reach: Factors of intervals by ``writing`` of the workloads.
     """
 
     train: AccuracyRows
     test: AccuracyRows
     probes: Mask
-    reach: dict[bool, dict[int, float]]
+    reach: dict[str, dict[int, float]]
 
     def predictions(self, order: Sequence[str], k: int | None = None) -> pd.DataFrame:
         """Every row that is no probe, from the first k probe models, by default from all."""
@@ -228,18 +228,20 @@ class Tested(msgspec.Struct, frozen=True):
         known = self.train.observations.take(self.train.measured())
         known = _universe(known, seen.candidates)
         used = self.probes & table["model"].isin([*order][:k]).to_numpy()
-        models: dict[bool, AccuracyModel] = {}
+        models: dict[str, AccuracyModel] = {}
         parts = []
         for j in np.unique(seen.workload[~self.probes]):
             traits = seen.workloads.iloc[[j]]
-            english = traits["language"].iloc[0] == "en"
+            english = "en" if traits["language"].iloc[0] == "en" else "other"
             if english not in models:
-                own = fitted(known, "en" if english else "other", FULL)
-                models[english] = msgspec.structs.replace(own, reach=self.reach.get(english, {}))
+                models[english] = fitted(known, english, FULL)
+            writing = str(table["writing"][seen.workload == j].iloc[0])
+            factors = self.reach.get(writing, self.reach.get("latin", {}))
+            model = msgspec.structs.replace(models[english], reach=factors)
             at = np.flatnonzero((seen.workload == j) & used)
             rest = np.flatnonzero((seen.workload == j) & ~self.probes)
             names = seen.candidates.index[seen.candidate[rest]].tolist()
-            found = models[english].predict(
+            found = model.predict(
                 traits,
                 names,
                 measured_probes(seen, at),
@@ -260,27 +262,24 @@ def _universe(known: Any, candidates: pd.DataFrame) -> Any:
 
 
 def _reach(
-    data: AccuracyRows, languages: set[str], named: Sequence[str], most: int
-) -> dict[bool, dict[int, float]]:
-    """Factors of intervals from held-out training data, for English and other workloads as asked.
+    data: AccuracyRows, writings: set[str], named: Sequence[str], most: int
+) -> dict[str, dict[int, float]]:
+    """Factors of intervals by ``writing``, from held-out training data.
 
     Args:
         data: Training rows.
-        languages: Languages of the workloads to be predicted.
+        writings: Classes of the workloads to be predicted.
         named: Probe models; the most telling cheap ones where none is named.
         most: Largest number of probes.
     """
-    spoken = set(data.observations.workloads["language"])
+    wanted = data.table["language"][data.table["writing"].isin(writings)].unique()
     scenario = Scenario("named", tuple(range(most + 1)), named=tuple(named))
-    found: dict[bool, dict[int, float]] = {}
-    for english in sorted({language == "en" for language in languages}):
-        wanted = [name for name in sorted(spoken) if (name == "en") == english]
-        try:
-            part = held_out(data, [scenario], FULL, wanted, REACH_ALONE)
-        except ValueError:
-            continue
-        found[english] = metrics.reach(metrics.described(data, part))
-    return found
+    try:
+        part = held_out(data, [scenario], FULL, [*map(str, wanted)], REACH_ALONE)
+    except ValueError:
+        return {}
+    part = metrics.described(data, part)
+    return {str(name): metrics.reach(own) for name, own in part.groupby("writing")}
 
 
 def evaluate(
@@ -351,10 +350,10 @@ def _on_another(
     shared = sorted(set(other.table["group"]) & set(data.table["group"]))
     if shared:
         notes.append(f"{path.name}: also learned from, in other rows: {', '.join(shared)}")
-    spoken = set(other.observations.workloads["language"])
+    writings = set(other.table["writing"])
     per_workload = pd.Series(other.observations.workload[probes]).value_counts()
     most = min(int(per_workload.max()) if len(per_workload) else 0, MOST_PROBES)
-    tested = Tested(data, other, probes, _reach(data, spoken, probe_models, most))
+    tested = Tested(data, other, probes, _reach(data, writings, probe_models, most))
     found = tested.predictions(order)
     if predictions is not None:
         blank = found[~other.measured()[found["row"].to_numpy()]]

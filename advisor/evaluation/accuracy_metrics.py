@@ -38,7 +38,7 @@ def described(data: AccuracyRows, found: pd.DataFrame) -> pd.DataFrame:
         cost=active,
         **{
             name: table[name].to_numpy()
-            for name in ("workload", "group", "task", "language", "model")
+            for name in ("workload", "group", "task", "language", "writing", "model")
         },
     )
 
@@ -83,12 +83,12 @@ def with_intervals(found: pd.DataFrame, factor: Array) -> pd.DataFrame:
 def calibrated(found: pd.DataFrame) -> pd.DataFrame:
     """Intervals of held-out predictions, each by the factor that all other groups give.
 
-    English and other workloads have factors of their own, as they have fits of their own.
+    English workloads, others in Latin script and those in other scripts have factors of their own.
     """
     factor = np.ones(len(found))
-    english = (found["language"] == "en").to_numpy()
+    writing = found["writing"].to_numpy(dtype=str)
     groups = found["group"].to_numpy(dtype=str)
-    for part in (english, ~english):
+    for part in (writing == name for name in np.unique(writing)):
         for group in np.unique(groups[part]):
             own, others = part & (groups == group), part & (groups != group)
             if others.any():

@@ -45,7 +45,7 @@ class AccuracyRows(msgspec.Struct, frozen=True):
     """A table of rows with what is known beside them.
 
     Attributes:
-        table: The rows as read, with ``workload`` and ``group``.
+        table: The rows as read, with ``workload``, ``group``, ``task`` and ``writing``.
         observations: All rows; the accuracy is NaN where it is blank.
     """
 
@@ -148,8 +148,22 @@ def read_tasks(path: Path) -> pd.DataFrame:
     table["group"] = groups_of(table)
     codes = table["language_codes"] if "language_codes" in table else table["language"]
     table["language_code"] = codes.astype(str).str.split("-").str[0]
+    table["writing"] = _writing(table["language"].astype(str), codes.astype(str))
     table.index = pd.Index(key_of(table))
     return table[~table.index.duplicated()]
+
+
+def _writing(languages: pd.Series, codes: pd.Series) -> list[str]:
+    """Class of each workload that intervals are calibrated by.
+
+    ``english``, ``latin`` script, or ``other`` script; by codes such as ``tha-Thai``, Latin where
+    no script is stated.
+    """
+    scripts = codes.str.extract(r"-([A-Z][a-z]{3})\b")[0].fillna("Latn")
+    return [
+        "english" if language == "en" else "latin" if script == "Latn" else "other"
+        for language, script in zip(languages, scripts, strict=True)
+    ]
 
 
 def read_models(path: Path) -> pd.DataFrame:
@@ -240,6 +254,7 @@ def join(
         table.assign(
             group=used["group"].reindex(table["workload"]).to_numpy(),
             task=used["task"].reindex(table["workload"]).to_numpy(),
+            writing=used["writing"].reindex(table["workload"]).to_numpy(),
         ),
         Observations(
             candidates,
