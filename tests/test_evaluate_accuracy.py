@@ -267,6 +267,20 @@ def test_probe_models_that_are_not_there_are_refused(tmp_path: Path) -> None:
         evaluate(*paths, ("lab5/model-5",))
 
 
+def test_a_probe_on_too_few_texts_is_refused(tmp_path: Path) -> None:
+    """A probe on too few texts is refused, with the number needed; other rows may have few."""
+    paths = parted(tmp_path)
+    table = pd.read_csv(paths[3])
+    table.loc[table["model"] == "lab5/model-5", "n_test"] = 60
+    table.to_csv(paths[3], index=False)
+    assert evaluate(*paths, PROBES)["n_test"] == 74
+    table.loc[table["model"] == PROBES[1], "n_test"] = 99
+    table.to_csv(paths[3], index=False)
+    row = int(np.flatnonzero(table["model"] == PROBES[1])[0])
+    with pytest.raises(BadTableError, match=f"row {row}, column n_test: 99; .* at least 100"):
+        evaluate(*paths, PROBES)
+
+
 def test_the_command_prints_tables_and_json(tmp_path: Path) -> None:
     """The command prints tables and json."""
     rows, tasks, models, test, test_tasks = parted(tmp_path)

@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from advisor.accuracy.model import AccuracyModel
 from advisor.accuracy.observations import Mask
+from advisor.accuracy.records import FEWEST_TEXTS
 from advisor.evaluation import accuracy_metrics as metrics
 from advisor.evaluation.accuracy_predictions import (
     BASELINES,
@@ -187,10 +188,14 @@ def _of_families(
 
 
 def _probe_rows(path: Path, test: AccuracyRows, probe_models: Sequence[str]) -> Mask:
-    """Rows of the test table that are probes: of the named models, with an accuracy."""
+    """Rows of the test table that are probes: of the named models, with an accuracy.
+
+    Raises:
+        BadTableError: A named model has none, or a probe has under `FEWEST_TEXTS` test texts.
+    """
     measured, models = test.measured(), test.table["model"]
     if not probe_models:
-        return measured
+        return _on_enough_texts(path, test, measured)
     unknown = [name for name in probe_models if not (models == name).any()]
     if unknown:
         some = ", ".join(sorted(set(models[measured]))[:5]) or "none"
@@ -203,6 +208,18 @@ def _probe_rows(path: Path, test: AccuracyRows, probe_models: Sequence[str]) -> 
         raise BadTableError(
             f"{path}: column accuracy: blank in every row of {', '.join(probe_models)}; the probe "
             "models need one"
+        )
+    return _on_enough_texts(path, test, probes)
+
+
+def _on_enough_texts(path: Path, test: AccuracyRows, probes: Mask) -> Mask:
+    """The same probes, once none of them states too few test texts."""
+    texts = test.table["n_test"].to_numpy(dtype=float) if "n_test" in test.table else None
+    few = np.flatnonzero(probes & (texts < FEWEST_TEXTS)) if texts is not None else []
+    if texts is not None and len(few):
+        raise BadTableError(
+            f"{path}: row {few[0]}, column n_test: {texts[few[0]]:g}; a probe needs at least "
+            f"{FEWEST_TEXTS} test texts, an accuracy is uncertain by 8 points there"
         )
     return probes
 
