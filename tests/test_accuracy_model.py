@@ -30,7 +30,7 @@ ASKED = 3
 def observations(seed: int = 0) -> Observations:
     """All rows of a synthetic table."""
     rows, tasks, models = synthetic(seed)
-    tasks = tasks.assign(group=groups_of(tasks), language_code="eng")
+    tasks = tasks.assign(group=groups_of(tasks), language_code="eng", writing="english")
     tasks.index = pd.Index(key_of(tasks))
     rows = rows.assign(workload=key_of(rows))
     return join(Path("rows.csv"), rows, Path("tasks.csv"), tasks, models).observations

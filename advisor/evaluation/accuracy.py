@@ -214,9 +214,11 @@ def _probe_rows(path: Path, test: AccuracyRows, probe_models: Sequence[str]) -> 
 
 def _on_enough_texts(path: Path, test: AccuracyRows, probes: Mask) -> Mask:
     """The same probes, once none of them states too few test texts."""
-    texts = test.table["n_test"].to_numpy(dtype=float) if "n_test" in test.table else None
-    few = np.flatnonzero(probes & (texts < FEWEST_TEXTS)) if texts is not None else []
-    if texts is not None and len(few):
+    if "n_test" not in test.table:
+        return probes
+    texts = test.table["n_test"].to_numpy(dtype=float)
+    few = np.flatnonzero(probes & (texts < FEWEST_TEXTS))
+    if len(few):
         raise BadTableError(
             f"{path}: row {few[0]}, column n_test: {texts[few[0]]:g}; a probe needs at least "
             f"{FEWEST_TEXTS} test texts, an accuracy is uncertain by 8 points there"
