@@ -182,10 +182,31 @@ def train(
 @app.command()
 def evaluate(
     rows: Annotated[Path, typer.Option(help="Published rows to learn from, CSV.")],
-    devices: Annotated[Path, typer.Option(help="Specs of their devices, CSV.")],
+    devices: Annotated[
+        Path | None, typer.Option(help="Specs of their devices, CSV; of energies.")
+    ] = None,
+    target: Annotated[
+        Literal["energy", "accuracy"], typer.Option(help="What is predicted.")
+    ] = "energy",
+    tasks: Annotated[
+        Path | None, typer.Option(help="Facts of their workloads, CSV; of accuracies.")
+    ] = None,
+    models: Annotated[
+        Path | None, typer.Option(help="Facts of their models, CSV; of accuracies.")
+    ] = None,
+    test_tasks: Annotated[
+        Path | None, typer.Option(help="Facts of the workloads of --test; of accuracies.")
+    ] = None,
+    probe_models: Annotated[
+        str, typer.Option(help="Models of --test whose accuracies are used, by commas.")
+    ] = "",
+    ablation: Annotated[
+        bool, typer.Option("--ablation", help="Leave out parts of the model, too; of accuracies.")
+    ] = False,
     test: Annotated[Path | None, typer.Option(help="Other rows to predict.")] = None,
     split: Annotated[
-        Literal["device", "source", "model", "family"], typer.Option(help="What is held out.")
+        Literal["device", "source", "model", "family", "task"],
+        typer.Option(help="What is held out; of accuracies task (default) or family."),
     ] = "device",
     subset: Annotated[Literal["all", "encoders"], typer.Option()] = "all",
     probes: Annotated[str, typer.Option(help="Measured rows on the held-out device.")] = "0,1,3,5",
@@ -195,6 +216,7 @@ def evaluate(
 ) -> None:
     """Errors of the estimator and of every baseline on rows it did not see."""
     from advisor.evaluation import evaluate as evaluating
+    from api.cli import accuracy
 
     counts = [int(part) for part in probes.split(",") if part.strip().isdigit()]
     if not counts or len(counts) != len(probes.split(",")):
@@ -206,6 +228,15 @@ def evaluate(
     ):
         allowed = "allowed: a file in a folder that is there and can be written to"
         raise BadQuestionError("predictions", str(predictions), allowed)
+    if target == "accuracy":
+        files = accuracy.Files(rows, tasks, models, test, test_tasks, predictions)
+        return accuracy.evaluate(
+            files, split, probes, probe_models, ablation=ablation, as_json=as_json
+        )
+    if devices is None:
+        raise BadQuestionError("devices", None, "needed: specs of the rows' devices, CSV")
+    if split == "task":
+        raise BadQuestionError("split", split, "of energies: device, source, model or family")
     with folds_on(scheduler), terminal.spinner("fitting, and scoring what is held out"):
         report = evaluating.evaluate(rows, devices, test, split, subset, counts, predictions)
     if as_json:
