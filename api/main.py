@@ -19,7 +19,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
     Raises:
         CatalogUnreadableError: The database URL is malformed or needs a missing driver.
     """
-    from api.pages.negotiated import devices, scorecard
+    from api.pages.negotiated import accuracy_results, devices, scorecard
     from api.pages.routes import pages
     from api.pages.templating import error_page, templates
     from api.report.routes import reports
@@ -29,7 +29,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
 
     return app.create_app(
         settings or Settings(),
-        [recommend, json_routes(devices, scorecard), reports, pages],
+        [recommend, json_routes(accuracy_results, devices, scorecard), reports, pages],
         on_error=error_page,
         template_config=templates(),
     )

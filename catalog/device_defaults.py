@@ -15,7 +15,7 @@ from typing import Literal
 
 import msgspec
 
-from catalog import reference_data
+from catalog import reference_data, reference_files
 from catalog.errors import ImplausibleSpecError
 from catalog.records import Device, Kind
 
@@ -109,13 +109,13 @@ class CompletedDevice(msgspec.Struct, frozen=True, kw_only=True):
 @functools.cache
 def device_classes() -> tuple[DeviceClass, ...]:
     """The bundled classes in the order in which they are tried."""
-    return reference_data.read(DeviceClass, "device_classes.csv")
+    return reference_files.read(DeviceClass, "device_classes.csv")
 
 
 @functools.cache
 def spec_ranges() -> dict[tuple[str, str], SpecRange]:
     """Plausible specs by (kind of device, spec)."""
-    ranges = reference_data.read(SpecRange, "spec_ranges.csv")
+    ranges = reference_files.read(SpecRange, "spec_ranges.csv")
     return {(each.kind, each.spec): each for each in ranges}
 
 

@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from catalog import reference_data
+from catalog import reference_files
 from catalog.errors import AmbiguousNameError, UnknownNameError
 from catalog.records import Device
 
@@ -88,7 +88,7 @@ def spelt(name: str) -> str:
 @functools.cache
 def usual_devices() -> dict[str, tuple[str, str]]:
     """Name that several devices share -> the one it usually means, and why."""
-    text = (reference_data.FOLDER / "usual_devices.csv").read_text(encoding="utf-8")
+    text = (reference_files.FOLDER / "usual_devices.csv").read_text(encoding="utf-8")
     rows = csv.DictReader(io.StringIO(text, newline=""))
     return {row["name"]: (row["device"], row["reason"]) for row in rows}
 

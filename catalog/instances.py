@@ -6,7 +6,7 @@ import functools
 
 import msgspec
 
-from catalog import reference_data
+from catalog import reference_files
 
 
 class Instance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -50,4 +50,4 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 @functools.cache
 def instances() -> dict[str, Instance]:
     """The bundled instance types by name."""
-    return {each.name: each for each in reference_data.read(Instance, "instances.csv")}
+    return {each.name: each for each in reference_files.read(Instance, "instances.csv")}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
+
+from catalog import evidence
 
 Array = NDArray[np.float64]
 
@@ -19,25 +20,25 @@ def wilson(share: float, n: int, confidence: float) -> tuple[float, float]:
         n: Items it was observed on, at least 1.
         confidence: Coverage, e.g. 0.95.
     """
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    return _bounds(share, n, z)
+    return evidence.wilson(share, n, NormalDist().inv_cdf((1 + confidence) / 2))
 
 
 def wilson_lower(share: float, n: int, confidence: float) -> float:
     """One-sided lower Wilson bound: the share is above it with the given confidence."""
-    return _bounds(share, n, NormalDist().inv_cdf(confidence))[0]
+    return evidence.wilson(share, n, NormalDist().inv_cdf(confidence))[0]
 
 
-def wilson_lower_bounds(shares: Array, n: Array, confidence: float) -> Array:
-    """`wilson_lower` of many shares; NaN where a share or its `n` is."""
-    square = NormalDist().inv_cdf(confidence) ** 2 / n
+def lower_bounds(shares: Array, n: Array, sd: Array, confidence: float) -> Array:
+    """One-sided lower bounds of many shares; NaN where a share or its `n` is.
+
+    Args:
+        shares: Observed shares.
+        n: Items each was observed on.
+        sd: Standard deviation of one training draw or between sources, 0 where there is none.
+        confidence: Coverage, e.g. 0.9.
+    """
+    z = NormalDist().inv_cdf(confidence)
+    square = z**2 / n
     half = np.sqrt(square * (shares * (1 - shares) + square / 4))
-    return np.asarray(np.maximum(0.0, (shares + square / 2 - half) / (1 + square)))
-
-
-def _bounds(share: float, n: int, z: float) -> tuple[float, float]:
-    """The roots of the score equation, clipped to [0, 1]."""
-    square = z * z / n
-    centre = (share + square / 2) / (1 + square)
-    half = z * math.sqrt(share * (1 - share) / n + square / (4 * n)) / (1 + square)
-    return max(0.0, centre - half), min(1.0, centre + half)
+    wilson_low = (shares + square / 2 - half) / (1 + square)
+    return np.asarray(np.maximum(0.0, shares - np.hypot(shares - wilson_low, z * sd)))

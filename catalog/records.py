@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from catalog.accuracy import Accuracy
 from catalog.predictions import Predictions
 
 Kind = Literal["cpu", "gpu", "npu", "soc"]
@@ -28,12 +29,22 @@ DeviceStatus = Literal[
     "verified", "read", "derived", "partly", "unverified", "not found", "probed", "asked"
 ]
 Family = Literal[
+    "majority",
+    "lexicon",
     "bag-of-words",
     "tf-idf",
+    "fasttext",
+    "static-embedding",
+    "cnn-lstm",
     "frozen-encoder",
+    "setfit",
     "fine-tuned-encoder",
+    "zero-shot-embedding",
     "zero-shot-nli",
+    "zero-shot-reranker",
     "zero-shot-llm",
+    "few-shot-llm",
+    "fine-tuned-llm",
     "reasoning-llm",
     "other",
 ]
@@ -102,6 +113,11 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         revision: Commit of the hub data set or sha256 of the file.
         language: ISO 639-1 code.
         mean_tokens: Mean length of a text in word pieces; `p95_tokens` its 95th percentile.
+        mean_chars: Mean length of a text in characters; `length_basis` says who counted it.
+        majority_share: Share of the test set's most frequent class, 0 to 1; `majority_basis`
+            says who counted it.
+        siblings: Group of workloads that share texts with this one.
+        aliases: Names that other sources give it.
     """
 
     name: str
@@ -116,6 +132,12 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     p95_tokens: float | None = None
     licence: str | None = None
     citation: str | None = None
+    mean_chars: float | None = None
+    length_basis: str | None = None
+    majority_share: float | None = None
+    majority_basis: str | None = None
+    siblings: str | None = None
+    aliases: tuple[str, ...] = ()
 
 
 class Training(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -164,6 +186,15 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         n_parameters: Parameters, active and not; ``None`` where they depend on the workload.
         n_active_parameters: Parameters used for one token (mixture of experts).
         flops_per_token: FLOP per token of one forward pass; 2 per active parameter if ``None``.
+        n_layers: Transformer blocks; `width` is their hidden size.
+        n_embedding_parameters: Parameters of the token table, which do no multiplications.
+        max_tokens: Longest text the model reads; longer ones are cut.
+        profile_basis: ``config`` (read in a checkpoint's configuration) or ``derived`` from
+            parameters and family.
+        one_pass_per_class: Whether each class of a workload needs a forward pass of its own.
+        prompt_tokens: Tokens read with each text: an instruction without its labels, a hypothesis.
+        demonstrations_per_class: Labelled examples per class in the prompt.
+        generated_tokens: Tokens written for one answer.
         runnable: Whether the calibration suite can build it.
     """
 
@@ -178,6 +209,15 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     n_parameters: float | None = None
     n_active_parameters: float | None = None
     flops_per_token: float | None = None
+    n_layers: int | None = None
+    width: int | None = None
+    n_embedding_parameters: float | None = None
+    max_tokens: int | None = None
+    profile_basis: Literal["config", "derived"] | None = None
+    one_pass_per_class: bool = False
+    prompt_tokens: float | None = None
+    demonstrations_per_class: float | None = None
+    generated_tokens: float | None = None
     languages: tuple[str, ...] = ()
     licence: str | None = None
     runnable: bool = False
@@ -333,7 +373,8 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
 class RunFile(msgspec.Struct, frozen=True, kw_only=True):
     """Rows that belong together and the records that came with them, as one unit of writing.
 
-    `predictions` are the answers behind the rows' accuracies, where they were kept.
+    `predictions` are the answers behind the rows' accuracies, where they were kept;
+    `accuracies` came without a measurement.
     """
 
     measurements: tuple[Measurement, ...]
@@ -341,6 +382,7 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
     workloads: tuple[Workload, ...] = ()
     candidates: tuple[Candidate, ...] = ()
     predictions: tuple[Predictions, ...] = ()
+    accuracies: tuple[Accuracy, ...] = ()
 
 
 @functools.lru_cache(100_000)

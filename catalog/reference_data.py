@@ -1,60 +1,21 @@
-"""Reference data: reads the bundled figures and declarations of `catalog/reference`.
-
-The files are checked by the test-suite with the same schema as any run file, so reading them
-here trusts them and needs no table library: a cold command line waits for nothing.
-"""
+"""The bundled figures and declarations of `catalog/reference` and the registry, by name."""
 
 from __future__ import annotations
 
-import csv
 import functools
 import hashlib
-import io
-from collections.abc import Iterable, Iterator
-from importlib.resources import files
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
-from catalog.records import Candidate, Device, Measurement, Training, Workload
+from catalog import atlas
+from catalog.accuracies import by_pair, joined
+from catalog.records import Candidate, Device, Measurement, Workload
+from catalog.reference_files import FOLDER, read
 from catalog.registry.candidates import CANDIDATES
 from catalog.registry.workloads import WORKLOADS
 
-FOLDER = files("catalog") / "reference"
-Record = TypeVar("Record", bound=msgspec.Struct)
-
-
-@functools.cache
-def _fields_of(kind: type[msgspec.Struct], type_: object) -> frozenset[str]:
-    """Names of the fields of a record that have a type."""
-    return frozenset(f.name for f in msgspec.structs.fields(kind) if f.type == type_)
-
-
-def from_cells(kind: type[Record], cells: Iterable[dict[str, Any]]) -> Iterator[Record]:
-    """Records from rows of text cells: empty means missing, tuples are joined with ``;``.
-
-    A record inside a record is JSON.
-
-    Raises:
-        msgspec.ValidationError: A cell does not fit its field; the text names the field.
-    """
-    tuples, nested = _fields_of(kind, tuple[str, ...]), _fields_of(kind, Training | None)
-    for row in cells:
-        given: dict[str, Any] = {name: cell for name, cell in row.items() if cell not in ("", None)}
-        for name in tuples & given.keys():
-            given[name] = tuple(part.strip() for part in given[name].split(";") if part.strip())
-        for name in nested & given.keys():
-            try:
-                given[name] = msgspec.json.decode(str(given[name]), type=Training)
-            except msgspec.DecodeError as error:
-                raise msgspec.ValidationError(f"{error} - at `$.{name}`") from error
-        yield msgspec.convert(given, kind, strict=False)
-
-
-def read(kind: type[Record], name: str) -> tuple[Record, ...]:
-    """All records of one bundled CSV file."""
-    text = (FOLDER / name).read_text(encoding="utf-8")
-    return tuple(from_cells(kind, csv.DictReader(io.StringIO(text, newline=""))))
+Named = TypeVar("Named", Workload, Candidate)
 
 
 def measurement_files() -> list[str]:
@@ -66,6 +27,15 @@ def measurement_files() -> list[str]:
     )
 
 
+def filled(first: Named, second: Named | None) -> Named:
+    """A record whose missing fields take another's values."""
+    if second is None:
+        return first
+    empty = {f.name for f in msgspec.structs.fields(first) if getattr(first, f.name) == f.default}
+    given = {name: getattr(second, name) for name in empty if name != "family"}
+    return msgspec.structs.replace(first, **given)
+
+
 @functools.cache
 def devices() -> dict[str, Device]:
     """The bundled device table by name."""
@@ -74,22 +44,31 @@ def devices() -> dict[str, Device]:
 
 @functools.cache
 def workloads() -> dict[str, Workload]:
-    """Bundled workloads by name; those of the registry win."""
-    published = {workload.name: workload for workload in read(Workload, "workloads.csv")}
-    return published | {workload.name: workload for workload in WORKLOADS}
+    """Bundled workloads by name; what the registry says wins, the atlas adds its facts."""
+    known = {each.name: each for each in read(Workload, "workloads.csv")}
+    known |= {each.name: each for each in WORKLOADS}
+    facts = atlas.workloads()
+    return {**facts, **{name: filled(each, facts.get(name)) for name, each in known.items()}}
 
 
 @functools.cache
 def candidates() -> dict[str, Candidate]:
-    """Bundled candidates by name; those of the registry win."""
-    published = {candidate.name: candidate for candidate in read(Candidate, "candidates.csv")}
-    return published | {candidate.name: candidate for candidate in CANDIDATES}
+    """Bundled candidates by name; what the registry says wins, the atlas adds its profiles."""
+    known = {each.name: each for each in read(Candidate, "candidates.csv")}
+    own = {each.name: filled(each, known.get(each.name)) for each in CANDIDATES}
+    profiles = atlas.candidates()
+    return {
+        **profiles,
+        **{name: filled(each, profiles.get(name)) for name, each in (known | own).items()},
+    }
 
 
 @functools.cache
 def measurements() -> tuple[Measurement, ...]:
-    """Every bundled measurement."""
-    return tuple(row for name in measurement_files() for row in read(Measurement, name))
+    """Every bundled measurement, with the accuracy of its run."""
+    results = by_pair(row for rows in atlas.measured().values() for row in rows)
+    rows = (row for name in measurement_files() for row in read(Measurement, name))
+    return tuple(joined(row, results) for row in rows)
 
 
 @functools.cache
@@ -105,4 +84,5 @@ def digest() -> str:
     )
     for name in [*tables, "workloads.csv", "candidates.csv", *measurement_files()]:
         total.update(name.encode() + b"\0" + (FOLDER / name).read_bytes() + b"\0")
+    total.update(atlas.digest().encode())
     return total.hexdigest()

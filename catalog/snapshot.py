@@ -14,11 +14,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from catalog import reference_data as bundled
+from catalog.accuracies import Accuracies, from_measurement
+from catalog.accuracy import Accuracy, accuracy_digest, accuracy_key
 from catalog.errors import CatalogUnreadableError, UnknownNameError
 from catalog.machines import Machines
 from catalog.predictions import Predictions
 from catalog.records import Candidate, Device, Measurement, SetupKey, Workload, moment
-from catalog.registry.tasks import DEFAULT_WORKLOAD
+from catalog.registry.tasks import Reference, plain_name, references, task_names
 from catalog.registry.workloads import WORKLOADS
 from catalog.store.location import is_absent
 from catalog.store.newest import Stored, deferred_collection
@@ -49,6 +51,8 @@ class Snapshot:
         own: The newest rows of the store, and what pins its history.
         store: Where that history is read when somebody asks for it.
         predictions: All sets, history included.
+        accuracies: Results of the store, joined by the bundled ones, which are read when they are
+            looked at; ``None`` where rows alone tell accuracies.
 
     Attributes:
         current: Of each setup the newest row; the others are superseded.
@@ -66,6 +70,7 @@ class Snapshot:
         own: Stored | None = None,
         store: Store | None = None,
         predictions: Sequence[Predictions] = (),
+        accuracies: Sequence[Accuracy] | None = None,
     ) -> None:
         self.measurements = tuple(measurements)
         self.own, self._store = own or Stored(), store
@@ -76,6 +81,9 @@ class Snapshot:
         with deferred_collection():
             self.current = _newest((*self.measurements, *self.own.rows))
         self.predictions = tuple(predictions)
+        self.accuracies = Accuracies(
+            accuracies or (), self.workloads, bundled=accuracies is not None
+        )
 
     @classmethod
     def load(cls, catalog: Store | str | None = None) -> Snapshot:
@@ -176,6 +184,11 @@ class Snapshot:
         return MappingProxyType({name: tuple(rows) for name, rows in found.items()})
 
     @functools.cached_property
+    def own_candidates(self) -> frozenset[str]:
+        """Candidates that the store has rows of: whoever runs the catalog can run them."""
+        return frozenset(row.candidate for row in self.own.rows)
+
+    @functools.cached_property
     def predicted(self) -> Mapping[tuple[str, str], tuple[Predictions, ...]]:
         """Sets of predictions by (workload, candidate), the newest first."""
         found: defaultdict[tuple[str, str], list[Predictions]] = defaultdict(list)
@@ -207,14 +220,35 @@ class Snapshot:
         return self.machines.find(name).device
 
     def workload(self, name: str) -> Workload:
-        """A workload by name.
+        """A workload by name, or by one that another source gives it.
 
         Raises:
             UnknownNameError: Names the nearest ones.
         """
-        if name not in self.workloads:
-            raise UnknownNameError("workload", name, self.workloads)
-        return self.workloads[name]
+        found = self.workloads.get(name)
+        if found is None:
+            folded = name.casefold()
+            owners = [
+                each
+                for each in self.workloads.values()
+                if folded in (each.name.casefold(), *(alias.casefold() for alias in each.aliases))
+            ]
+            if len(owners) != 1:
+                raise UnknownNameError("workload", name, self.workloads)
+            found = owners[0]
+        return found
+
+    def task(self, name: str) -> str:
+        """The slug of a task, by its slug or a synonym in any spelling.
+
+        Raises:
+            UnknownNameError: Names the nearest ones.
+        """
+        plain = plain_name(name)
+        found = plain if plain in self.tasks() else task_names().get(plain, plain)
+        if found not in self.tasks():
+            raise UnknownNameError("task", name, self.tasks())
+        return found
 
     def tasks(self) -> Mapping[str, tuple[str, ...]]:
         """Task -> its workloads that are declared or have an accuracy, the default first."""
@@ -224,15 +258,33 @@ class Snapshot:
     def _tasks(self) -> Mapping[str, tuple[str, ...]]:
         """See `tasks`."""
         judged = {row.workload for row in self.current if row.accuracy is not None}
-        judged |= {workload.name for workload in WORKLOADS}
+        judged |= {workload.name for workload in WORKLOADS} | self.accuracies.workloads()
         found: defaultdict[str, list[str]] = defaultdict(list)
         for workload in self.workloads.values():
             if workload.name in judged:
                 found[workload.task].append(workload.name)
         return {
-            task: tuple(sorted(names, key=lambda n: (n != DEFAULT_WORKLOAD.get(task), n)))
+            task: tuple(sorted(names, key=lambda n: (n != self._default(task, names), n)))
             for task, names in sorted(found.items())
         }
+
+    def _default(self, task: str, names: Sequence[str]) -> str | None:
+        """The workload that answers for a task where a question names no language."""
+        own = self.reference(task)
+        return own.workload if own is not None and own.workload in names else None
+
+    def reference(
+        self, task: str, language: str | None = None, metric: str = "accuracy"
+    ) -> Reference | None:
+        """The reference workload of a task in a language, English where none is named.
+
+        Without one in English: several languages at once, else the one of most candidates.
+        """
+        if language is not None:
+            return references().get((task, language, metric))
+        known = [r for (t, _, m), r in references().items() if (t, m) == (task, metric)]
+        order = {"en": 0, "mul": 1}
+        return min(known, key=lambda r: (order.get(r.language, 2), -r.n_candidates), default=None)
 
 
 def _read(store: Store, before: Stored) -> Stored:
@@ -255,6 +307,19 @@ def _read(store: Store, before: Stored) -> Stored:
     )
 
 
+def _accuracies(
+    store: Store | None, own: Stored, candidates: Mapping[str, Candidate]
+) -> list[Accuracy]:
+    """Results of a store; of one that an older version made, those beside its measurements."""
+    if store is None:
+        return []
+    found = store.accuracies()
+    if found:
+        return found
+    beside = (from_measurement(row, candidates.get(row.candidate)) for row in own.rows)
+    return list({accuracy_key(row): row for row in beside if row is not None}.values())
+
+
 def load(store: Store | None = None, before: Snapshot | None = None) -> Snapshot:
     """Reads bundled figures and `store` (nothing of a store that is not there).
 
@@ -273,7 +338,10 @@ def load(store: Store | None = None, before: Snapshot | None = None) -> Snapshot
     if own.count:
         total.update(own.digest())
     predictions = store.predictions() if store else []
+    accuracies = _accuracies(store, own, bundled.candidates() | declared["candidate"])
     for digest in sorted(each.digest() for each in predictions):
+        total.update(digest.encode())
+    for digest in sorted(map(accuracy_digest, accuracies)):
         total.update(digest.encode())
     for kind, records in sorted(declared.items()):
         for name, record in sorted(records.items()):
@@ -288,4 +356,5 @@ def load(store: Store | None = None, before: Snapshot | None = None) -> Snapshot
         own=own,
         store=store,
         predictions=predictions,
+        accuracies=accuracies,
     )

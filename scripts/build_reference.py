@@ -33,11 +33,15 @@ from sources.zschache_hartwig import read_paper_fktg, read_paper_others
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
+from catalog.accuracies import JOINED, from_measurement, pair_of  # noqa: E402
+from catalog.accuracy import Accuracy, accuracy_digest  # noqa: E402
 from catalog.records import KEY, Candidate, Measurement, Workload  # noqa: E402
-from catalog.reference_data import from_cells  # noqa: E402
+from catalog.reference_files import from_cells  # noqa: E402
 
 REFERENCE = ROOT / "catalog" / "reference"
 DATA = ROOT.parent / "shared" / "data" / "energy"
+MEASURED = "accuracy/measured.csv"
+"""Accuracies beside bundled measurements; the rest of the folder is `scripts/data/atlas.py`'s."""
 READERS = {
     "sashavor/co2_inference": read_luccioni,
     "JHA-Lab/protran": read_protran,
@@ -96,9 +100,38 @@ def bundled_files(bundle: Bundle) -> dict[str, str]:
         "workloads.csv": to_csv(Workload, [row for _, row in sorted(bundle.workloads.items())]),
         "candidates.csv": to_csv(Candidate, [row for _, row in sorted(bundle.candidates.items())]),
     }
+    judged: list[Row] = []
     for stem, rows in bundle.measurements.items():
-        texts[f"measurements/{stem}.csv"] = to_csv(Measurement, unique(rows))
+        judged += accuracies(rows, bundle.candidates)
+        plain = [{k: v for k, v in row.items() if k not in JOINED} for row in unique(rows)]
+        texts[f"measurements/{stem}.csv"] = to_csv(Measurement, plain)
+    texts[MEASURED] = to_csv(Accuracy, judged)
     return texts
+
+
+def accuracies(rows: list[Row], declared: dict[str, Row]) -> list[Row]:
+    """Accuracies that stand beside measurements, once for each run."""
+    candidates = {
+        row["name"]: next(from_cells(Candidate, [cells(row)])) for row in declared.values()
+    }
+    found = {}
+    for row in from_cells(Measurement, map(cells, rows)):
+        result = from_measurement(row, candidates.get(row.candidate))
+        if result is not None:
+            before = found.setdefault(pair_of(result), result)
+            if accuracy_digest(before) != accuracy_digest(result):
+                raise ValueError(f"two accuracies of {pair_of(result)}")
+    return [
+        msgspec.to_builtins(row) | ({"n_train": trained_on(row)} if row.regime == "full" else {})
+        for row in found.values()
+    ]
+
+
+def trained_on(row: Accuracy) -> int | None:
+    """Training texts of Zschache & Hartwig: 189 of FKTG, 200 of the other sets."""
+    if row.source != "zschache-hartwig-2025":
+        return None
+    return 189 if row.workload == "fktg" else 200
 
 
 def differences(texts: dict[str, str]) -> list[str]:

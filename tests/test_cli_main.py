@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -52,9 +53,9 @@ def test_recommend_says_answer_origin_and_why_others_lost(joulewise: Run) -> Non
     done = joulewise(*ASK)
     chosen = body(joulewise(*ASK, "--json"))["chosen"]
     assert done.returncode == 0, done.stderr
-    assert f"→  {chosen['candidate']}" in done.stdout
+    assert re.search(rf"→ +{chosen['candidate']}", done.stdout)
     assert wording.number(chosen["energy_j_per_1000"]["value"]) in done.stdout
-    assert chosen["energy_j_per_1000"]["basis"] in done.stdout
+    assert "estimated" in done.stdout
     assert chosen["provenance"]["source"] in done.stdout
     assert "Why the others lost" in done.stdout
 
@@ -123,7 +124,7 @@ def test_run_files_go_in_and_out(
     joulewise: Run, run_csv: Callable[..., bytes], tmp_path: Path
 ) -> None:
     """Import stores once, changes the answer, export re-imports, verify is content."""
-    (tmp_path / "run.csv").write_bytes(run_csv())
+    (tmp_path / "run.csv").write_bytes(run_csv({"gpu_j": "6", "cpu_j": "3", "dram_j": "1"}))
     assert body(joulewise("catalog", "import", "run.csv", "--json"))["inserted"] == 1
     assert body(joulewise("catalog", "import", "run.csv", "--json"))["inserted"] == 0
     assert body(joulewise(*ASK, "--json"))["chosen"]["candidate"] == "tfidf-word-logistic"

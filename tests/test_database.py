@@ -382,7 +382,7 @@ changes = st.sampled_from(
         ("batch_size", 2.0),
         ("run_id", "other"),
         ("device", "CPU"),
-        ("accuracy", 0.5),
+        ("runtime_s", 0.5),
     ]
 )
 

@@ -293,7 +293,7 @@ def test_a_key_knows_everything_that_shapes_the_weights(
 def test_the_subset_is_part_of_the_declaration() -> None:
     """MiniLM's says which extra texts; it goes through JSON and a CSV cell unharmed."""
     from catalog.files.run_file import _cells
-    from catalog.reference_data import from_cells
+    from catalog.reference_files import from_cells
 
     assert DECLARED.checkpoint == MINILM
     assert DECLARED.training is not None

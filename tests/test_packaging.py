@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from catalog.registry.candidates import CANDIDATES
-from catalog.registry.tasks import DEFAULT_WORKLOAD
+from catalog.registry.tasks import tasks
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("advisor", "calibration", "catalog", "api")
@@ -67,6 +67,6 @@ def test_tests_do_not_shadow_the_packages() -> None:
 
 def test_declared_names_can_be_typed_on_a_command_line() -> None:
     """Candidates and tasks are lower-case words with hyphens."""
-    for name in [c.name for c in CANDIDATES] + list(DEFAULT_WORKLOAD):
+    for name in [c.name for c in CANDIDATES] + list(tasks()):
         assert name == name.lower()
         assert not set(name) & set(" _/;*")

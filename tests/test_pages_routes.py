@@ -80,13 +80,36 @@ def test_the_form_asks_again_about_the_device_that_was_answered(client: Client) 
 
 def test_every_link_of_an_answer_leads_to_its_setup(client: Client) -> None:
     """The origin of each ranked option has an address, with an element of the named fragment."""
-    text = client.get("/?task=sentiment&min_acc=0.85").text
+    text = client.get("/?task=topic&workload=fktg&min_acc=0.3").text
     found = re.findall(r'class="name" href="(/setups[^"#]*)#(\w+)"', text)
     assert len(found) > 5
     for address, fragment in found[:6]:
         page = client.get(address.replace("&amp;", "&"))
         assert page.status_code == 200
         assert f'id="{fragment}"' in page.text
+
+
+def test_options_without_a_row_lead_to_the_results_behind_their_accuracy(client: Client) -> None:
+    """A candidate that nobody ran has an address, too."""
+    text = client.get("/?task=sentiment&min_acc=0.85").text
+    found = re.findall(r'class="name" href="(/accuracies[^"]*)"', text)
+    assert len(found) > 5
+    page = client.get(found[0].replace("&amp;", "&"), headers={"Accept": "text/html"})
+    assert page.status_code == 200
+    assert "sst2" in page.text
+
+
+def test_accuracies_are_a_matrix_and_a_list(client: Client) -> None:
+    """Candidates by tasks in a language; the results of one data set with their sources."""
+    html = {"Accept": "text/html"}
+    whole = client.get("/accuracies", headers=html).text
+    assert whole.count("<tr>") > 350
+    assert "minilm-l6-frozen-logistic" in whole
+    one = client.get("/accuracies?workload=banking77", headers=html).text
+    assert "0.800" in one
+    assert "few-shot, 8 per class" in one
+    german = client.get("/accuracies?language=de", headers=html).text
+    assert "offensive-language: multi-hate-de" in german
 
 
 def test_every_cell_of_the_matrix_leads_to_setups(client: Client) -> None:

@@ -151,6 +151,7 @@ def test_the_printed_command_measures_what_was_asked(
 def test_texts_that_calibrate_lacks_are_named(tmp_path: Path) -> None:
     """A command that could not run is printed with what it needs; with the file it is not."""
     asked = ["probes", "--task", "sentiment", "--min-acc", "0.85", "--device", "NVIDIA L4"]
+    asked += ["--workload", "rotten-tomatoes"]
     told = CliRunner().invoke(app, asked)
     assert "the texts of rotten-tomatoes are not on this machine" in told.output
     (tmp_path / "rotten-tomatoes.csv").write_text("text,label\ngood,1\nbad,0\n")
@@ -170,10 +171,19 @@ def test_requests_are_measured_at_a_rate() -> None:
 
 def test_contenders_that_the_suite_cannot_run_are_named() -> None:
     """Nothing can be measured about them, which is not the same as nothing being open."""
-    asked = ["--task", "sentiment", "--min-acc", "0.85", "--device", "NVIDIA L4"]
-    told = CliRunner().invoke(app, ["probes", *asked, "--scenario", "single"])
+    asked = [
+        "--task",
+        "hate",
+        "--workload",
+        "multi-hate-de",
+        "--min-acc",
+        "0.75",
+        "--device",
+        "NVIDIA L4",
+    ]
+    told = CliRunner().invoke(app, ["probes", *asked])
     assert told.exit_code == 0
-    query = Query(task="sentiment", min_acc=0.85, device="NVIDIA L4", scenario="single")
+    query = Query(task="hate", workload="multi-hate-de", min_acc=0.75, device="NVIDIA L4")
     found = pending(ADVISOR, query, 3)
     assert found.contenders
     assert not found.probes

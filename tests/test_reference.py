@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 import pytest
 
+from catalog import reference_data as bundled
 from catalog.energy import SCOPE_OF_SOURCE
 from catalog.records import COMPONENTS, KEY, Candidate, Device, Measurement, Workload
 
@@ -54,8 +55,11 @@ def read(kind: type[Record], name: str) -> list[Record]:
 
 @pytest.fixture(scope="module")
 def rows() -> list[Measurement]:
-    """Every bundled measurement."""
-    return [row for stem in FILES for row in read(Measurement, f"measurements/{stem}.csv")]
+    """Every bundled measurement with the accuracy of its run, in the order of `FILES`."""
+    of = {stem: [row for row in bundled.measurements() if row.source == stem] for stem in FILES}
+    for stem, own in of.items():
+        assert len(own) == len(read(Measurement, f"measurements/{stem}.csv"))
+    return [row for own in of.values() for row in own]
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 
+import msgspec
+import pytest
+
 from catalog import reference_data as bundled
 from catalog.errors import BadRunFileError, Problem, UnknownNameError
 from catalog.registry.candidates import CANDIDATES
-from catalog.registry.tasks import DEFAULT_WORKLOAD
+from catalog.registry.tasks import references
 from catalog.registry.workloads import WORKLOADS
 
 UNPINNED = {"phi-3.5-moe-zero-shot", "jamba-mini-1.5-zero-shot"}
@@ -25,8 +28,9 @@ def test_names_are_unique_and_kebab_case() -> None:
 
 def test_every_default_workload_is_declared_for_its_task() -> None:
     """The default of a task exists and belongs to that task."""
-    declared = {workload.name: workload.task for workload in WORKLOADS}
-    assert {name: task for task, name in DEFAULT_WORKLOAD.items()}.items() <= declared.items()
+    declared = bundled.workloads()
+    for reference in references().values():
+        assert declared[reference.workload].task == reference.task
 
 
 def test_every_candidate_can_be_run_and_is_pinned() -> None:
@@ -54,10 +58,19 @@ def test_zero_shot_candidates_state_what_they_ask() -> None:
 
 def test_the_registry_wins_over_the_published_names() -> None:
     """A declaration replaces a published description of the same name."""
-    assert {c.name: bundled.candidates()[c.name] for c in CANDIDATES} == {
-        c.name: c for c in CANDIDATES
-    }
-    assert all(bundled.workloads()[w.name] == w for w in WORKLOADS)
+    for ours, known in ((CANDIDATES, bundled.candidates()), (WORKLOADS, bundled.workloads())):
+        for record in ours:
+            for field in msgspec.structs.fields(record):
+                declared = getattr(record, field.name)
+                if declared != field.default:
+                    assert getattr(known[record.name], field.name) == declared, record.name
+
+
+def test_the_atlas_fills_what_a_declaration_leaves_open() -> None:
+    """Facts of workloads and compute profiles come from the atlas."""
+    assert bundled.workloads()["sst2"].majority_share == pytest.approx(0.5008, abs=1e-3)
+    encoder = bundled.candidates()["minilm-l6-frozen-logistic"]
+    assert (encoder.n_layers, encoder.width, encoder.runnable) == (6, 384, True)
 
 
 def test_an_unknown_name_lists_what_exists_when_nothing_is_near() -> None:

@@ -11,7 +11,7 @@ import re
 import msgspec
 
 from catalog.records import Candidate, Device, Measurement, Scope
-from catalog.registry.candidates import SPARSE
+from catalog.registry.candidates import CLASSICAL
 
 CALIBRATION = "calibration"
 """Source of every row that a calibration measured, on whatever machine."""
@@ -116,7 +116,7 @@ def from_measurement(
         n_active=float(row.n_active_devices) if row.n_active_devices else None,
         flops=row.flops_per_item,
         llm="llm" in row.flags or (candidate is not None and candidate.family == "reasoning-llm"),
-        classical=candidate is not None and candidate.family in SPARSE,
+        classical=candidate is not None and candidate.family in CLASSICAL,
         startup="startup-in-window" in row.flags,
         source=team(row),
         pair=f"{row.candidate}|{row.workload}",

@@ -34,7 +34,6 @@ from advisor.recommend.ranking import Ranking
 from advisor.recommend.records import Comparison, Group, Missing, Option, Recommendation
 from advisor.recommend.views import Ranked, View
 from advisor.recommend.warnings import cautions, compared_joules
-from catalog.errors import UnknownNameError
 from catalog.records import Device
 from catalog.snapshot import Snapshot
 
@@ -60,16 +59,14 @@ def recommend(snapshot: Snapshot, estimator: Estimator, query: Query) -> Recomme
 
 def _workloads(snapshot: Snapshot, query: Query) -> list[str]:
     """The workloads that may answer, the preferred one first."""
-    tasks = snapshot.tasks()
-    if query.task not in tasks:
-        raise UnknownNameError("task", query.task, tasks)
-    names = list(tasks[query.task])
+    task = snapshot.task(query.task)
+    names = list(snapshot.tasks()[task])
+    if query.language is not None and (own := snapshot.reference(task, query.language)):
+        names.sort(key=lambda name: name != own.workload)
     if query.workload is not None:
         workload = snapshot.workload(query.workload)
-        if workload.task != query.task:
-            raise BadQuestionError(
-                "workload", query.workload, f"allowed for {query.task}: {', '.join(names)}"
-            )
+        if workload.task != task:
+            raise BadQuestionError("workload", query.workload, f"allowed for {task}: {_few(names)}")
         names = [workload.name, *(name for name in names if name != workload.name)]
     if query.language is not None:
         spoken = [n for n in names if snapshot.workloads[n].language == query.language]
@@ -79,7 +76,14 @@ def _workloads(snapshot: Snapshot, query: Query) -> list[str]:
                 "language", query.language, f"allowed for {query.task}: {', '.join(known)}"
             )
         names = spoken
-    return names
+    first, *others = names
+    return [first, *(name for name in others if name in snapshot.by_workload)]
+
+
+def _few(names: Sequence[str]) -> str:
+    """The first names of a list and how many there are."""
+    more = f" ... ({len(names)} in all)" if len(names) > 20 else ""
+    return ", ".join(names[:20]) + more
 
 
 class Advisor:
@@ -170,14 +174,23 @@ class Advisor:
             max_memory_gb=query.max_memory_gb,
             licence=query.licence,
         )
-        ranked = tuple(self._ranked(query, name, device, limits) for name in names)
-        default, *others = ranked
+        default, *others = (
+            self._ranked(query, name, device, limits, published=name == names[0]) for name in names
+        )
         by_reach = sorted(others, key=lambda ranked: -ranked.inside.pool.reach)
         told = any(workload in names for workload, _ in self.snapshot.predicted)
         return View(default, tuple(others), tuple(by_reach), told, {}, hardware)
 
-    def _ranked(self, query: Query, workload: str, device: Device | None, limits: Limits) -> Ranked:
-        """Rankings of one workload."""
+    def _ranked(
+        self,
+        query: Query,
+        workload: str,
+        device: Device | None,
+        limits: Limits,
+        *,
+        published: bool,
+    ) -> Ranked:
+        """Rankings of one workload; in the asked scenario with what is `published` about it."""
         rows = self._rows(workload)
         rate = rate_of(rows, query.scenario, query.rate)
         asked = Asked(
@@ -189,13 +202,18 @@ class Advisor:
             device=device,
             rate_per_s=rate,
             worked_out=query.rate is not None and query.basis == "any",
+            published=published,
         )
         others = [group for group in arrivals(rows) if group != (query.scenario, rate)]
         apart = [
             Ranking(
                 self._pool(
                     msgspec.structs.replace(
-                        asked, scenario=scenario, rate_per_s=each, worked_out=False
+                        asked,
+                        scenario=scenario,
+                        rate_per_s=each,
+                        worked_out=False,
+                        published=False,
                     )
                 ),
                 limits,
@@ -254,7 +272,7 @@ class Advisor:
             other_groups=write.options(apart),
             rejected=write.rejected(entries),
             nearest_miss=None if places else _nearest(query, here, apart, write),
-            warnings=cautions(query, view, used, apart, listed, unlike),
+            warnings=cautions(self.snapshot, query, view, used, apart, listed, unlike),
             catalog_digest=self.snapshot.digest,
             estimator_version=self.estimator.version,
             comparisons=compared[:limit],

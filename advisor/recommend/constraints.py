@@ -17,7 +17,7 @@ from advisor.recommend.feasibility import Verdict
 from advisor.recommend.group import Pool
 from advisor.recommend.messages import figure
 from advisor.recommend.records import Missing, Reason
-from catalog.intervals import wilson_lower_bounds
+from catalog.intervals import lower_bounds
 
 FLOOR = "\x00"
 """Stands for the floor until the question fills it in."""
@@ -68,7 +68,7 @@ def floored(pool: Pool, limits: Limits) -> Array:
     """What the accuracy floor holds for: the accuracies, or their lower confidence bounds."""
     if limits.confidence is None:
         return pool.accuracy
-    return wilson_lower_bounds(pool.accuracy, pool.n_test, limits.confidence)
+    return lower_bounds(pool.accuracy, pool.n_test, pool.accuracy_sd, limits.confidence)
 
 
 def _fits(pool: Pool) -> Constraint:

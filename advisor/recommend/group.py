@@ -6,6 +6,7 @@ A pool does not depend on a floor or a limit, so it is made once for a catalog a
 from __future__ import annotations
 
 import functools
+import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Literal
@@ -20,6 +21,7 @@ from advisor.recommend.feasibility import Verdict, unfit
 from advisor.recommend.messages import figure
 from advisor.recommend.options import (
     Offer,
+    estimated,
     measured_or_estimated,
     moved,
     one_for_each_setup,
@@ -27,6 +29,14 @@ from advisor.recommend.options import (
     with_known_accuracy,
 )
 from advisor.recommend.pareto import option, size_of
+from advisor.recommend.published import (
+    evidence_of,
+    excluded,
+    judged,
+    majority_class,
+    memory_gb,
+    unmeasured,
+)
 from advisor.recommend.query import AskedScenario
 from advisor.recommend.records import Option, Reason, Rejected
 from advisor.recommend.request_rate import SORTED, at_rate, timed
@@ -68,6 +78,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         rate_per_s: Request rate of scenario ``server``, see `rate_of`.
         worked_out: Whether setups that nobody measured at that rate may stand in it, with what
             they would draw.
+        published: Whether candidates that are known by their accuracy alone may stand in it.
     """
 
     workload: str
@@ -78,6 +89,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     device: Device | None
     rate_per_s: float | None = None
     worked_out: bool = False
+    published: bool = False
 
     def holds(self, row: Measurement) -> bool:
         """Whether a row's scenario and rate are those of the group."""
@@ -141,7 +153,10 @@ class Pool:
         self._encoded: dict[int, bytes] = {}
         self._figures: dict[int, str] = {}
         untimed = {offer.row.candidate for offer in work if not timed(offer)}
-        self.absent = _absent(asked, snapshot, rows, set(codes), untimed)
+        self.absent = [
+            *_absent(asked, snapshot, rows, set(codes), untimed),
+            *(majority_class(snapshot, asked.workload) if asked.published else ()),
+        ]
 
     def _column(self, values: Sequence[float | None]) -> Array:
         """Numbers of the offers with NaN for missing ones."""
@@ -158,14 +173,22 @@ class Pool:
         return self._column([offer.row.n_test for offer in self.offers])
 
     @functools.cached_property
+    def accuracy_sd(self) -> Array:
+        """Standard deviation of the accuracy over draws and sources, 0 where none is known."""
+        known = [evidence_of(self._snapshot, offer.row) for offer in self.offers]
+        return np.array([0.0 if e is None else math.hypot(e.sd, e.spread) for e in known])
+
+    @functools.cached_property
     def latency_ms(self) -> Array:
         """95th percentile of a call."""
         return self._column([offer.row.latency_p95_ms for offer in self.offers])
 
     @functools.cached_property
     def memory_gb(self) -> Array:
-        """Peak on the GPU where one works, else of the process; 1e9 bytes."""
-        return self._column([offer.row.peak_memory_mb for offer in self.offers]) / 1000
+        """Peak on the GPU where one works, else of the process, else by profile; 1e9 bytes."""
+        measured = self._column([offer.row.peak_memory_mb for offer in self.offers]) / 1000
+        needed = self._column([memory_gb(self._snapshot, offer.row) for offer in self.offers])
+        return np.where(np.isnan(measured), needed, measured)
 
     @functools.cached_property
     def too_slow(self) -> Array:
@@ -213,7 +236,8 @@ class Pool:
         found = {}
         for place, offer in enumerate(self.offers):
             size = size_of(offer.row, self._snapshot)
-            if (verdict := unfit(offer, self.family(place), size)) is not None:
+            verdict = unfit(offer, self.family(place), size)
+            if (verdict := verdict or excluded(self._snapshot, offer.row)) is not None:
                 found[place] = verdict
         return found
 
@@ -263,10 +287,28 @@ class Pool:
 def rows_of(snapshot: Snapshot, workload: str) -> list[Measurement]:
     """The current inference rows of a workload, each with the accuracy that is known."""
     rows = snapshot.by_workload.get(workload, ())
-    return with_known_accuracy([row for row in rows if row.phase == "inference"])
+    return judged(with_known_accuracy([row for row in rows if row.phase == "inference"]), snapshot)
 
 
 def _offers(
+    asked: Asked, rows: Sequence[Measurement], snapshot: Snapshot, estimator: Estimator
+) -> list[Offer]:
+    """Offers of `rows`, and of the candidates that are known by published accuracy alone."""
+    offers = _of_rows(asked, rows, snapshot, estimator)
+    if not asked.published or asked.scenario == "server" or asked.basis == "measured":
+        return offers
+    setups = unmeasured(
+        snapshot,
+        asked.workload,
+        asked.scenario,
+        asked.device,
+        {offer.row.candidate for offer in offers},
+        asked.batch_size,
+    )
+    return offers + estimated(setups, snapshot, estimator, asked.scope)
+
+
+def _of_rows(
     asked: Asked, rows: Sequence[Measurement], snapshot: Snapshot, estimator: Estimator
 ) -> list[Offer]:
     """Offers of `rows`: where they were taken, or all brought to the asked device."""

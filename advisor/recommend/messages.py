@@ -7,6 +7,10 @@ from advisor.recommend.records import WarningCode
 CAUTIONS: dict[WarningCode, str] = {
     "accuracy-contaminated": "the model may have seen this data set in training; its accuracy "
     "may be too good",
+    "accuracy-full-not-measured": "the accuracy is of a head on few texts per class; trained on "
+    "all labelled texts the same model is usually better",
+    "accuracy-low-across-task": "the chosen candidate is under the floor on most data sets of the "
+    "task: check it on your own texts",
     "accuracy-other-device": "the accuracy was taken with the same candidate on another device",
     "accuracy-other-workload": "the accuracy was taken on another data set of the same task",
     "accuracy-suspect": "the source's accuracy looks like a fault of the output format",
@@ -24,6 +28,8 @@ CAUTIONS: dict[WarningCode, str] = {
     "those of all of them",
     "energy-bound": "the source prints only an upper bound of the energy; it ranks at that bound",
     "energy-mixed": "part of the energy was measured, part modelled by the source's tool",
+    "floor-below-majority": "always answering the most frequent class of the data set reaches the "
+    "floor; ask for more, or with macro-F1",
     "idle-assumed": "nobody read the idle watts of this machine in this scope with the model "
     "loaded; a declared share of its power stands in, never above what it draws at work, with a "
     "wide interval",
@@ -46,6 +52,7 @@ CAUTIONS: dict[WarningCode, str] = {
     "rate-worked-out": "nobody measured this setup at the asked rate; its joules are worked out "
     "from what a text needs and from the idle watts of a machine of its own; its latency is not "
     "known; `joulewise calibrate --rate` measures both",
+    "reference-thin": "fewer than 20 candidates have an accuracy on this data set",
     "scenario-unstated": "the source does not state batch size or request pattern; the row counts "
     "as offline",
     "second-opinion-differs": "the joules a tool modelled lie outside the estimate's interval",
@@ -67,6 +74,7 @@ CAUTIONS: dict[WarningCode, str] = {
     "training-missing": "no training of this candidate on this device is in the catalog, so the "
     "training part is missing and the total a lower bound; state training_kwh",
     "unstable": "repeats differ by more than 5 %, or meters disagree",
+    "usual-tool-unmeasured": "what practitioners use for this task has no published accuracy here",
     "variant-raises-energy": "a lower precision or a larger batch was measured to need more energy "
     "than the same candidate without it",
 }

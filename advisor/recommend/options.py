@@ -312,6 +312,20 @@ def _predicted(
     ]
 
 
+def estimated(
+    setups: Sequence[tuple[Measurement, Device]],
+    snapshot: Snapshot,
+    estimator: Estimator,
+    scope: Scope,
+) -> list[Offer]:
+    """Offers of setups that nobody ran: the estimator alone, by their compute profiles."""
+    asked = [
+        msgspec.structs.replace(_setup(row, device, snapshot, scope), source=None)
+        for row, device in setups
+    ]
+    return _predicted(setups, asked, estimator, scope, [0.0] * len(setups))
+
+
 def one_for_each_setup(offers: Sequence[Offer]) -> list[Offer]:
     """Measured offers, and of the estimates the newest one for each setup nobody measured."""
 

@@ -9,6 +9,7 @@ from advisor.estimator.estimator import Prediction
 from advisor.recommend.feasibility import least_devices
 from advisor.recommend.messages import figure
 from advisor.recommend.options import Z90, Offer, Served
+from advisor.recommend.published import evidence_of, memory_gb
 from advisor.recommend.records import (
     Accuracy,
     EnergyPer1000,
@@ -18,6 +19,7 @@ from advisor.recommend.records import (
     WarningCode,
 )
 from catalog.energy import energy
+from catalog.evidence import Evidence, across_task
 from catalog.intervals import wilson
 from catalog.records import Device, Measurement
 from catalog.snapshot import Snapshot
@@ -38,13 +40,37 @@ _FLAG_WARNINGS: dict[str, WarningCode] = {
 }
 
 
-def _accuracy(row: Measurement) -> Accuracy | None:
-    """A row's accuracy with its 95 % Wilson interval."""
+def _accuracy(row: Measurement, snapshot: Snapshot) -> Accuracy | None:
+    """What the evidence says, else a row's own accuracy with its 95 % Wilson interval."""
     if row.accuracy is None:
         return None
+    known = evidence_of(snapshot, row)
+    if known is not None:
+        return _of_evidence(known, snapshot)
     low, high = (None, None) if row.n_test is None else wilson(row.accuracy, row.n_test, 0.95)
     return Accuracy(
         value=row.accuracy, low=low, high=high, n_test=row.n_test, split=row.accuracy_split
+    )
+
+
+def _of_evidence(known: Evidence, snapshot: Snapshot) -> Accuracy:
+    """Evidence as it is shown, with the candidate's accuracy across the task."""
+    workload = snapshot.workloads[known.workload]
+    across = snapshot.accuracies.values(workload.task, workload.language)
+    return Accuracy(
+        value=known.value,
+        low=known.low,
+        high=known.high,
+        basis=known.basis,
+        n_test=known.n_test,
+        split=known.split,
+        regime=known.regime,
+        samples_per_label=known.samples_per_label,
+        n_train=known.n_train,
+        source=", ".join(known.sources),
+        reference=known.reference,
+        across_task=across_task(across.get(known.candidate, {})),
+        warnings=known.warnings,
     )
 
 
@@ -214,7 +240,7 @@ def option(offer: Offer, snapshot: Snapshot, version: str) -> Option:
         variant=row.repeat_group,
         n_devices=row.n_devices,
         n_devices_at_least=fewest,
-        accuracy=_accuracy(row),
+        accuracy=_accuracy(row, snapshot),
         energy_j_per_1000=joules,
         runtime_s_per_1000=runtime(row, offer.prediction) if served is None else _window(served),
         energy_from=_energy_from(row, joules, offer.prediction, version)
@@ -224,6 +250,7 @@ def option(offer: Offer, snapshot: Snapshot, version: str) -> Option:
         rate_per_s=row.rate_per_s,
         latency_p95_ms=row.latency_p95_ms,
         peak_memory_mb=row.peak_memory_mb,
+        memory_gb=row.peak_memory_mb / 1000 if row.peak_memory_mb else memory_gb(snapshot, row),
         second_opinion_j_per_1000=opinion,
         warnings=codes,
     )

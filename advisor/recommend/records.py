@@ -7,10 +7,15 @@ from typing import Literal
 import msgspec
 
 from advisor.recommend.query import Query
+from catalog.accuracy import Regime
+from catalog.evidence import AccuracyBasis, AcrossTask, Metric
 from catalog.records import Basis, Label, Scope
 
 Reason = Literal[
     "accuracy-too-low",
+    "below-majority-share",
+    "contaminated",
+    "not-obtainable",
     "accuracy-unknown",
     "accuracy-interval-absent",
     "cannot-keep-up",
@@ -32,6 +37,8 @@ Reason = Literal[
 ]
 WarningCode = Literal[
     "accuracy-contaminated",
+    "accuracy-full-not-measured",
+    "accuracy-low-across-task",
     "accuracy-other-device",
     "accuracy-other-workload",
     "accuracy-suspect",
@@ -43,6 +50,7 @@ WarningCode = Literal[
     "devices-unstated",
     "energy-bound",
     "energy-mixed",
+    "floor-below-majority",
     "idle-assumed",
     "idle-devices-counted",
     "idle-lower-bound",
@@ -54,6 +62,7 @@ WarningCode = Literal[
     "peak-above-capacity",
     "rate-near-capacity",
     "rate-worked-out",
+    "reference-thin",
     "scenario-unstated",
     "second-opinion-differs",
     "server-rate-differs",
@@ -67,19 +76,39 @@ WarningCode = Literal[
     "training-estimated",
     "training-missing",
     "unstable",
+    "usual-tool-unmeasured",
     "variant-raises-energy",
 ]
 
 
 class Accuracy(msgspec.Struct, frozen=True, kw_only=True):
-    """Share answered right, with its 95 % Wilson interval where the test size is known."""
+    """Share answered right, with its interval where the test size is known.
+
+    Attributes:
+        low: Low end of the 90 % interval from test size, training draws and sources; of a
+            measurement's own accuracy, of the 95 % Wilson interval.
+        basis: ``measured`` by the calibration suite, ``published`` or ``estimated`` (a numeric
+            format without results of its own).
+        regime: Labelled texts behind it, e.g. ``few-shot`` with `samples_per_label`.
+        source: Short names of the sources whose median it is.
+        across_task: The candidate's accuracy over the task's workloads in the same language.
+        warnings: Codes of what is doubtful about it.
+    """
 
     value: float
     low: float | None
     high: float | None
-    basis: Literal["measured"] = "measured"
+    basis: AccuracyBasis = "measured"
     n_test: int | None = None
     split: str | None = None
+    metric: Metric = "accuracy"
+    regime: Regime | None = None
+    samples_per_label: float | None = None
+    n_train: int | None = None
+    source: str | None = None
+    reference: str | None = None
+    across_task: AcrossTask | None = None
+    warnings: tuple[str, ...] = ()
 
 
 class EnergyPer1000(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,6 +173,7 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
             `advisor.recommend.feasibility.least_devices`.
         energy_from: Who says the energy: a source's meter, or our estimator and from what.
         provenance: Where the row was taken; of a setup brought from another device the accuracy.
+        memory_gb: `peak_memory_mb` where it was read, else what the compute profile needs, 1e9 B.
         second_opinion_j_per_1000: Modelled joules, shown beside an estimate, never ranked.
         warnings: Codes of what is doubtful about this option.
         missing: Only in a nearest miss: the constraint that binds.
@@ -169,6 +199,7 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
     rate_per_s: float | None = None
     latency_p95_ms: float | None = None
     peak_memory_mb: float | None = None
+    memory_gb: float | None = None
     second_opinion_j_per_1000: float | None = None
     warnings: tuple[WarningCode, ...] = ()
     missing: Missing | None = None

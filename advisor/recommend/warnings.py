@@ -9,9 +9,15 @@ from advisor.recommend.messages import CAUTIONS, SCENARIOS, figure
 from advisor.recommend.options import Offer
 from advisor.recommend.query import Query
 from advisor.recommend.ranking import Ranking
-from advisor.recommend.records import Caution, WarningCode
+from advisor.recommend.records import Caution, Option, WarningCode
 from advisor.recommend.variants import DEARER, sentence
 from advisor.recommend.views import NOTABLE, Ranked, View
+from catalog.evidence import below_on_most
+from catalog.registry.tasks import references, tasks
+from catalog.snapshot import Snapshot
+
+THIN = 20
+"""Candidates with an accuracy under which a reference workload says little."""
 
 
 def compared_joules(query: Query, here: Ranking) -> float | None:
@@ -32,6 +38,7 @@ def _compared(query: Query, here: Ranking) -> Offer | None:
 
 
 def cautions(
+    snapshot: Snapshot,
     query: Query,
     view: View,
     used: Ranked,
@@ -42,6 +49,7 @@ def cautions(
     """What a reader must know before trusting the answer, by code."""
     codes: dict[WarningCode, str] = {}
     here, winners = used.inside, used.inside.winners(query.min_acc)
+    codes |= about_task(snapshot, used.workload, query.min_acc)
     if used is not view.default:
         found = "the answer is about" if winners.places else "the nearest miss is on"
         codes["accuracy-other-workload"] = (
@@ -66,6 +74,7 @@ def cautions(
             codes["devices-unstated"] += (
                 f"; its weights need at least {fewest} {chosen.device}, so one does not do"
             )
+        codes |= about_accuracy(snapshot, chosen, query.min_acc)
         low = chosen.accuracy.low if chosen.accuracy else None
         if query.confidence is None and low is not None and low < query.min_acc:
             codes["accuracy-uncertain"] = CAUTIONS["accuracy-uncertain"]
@@ -75,6 +84,52 @@ def cautions(
             named = ", ".join(winners.tied)
             codes["tie"] = f"the energy intervals of the chosen option and of {named} overlap"
     return tuple(Caution(code=code, message=text) for code, text in sorted(codes.items()))
+
+
+def about_task(snapshot: Snapshot, workload: str, floor: float) -> dict[WarningCode, str]:
+    """What an answer about a workload must say, whatever is chosen."""
+    codes: dict[WarningCode, str] = {}
+    facts = snapshot.workloads.get(workload)
+    if facts is None:
+        return codes
+    if facts.majority_share is not None and floor <= facts.majority_share:
+        share = f"{facts.majority_share:.3f} of {workload} is one class"
+        codes["floor-below-majority"] = f"{share}: {CAUTIONS['floor-below-majority']}"
+    language = facts.language or "mul"
+    reference = references().get((facts.task, language, "accuracy"))
+    if reference is not None and reference.workload == workload:
+        if reference.n_candidates < THIN:
+            found = f"{reference.n_candidates} candidates have an accuracy on {workload}"
+            codes["reference-thin"] = f"{found}; more would need to be measured to trust the choice"
+        if reference.better_known:
+            codes["reference-thin"] = (
+                f"{workload} answers, as {reference.better_known}, which is better known, has "
+                "too few candidates"
+            )
+    task = tasks().get(facts.task)
+    if task is not None and task.usual_tool:
+        codes["usual-tool-unmeasured"] = (
+            f"{task.usual_tool}: {CAUTIONS['usual-tool-unmeasured']}; it is likely cheaper than "
+            f"any encoder; measure it with `{task.usual_tool_command}`"
+        )
+    return codes
+
+
+def about_accuracy(snapshot: Snapshot, chosen: Option, floor: float) -> dict[WarningCode, str]:
+    """What is doubtful about the accuracy of the chosen option."""
+    codes: dict[WarningCode, str] = {}
+    if chosen.accuracy and "full-not-measured" in chosen.accuracy.warnings:
+        codes["accuracy-full-not-measured"] = CAUTIONS["accuracy-full-not-measured"]
+    facts = snapshot.workloads.get(chosen.workload)
+    if facts is not None and chosen.accuracy is not None:
+        values = snapshot.accuracies.values(facts.task, facts.language).get(chosen.candidate, {})
+        if len(values) > 1 and below_on_most(values, floor):
+            below = sum(value < floor for value in values.values())
+            said = f"under the floor on {below} of {len(values)} data sets"
+            codes["accuracy-low-across-task"] = (
+                f"{chosen.candidate} is {said} of the task: check it on your own texts"
+            )
+    return codes
 
 
 def _raised(places: Sequence[Place]) -> list[tuple[Offer, Offer]]:

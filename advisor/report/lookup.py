@@ -193,6 +193,7 @@ class Desk:
                 device=device,
                 rate_per_s=rate,
                 worked_out=worked_out,
+                published=True,
             )
         )
 

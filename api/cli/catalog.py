@@ -9,6 +9,7 @@ import typer
 
 from api.cli import terminal
 from api.cli.context import load_snapshot, open_store
+from api.cli.known import accuracies
 from api.pages import wording
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from catalog.snapshot import Snapshot
 
 catalog = typer.Typer(no_args_is_help=True, help="What was measured.")
+catalog.command("accuracies")(accuracies)
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Task = Annotated[str | None, typer.Option(help="Only rows of this task.")]
@@ -52,6 +54,9 @@ def import_file(
     if as_json:
         return terminal.print_json(written)
     typer.echo(f"{written.inserted} row(s) stored, {written.present} were there")
+    if run.accuracies:
+        there = f"{written.accuracies_present} were there"
+        typer.echo(f"{written.accuracies} accuracies without a measurement stored, {there}")
     return None
 
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from advisor.recommend.query import BadQuestionError, UnlistedDevice, device_of
-from api.cli import terminal
+from api.cli import known, terminal
 from api.cli.catalog import catalog
 from api.cli.context import load_estimator, load_snapshot, open_store, settings
 from api.cli.devices import devices
@@ -38,6 +38,9 @@ app.add_typer(token, name="token")
 app.command()(devices)
 app.command()(report)
 app.command()(probes)
+app.command()(known.tasks)
+app.command()(known.workloads)
+app.command()(known.candidates)
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Data = Annotated[Path | None, typer.Option(help="Folder of workloads [JOULEWISE_DATA].")]

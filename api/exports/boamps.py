@@ -20,7 +20,7 @@ import msgspec
 
 from catalog.energy import components
 from catalog.records import Candidate, Device, Label, Measurement
-from catalog.registry.tasks import DEFAULT_WORKLOAD
+from catalog.registry.tasks import tasks
 from catalog.snapshot import Snapshot
 from catalog.store.hashes import key_of
 
@@ -190,9 +190,7 @@ def _task(row: Measurement, snapshot: Snapshot, fingerprint: dict[str, Any]) -> 
 
 def _family(row: Measurement, task: str) -> str:
     """The kind of task in BoAmps' terms."""
-    classification = (
-        task in DEFAULT_WORKLOAD or row.source == "calibration" or row.accuracy is not None
-    )
+    classification = task in tasks() or row.source == "calibration" or row.accuracy is not None
     return "text classification" if classification else task.replace("-", " ")
 
 

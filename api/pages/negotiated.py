@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from typing import Annotated, Any, Literal
 
+import msgspec
 from litestar import Request, Response, get
-from litestar.di import NamedDependency
+from litestar.di import NamedDependency, Provide
 from litestar.openapi import ResponseSpec
-from litestar.params import FromQuery
+from litestar.params import FromQuery, QueryParameter
 
+from api.pages.accuracies import accuracy_page
 from api.pages.coverage import coverage
 from api.pages.templating import page, wants_html
-from api.service import listing
+from api.service import accuracies, listing
+from api.service.accuracies import AccuracyFilter
 from api.service.listing import ListedDevice, Page
 from api.service.middleware import VERSIONED
-from api.service.openapi import READ_RESPONSES
-from api.service.routes import Cursor, Limit
+from api.service.openapi import PARQUET, READ_RESPONSES, FilesOperation
+from api.service.routes import Cursor, Limit, encoded, provide_accuracy_filter
 from api.service.state import LoadedCatalog, ServiceState
+from catalog.evidence import Metric
 from catalog.records import Kind
 
 
@@ -45,6 +50,50 @@ def devices(
         kinds = coverage(now.snapshot).devices(kind)
         return page("devices.html", served, "/catalog", headers=vary, kinds=kinds, kind=kind)
     return Response(listing.devices(now.snapshot, kind, q, limit, cursor), headers=vary)
+
+
+@get(
+    "/accuracies",
+    dependencies={"rows_filter": Provide(provide_accuracy_filter, sync_to_thread=False)},
+    operation_class=FilesOperation,
+    opt={VERSIONED: True},
+    responses={200: ResponseSpec(Page[dict[str, Any]], description="results")} | READ_RESPONSES,
+)
+async def accuracy_results(
+    request: Request[Any, Any, Any],
+    served: NamedDependency[ServiceState],
+    now: NamedDependency[LoadedCatalog],
+    rows_filter: NamedDependency[AccuracyFilter],
+    evidence: Annotated[
+        bool,
+        QueryParameter(description="true: one value with interval per candidate and regime"),
+    ] = False,
+    metric: FromQuery[Metric] = "accuracy",
+    form: Annotated[
+        Literal["json", "csv", "parquet"],
+        QueryParameter(name="format", description="csv and parquet hold every row that matches"),
+    ] = "json",
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Response[Any]:
+    """Accuracies of candidates on workloads with source and protocol; a page for browsers."""
+    vary = {"Vary": "Accept"}
+    if form != "json":
+        content = await asyncio.to_thread(
+            lambda: accuracies.as_file([*accuracies.results(now.snapshot, rows_filter)], form)
+        )
+        media = "text/csv; charset=utf-8" if form == "csv" else PARQUET
+        vary["Content-Disposition"] = f'attachment; filename="accuracies.{form}"'
+        return encoded(content, media, vary)
+    if wants_html(request):
+        shown = await asyncio.to_thread(accuracy_page, now.snapshot, rows_filter)
+        return page("accuracies.html", served, "/accuracies", headers=vary, **shown)
+    found = await asyncio.to_thread(
+        lambda: accuracies.listed(
+            now.snapshot, rows_filter, evidence=evidence, metric=metric, limit=limit, cursor=cursor
+        )
+    )
+    return encoded(msgspec.json.encode(found), headers=vary)
 
 
 @get(

@@ -17,7 +17,13 @@ from api.service.problems import to_problem
 from api.service.state import ServiceState
 from catalog.errors import CatalogUnreadableError
 
-NAVIGATION = {"/": "Advisor", "/catalog": "Catalog", "/report": "Plan", "/estimator": "Estimator"}
+NAVIGATION = {
+    "/": "Advisor",
+    "/accuracies": "Accuracies",
+    "/catalog": "Catalog",
+    "/report": "Plan",
+    "/estimator": "Estimator",
+}
 """Path -> name of the pages in the header."""
 
 

@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 from markupsafe import Markup, escape
 
 from advisor.recommend.messages import SCENARIOS
+from advisor.recommend.published import PUBLISHED
 from advisor.recommend.query import AS_SPECIFIED
 from advisor.recommend.records import (
     Cascade,
@@ -75,6 +76,9 @@ REASON = {
     "other-batch-size": "measured at another batch size",
     "does-not-fit": "too large for the device",
     "needs-cpu": "runs on a CPU only",
+    "below-majority-share": "no better than the most frequent class",
+    "contaminated": "trained on this data set",
+    "not-obtainable": "no open weights",
     "not-more-accurate": "same energy, not more accurate",
     "more-energy": "needs more energy",
 }
@@ -267,9 +271,15 @@ def setup_id(run_id: str | None, *choice: object) -> str:
 
 
 def setup_url(option: Option) -> str:
-    """Address of an option's provenance; of its candidate where the device has no page."""
+    """Address of an option's provenance; of its candidate where the device has no page.
+
+    Of an option that nobody ran, the results behind its accuracy.
+    """
     if option.device == AS_SPECIFIED:
         return f"/catalog?{urlencode({'workload': option.workload, 'q': option.candidate})}"
+    if option.provenance.run_id == PUBLISHED:  # no row: the results behind its accuracy
+        where = {"candidate": option.candidate, "workload": option.workload}
+        return f"/accuracies?{urlencode(where)}"
     choice = (
         option.scenario,
         option.backend,

@@ -16,6 +16,7 @@ from catalog.device_names import MAKERS, words
 from catalog.errors import UnknownNameError
 from catalog.instances import instances
 from catalog.records import KEY, Device, Kind, Measurement, Phase, Scenario
+from catalog.registry import tasks as registry
 from catalog.snapshot import Snapshot
 from catalog.store.newest import ALL
 
@@ -30,11 +31,23 @@ class Page(msgspec.Struct, Generic[Item], frozen=True):
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
-    """A task, the workloads it is measured on and the one that answers by default."""
+    """A task, the workloads it is judged on and the one that answers by default.
+
+    Attributes:
+        synonyms: Other names that mean it.
+        references: The workload that answers for a language, by ISO 639-1 code (``mul``: several).
+        usual_tool: What practitioners use where it has no published accuracy, with the command
+            that measures it.
+    """
 
     name: str
     default_workload: str
     workloads: tuple[str, ...]
+    title: str | None = None
+    synonyms: tuple[str, ...] = ()
+    references: dict[str, str] = {}
+    usual_tool: str | None = None
+    usual_tool_command: str | None = None
 
 
 class ListedDevice(Device, frozen=True, kw_only=True, omit_defaults=True):
@@ -148,10 +161,26 @@ def devices(
 
 def tasks(snapshot: Snapshot) -> list[Task]:
     """Every task of the catalog with its workloads."""
-    return [
-        Task(name=name, default_workload=workloads[0], workloads=workloads)
-        for name, workloads in snapshot.tasks().items()
-    ]
+    of = {
+        (reference.task, reference.language): reference.workload
+        for reference in registry.references().values()
+        if reference.metric == "accuracy"
+    }
+    found = []
+    for name, workloads in snapshot.tasks().items():
+        known = registry.tasks().get(name)
+        task = Task(
+            name=name,
+            default_workload=workloads[0],
+            workloads=workloads,
+            title=known.title if known else None,
+            synonyms=known.synonyms if known else (),
+            references={language: w for (task, language), w in of.items() if task == name},
+            usual_tool=known.usual_tool if known else None,
+            usual_tool_command=known.usual_tool_command if known else None,
+        )
+        found.append(task)
+    return found
 
 
 def check_name(kind: str, name: str | None, names: Iterable[str]) -> None:
@@ -172,7 +201,6 @@ def filtered_rows(
     Raises:
         UnknownNameError: The filter names something the catalog does not have.
     """
-    check_name("task", wanted.task, snapshot.tasks())
     check_name("workload", wanted.workload, snapshot.workloads)
     check_name("candidate", wanted.candidate, snapshot.candidates)
     check_name("source", wanted.source, {row.source for row in snapshot.current})
@@ -186,7 +214,7 @@ def filtered_rows(
     if wanted.device is not None:
         values["device"] = {snapshot.device(wanted.device).name}
     if wanted.task is not None:
-        of_task = set(snapshot.tasks()[wanted.task])
+        of_task = set(snapshot.tasks()[snapshot.task(wanted.task)])
         values["workload"] = values.get("workload", of_task) & of_task
     return snapshot.rows(values, start, current=wanted.current)
 

@@ -17,6 +17,7 @@ from litestar.types import Receive, Scope, Send
 
 from advisor.recommend.records import Recommendation
 from api.service import listing, upload
+from api.service.accuracies import AccuracyFilter
 from api.service.estimate import EstimateAnswer, EstimateRequest, estimate, requested_device
 from api.service.listing import Filter, Page, Task
 from api.service.metrics import MEDIA_TYPE
@@ -30,6 +31,7 @@ from api.service.openapi import (
 from api.service.query import RecommendOperation, only_declared, read
 from api.service.rate_limit import UNLIMITED
 from api.service.state import LoadedCatalog, ServiceState
+from catalog.accuracy import Contamination, NumericFormat, Regime, Tier
 from catalog.records import Candidate, Measurement, Phase, Scenario, Workload
 
 Limit = Annotated[int, QueryParameter(ge=1, le=1000, description="items per page, 1 to 1000")]
@@ -100,10 +102,10 @@ def workloads(
     cursor: Cursor = None,
 ) -> Page[Workload]:
     """Data sets, each with its task."""
-    listing.check_name("task", task, now.snapshot.tasks())
+    slug = None if task is None else now.snapshot.task(task)
     return listing.page(
         tuple(now.snapshot.workloads.values()),
-        lambda row: task in (None, row.task) and language in (None, row.language),
+        lambda row: slug in (None, row.task) and language in (None, row.language),
         limit,
         cursor,
     )
@@ -201,6 +203,33 @@ async def measurements(
     return encoded(content, media, headers)
 
 
+def provide_accuracy_filter(
+    task: FromQuery[str | None] = None,
+    workload: FromQuery[str | None] = None,
+    candidate: FromQuery[str | None] = None,
+    language: FromQuery[str | None] = None,
+    family: FromQuery[str | None] = None,
+    regime: FromQuery[Regime | None] = None,
+    numeric_format: FromQuery[NumericFormat | None] = None,
+    contamination: FromQuery[Contamination | None] = None,
+    tier: FromQuery[Tier | None] = None,
+    source: FromQuery[str | None] = None,
+) -> AccuracyFilter:
+    """The filters of `/accuracies`."""
+    return AccuracyFilter(
+        task=task,
+        workload=workload,
+        candidate=candidate,
+        language=language,
+        family=family,
+        regime=regime,
+        numeric_format=numeric_format,
+        contamination=contamination,
+        tier=tier,
+        source=source,
+    )
+
+
 @post(
     "/measurements",
     guards=[upload.require_write_token],
@@ -212,7 +241,10 @@ async def measurements(
 async def add_measurements(
     request: Request[Any, Any, Any], body: RawBody, served: NamedDependency[ServiceState]
 ) -> upload.Written:
-    """Stores a run file, all of it or nothing; sending it again changes nothing."""
+    """Stores a run file, all of it or nothing; sending it again changes nothing.
+
+    It may bring measurements, accuracies (rows without a device) or both.
+    """
     form = upload.media_format(request.headers.get("content-type"))
     return await asyncio.to_thread(upload.store_upload, served, body, form)
 

@@ -35,12 +35,17 @@ MEDIA_TYPES: dict[str, Literal["csv", "parquet"]] = {
 """Content type -> format of a run file."""
 
 
-class Written(msgspec.Struct, frozen=True, kw_only=True):
-    """What a write did: its runs, rows stored now and rows that were there already."""
+class Written(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a write did: its runs, rows stored now and rows that were there already.
+
+    `accuracies` and `accuracies_present` count results that came without a measurement.
+    """
 
     run_ids: tuple[str, ...]
     inserted: int
     present: int
+    accuracies: int = 0
+    accuracies_present: int = 0
 
 
 async def require_write_token(
@@ -110,10 +115,13 @@ def store_run(store: Store, run: RunFile) -> Written:
             )
     store.migrate()
     added = store.add(msgspec.structs.replace(run, measurements=own))
+    ids = [*(row.run_id for row in run.measurements), *(row.run_id for row in run.accuracies)]
     return Written(
-        run_ids=tuple(dict.fromkeys(row.run_id for row in run.measurements)),
+        run_ids=tuple(dict.fromkeys(filter(None, ids))),
         inserted=added.inserted,
         present=added.present + len(bundled),
+        accuracies=added.accuracies,
+        accuracies_present=added.accuracies_present,
     )
 
 

@@ -6,18 +6,22 @@ What may stand in it is `catalog.files.validation`'s to say. Texts of a data set
 from __future__ import annotations
 
 import csv
+import functools
 import io
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from catalog.errors import BadRunFileError, Problem
+from catalog.files import accuracy_file
 from catalog.files.cells import MAX_TEXT
 from catalog.files.csv_dialect import other_delimiter
 from catalog.files.validation import DESCRIBED, Known, validate
@@ -146,7 +150,34 @@ def parse(content: bytes, form: Format, known: Known, name: str = "run file") ->
     Raises:
         BadRunFileError: Unreadable, or off the schema; names every row and column.
     """
-    return validate(table(content, form, name), known, name)
+    return _checked(table(content, form, name), known, name)
+
+
+def _checked(frame: pd.DataFrame, known: Known, name: str) -> RunFile:
+    """Checks the rows of a table: measurements, accuracies, or both.
+
+    Raises:
+        BadRunFileError: Off the schema; rows are numbered as in the table.
+    """
+    alone = accuracy_file.without_device(frame)
+    if not alone.any():
+        return validate(frame, known, name)
+    parts: list[RunFile] = []
+    problems: list[Problem] = []
+    for here, check in ((~alone, validate), (alone, accuracy_file.validate)):
+        own = accuracy_file.used_columns(frame[here], measurements=check is validate)
+        try:
+            if here.any():
+                parts.append(check(own, known, name))
+        except BadRunFileError as error:
+            rows = np.flatnonzero(here.to_numpy())
+            problems += [
+                replace(each, row=None if each.row is None else int(rows[each.row - 1]) + 1)
+                for each in error.problems
+            ]
+    if problems:
+        raise BadRunFileError(name, sorted(problems, key=lambda p: (p.row or 0, p.column or "")))
+    return functools.reduce(accuracy_file.merged, parts)
 
 
 def table(content: bytes, form: Format, name: str) -> pd.DataFrame:

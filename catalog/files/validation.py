@@ -22,7 +22,7 @@ from catalog.errors import BadRunFileError, Problem
 from catalog.files.cells import MAX_NUMBER, MAX_TEXT, POSITIVE, RANGES, RULES, as_texts, sound
 from catalog.files.physics import FORMULA, NO_FORMULA, Cells, row_problems
 from catalog.records import Candidate, Device, Measurement, RunFile, Workload
-from catalog.reference_data import from_cells
+from catalog.reference_files import from_cells
 
 DESCRIBED: dict[str, type[msgspec.Struct]] = {
     "device": Device,
@@ -100,7 +100,7 @@ def _value_fault(value: Any) -> str | None:
     return f"at most {MAX_TEXT} characters" if any(len(t) > MAX_TEXT for t in texts) else None
 
 
-def _described(
+def described_records(
     frame: pd.DataFrame, prefix: str, known: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[Problem]]:
     """Records of unknown names from the describing columns, and what is wrong with them."""
@@ -153,7 +153,7 @@ def _wording(case: Any, columns: Mapping[str, pa.Column]) -> str:
     return f"{value}: {check}"
 
 
-def _schema_problems(error: pa.errors.SchemaErrors, schema: pa.DataFrameSchema) -> list[Problem]:
+def schema_problems(error: pa.errors.SchemaErrors, schema: pa.DataFrameSchema) -> list[Problem]:
     """Pandera's failure cases as problems, once each; physics is reported by `row_problems`."""
     problems = []
     cases = list(error.failure_cases.itertuples(index=False))
@@ -197,7 +197,7 @@ def validate(frame: pd.DataFrame, known: Known, name: str = "run file") -> RunFi
     for prefix in DESCRIBED:
         described[prefix] = {}
         if prefix in frame:
-            described[prefix], faults = _described(frame, prefix, getattr(known, prefix))
+            described[prefix], faults = described_records(frame, prefix, getattr(known, prefix))
             problems += faults
     rows = frame.drop(columns=[name for name in _DESCRIBING if name in frame])
     cells = _sound(rows)
@@ -236,7 +236,7 @@ def _faults(rows: pd.DataFrame, needed: Collection[str]) -> list[Problem]:
     try:
         schema.validate(rows, lazy=True)
     except pa.errors.SchemaErrors as error:
-        return _schema_problems(error, schema)
+        return schema_problems(error, schema)
     return []
 
 

@@ -23,6 +23,7 @@ class FamilyTraits(msgspec.Struct, frozen=True, kw_only=True):
         zero_shot: Whether it needs no labelled texts at all.
         sparse: Whether its features are sparse counts, which no GPU library runs.
         causal: Whether it generates text.
+        one_pass_per_class: Whether each class of a workload needs a forward pass of its own.
         quick: Whether the quick profile measures it: it needs neither a fine-tuning nor gigabytes.
     """
 
@@ -34,6 +35,7 @@ class FamilyTraits(msgspec.Struct, frozen=True, kw_only=True):
     zero_shot: bool = False
     sparse: bool = False
     causal: bool = False
+    one_pass_per_class: bool = False
     quick: bool = False
 
 
@@ -52,19 +54,32 @@ _CAUSAL = FamilyTraits(
     zero_shot=True,
     causal=True,
 )
+_WORDS = FamilyTraits(runs_on="cpu", precisions=("fp32",), gpu_precisions=("fp32",), sparse=True)
 FAMILIES: dict[Family, FamilyTraits] = {
+    "majority": msgspec.structs.replace(_WORDS, backends=("sklearn",)),
+    "lexicon": msgspec.structs.replace(_WORDS, trains=False, zero_shot=True),
     "bag-of-words": _COUNTS,
     "tf-idf": _COUNTS,
+    "fasttext": _WORDS,
+    "static-embedding": FamilyTraits(runs_on="cpu", precisions=("fp32",)),
+    "cnn-lstm": FamilyTraits(),
     "frozen-encoder": FamilyTraits(quick=True),
+    "setfit": FamilyTraits(),
     "fine-tuned-encoder": FamilyTraits(),
-    "zero-shot-nli": FamilyTraits(trains=False, zero_shot=True),
+    "zero-shot-embedding": FamilyTraits(trains=False, zero_shot=True),
+    "zero-shot-nli": FamilyTraits(trains=False, zero_shot=True, one_pass_per_class=True),
+    "zero-shot-reranker": FamilyTraits(trains=False, zero_shot=True, one_pass_per_class=True),
     "zero-shot-llm": _CAUSAL,
+    "few-shot-llm": msgspec.structs.replace(_CAUSAL, zero_shot=False),
+    "fine-tuned-llm": msgspec.structs.replace(_CAUSAL, trains=True, zero_shot=False),
     "reasoning-llm": _CAUSAL,
     "other": FamilyTraits(trains=False),
 }
 """Traits by family; language models are published in bf16, where fp32 would only double memory."""
 SPARSE = frozenset(family for family, traits in FAMILIES.items() if traits.sparse)
 """Families whose features are sparse counts."""
+CLASSICAL = frozenset(family for family, traits in FAMILIES.items() if traits.runs_on == "cpu")
+"""Families that are no network: counts, word lists or word vectors with a linear head."""
 ZERO_SHOT = frozenset(family for family, traits in FAMILIES.items() if traits.zero_shot)
 """Families that answer without being trained on the task."""
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from catalog.accuracies import JOINED, bare
 from catalog.records import EAGER_BACKENDS, KEY, Measurement, SetupKey
 
 FIELDS = [field.name for field in msgspec.structs.fields(Measurement)]
@@ -54,8 +55,8 @@ def setup_of(row: Measurement) -> str:
 
 
 def digest_of(row: Measurement) -> str:
-    """Hash of everything a row says."""
-    return _digest(row)
+    """Hash of everything a row says but its accuracy, which is a result of its own."""
+    return _digest(bare(row))
 
 
 class Hashed(NamedTuple):
@@ -71,5 +72,6 @@ class Hashed(NamedTuple):
         return (self.key, setup_of(self.row), self.digest, *values)
 
 
-COLUMNS = ("key", "setup", "digest", *FIELDS)
-_values = operator.attrgetter(*FIELDS)
+_STORED = [name for name in FIELDS if name not in JOINED]
+COLUMNS = ("key", "setup", "digest", *_STORED)
+_values = operator.attrgetter(*_STORED)

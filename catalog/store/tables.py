@@ -7,7 +7,9 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from catalog.accuracies import JOINED
 from catalog.records import Measurement
+from catalog.store import accuracy_table
 from catalog.store import prediction_table as predictiontable
 
 metadata = sa.MetaData()
@@ -31,6 +33,7 @@ measurement = sa.Table(
     *(
         sa.Column(field.name, _type_of(field), nullable=not field.required)
         for field in msgspec.structs.fields(Measurement)
+        if field.name not in JOINED
     ),
 )
 declaration = sa.Table(
@@ -55,3 +58,4 @@ catalog_version = sa.Table(
     sa.Column("version", sa.BigInteger, nullable=False),
 )
 prediction = predictiontable.table(metadata)
+accuracy = accuracy_table.table(metadata)

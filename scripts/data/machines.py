@@ -36,7 +36,7 @@ from catalog.device_names import DeviceNames  # noqa: E402
 from catalog.errors import AmbiguousNameError, UnknownNameError  # noqa: E402
 from catalog.instances import Instance  # noqa: E402
 from catalog.records import Device  # noqa: E402
-from catalog.reference_data import from_cells  # noqa: E402
+from catalog.reference_files import from_cells  # noqa: E402
 
 Row = dict[str, str]
 HERE = Path(__file__).resolve().parent

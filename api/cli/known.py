@@ -1,0 +1,222 @@
+"""The commands that list what is known: tasks, workloads, candidates, accuracies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from api.cli import terminal
+from api.cli.context import load_snapshot
+from api.pages import wording
+
+if TYPE_CHECKING:
+    from api.service.accuracies import AccuracyFilter
+    from catalog.evidence import Evidence
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Words = Annotated[list[str] | None, typer.Argument(help="Parts of names, all of which must fit.")]
+TaskName = Annotated[str | None, typer.Option(help="Slug or synonym of a task.")]
+Text = Annotated[str | None, typer.Option()]
+
+
+def fits(words: list[str] | None, *names: str | None) -> bool:
+    """Whether all words stand in one of some names, in any case."""
+    text = " ".join(name for name in names if name).casefold()
+    return all(word.casefold() in text for word in words or ())
+
+
+def tasks(words: Words = None, as_json: Json = False) -> None:
+    """What can be decided about a text, with synonyms and the workload that answers."""
+    from api.service import listing
+
+    found = [
+        task
+        for task in listing.tasks(load_snapshot())
+        if fits(words, task.name, task.title, *task.synonyms)
+    ]
+    if as_json:
+        return terminal.print_json(found)
+    terminal.print_table(
+        f"{len(found)} task(s)",
+        ("task", "answers by default", "languages", "synonyms"),
+        (
+            (
+                task.name,
+                task.default_workload,
+                " ".join(sorted(task.references)),
+                ", ".join(task.synonyms),
+            )
+            for task in found
+        ),
+        under=("languages", "synonyms"),
+    )
+    return None
+
+
+def workloads(
+    words: Words = None, task: TaskName = None, language: Text = None, as_json: Json = False
+) -> None:
+    """Data sets with their classes, test size and most frequent class."""
+    snapshot = load_snapshot()
+    names = [name for own in snapshot.tasks().values() for name in own]
+    slug = None if task is None else snapshot.task(task)
+    found = [
+        workload
+        for workload in (snapshot.workloads[name] for name in names)
+        if slug in (None, workload.task)
+        and language in (None, workload.language)
+        and fits(words, workload.name, workload.dataset, *workload.aliases)
+    ]
+    if as_json:
+        return terminal.print_json(found)
+    terminal.print_table(
+        f"{len(found)} workload(s)",
+        ("workload", "task", "language", "classes", "test texts", "most frequent", "licence"),
+        (
+            (
+                each.name,
+                each.task,
+                each.language or "",
+                _count(each.n_classes),
+                _count(each.n_test),
+                "" if each.majority_share is None else f"{each.majority_share:.3f}",
+                each.licence or "",
+            )
+            for each in found
+        ),
+        under=("task", "language", "licence"),
+        right=("classes", "test texts", "most frequent"),
+    )
+    return None
+
+
+def candidates(words: Words = None, task: TaskName = None, as_json: Json = False) -> None:
+    """Ways to classify texts; with a task those that have an accuracy in it."""
+    snapshot = load_snapshot()
+    judged = None
+    if task is not None:
+        names = snapshot.tasks()[snapshot.task(task)]
+        judged = {row.candidate for row in snapshot.accuracies.rows(names)}
+    found = [
+        candidate
+        for candidate in snapshot.candidates.values()
+        if (judged is None or candidate.name in judged)
+        and fits(words, candidate.name, candidate.family, candidate.checkpoint)
+    ]
+    if as_json:
+        return terminal.print_json(found)
+    terminal.print_table(
+        f"{len(found)} candidate(s)",
+        ("candidate", "family", "parameters", "licence", "checkpoint"),
+        (
+            (
+                each.name,
+                each.family,
+                wording.short_count(each.n_parameters) if each.n_parameters else "",
+                each.licence or "",
+                each.checkpoint or "",
+            )
+            for each in found
+        ),
+        under=("family", "licence", "checkpoint"),
+        right=("parameters",),
+    )
+    return None
+
+
+def accuracies(
+    task: TaskName = None,
+    workload: Text = None,
+    candidate: Text = None,
+    language: Text = None,
+    regime: Text = None,
+    source: Text = None,
+    results: Annotated[
+        bool, typer.Option("--results", help="Every result, not one value per candidate.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Write every result to a .csv or .parquet file.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """What is known about accuracy: values with intervals, or each result with its source."""
+    import msgspec
+
+    from advisor.recommend.query import BadQuestionError
+    from api.service import accuracies as service
+    from catalog.files import run_file
+
+    given = {"task": task, "workload": workload, "candidate": candidate, "language": language}
+    given |= {"regime": regime, "source": source}
+    try:
+        wanted = msgspec.convert(given, service.AccuracyFilter)
+    except msgspec.ValidationError as error:
+        field = str(error).partition("$.")[2].rstrip("`")
+        allowed = str(error).partition(" - at")[0]
+        raise BadQuestionError(field, given.get(field), allowed) from error
+    snapshot = load_snapshot()
+    if out is not None:
+        rows = [*service.results(snapshot, wanted)]
+        out.write_bytes(service.as_file(rows, run_file.format_of(out.name)))
+        typer.echo(f"{len(rows)} result(s) written to {out}")
+        return None
+    if results:
+        found = [service.to_json(row) for row in service.results(snapshot, wanted)]
+        return terminal.print_json(found) if as_json else _print_results(found)
+    known = [*service.combined(snapshot, wanted)]
+    return terminal.print_json(known) if as_json else _print_evidence(known, wanted)
+
+
+def _print_results(rows: list[dict[str, Any]]) -> None:
+    """Every result with its source."""
+    terminal.print_table(
+        f"{len(rows)} result(s)",
+        ("candidate", "workload", "regime", "accuracy", "macro-F1", "n", "split", "source"),
+        (
+            (
+                row["candidate"],
+                row["workload"],
+                row["regime"],
+                *(f"{row[name]:.3f}" if row[name] is not None else "" for name in MEASURES),
+                _count(row["n_test"]),
+                row["split"] or "",
+                row["source"],
+            )
+            for row in rows
+        ),
+        under=("workload", "regime", "split", "source"),
+        right=("accuracy", "macro-F1", "n"),
+    )
+
+
+MEASURES = ("accuracy", "macro_f1")
+
+
+def _print_evidence(rows: list[Evidence], wanted: AccuracyFilter) -> None:
+    """One value with interval per candidate, regime and format."""
+    about = wanted.workload or wanted.task or wanted.candidate or "every workload"
+    terminal.print_table(
+        f"{len(rows)} value(s) on {about}",
+        ("candidate", "workload", "regime", "accuracy", "90 % interval", "sources", "doubts"),
+        (
+            (
+                row.candidate,
+                row.workload,
+                row.regime,
+                f"{row.value:.3f}",
+                "" if row.low is None else f"{row.low:.3f}-{row.high:.3f}",
+                ", ".join(row.sources),
+                ", ".join(row.warnings),
+            )
+            for row in rows
+        ),
+        under=("workload", "regime", "sources", "doubts"),
+        right=("accuracy",),
+    )
+
+
+def _count(value: float | None) -> str:
+    """A whole number with thousands, empty where there is none."""
+    return "" if value is None else f"{value:,.0f}"

@@ -1,0 +1,240 @@
+"""Accuracies of a catalog: bundled and stored results by workload, and the evidence they make.
+
+Bundled results are read when a workload is looked at; what was combined once is kept.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from catalog import atlas
+from catalog.accuracy import Accuracy, NumericFormat, Regime, numeric_format_of, setting
+from catalog.evidence import (
+    Evidence,
+    Labels,
+    Loss,
+    Metric,
+    evidence,
+    for_labels,
+    format_loss,
+    quantised,
+)
+from catalog.records import Candidate, Family, Measurement, Workload
+
+CALIBRATION = "calibration"
+"""Source of the results of the calibration suite."""
+_REGIMES: dict[Family, Regime] = {
+    "lexicon": "lexicon",
+    "zero-shot-embedding": "zero-shot",
+    "zero-shot-nli": "zero-shot",
+    "zero-shot-reranker": "zero-shot",
+    "zero-shot-llm": "zero-shot",
+    "reasoning-llm": "zero-shot",
+    "few-shot-llm": "in-context",
+}
+"""Usual regime of a family; the others train on the full training set."""
+
+
+def regime_of(candidate: Candidate | None) -> Regime:
+    """The regime of a result whose source states none, by the candidate's family."""
+    return "full" if candidate is None else _REGIMES.get(candidate.family, "full")
+
+
+def from_measurement(row: Measurement, candidate: Candidate | None) -> Accuracy | None:
+    """The result that stands beside a measurement of energy; ``None`` where it has none.
+
+    Whatever names the contamination of a measurement is kept as a note.
+    """
+    if row.accuracy is None and row.macro_f1 is None:
+        return None
+    own = row.source == CALIBRATION
+    unsuspected = "no" if own else "unknown"
+    return Accuracy(
+        candidate=row.candidate,
+        workload=row.workload,
+        regime=regime_of(candidate),
+        source=row.source,
+        numeric_format=numeric_format_of(row.precision),
+        precision=row.precision,
+        accuracy=row.accuracy,
+        macro_f1=row.macro_f1,
+        n_test=row.n_test,
+        n_test_basis="stated" if row.n_test else "unknown",
+        split=row.accuracy_split,
+        contamination="possible" if row.contamination else unsuspected,  # type: ignore[arg-type]
+        tier="suite" if own else "authors",
+        run_id=row.run_id,
+        citation=row.citation,
+        licence=row.licence,
+        measured_at=row.measured_at[:10] if row.measured_at else None,
+        notes=row.contamination,
+    )
+
+
+JOINED = ("accuracy", "accuracy_split", "macro_f1", "n_test", "contamination")
+"""Columns of a measurement that hold the accuracy of its run; stored as a result of its own."""
+
+
+def bare(row: Measurement) -> Measurement:
+    """A measurement without its accuracy."""
+    if all(getattr(row, name) is None for name in JOINED):
+        return row
+    return msgspec.structs.replace(row, **dict.fromkeys(JOINED))
+
+
+Pair = tuple[str, str, str, str, str | None]
+
+
+def pair_of(row: Measurement | Accuracy) -> Pair:
+    """What a measurement and its accuracy share: run, source, candidate, workload, precision."""
+    return row.run_id or "", row.source, row.candidate, row.workload, row.precision
+
+
+def by_pair(rows: Iterable[Accuracy]) -> dict[Pair, Accuracy]:
+    """Results by what measurements of the same run share with them."""
+    return {pair_of(row): row for row in rows}
+
+
+def joined(row: Measurement, known: Mapping[Pair, Accuracy]) -> Measurement:
+    """A measurement of inference with the accuracy of its own run, where there is one."""
+    found = known.get(pair_of(row)) if known and row.phase == "inference" else None
+    return row if found is None else msgspec.structs.replace(row, **columns_of(found))
+
+
+def columns_of(row: Accuracy) -> dict[str, Any]:
+    """The columns of `JOINED` that a result fills."""
+    return {
+        "accuracy": row.accuracy,
+        "accuracy_split": row.split,
+        "macro_f1": row.macro_f1,
+        "n_test": row.n_test,
+        "contamination": row.notes,
+    }
+
+
+class Accuracies:
+    """The results of a catalog and the evidence they make.
+
+    Args:
+        own: Results of the store, oldest first.
+        workloads: Every workload of the catalog by name.
+        bundled: Whether the bundled results belong to it.
+    """
+
+    def __init__(
+        self, own: Sequence[Accuracy], workloads: Mapping[str, Workload], *, bundled: bool = True
+    ) -> None:
+        self.own, self._bundled = tuple(own), bundled
+        self._workloads = workloads
+        self._evidence: dict[tuple[str, Metric], Mapping[str, tuple[Evidence, ...]]] = {}
+        self._answers: dict[tuple[str, Metric, Labels, NumericFormat], dict[str, Evidence]] = {}
+        self._values: dict[tuple[str, str | None, Labels], dict[str, dict[str, float]]] = {}
+
+    @functools.cached_property
+    def _own(self) -> Mapping[str, tuple[Accuracy, ...]]:
+        """Stored results by workload."""
+        found: defaultdict[str, list[Accuracy]] = defaultdict(list)
+        for row in self.own:
+            found[row.workload].append(row)
+        return {name: tuple(rows) for name, rows in found.items()}
+
+    def of(self, workload: str) -> tuple[Accuracy, ...]:
+        """Every result on a workload: published, beside bundled measurements, stored."""
+        own, known = self._own.get(workload, ()), self._workloads.get(workload)
+        if not self._bundled:
+            return own
+        bundled = atlas.results(known.task, workload) if known else ()
+        return (*bundled, *atlas.measured().get(workload, ()), *own)
+
+    def rows(self, workloads: Iterable[str] | None = None) -> Iterator[Accuracy]:
+        """Results of some workloads or of all, in the order of their names."""
+        names = self.workloads() if workloads is None else workloads
+        for name in sorted(names):
+            yield from self.of(name)
+
+    def workloads(self) -> frozenset[str]:
+        """Workloads that have a result."""
+        bundled = {*atlas.workloads(), *atlas.measured()} if self._bundled else set()
+        return frozenset(bundled | self._own.keys())
+
+    def evidence(
+        self, workload: str, metric: Metric = "accuracy"
+    ) -> Mapping[str, tuple[Evidence, ...]]:
+        """Evidence on a workload by candidate, every setting and format."""
+        key = (workload, metric)
+        if key not in self._evidence:
+            found: defaultdict[str, list[Evidence]] = defaultdict(list)
+            for each in evidence(newest(self.of(workload)), metric):
+                found[each.candidate].append(each)
+            self._evidence[key] = {name: tuple(all_) for name, all_ in found.items()}
+        return self._evidence[key]
+
+    def answers(
+        self,
+        workload: str,
+        metric: Metric = "accuracy",
+        labels: Labels = "full",
+        numeric_format: NumericFormat = "float",
+    ) -> dict[str, Evidence]:
+        """What answers for each candidate under a label budget and in a numeric format.
+
+        int8 without results of its own takes the float value less the learned loss; int4 has none.
+        """
+        key = (workload, metric, labels, numeric_format)
+        if key not in self._answers:
+            self._answers[key] = self._answer(*key)
+        return self._answers[key]
+
+    def _answer(
+        self, workload: str, metric: Metric, labels: Labels, numeric_format: NumericFormat
+    ) -> dict[str, Evidence]:
+        """See `answers`."""
+        found = {}
+        for name, known in self.evidence(workload, metric).items():
+            own = [each for each in known if each.numeric_format == numeric_format]
+            best = for_labels(own, labels)
+            if best is None and numeric_format == "int8" and (loss := quantisation_loss()):
+                plain = for_labels([e for e in known if e.numeric_format == "float"], labels)
+                best = quantised(plain, numeric_format, loss) if plain else None
+            if best is not None:
+                found[name] = best
+        return found
+
+    def values(
+        self, task: str, language: str | None, labels: Labels = "full"
+    ) -> dict[str, dict[str, float]]:
+        """Accuracy of each candidate on the workloads of a task in a language, by workload."""
+        key = (task, language, labels)
+        if key not in self._values:
+            found: defaultdict[str, dict[str, float]] = defaultdict(dict)
+            for name in sorted(self.workloads()):
+                workload = self._workloads.get(name)
+                if workload and (workload.task, workload.language) == (task, language):
+                    for candidate, best in self.answers(name, labels=labels).items():
+                        found[candidate][name] = best.value
+            self._values[key] = dict(found)
+        return self._values[key]
+
+
+def newest(rows: Iterable[Accuracy]) -> list[Accuracy]:
+    """Results without the suite's own superseded ones: of each of its keys the newest run stays."""
+    kept: dict[object, Accuracy] = {}
+    for place, row in enumerate(rows):
+        key: object = place
+        if row.tier == "suite":
+            key = (row.candidate, setting(row), row.numeric_format, row.precision, row.split)
+        before = kept.get(key)
+        if before is None or (row.measured_at or "") >= (before.measured_at or ""):
+            kept[key] = row
+    return list(kept.values())
+
+
+@functools.cache
+def quantisation_loss() -> Loss | None:
+    """What int8 costs, from the bundled pairs."""
+    return format_loss(atlas.quantised())

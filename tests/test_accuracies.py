@@ -1,0 +1,172 @@
+"""Accuracies of a catalog: stored apart from measurements, joined back, turned into evidence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import sqlalchemy as sa
+from test_database import downgraded, row, run
+
+from catalog import reference_data, snapshot
+from catalog.accuracies import from_measurement, quantisation_loss
+from catalog.accuracy import Accuracy
+from catalog.errors import ConflictError
+from catalog.files import run_file
+from catalog.files.validation import Known
+from catalog.records import Measurement, RunFile, Workload
+from catalog.store.database import Store
+
+
+def judged(run_id: str = "r", **more: Any) -> Measurement:
+    """A measurement of the suite with an accuracy beside it."""
+    given = {"source": "calibration", "accuracy": 0.91, "n_test": 1821, "accuracy_split": "test"}
+    return row(run_id, **(given | {"candidate": "tfidf-word-logistic"} | more))
+
+
+def alone(value: float = 0.9, **more: Any) -> Accuracy:
+    """A result without a measurement."""
+    given: dict[str, Any] = {"candidate": "tfidf-word-logistic", "workload": "sst2"}
+    given |= {"regime": "full", "source": "team", "tier": "authors", "n_test": 1821}
+    return Accuracy(accuracy=value, **(given | more))
+
+
+def test_an_accuracy_is_stored_once_and_joined_back(store: Store) -> None:
+    """Rows of one run repeat it; the table holds it once, and every row shows it."""
+    rows = [judged(batch_size=float(n)) for n in (1, 8, 32)]
+    store.add(run(*rows))
+    (kept,) = store.accuracies()
+    assert (kept.accuracy, kept.tier, kept.regime) == (0.91, "suite", "full")
+    assert store.measurements() == rows
+    assert store.add(run(*rows)).present == 3
+    assert len(store.accuracies()) == 1
+
+
+def test_chips_that_round_otherwise_keep_both_values(store: Store) -> None:
+    """The same candidate, run and precision on two devices may differ in the last digit."""
+    store.add(run(judged(device="NVIDIA A30")))
+    store.add(run(judged(device="NVIDIA L4", accuracy=0.9102)))
+    assert sorted(each.accuracy or 0 for each in store.accuracies()) == [0.91, 0.9102]
+
+
+def test_a_measurement_that_is_there_with_another_accuracy_conflicts(store: Store) -> None:
+    """Nothing is stored, and both values are named."""
+    store.add(run(judged()))
+    with pytest.raises(ConflictError, match=r"column 'accuracy': 0\.8 here, 0\.91 in the catalog"):
+        store.add(run(judged(accuracy=0.8)))
+    assert len(store.accuracies()) == 1
+
+
+def test_results_alone_are_stored_once_and_contradictions_are_named(store: Store) -> None:
+    """A second value under the same key names its row and columns; nothing is stored."""
+    added = store.add(RunFile(measurements=(), accuracies=(alone(), alone(source="other"))))
+    assert (added.accuracies, added.accuracies_present) == (2, 0)
+    again = store.add(RunFile(measurements=(), accuracies=(alone(),)))
+    assert (again.accuracies, again.accuracies_present) == (0, 1)
+    with pytest.raises(ConflictError, match=r"row 2, .*column 'accuracy': 0\.95 here"):
+        store.add(RunFile(measurements=(), accuracies=(alone(source="new"), alone(0.95))))
+    assert len(store.accuracies()) == 2
+
+
+def test_a_store_from_before_opens_migrates_and_answers(store: Store) -> None:
+    """Accuracies move out of old rows; reading before and after the migration agrees."""
+    rows = [judged(), judged("s", accuracy=0.92, measured_at="2030-01-01"), row("plain")]
+    store.add(run(*rows))
+    downgraded(store, "0004")
+    with store.connection() as connection:
+        names = {c["name"] for c in sa.inspect(connection).get_columns("measurement")}
+        assert "accuracy" in names
+        assert not sa.inspect(connection).has_table("accuracy")
+    before = snapshot.load(store)
+    assert [each.accuracy for each in before.own.rows if each.run_id == "s"] == [0.92]
+    old = before.accuracies.answers("sst2")["tfidf-word-logistic"]
+    store.migrate()
+    assert {each.run_id for each in store.accuracies()} == {"r", "s"}
+    assert store.measurements() == rows
+    after = snapshot.load(store).accuracies.answers("sst2")["tfidf-word-logistic"]
+    assert (old.value, old.basis) == (after.value, after.basis) == (0.92, "measured")
+    assert store.add(run(*rows)).present == 3
+
+
+def test_a_run_file_of_the_old_columns_imports(store: Store, tmp_path: Path) -> None:
+    """A file of measurements with accuracy columns brings both, and exports as it came."""
+    frame = run_file.to_frame([judged(device="NVIDIA A30")])
+    path = tmp_path / "old.csv"
+    path.write_bytes(run_file.dump(frame, "csv"))
+    known = Known(reference_data.devices(), reference_data.workloads(), reference_data.candidates())
+    store.add(run_file.read(path, known))
+    (kept,) = store.accuracies()
+    assert kept.accuracy == 0.91
+    again = run_file.dump(run_file.to_frame(store.measurements()), "csv")
+    assert run_file.parse(again, "csv", known) == run_file.read(path, known)
+
+
+def test_the_newest_run_of_the_suite_supersedes_and_outweighs(store: Store) -> None:
+    """Published figures stay beside it; a newer run of ours replaces an older one."""
+    store.add(
+        run(judged(measured_at="2030-01-01"), judged("s", accuracy=0.8, measured_at="2031-01-01"))
+    )
+    found = snapshot.load(store).accuracies.answers("sst2")["tfidf-word-logistic"]
+    assert (found.value, found.tier, found.basis) == (0.8, "suite", "measured")
+
+
+def test_the_digest_follows_stored_accuracies(store: Store) -> None:
+    """An answer is pinned to what is known about accuracy too."""
+    before = snapshot.load(store).digest
+    store.add(RunFile(measurements=(), accuracies=(alone(),)))
+    assert snapshot.load(store).digest != before
+
+
+def test_own_workloads_have_evidence(store: Store) -> None:
+    """A team's own data set is described beside its results."""
+    reviews = Workload(name="reviews", task="sentiment", language="en", n_classes=2)
+    store.add(
+        RunFile(measurements=(), accuracies=(alone(workload="reviews"),), workloads=(reviews,))
+    )
+    now = snapshot.load(store)
+    assert now.accuracies.answers("reviews")["tfidf-word-logistic"].value == 0.9
+    assert "reviews" in now.tasks()["sentiment"]
+
+
+def test_int8_takes_the_float_value_less_a_learned_loss(store: Store) -> None:
+    """A candidate without int8 results is estimated, one with its own is not."""
+    now = snapshot.load(store).accuracies
+    loss = quantisation_loss()
+    assert loss is not None
+    assert loss.n >= 3
+    plain, small = now.answers("sst2"), now.answers("sst2", numeric_format="int8")
+    name = "roberta-base-finetuned"
+    assert small[name].basis == "estimated"
+    assert small[name].value == pytest.approx(plain[name].value - loss.mean)
+    assert small["distilbert-finetuned"].basis == "published"
+
+
+def test_contamination_of_a_measurement_becomes_a_note() -> None:
+    """Its free text stays; as evidence it counts as possible."""
+    found = from_measurement(judged(contamination="seen in training"), None)
+    assert found is not None
+    assert (found.contamination, found.notes) == ("possible", "seen in training")
+    assert from_measurement(row(), None) is None
+
+
+def test_few_labels_never_see_a_full_head(store: Store) -> None:
+    """Banking77 with frozen MiniLM is 0.80 from eight texts per class."""
+    now = snapshot.load(store).accuracies
+    few = now.answers("banking77", labels="few")
+    assert few["minilm-l6-frozen-logistic"].samples_per_label == 8
+    assert "distilbert-finetuned" not in few
+    none = now.answers("banking77", labels="none")
+    assert {each.regime for each in none.values()} <= {"zero-shot", "lexicon"}
+    full = now.answers("banking77")["minilm-l6-frozen-logistic"]
+    assert "full-not-measured" in full.warnings
+
+
+def test_values_across_a_task_are_of_one_language(store: Store) -> None:
+    """English sets alone tell what an English model does across sentiment."""
+    now = snapshot.load(store).accuracies
+    values = now.values("sentiment", "en")["minilm-l6-frozen-logistic"]
+    assert {"imdb", "amazon-polarity"} <= set(values)
+    assert not any(name.endswith("-de") for name in values)
+    assert msgspec.json.encode(values)
