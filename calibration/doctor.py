@@ -9,8 +9,13 @@ from pathlib import Path
 import msgspec
 
 from calibration.hardware.machine import Gpu, Machine, cpu_device, detect_machine, gpu_device
-from calibration.meters.machine_meter import meter_name
-from calibration.meters.rapl import POWERCAP, Zone, permission_remedy, rapl_zones
+from calibration.meters import powermetrics, wall
+from calibration.meters.amd import AmdMeter
+from calibration.meters.jetson import JetsonMeter
+from calibration.meters.machine_meter import Sources, meter_name
+from calibration.meters.powermetrics import PowermetricsMeter
+from calibration.meters.rapl import Zone, permission_remedy, rapl_zones
+from calibration.meters.wall import WallMeter
 from calibration.workloads.hub import folder_from_environment, local_checkpoint
 from calibration.workloads.load import workload_paths
 from calibration.workloads.tables import WorkloadError
@@ -64,6 +69,8 @@ def _check_nvml(gpus: tuple[Gpu, ...]) -> Iterator[Finding]:
     elif not gpus:
         yield Finding(what="NVML", ok=False, detail="no NVIDIA GPU or driver answers", counter=True)
     for index, gpu in enumerate(gpus):
+        if gpu.vendor != "NVIDIA":
+            continue
         counted = gpu.total_energy_counter
         detail = "total-energy counter readable" if counted else "no total-energy counter"
         yield Finding(
@@ -97,10 +104,80 @@ def _check_rapl(zones: list[Zone], machine: Machine) -> Iterator[Finding]:
         )
 
 
-def _check_meter(machine: Machine, snapshot: Snapshot, powercap: Path) -> Finding:
+def _check_amd(sources: Sources, driver: Path = Path("/dev/kfd")) -> Iterator[Finding]:
+    """Energy counters of AMD GPUs, where there is AMD SMI or the driver of such a GPU."""
+    lib = sources.amdsmi()
+    if lib is None and not driver.exists():
+        return
+    meter = AmdMeter(lib, environment=sources.environment)
+    if lib is None:
+        detail = "the driver of an AMD GPU is loaded, but the module amdsmi does not start"
+        remedy = "install amdsmi in the version of this machine's ROCm (amd-smi version)"
+    elif meter.has_counter:
+        polled = meter.name.endswith("polled")
+        kind = "socket power readable, no energy counter" if polled else "energy counter readable"
+        detail, remedy = f"{kind}; candidates run through PyTorch for ROCm", None
+    else:
+        detail = meter.absent["gpu"]
+        remedy = "run on bare metal, and check HIP_VISIBLE_DEVICES and membership in group render"
+    yield Finding(what="AMD SMI", ok=meter.has_counter, detail=detail, remedy=remedy, counter=True)
+
+
+def _check_board(sources: Sources, machine: Machine) -> Iterator[Finding]:
+    """Power monitors of a Jetson board, where this is one."""
+    meter = JetsonMeter(sources.i2c)
+    if meter.present:
+        names = "+".join(rail.label for rail in meter.rails)
+        detail = meter.absent.get("board", f"{names} readable: the whole board, as component board")
+        yield Finding(
+            what="Jetson rails",
+            ok=meter.has_counter,
+            detail=detail,
+            remedy=meter.remedy if meter.remedy or meter.has_counter else wall.REMEDY,
+            counter=True,
+        )
+    elif any("Jetson" in gpu.name for gpu in machine.gpus):
+        yield Finding(
+            what="Jetson rails",
+            ok=False,
+            detail="no INA3221 or INA238 in /sys/bus/i2c/drivers shows labelled rails",
+            remedy="JetPack 5 or newer; in a container, mount /sys; else " + wall.REMEDY,
+            counter=True,
+        )
+
+
+def _check_powermetrics(sources: Sources) -> Iterator[Finding]:
+    """Apple's powermetrics, on a Mac."""
+    meter = PowermetricsMeter(sources.powermetrics(), frozenset({"cpu", "gpu", "npu"}))
+    if meter.present:
+        found = f"{', '.join(sorted(meter.covers))} readable; candidates run on the CPU, not on MPS"
+        yield Finding(
+            what="powermetrics",
+            ok=meter.has_counter,
+            detail=found
+            if meter.has_counter
+            else meter.absent["cpu"].removesuffix(f"; {powermetrics.REMEDY}"),
+            remedy=meter.remedy,
+            counter=True,
+        )
+
+
+def _check_wall(sources: Sources) -> Finding:
+    """The wall meter that the environment names."""
+    meter = WallMeter(sources.environment)
+    return Finding(
+        what="wall meter",
+        ok=meter.has_counter,
+        detail=meter.detail,
+        remedy=None if meter.has_counter else wall.REMEDY,
+        counter=True,
+    )
+
+
+def _check_meter(machine: Machine, snapshot: Snapshot, sources: Sources) -> Finding:
     """The meter a calibration would use for this machine's device."""
     device = gpu_device(machine, snapshot) or cpu_device(machine, snapshot)
-    name = meter_name(device, powercap=powercap)
+    name = meter_name(device, sources)
     counters = [part for part in name.split("+") if part not in ("none", "codecarbon")]
     detail = f"{name}: " + (
         f"measures by {' and '.join(counters)}" if counters else "no component is measured"
@@ -161,7 +238,7 @@ def diagnose(
     data: Path | None = None,
     models: Path | None = None,
     machine: Machine | None = None,
-    powercap: Path = POWERCAP,
+    sources: Sources | None = None,
 ) -> list[Finding]:
     """Checks everything a calibration could use; changes nothing.
 
@@ -170,9 +247,9 @@ def diagnose(
         data: Folder of workloads; default ``JOULEWISE_DATA``.
         models: Folder of checkpoints; default ``JOULEWISE_MODELS``.
         machine: The machine; detected by default.
-        powercap: Folder of the RAPL domains.
+        sources: Where counters are read.
     """
-    machine = machine or detect_machine()
+    machine, sources = machine or detect_machine(), sources or Sources()
     virtual = f"guest of {machine.hypervisor}" if machine.hypervisor else "bare metal"
     return [
         _check_device(machine, snapshot),
@@ -185,8 +262,12 @@ def diagnose(
             else None,
         ),
         *_check_nvml(machine.gpus),
-        *_check_rapl(list(rapl_zones(powercap)), machine),
-        _check_meter(machine, snapshot, powercap),
+        *_check_amd(sources),
+        *_check_rapl(list(rapl_zones(sources.powercap)), machine),
+        *_check_board(sources, machine),
+        *_check_powermetrics(sources),
+        _check_wall(sources),
+        _check_meter(machine, snapshot, sources),
         _check_library("codecarbon", "the fallback meter (modelled where no counter is read)"),
         _check_library("torch", "running encoders"),
         _check_library("transformers", "loading encoders"),

@@ -195,6 +195,23 @@ def test_energy_is_in_kwh_with_its_label() -> None:
     assert "cpu measured, dram modelled" in one()["task"]["taskDescription"]
 
 
+@pytest.mark.parametrize(
+    ("part", "meter", "tool"),
+    [
+        ("gpu", "amdsmi+rapl+wall", "amdsmi"),
+        ("wall", "amdsmi+rapl+wall", "wall"),
+        ("board", "ina+wall", "ina"),
+        ("cpu", "powermetrics+codecarbon", "powermetrics"),
+        ("gpu", "powermetrics+codecarbon", "powermetrics"),
+    ],
+)
+def test_each_component_names_its_meter(part: str, meter: str, tool: str) -> None:
+    """Of a row's meters the one that read the component."""
+    energy = {f"{part}_j": 36.0, f"{part}_label": "measured"}
+    found = [each["measurementMethod"] for each in one(meter=meter, **energy)["measures"]]
+    assert f"{tool} ({part}, measured)" in found
+
+
 def test_a_gpu_is_told_by_its_own_tracking_mode() -> None:
     """Polled power stays visible; the component names the chip and its memory."""
     made = one(gpu_j=36.0, gpu_label="measured", meter="nvml-polled+rapl")

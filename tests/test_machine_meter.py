@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import scripted_amdsmi
 from scripted_nvml import Board, Library
 
 from calibration.measurement.windows import idle_watts
@@ -21,6 +22,7 @@ from calibration.meters.machine_meter import (
     Reading,
     RecordingMeter,
     ReplayMeter,
+    Sources,
     rapl_zones,
 )
 from calibration.meters.meter import combined_context
@@ -136,6 +138,14 @@ class Part:
         return self.reading
 
 
+class Stream(Part):
+    """A meter that waits for its values and notes when it was told where a window begins."""
+
+    def mark(self) -> None:
+        """Notes a moment."""
+        self.log.append("mark")
+
+
 MODEL = ReplayMeter([{"cpu": (9.0, "modelled"), "dram": (8.0, "modelled")}])
 ALL = frozenset({"gpu", "cpu", "dram"})
 
@@ -170,6 +180,68 @@ def test_a_model_never_replaces_what_a_counter_failed_to_read() -> None:
     assert (meter.name, reading.flags) == ("rapl", ("counter-failed",))
 
 
+def test_a_stream_is_marked_where_the_counters_begin_and_end() -> None:
+    """Its own waiting lies outside of everybody's window; its reason for failing is kept."""
+    order: list[str] = []
+    rapl = Part("rapl", Reading({"cpu": (5.0, "measured")}), "cpu", "dram")
+    wall = Stream("wall", Reading({"wall": (90.0, "measured")}), "wall")
+    rapl.log = wall.log = order
+    meter = MachineMeter([rapl], MODEL, frozenset({"cpu", "dram"}), [wall])
+    meter.start()
+    reading = meter.stop()
+    assert order == ["start", "start", "mark", "mark", "stop", "stop"]
+    assert reading.components["wall"] == (90.0, "measured")
+    assert meter.name == "rapl+wall"
+    broken = Stream("wall", Reading({}, absent={"wall": "no plug"}))
+    assert MachineMeter([rapl], None, ALL, [broken]).stop().absent == {"wall": "no plug"}
+
+
+def test_a_board_leaves_nothing_to_model() -> None:
+    """Its rail feeds CPU and memory: their modelled joules would count twice."""
+    board = Part("ina", Reading({"board": (40.0, "measured")}), "board")
+    meter = MachineMeter([board], MODEL, frozenset({"cpu", "dram"}))
+    meter.start()
+    reading = meter.stop()
+    assert reading.components == {"board": (40.0, "measured")}
+    assert reading.context["codecarbon_j"] == {"cpu": 9.0, "dram": 8.0}
+    assert meter.name == "ina"
+
+
+@pytest.mark.parametrize(
+    ("joules", "total"),
+    [
+        ({"gpu": 50.0, "cpu": 5.0, "wall": 90.0}, 55.0),
+        ({"board": 40.0, "wall": 90.0}, 40.0),
+        ({"wall": 90.0}, 90.0),
+        ({}, None),
+    ],
+)
+def test_what_holds_one_another_is_not_added(joules: dict[str, float], total: float | None) -> None:
+    """The plug holds the board, the board its chips: the innermost count."""
+    reading = Reading({part: (value, "measured") for part, value in joules.items()})
+    assert reading.measured_j() == total
+
+
+def test_the_vendor_of_a_gpu_decides_its_counter(tmp_path: Path) -> None:
+    """AMD's by AMD SMI, others' by NVML; a board's rails before either."""
+    amd, nvidia = scripted_amdsmi.Library(scripted_amdsmi.Card()), Library(Board("GPU-a", [1000]))
+    sources = Sources(
+        pynvml=lambda: nvidia,
+        amdsmi=lambda: amd,
+        powercap=powercap(tmp_path / "powercap", dram=True),
+        i2c=tmp_path / "i2c",
+        environment={},
+    )
+    card = Device(name="AMD Instinct MI300X", kind="gpu", vendor="AMD")
+    assert machine_meter.meter_name(card, sources) == "amdsmi+rapl"
+    assert machine_meter.meter_name(GPU, sources) == "nvml+rapl"
+    folder = tmp_path / "i2c" / "ina3221" / "1-0040" / "hwmon" / "hwmon1"
+    folder.mkdir(parents=True)
+    for file, text in {"in1_label": "VDD_IN", "in1_input": "5000", "curr1_input": "900"}.items():
+        (folder / file).write_text(text)
+    assert machine_meter.meter_name(GPU, sources) == "ina"
+
+
 def test_idle_power_is_unknown_where_a_counter_failed() -> None:
     """The GPU alone is not the machine."""
     gpu = Part("nvml", Reading({"gpu": (50.0, "measured")}), "gpu")
@@ -199,7 +271,7 @@ def test_what_rapl_refused_codecarbon_may_not_read(
         CodeCarbonMeter, "stop", lambda self: self._labelled({"cpu": 5.0, "dram": 2.0})
     )
     monkeypatch.setattr(CodeCarbonMeter, "start", lambda self: setattr(self, "_labels", {}))
-    meter = machine_meter.meter_for(CPU, library=lambda: None, powercap=root, environment={})
+    meter = machine_meter.meter_for(CPU, Sources(powercap=root, environment={}))
     assert isinstance(meter, CodeCarbonMeter)
     for read, kept in (
         ("measured", {"dram": (2.0, "modelled")}),
@@ -213,26 +285,25 @@ def test_a_device_gets_its_counters(tmp_path: Path) -> None:
     """The name before and after starting the meter is the same; a CPU's window has no GPU."""
     root = powercap(tmp_path / "powercap", dram=True)
     gpus = Library(Board("GPU-a", [1000]))
-    chosen = machine_meter.meter_for(CPU, library=lambda: gpus, powercap=root, environment={})
-    assert (
-        chosen.name == machine_meter.meter_name(CPU, library=lambda: gpus, powercap=root) == "rapl"
-    )
-    chosen = machine_meter.meter_for(GPU, library=lambda: gpus, powercap=root, environment={})
-    assert chosen.name == machine_meter.meter_name(GPU, library=lambda: gpus, powercap=root)
+    sources = Sources(pynvml=lambda: gpus, powercap=root, environment={})
+    chosen = machine_meter.meter_for(CPU, sources)
+    assert chosen.name == machine_meter.meter_name(CPU, sources) == "rapl"
+    chosen = machine_meter.meter_for(GPU, sources)
+    assert chosen.name == machine_meter.meter_name(GPU, sources)
     assert (chosen.name, chosen.has_counter, chosen.min_window_s) == ("nvml+rapl", True, 2.0)
 
 
 def test_where_memory_has_no_counter_codecarbon_is_named(tmp_path: Path) -> None:
     """The fallback is part of the name only where it gives a component."""
     root = powercap(tmp_path / "powercap")
-    assert machine_meter.meter_name(CPU, powercap=root) == "rapl+codecarbon"
-    assert machine_meter.meter_name(CPU, powercap=tmp_path / "none") == "codecarbon"
+    assert machine_meter.meter_name(CPU, Sources(powercap=root)) == "rapl+codecarbon"
+    assert machine_meter.meter_name(CPU, Sources(powercap=tmp_path / "none")) == "codecarbon"
 
 
 def test_codecarbon_is_a_second_opinion_beside_counters(tmp_path: Path) -> None:
     """A whole window: measured joules from the counter, modelled ones in the context alone."""
     root = powercap(tmp_path / "powercap", dram=True)
-    meter = machine_meter.meter_for(CPU, powercap=root, environment={})
+    meter = machine_meter.meter_for(CPU, Sources(powercap=root, environment={}))
     meter.start()
     time.sleep(1.1)
     for zone in ("intel-rapl:0", "intel-rapl:0:0"):
@@ -271,7 +342,8 @@ def test_asking_by_environment_records(tmp_path: Path) -> None:
     file = tmp_path / "windows.jsonl"
     root = powercap(tmp_path / "powercap", dram=True)
     meter = machine_meter.meter_for(
-        CPU, powercap=root, environment={machine_meter.RECORDING_VARIABLE: str(file)}
+        CPU,
+        Sources(powercap=root, environment={machine_meter.RECORDING_VARIABLE: str(file)}),
     )
     meter.start()
     meter.stop()

@@ -17,8 +17,9 @@ from scripted_nvml import Board, Library
 from calibration.hardware.cuda_visibility import order_ambiguous, visible_gpus
 from calibration.hardware.machine import detect_gpus
 from calibration.meters import nvml
+from calibration.meters.integration import integrated_j
 from calibration.meters.meter import CounterError, Reading
-from calibration.meters.nvml import NvmlMeter, counted_j, integrated_j, reading_from_raw
+from calibration.meters.nvml import NvmlMeter, counted_j, reading_from_raw
 
 
 def meter(*boards: Board, visible_devices: str | None = None, **more: Any) -> NvmlMeter:

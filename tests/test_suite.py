@@ -19,6 +19,8 @@ import msgspec
 import numpy as np
 import pandas as pd
 import pytest
+from scripted_amdsmi import Card
+from scripted_amdsmi import Library as AmdLibrary
 
 from calibration import suite
 from calibration.classifiers import build
@@ -28,7 +30,7 @@ from calibration.hardware.machine import Gpu, Machine
 from calibration.measurement import run, trial
 from calibration.measurement.run import score_test_set
 from calibration.measurement.windows import idle_watts
-from calibration.meters.machine_meter import NullMeter, Reading, ReplayMeter
+from calibration.meters.machine_meter import NullMeter, Reading, ReplayMeter, Sources
 from calibration.meters.meter import Meter
 from calibration.plan import planner
 from calibration.plan.fingerprint import holds
@@ -578,7 +580,9 @@ def test_accuracy_is_taken_over_the_whole_test_set() -> None:
 
 def test_the_doctor_names_what_is_missing_and_the_remedy(tmp_path: Path) -> None:
     """On a guest without counters every counter is told as missing, with a way out."""
-    found = {f.what: f for f in diagnose(snapshot(), machine=VM, powercap=tmp_path)}
+    found = {
+        f.what: f for f in diagnose(snapshot(), machine=VM, sources=Sources(powercap=tmp_path))
+    }
     assert found["device"].detail.startswith("AMD EPYC (2 vCPU, KVM)")
     assert not found["bare metal"].ok
     assert not found["RAPL"].ok
@@ -596,14 +600,46 @@ def test_the_doctor_finds_counters_and_data(tmp_path: Path) -> None:
         (zone / "name").write_text(name)
     (tmp_path / "intel-rapl:0" / "energy_uj").write_text("1")
     data = team_file(tmp_path / "data")
-    found = {f.what: f for f in diagnose(snapshot(), machine=VM, powercap=tmp_path, data=data)}
+    found = {
+        f.what: f
+        for f in diagnose(snapshot(), machine=VM, sources=Sources(powercap=tmp_path), data=data)
+    }
     assert (found["RAPL package-0"].ok, found["RAPL package-0"].counter) == (True, True)
     assert "chmod a+r" in (found["RAPL package-1"].remedy or "")
     assert not found["meter"].ok  # half of the sockets is no reading
     (tmp_path / "intel-rapl:1" / "energy_uj").write_text("1")
-    again = {f.what: f for f in diagnose(snapshot(), machine=VM, powercap=tmp_path)}
+    again = {
+        f.what: f for f in diagnose(snapshot(), machine=VM, sources=Sources(powercap=tmp_path))
+    }
     assert (again["meter"].ok, again["meter"].detail.split(":")[0]) == (True, "rapl+codecarbon")
     assert "tickets" in found["data"].detail
+
+
+def test_the_doctor_explains_every_meter(tmp_path: Path) -> None:
+    """AMD SMI, a Jetson's rails, powermetrics and the plug: found, or missing with the remedy."""
+    folder = tmp_path / "ina3221" / "1-0040" / "hwmon" / "hwmon1"
+    folder.mkdir(parents=True)
+    (folder / "in1_label").write_text("VDD_IN")
+    log = tmp_path / "plug.log"
+    log.write_text("143 W\n")
+    sources = Sources(
+        amdsmi=lambda: AmdLibrary(Card()),
+        powercap=tmp_path,
+        i2c=tmp_path,
+        powermetrics=lambda: ["false"],
+        environment={"JOULEWISE_WALL_METER": str(log)},
+    )
+    found = {f.what: f for f in diagnose(snapshot(), machine=VM, sources=sources)}
+    assert found["AMD SMI"].ok
+    assert "PyTorch for ROCm" in found["AMD SMI"].detail
+    assert found["Jetson rails"].remedy == (
+        f"sudo chmod a+r {folder}/in1_input {folder}/curr1_input"
+    )
+    assert "sudo" in (found["powermetrics"].remedy or "")
+    assert "is no reading; allowed" in found["wall meter"].detail
+    without = {f.what: f for f in diagnose(snapshot(), machine=VM, sources=Sources(environment={}))}
+    assert "JOULEWISE_WALL_METER" in (without["wall meter"].remedy or "")
+    assert not {"Jetson rails", "powermetrics"} & set(without)
 
 
 def test_a_quick_run_trains_no_encoder_unless_it_is_named() -> None:

@@ -146,14 +146,25 @@ def _measure(
     )
 
 
+_METERS = {
+    "gpu": ("nvml", "amdsmi", "powermetrics"),
+    "cpu": ("rapl", "powermetrics"),
+    "dram": ("rapl",),
+    "npu": ("powermetrics",),
+    "board": ("ina",),
+    "wall": ("wall",),
+}
+"""Beginnings of the names of meters that read a component."""
+
+
 def _tool(row: Measurement, part: str, label: Label) -> str:
     """The meter that read a component; several meters of a calibration are joined with ``+``."""
     if row.source != "calibration" or row.meter is None:
         return row.meter or f"as published by {row.source}"
     if label == "modelled":
         return "codecarbon"
-    prefix = "nvml" if part == "gpu" else "rapl"
-    return next((name for name in row.meter.split("+") if name.startswith(prefix)), row.meter)
+    meters = row.meter.split("+")
+    return next((name for name in meters if name.startswith(_METERS.get(part, ()))), row.meter)
 
 
 def _utc_time(measured_at: str | None) -> str | None:

@@ -1,7 +1,7 @@
 """Hardware detection: the machine's CPU, GPUs, memory and hypervisor, and its catalog devices.
 
-Reads system files and NVML; needs neither torch nor psutil. Data-sheet figures (TDP, peak rates)
-are never guessed: they come from the catalog's device table or stay missing.
+Reads system files, NVML and AMD SMI; needs neither torch nor psutil. Data-sheet figures (TDP, peak
+rates) are never guessed: they come from the catalog's device table or stay missing.
 """
 
 from __future__ import annotations
@@ -15,12 +15,20 @@ from typing import Any, Literal
 
 import msgspec
 
+from calibration.hardware.amd_visibility import (
+    amd_gpus,
+    amdsmi_query,
+    energy_ticks,
+    load_amdsmi,
+    market_name,
+)
 from calibration.hardware.cuda_visibility import VisibleGpu, decode_name, nvml_query, visible_gpus
 from catalog.errors import UnknownNameError
 from catalog.records import Device
 from catalog.snapshot import Snapshot
 
 _GIB = 1024**3
+_SOURCES = {"NVIDIA": "NVML", "AMD": "AMD SMI"}
 _HYPERVISOR_OF_CLOCK = {"kvm-clock": "KVM", "hyperv": "Hyper-V", "xen": "Xen"}
 _CPU_NAME_NOISE = re.compile(
     r"\((?:R|TM|C)\)|\bCPU\b|\bProcessor\b|\b\d+-Core\b|@.*$|\bRev \S+$", re.IGNORECASE
@@ -28,7 +36,7 @@ _CPU_NAME_NOISE = re.compile(
 
 
 class Gpu(msgspec.Struct, frozen=True, kw_only=True):
-    """One NVIDIA GPU as NVML describes it.
+    """One GPU as NVML or AMD SMI describes it, or that of a Jetson module.
 
     Attributes:
         memory_gb: Memory, GiB, rounded.
@@ -41,6 +49,7 @@ class Gpu(msgspec.Struct, frozen=True, kw_only=True):
     driver: str
     power_limit_w: float | None = None
     total_energy_counter: bool = False
+    vendor: str = "NVIDIA"
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,15 +122,38 @@ def _detect_linux(root: Path) -> Machine:
     cores = set(zip(sockets, _cpuinfo_values(cpuinfo, "core id"), strict=False))
     threads = len(_cpuinfo_values(cpuinfo, "processor")) or os.cpu_count() or 1
     total = re.search(r"MemTotal:\s*(\d+) kB", read_system_file(root / "proc/meminfo"))
+    memory_gib = round(int(total[1]) * 1024 / _GIB) if total else 0
+    jetson = _jetson_gpu(root, board, memory_gib)
+    if jetson:  # its cores call themselves "ARMv8 Processor"
+        names = [f"{board}, Arm cores"]
     return Machine(
         cpu=names[0] if names else board or platform.machine(),
         sockets=len(set(sockets)) or 1,
         cores=len(cores) or threads,
         threads=threads,
-        memory_gib=round(int(total[1]) * 1024 / _GIB) if total else 0,
+        memory_gib=memory_gib,
+        gpus=jetson,
         hypervisor=_hypervisor(root, cpuinfo),
         governor=read_system_file(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
         or None,
+    )
+
+
+def _jetson_gpu(root: Path, board: str, memory_gib: int) -> tuple[Gpu, ...]:
+    """The GPU of a Jetson module, which NVML does not describe before JetPack 7; else none.
+
+    The system sees less than the module's memory, whose sizes are powers of two.
+    """
+    if "Jetson" not in board:
+        return ()
+    release = read_system_file(root / "etc/nv_tegra_release")
+    found = re.search(r"R(\d+) \(release\), REVISION: ([\d.]+)", release)
+    return (
+        Gpu(
+            name=re.sub(r"( Engineering Reference)? Developer Kit.*", "", board),
+            memory_gb=float(2 ** max(memory_gib - 1, 0).bit_length()),
+            driver=f"L4T {found[1]}.{found[2]}" if found else "L4T",
+        ),
     )
 
 
@@ -150,10 +182,15 @@ def _detect_macos() -> Machine:
 
 
 def detect_gpus() -> tuple[Gpu, ...]:
-    """The GPUs that CUDA shows to this process, in its order, as NVML describes them.
+    """The GPUs that CUDA or HIP shows to this process, in its order: NVIDIA's, else AMD's.
 
-    Empty if pynvml, the driver or a GPU is missing, or ``CUDA_VISIBLE_DEVICES`` hides them.
+    Empty if library, driver or GPU is missing, or ``CUDA_VISIBLE_DEVICES`` hides them.
     """
+    return _detect_nvidia() or _detect_amd()
+
+
+def _detect_nvidia() -> tuple[Gpu, ...]:
+    """NVIDIA GPUs as NVML describes them."""
     try:
         import pynvml
 
@@ -166,6 +203,29 @@ def detect_gpus() -> tuple[Gpu, ...]:
         return ()
     finally:
         pynvml.nvmlShutdown()
+
+
+def _detect_amd() -> tuple[Gpu, ...]:
+    """AMD GPUs as AMD SMI describes them; power limit and counter are those of the package."""
+    lib = load_amdsmi()
+    found = []
+    for gpu in amd_gpus(lib):
+        memory = amdsmi_query(lib, "amdsmi_get_gpu_vram_info", gpu.handle) or {}
+        driver = amdsmi_query(lib, "amdsmi_get_gpu_driver_info", gpu.handle) or {}
+        limit_uw = (amdsmi_query(lib, "amdsmi_get_power_cap_info", gpu.whole) or {}).get(
+            "power_cap"
+        )
+        found.append(
+            Gpu(
+                name=market_name(lib, gpu.handle) or "AMD GPU",
+                memory_gb=round(float(memory.get("vram_size") or 0) / 1024, 0),
+                driver=str(driver.get("driver_version") or ""),
+                power_limit_w=limit_uw / 1e6 if isinstance(limit_uw, int) else None,
+                total_energy_counter=energy_ticks(lib, gpu.whole) is not None,
+                vendor="AMD",
+            )
+        )
+    return tuple(found)
 
 
 def _describe_gpu(nvml: Any, gpu: VisibleGpu) -> Gpu:
@@ -187,7 +247,7 @@ def detect_machine(root: Path = Path("/")) -> Machine:
 
     Args:
         root: Folder that holds ``proc`` and ``sys``. Any other than ``/`` describes a recorded
-            machine, without GPUs, as those are read through NVML.
+            machine, without the GPUs that are read through NVML and AMD SMI.
     """
     if root != Path("/"):
         return _detect_linux(root)
@@ -197,7 +257,7 @@ def detect_machine(root: Path = Path("/")) -> Machine:
         machine = Machine(cpu=cpu, sockets=1, cores=threads, threads=threads, memory_gib=0)
     else:
         machine = system()
-    return msgspec.structs.replace(machine, gpus=detect_gpus())
+    return msgspec.structs.replace(machine, gpus=detect_gpus() or machine.gpus)
 
 
 def _find_device(snapshot: Snapshot, names: list[str], kinds: tuple[str, ...]) -> Device | None:
@@ -241,13 +301,14 @@ def gpu_device(machine: Machine, snapshot: Snapshot) -> Device | None:
     if not machine.gpus:
         return None
     first = machine.gpus[0]
-    part = _find_device(snapshot, [first.name, f"NVIDIA {first.name}"], ("gpu",))
+    names = [first.name, f"{first.vendor} {first.name}", f"{first.name} {first.memory_gb:g}GB"]
+    part = _find_device(snapshot, names, ("gpu",))
     return part or Device(
         name=first.name,
         kind="gpu",
-        vendor="NVIDIA",
+        vendor=first.vendor,
         memory_gb=first.memory_gb,
-        source="read from NVML by joulewise calibrate",
+        source=f"read from {_SOURCES.get(first.vendor, first.vendor)} by joulewise calibrate",
         status="probed",
     )
 

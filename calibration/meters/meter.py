@@ -39,9 +39,16 @@ class Reading(msgspec.Struct, frozen=True):
     raw: Mapping[str, Any] = {}
 
     def measured_j(self) -> float | None:
-        """Sum of the ``measured`` joules; ``None`` if there are none."""
-        measured = [joules for joules, label in self.components.values() if label == "measured"]
-        return sum(measured) if measured else None
+        """Sum of the ``measured`` joules; ``None`` if there are none.
+
+        ``board`` holds the chips and ``wall`` all of them: of what holds one another only the
+        innermost is added up.
+        """
+        measured = {part: j for part, (j, label) in self.components.items() if label == "measured"}
+        for outer in ("wall", "board"):
+            if len(measured) > 1:
+                measured.pop(outer, None)
+        return sum(measured.values()) if measured else None
 
 
 class Meter(Protocol):
@@ -74,6 +81,17 @@ class CounterMeter(Meter, Protocol):
 
     covers: frozenset[str]
     absent: Mapping[str, str]
+
+
+class StreamMeter(CounterMeter, Protocol):
+    """A counter meter that is told values at the counter's own times.
+
+    Its window is not what lies between `start` and `stop`, which both wait for values, but what
+    lies between two calls of `mark`.
+    """
+
+    def mark(self) -> None:
+        """Notes the begin of a window, at the next call its end."""
 
 
 class NullMeter:

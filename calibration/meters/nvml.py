@@ -11,8 +11,6 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
-from statistics import median
 from typing import Any
 
 from calibration.hardware.cuda_visibility import (
@@ -21,6 +19,8 @@ from calibration.hardware.cuda_visibility import (
     order_ambiguous,
     visible_gpus,
 )
+from calibration.meters.gpu_window import gpu_reading
+from calibration.meters.integration import PowerSample, integrated_j
 from calibration.meters.meter import CounterError, Reading
 from calibration.meters.sampler import Sampler
 
@@ -28,24 +28,15 @@ MIN_WINDOW_S = 2.0
 """NVML updates its counter about every 100 ms: windows below two seconds are mostly noise."""
 POLL_S = 0.1
 """Default seconds between power samples."""
-CHECK_MIN_WINDOW_S = 30.0
-"""Windows of at least this many seconds are checked against integrated power."""
-CHECK_TOLERANCE = 0.10
-"""Relative deviation of integrated power from the counter above which a window is suspect."""
-_MAX_GAP_S = 1.0
-"""Longest gap between two power samples that may be integrated over, in seconds."""
-_SLOWDOWNS = {
+_REASONS = {
+    "power-cap": 0x4,
     "hw-slowdown": 0x8,
     "sw-thermal": 0x20,
     "hw-thermal": 0x40,
     "hw-power-brake": 0x80,
 }
-_REASONS = {"power-cap": 0x4, **_SLOWDOWNS}
 """Bits of ``nvmlClocksEventReason*``. The power cap is no slowdown: the GPU then works at its power
 limit, which is part of the fingerprint. The others make a window ``throttled``."""
-
-PowerSample = tuple[float, float | None]
-"""Time in seconds and power in watts; ``None`` if the read failed."""
 
 
 def cuda_in_use() -> bool:
@@ -86,24 +77,6 @@ def counted_j(begin_mj: int | None, end_mj: int | None, seconds: float) -> float
         why = "is stuck" if seconds >= MIN_WINDOW_S else f"needs windows of {MIN_WINDOW_S:g} s"
         raise CounterError(f"NVML energy counter did not move in {seconds:.1f} s: it {why}")
     return (end_mj - begin_mj) / 1000
-
-
-def integrated_j(samples: Sequence[PowerSample]) -> float:
-    """Joules from power samples, integrated by the trapezoidal rule.
-
-    Raises:
-        CounterError: A sample at either end is missing, two samples are more than `_MAX_GAP_S`
-            apart, or the power is zero.
-    """
-    known = [(at, watts) for at, watts in samples if watts is not None]
-    if len(known) < 2 or known[0][0] > samples[0][0] or known[-1][0] < samples[-1][0]:
-        raise CounterError("NVML power could not be read at both ends of the window")
-    if any(after - before > _MAX_GAP_S for (before, _), (after, _) in pairwise(known)):
-        raise CounterError(f"NVML power was read less than once in {_MAX_GAP_S:g} s")
-    joules = sum((b - a) * (p + q) / 2 for (a, p), (b, q) in pairwise(known))
-    if joules <= 0:
-        raise CounterError("NVML power is zero")
-    return joules
 
 
 class NvmlMeter:
@@ -253,56 +226,14 @@ def reading_from_raw(
         flags: Flags that hold for every window of the meter.
         states: States of the GPUs at both ends of the window and inside it.
     """
-    found_flags, context = set(flags), _summarise_states(states)
-    if any(state["shared"] for state in states):
-        found_flags.add("shared-gpu")
-    if any(reason in _SLOWDOWNS for reason in context.get("gpu_throttle", ())):
-        found_flags.add("throttled")
-    try:
+
+    def joules() -> float:
         by_gpu = zip(polled, raw["counter_mj"], raw["power_s_w"], strict=True)
-        joules = sum(
-            integrated_j(samples) if is_polled else counted_j(begin, end, raw["seconds"])
+        return sum(
+            integrated_j(samples, "NVML power")
+            if is_polled
+            else counted_j(begin, end, raw["seconds"])
             for is_polled, (begin, end), samples in by_gpu
         )
-    except CounterError as error:
-        return Reading(
-            {},
-            absent={"gpu": str(error)},
-            flags=tuple(sorted(found_flags)),
-            context=context,
-            raw=raw,
-        )
-    ratio = None if any(polled) else _power_over_counter(raw, joules)
-    if ratio is not None:
-        context["integrated_over_counter"] = round(ratio, 3)
-        if abs(ratio - 1) > CHECK_TOLERANCE:
-            found_flags.add("suspect")
-    return Reading(
-        {"gpu": (joules, "measured")}, flags=tuple(sorted(found_flags)), context=context, raw=raw
-    )
 
-
-def _power_over_counter(raw: Mapping[str, Any], joules: float) -> float | None:
-    """Ratio of integrated power to the counter; ``None`` for short windows or without samples."""
-    if raw["seconds"] < CHECK_MIN_WINDOW_S:
-        return None
-    try:
-        return sum(integrated_j(samples) for samples in raw["power_s_w"]) / joules
-    except CounterError:
-        return None
-
-
-def _summarise_states(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Context of one window: highest temperature, median clock, lowest limit, all reasons."""
-    found: dict[str, Any] = {}
-    aggregates: dict[str, Callable[[list[float]], float]] = {
-        "gpu_temperature_c": max,
-        "gpu_clock_mhz": median,
-        "gpu_power_limit_w": min,
-    }
-    for key, aggregate in aggregates.items():
-        values = [state[key] for state in states if state[key] is not None]
-        if values:
-            found[key] = aggregate(values)
-    reasons = {reason for state in states for reason in state["gpu_throttle"]}
-    return found | ({"gpu_throttle": sorted(reasons)} if reasons else {})
+    return gpu_reading(raw, joules, check=not any(polled), flags=flags, states=states)

@@ -126,17 +126,22 @@ def _select_counters(zones: Sequence[Zone]) -> tuple[list[_Counter], dict[str, s
     return [counter for counter in counters if counter.component not in absent], absent
 
 
-def trace_j(trace: Sequence[tuple[float, int | None]], range_uj: int | None) -> float:
+def trace_j(
+    trace: Sequence[tuple[float, int | None]],
+    range_uj: int | None,
+    max_watts: float = MAX_PACKAGE_WATTS,
+) -> float:
     """Joules of one counter over its reads in a window, wrap-arounds included.
 
     Args:
         trace: Seconds and microjoules of successive reads, both ends of the window included; the
             microjoules of a failed read in between are ``None``.
         range_uj: Value at which the counter wraps to 0; ``None`` if unknown.
+        max_watts: More than the counted hardware can draw.
 
     Raises:
         CounterError: An end is missing; the counter went backwards without a wrap, rose faster
-            than `MAX_PACKAGE_WATTS`, or did not move; or reads were too rare to see each wrap.
+            than `max_watts`, or did not move; or reads were too rare to see each wrap.
     """
     if len(trace) < 2 or trace[0][1] is None or trace[-1][1] is None:
         raise CounterError("could not be read at both ends of the window")
@@ -148,9 +153,9 @@ def trace_j(trace: Sequence[tuple[float, int | None]], range_uj: int | None) -> 
             if range_uj is None or low > range_uj:
                 raise CounterError("went backwards, and its range is not known")
             step += range_uj
-        if step > 1e6 * MAX_PACKAGE_WATTS * (after - before + _SLACK_S):
-            raise CounterError("was reset or jumped: no package draws that much")
-        if range_uj and after - before > max(range_uj / 1e6 / MAX_PACKAGE_WATTS, _SLACK_S):
+        if step > 1e6 * max_watts * (after - before + _SLACK_S):
+            raise CounterError("was reset or jumped: no chip draws that much")
+        if range_uj and after - before > max(range_uj / 1e6 / max_watts, _SLACK_S):
             raise CounterError("was read too seldom to see every wrap-around")
         total += step
     if total <= 0:
