@@ -4,7 +4,7 @@ Reads the tables of published accuracies (`../shared/data/accuracy` or ``--data`
 workloads and candidates, and writes one table of results for each task, the candidates with their
 compute profiles, the workloads with their facts and the reference workloads. ``--check`` rebuilds
 in memory and fails where the committed files differ. Tables kept by hand: `tasks.csv`,
-`workload_names.csv`, `workload_facts.csv`, `siblings.csv`, `models.csv`, `shapes.csv`.
+`workload_names.csv`, `workload_facts.csv`, `workload_siblings.csv`, `models.csv`, `shapes.csv`.
 """
 
 from __future__ import annotations

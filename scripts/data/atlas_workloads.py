@@ -23,7 +23,7 @@ def workloads(data: Path, texts: Path, rows: list[Row]) -> dict[str, Row]:
     _of_mteb(data, found, aliases)
     _of_published(data, found, aliases)
     _of_facts(texts, found)
-    groups = table("siblings.csv")
+    groups = table("workload_siblings.csv")
     counts: defaultdict[str, set[str]] = defaultdict(set)
     for row in rows:
         if row["contamination"] != "yes" and row["split"] != "own-holdout":
