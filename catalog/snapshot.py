@@ -17,7 +17,7 @@ from catalog import reference_data as bundled
 from catalog.accuracies import Accuracies, from_measurement
 from catalog.accuracy import Accuracy, accuracy_digest, accuracy_key
 from catalog.errors import CatalogUnreadableError, UnknownNameError
-from catalog.machines import Machines
+from catalog.hardware.machines import Machines
 from catalog.predictions import Predictions
 from catalog.records import Candidate, Device, Measurement, SetupKey, Workload, moment
 from catalog.registry.tasks import Reference, plain_name, references, task_names
@@ -211,7 +211,7 @@ class Snapshot:
         return self.machines.names.printed(name, kinds)
 
     def device(self, name: str) -> Device:
-        """The device a name means, an instance's if it is one's; see `catalog.machines`.
+        """The device a name means, an instance's if it is one's; see `catalog.hardware.machines`.
 
         Raises:
             AmbiguousNameError: It may mean several; names them.

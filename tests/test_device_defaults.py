@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from catalog import reference_data
-from catalog.device_defaults import (
+from catalog.errors import ImplausibleSpecError
+from catalog.hardware.device_defaults import (
     DEFAULTED,
     check_specs,
     completed,
@@ -17,7 +18,6 @@ from catalog.device_defaults import (
     device_classes,
     spec_ranges,
 )
-from catalog.errors import ImplausibleSpecError
 from catalog.records import Device, Kind
 
 DEVICES = reference_data.devices()

@@ -1,4 +1,4 @@
-"""Tests of `catalog.device_names`: devices as people type them."""
+"""Tests of `catalog.hardware.device_names`: devices as people type them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections import defaultdict
 import pytest
 
 from catalog import snapshot
-from catalog.device_names import LINES, words
 from catalog.errors import AmbiguousNameError, UnknownNameError
-from catalog.machines import ResolvedDevice
+from catalog.hardware.device_names import LINES, words
+from catalog.hardware.machines import ResolvedDevice
 from catalog.records import Device
 from catalog.snapshot import Snapshot
 

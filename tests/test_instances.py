@@ -6,8 +6,8 @@ import pytest
 
 from catalog import snapshot
 from catalog.errors import AmbiguousNameError, UnknownNameError, UnsettledInstanceError
-from catalog.instances import instances
-from catalog.machines import SPECS
+from catalog.hardware.instances import instances
+from catalog.hardware.machines import SPECS
 
 BUNDLED = snapshot.load()
 

@@ -15,7 +15,7 @@ from advisor.estimator.setup import Setup
 from api.pages import device as device_page
 from api.pages import wording
 from catalog import snapshot
-from catalog.device_defaults import completed
+from catalog.hardware.device_defaults import completed
 from catalog.records import Device
 
 Client = TestClient[Litestar]

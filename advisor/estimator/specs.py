@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from catalog.device_defaults import check_specs
+from catalog.hardware.device_defaults import check_specs
 from catalog.records import Device, Kind
 
 

@@ -13,9 +13,9 @@ import msgspec
 import numpy as np
 
 from advisor.estimator.features import Array
-from advisor.recommend.feasibility import Verdict
 from advisor.recommend.group import Pool
 from advisor.recommend.messages import figure
+from advisor.recommend.options import Verdict
 from advisor.recommend.records import Missing, Reason
 from catalog.intervals import lower_bounds
 

@@ -17,15 +17,16 @@ import numpy.typing as npt
 
 from advisor.estimator.estimator import Estimator
 from advisor.estimator.features import Array
-from advisor.recommend.feasibility import Verdict, unfit
 from advisor.recommend.messages import figure
 from advisor.recommend.options import (
     Offer,
+    Verdict,
     estimated,
     measured_or_estimated,
     moved,
     one_for_each_setup,
     rank,
+    unfit,
     with_known_accuracy,
 )
 from advisor.recommend.pareto import option, size_of

@@ -6,9 +6,8 @@ import math
 from collections.abc import Sequence
 
 from advisor.estimator.estimator import Prediction
-from advisor.recommend.feasibility import least_devices
 from advisor.recommend.messages import figure
-from advisor.recommend.options import Z90, Offer, Served
+from advisor.recommend.options import Z90, Offer, Served, least_devices
 from advisor.recommend.published import evidence_of, memory_gb
 from advisor.recommend.records import (
     Accuracy,

@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from advisor.estimator.setup import precision_bits
-from advisor.recommend.feasibility import Verdict
+from advisor.recommend.options import Verdict
 from advisor.recommend.records import Missing, Reason, Rejected
 from catalog import profiles
 from catalog.accuracy import numeric_format_of

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 import msgspec
 from msgspec import Meta
 
-from catalog.device_defaults import check_specs
+from catalog.hardware.device_defaults import check_specs
 from catalog.records import Device, Kind, Scope
 
 AskedScenario = Literal["single", "offline", "server"]

@@ -17,8 +17,8 @@ import numpy as np
 
 from advisor.estimator.features import Array
 from advisor.recommend.constraints import FLOOR, Constraint, Limits, constraints, floored
-from advisor.recommend.feasibility import Verdict
 from advisor.recommend.group import Pool
+from advisor.recommend.options import Verdict
 from advisor.recommend.records import Missing, Rejected, Shortfall
 
 _TIED = 5

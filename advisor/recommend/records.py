@@ -170,7 +170,7 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
         variant: What else tells setups of a source apart, e.g. ``length-sorted`` batches.
         n_devices: Devices whose energy counts; ``None`` where the source does not say.
         n_devices_at_least: Where it does not, the fewest that hold the weights: see
-            `advisor.recommend.feasibility.least_devices`.
+            `advisor.recommend.options.least_devices`.
         energy_from: Who says the energy: a source's meter, or our estimator and from what.
         provenance: Where the row was taken; of a setup brought from another device the accuracy.
         memory_gb: `peak_memory_mb` where it was read, else what the compute profile needs, 1e9 B.

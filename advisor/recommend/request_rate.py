@@ -18,8 +18,7 @@ from advisor.energy_arithmetic import Setting, joules
 from advisor.estimator.features import CPU_MEMORY_SHARE, HOST_W, IDLE_SHARE, SUPPLY_EFFICIENCY
 from advisor.estimator.imputation import Imputation, part_class
 from advisor.estimator.setup import host_class
-from advisor.recommend.feasibility import least_devices
-from advisor.recommend.options import Z90, Offer, Served
+from advisor.recommend.options import Z90, Offer, Served, least_devices
 from advisor.recommend.pareto import runtime
 from advisor.recommend.records import EnergyPer1000, WarningCode
 from catalog.energy import components, energy

@@ -11,7 +11,7 @@ import numpy as np
 
 from advisor.recommend.answer_json import Place
 from advisor.recommend.ranking import NARROW, Ranking, crossings
-from catalog.machines import ResolvedDevice
+from catalog.hardware.machines import ResolvedDevice
 
 NOTABLE = 1.5
 """Times less energy from which an option of another group is pointed out."""

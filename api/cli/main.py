@@ -23,7 +23,7 @@ from api.cli.question import asks, resolve_device, resolve_query
 from api.cli.report import report
 from api.cli.terminal import CommandGroup
 from api.cli.token import token
-from catalog.machines import ResolvedDevice
+from catalog.hardware.machines import ResolvedDevice
 from catalog.records import Device
 
 app = typer.Typer(

@@ -9,7 +9,7 @@ import msgspec
 
 from advisor.estimator.estimator import Estimator, Setup
 from advisor.estimator.setup import CALIBRATION, source_of_team
-from catalog.device_defaults import completed
+from catalog.hardware.device_defaults import completed
 from catalog.records import SCOPES, Basis, Device, Scope
 
 SPECS = (

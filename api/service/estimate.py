@@ -11,7 +11,7 @@ from advisor.estimator.setup import BITS, stated_bits
 from advisor.estimator.specs import DeviceSpecs
 from advisor.recommend.messages import CAUTIONS
 from advisor.recommend.records import Caution, EnergyPer1000, WarningCode
-from catalog.machines import ResolvedDevice
+from catalog.hardware.machines import ResolvedDevice
 from catalog.records import Scope
 from catalog.snapshot import Snapshot
 

@@ -11,10 +11,10 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from advisor.recommend.query import BadQuestionError
-from catalog.device_defaults import completed
-from catalog.device_names import MAKERS, words
 from catalog.errors import UnknownNameError
-from catalog.instances import instances
+from catalog.hardware.device_defaults import completed
+from catalog.hardware.device_names import MAKERS, words
+from catalog.hardware.instances import instances
 from catalog.records import KEY, Device, Kind, Measurement, Phase, Scenario
 from catalog.registry import tasks as registry
 from catalog.snapshot import Snapshot

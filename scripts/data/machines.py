@@ -26,15 +26,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
-from catalog.device_defaults import (  # noqa: E402
+from catalog.errors import AmbiguousNameError, UnknownNameError  # noqa: E402
+from catalog.hardware.device_defaults import (  # noqa: E402
     SPEC_RATIOS,
     DeviceClass,
     device_class,
     spec_ratios,
 )
-from catalog.device_names import DeviceNames  # noqa: E402
-from catalog.errors import AmbiguousNameError, UnknownNameError  # noqa: E402
-from catalog.instances import Instance  # noqa: E402
+from catalog.hardware.device_names import DeviceNames  # noqa: E402
+from catalog.hardware.instances import Instance  # noqa: E402
 from catalog.records import Device  # noqa: E402
 from catalog.reference_files import from_cells  # noqa: E402
 

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from catalog.device_names import DeviceNames
 from catalog.errors import AmbiguousNameError, UnknownNameError, UnsettledInstanceError
-from catalog.instances import Instance, instances
+from catalog.hardware.device_names import DeviceNames
+from catalog.hardware.instances import Instance, instances
 from catalog.records import Device
 
 SPECS = "device_kind tdp_w peak_fp32_tflops peak_fp16_tflops memory_bandwidth_gbs memory_gb"

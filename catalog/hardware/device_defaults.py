@@ -42,7 +42,7 @@ _ASKED_AS = {"bandwidth_gbs": "memory_bandwidth_gbs"}
 
 
 class DeviceClass(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Devices that resemble each other in memory, power and host; see `catalog.device_defaults`.
+    """Devices that resemble each other in memory, power and host; see `device_defaults`.
 
     Attributes:
         device_class: Its name, e.g. ``gpu-sxm``.

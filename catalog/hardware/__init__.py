@@ -1,0 +1,1 @@
+"""Machines by name: devices, cloud instances, class defaults."""
