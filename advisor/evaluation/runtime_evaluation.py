@@ -25,7 +25,7 @@ from advisor.evaluation import runtime_rows
 from advisor.evaluation.metrics import bootstrap, errors
 from advisor.evaluation.published_rows import BadTableError
 from advisor.evaluation.runtime_rows import RuntimeRows
-from catalog.files.atomic_write import written_whole
+from catalog.files.atomic_write import atomic_write
 
 RuntimeSplit = Literal["device", "publisher", "both", "model"]
 """What is held out; both: a device and a publisher at once, as for somebody new."""
@@ -325,7 +325,7 @@ def _on_another(
                 "high": np.exp(high),
             }
         )
-        with written_whole(predictions) as part:
+        with atomic_write(predictions) as part:
             frame.to_csv(part, index=False, float_format="%.10g")
     scored = np.isfinite(asked.log_seconds)
     found: dict[str, Any] = {"estimator": {}, "baselines": {}, "classes": [], "ablation": []}
