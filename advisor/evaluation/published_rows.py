@@ -54,7 +54,7 @@ class BadTableError(ValueError):
     """A table that cannot be used; the text names the file, column and what is needed."""
 
 
-def _table(path: Path) -> pd.DataFrame:
+def read_csv(path: Path) -> pd.DataFrame:
     """The cells of a CSV file, plain or compressed.
 
     Raises:
@@ -87,7 +87,7 @@ def read(path: Path) -> pd.DataFrame:
     Raises:
         BadTableError: Unreadable, a needed column is missing, or a number is none.
     """
-    table = _table(path)
+    table = read_csv(path)
     missing = [name for name in REQUIRED if name not in table]
     if missing:
         raise BadTableError(
@@ -132,7 +132,7 @@ def impossible(path: Path) -> dict[str, tuple[int, int]]:
     Returns:
         How many there are and the row of the first; the first row of the file is 1.
     """
-    table = _table(path)
+    table = read_csv(path)
     specs = ["cores", *_SPECS, *(own for own, name in _DEVICE_COLUMNS.items() if name in _SPECS)]
     found = {}
     for name in table.columns[table.columns.isin([*_NUMBERS, *specs])]:
@@ -162,7 +162,7 @@ def read_devices(path: Path) -> dict[str, Device]:
     Raises:
         BadTableError: Unreadable, without names, a device twice, an unknown kind or no number.
     """
-    cells = _table(path)
+    cells = read_csv(path)
     table = cells.rename(columns=_DEVICE_COLUMNS)
     missing = [own for own, name in (("device", "name"), ("kind", "kind")) if name not in table]
     if missing:

@@ -1,15 +1,17 @@
-"""The commands that list what is known: tasks, workloads, candidates, accuracies."""
+"""The commands that list what is known: tasks, workloads, devices, candidates, accuracies."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import typer
 
 from api.cli import terminal
 from api.cli.context import load_snapshot
 from api.pages import wording
+from catalog.records import Kind
 
 if TYPE_CHECKING:
     from api.service.accuracies import AccuracyFilter
@@ -19,6 +21,10 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.
 Words = Annotated[list[str] | None, typer.Argument(help="Parts of names, all of which must fit.")]
 TaskName = Annotated[str | None, typer.Option(help="Slug or synonym of a task.")]
 Text = Annotated[str | None, typer.Option()]
+
+_DEVICE_FIGURES = (("tdp_w", "TDP, W"), ("idle_w", "idle, W"), ("memory_gb", "memory, GB"))
+_ALL = 1_000_000
+"""More entries than any list has."""
 
 
 def fits(words: list[str] | None, *names: str | None) -> bool:
@@ -220,3 +226,31 @@ def _print_evidence(rows: list[Evidence], wanted: AccuracyFilter) -> None:
 def _count(value: float | None) -> str:
     """A whole number with thousands, empty where there is none."""
     return "" if value is None else f"{value:,.0f}"
+
+
+def devices(
+    words: Annotated[
+        list[str] | None, typer.Argument(help="Words of a name, or a cloud instance type.")
+    ] = None,
+    kind: Annotated[Kind | None, typer.Option(help="Only cpu, gpu, npu or soc.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Devices whose names hold all words; ~ marks a default of the device's class."""
+    from api.service import listing
+
+    asked = " ".join(words or ())
+    found = listing.devices(load_snapshot(), kind, asked or None, _ALL, None).items
+    if as_json:
+        return terminal.print_json(msgspec.to_builtins(found))
+    rows = [[each.name, each.kind, *_device_figures(each), each.host_cpu or ""] for each in found]
+    columns = ["device", "kind", *(title for _, title in _DEVICE_FIGURES), "usual host CPU"]
+    title = f"{len(found)} device{'s' * (len(found) != 1)}; ~ a default of its class"
+    return terminal.print_table(title, columns, rows, right={title for _, title in _DEVICE_FIGURES})
+
+
+def _device_figures(device: Any) -> list[str]:
+    """What is shown of a device's figures, class defaults marked."""
+    return [
+        f"~{device.defaults[name]:.3g}" if name in device.defaults else f"{getattr(device, name):g}"
+        for name, _ in _DEVICE_FIGURES
+    ]

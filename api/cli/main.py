@@ -17,7 +17,6 @@ from advisor.recommend.query import BadQuestionError, UnlistedDevice, device_of
 from api.cli import known, terminal
 from api.cli.catalog import catalog
 from api.cli.context import load_estimator, load_snapshot, open_store, settings
-from api.cli.devices import devices
 from api.cli.probes import probes
 from api.cli.question import asks, resolve_device, resolve_query
 from api.cli.report import report
@@ -35,11 +34,11 @@ app = typer.Typer(
 )
 app.add_typer(catalog, name="catalog")
 app.add_typer(token, name="token")
-app.command()(devices)
 app.command()(report)
 app.command()(probes)
 app.command()(known.tasks)
 app.command()(known.workloads)
+app.command()(known.devices)
 app.command()(known.candidates)
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
@@ -186,10 +185,14 @@ def train(
 def evaluate(
     rows: Annotated[Path, typer.Option(help="Published rows to learn from, CSV.")],
     devices: Annotated[
-        Path | None, typer.Option(help="Specs of their devices, CSV; of energies.")
+        Path | None, typer.Option(help="Specs of their devices, CSV; of energies and runtimes.")
+    ] = None,
+    more_devices: Annotated[
+        list[Path] | None,
+        typer.Option(help="Further specs of devices, CSV; of runtimes; repeatable."),
     ] = None,
     target: Annotated[
-        Literal["energy", "accuracy"], typer.Option(help="What is predicted.")
+        Literal["energy", "runtime", "accuracy"], typer.Option(help="What is predicted.")
     ] = "energy",
     tasks: Annotated[
         Path | None, typer.Option(help="Facts of their workloads, CSV; of accuracies.")
@@ -204,26 +207,29 @@ def evaluate(
         str, typer.Option(help="Models of --test whose accuracies are used, by commas.")
     ] = "",
     ablation: Annotated[
-        bool, typer.Option("--ablation", help="Leave out parts of the model, too; of accuracies.")
+        bool, typer.Option("--ablation", help="Leave out parts of the model, too; not of energies.")
     ] = False,
     test: Annotated[Path | None, typer.Option(help="Other rows to predict.")] = None,
     split: Annotated[
-        Literal["device", "source", "model", "family", "task"],
-        typer.Option(help="What is held out; of accuracies task (default) or family."),
+        Literal["device", "source", "model", "family", "task", "publisher", "both"],
+        typer.Option(
+            help="What is held out; of accuracies task (default) or family, of runtimes device, "
+            "publisher, both or model."
+        ),
     ] = "device",
-    subset: Annotated[Literal["all", "encoders"], typer.Option()] = "all",
-    probes: Annotated[str, typer.Option(help="Measured rows on the held-out device.")] = "0,1,3,5",
+    subset: Annotated[
+        Literal["all", "encoders"], typer.Option(help="Which rows are scored; of energies.")
+    ] = "all",
+    probes: Annotated[
+        str, typer.Option(help="Measured rows on the held-out device; of energies.")
+    ] = "0,1,3,5",
     predictions: Annotated[Path | None, typer.Option(help="Predictions of --test, CSV.")] = None,
     scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
     """Errors of the estimator and of every baseline on rows it did not see."""
-    from advisor.evaluation import evaluate as evaluating
-    from api.cli import accuracy
+    from api.cli import accuracy, evaluation
 
-    counts = [int(part) for part in probes.split(",") if part.strip().isdigit()]
-    if not counts or len(counts) != len(probes.split(",")):
-        raise BadQuestionError("probes", probes, "allowed: whole numbers such as 0,1,3,5")
     if predictions is not None and test is None:
         raise BadQuestionError("predictions", str(predictions), "needs --test")
     if predictions is not None and (
@@ -238,14 +244,11 @@ def evaluate(
         )
     if devices is None:
         raise BadQuestionError("devices", None, "needed: specs of the rows' devices, CSV")
-    if split == "task":
-        raise BadQuestionError("split", split, "of energies: device, source, model or family")
-    with folds_on(scheduler), terminal.spinner("fitting, and scoring what is held out"):
-        report = evaluating.evaluate(rows, devices, test, split, subset, counts, predictions)
-    if as_json:
-        return terminal.print_json(report)
-    terminal.print_evaluation(report, test)
-    return None
+    tables = evaluation.Files(rows, devices, tuple(more_devices or ()), test, predictions)
+    if target == "runtime":
+        return evaluation.runtime(tables, split, with_ablation=ablation, as_json=as_json)
+    with folds_on(scheduler):
+        return evaluation.energy(tables, split, subset, probes, as_json=as_json)
 
 
 @app.command()

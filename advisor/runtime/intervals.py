@@ -1,0 +1,121 @@
+"""90 % intervals by class of question, from the errors of held-out devices and publishers.
+
+The half-width of an interval (natural logs) is a spread times a quantile. The spread says where
+errors are large: a ridge on the log of held-out errors. The quantile is the 90 % point of held-out
+errors over their spread, one for each class of question and for each of three regimes: a device,
+a publisher, or both that the training rows lack. A class of fewer than 5 devices (or from fewer
+than 3 publishers, where a publisher is new) has no quantile of its own: it takes a wide one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from advisor.runtime.mixed_effects import Array, Ridge, fit_ridge, weighed
+
+REGIMES = ("device", "publisher", "both")
+"""What was held out: a device, a publisher, or both at once."""
+SHARE = 0.9
+FEWEST_DEVICES, FEWEST_PUBLISHERS = 5, 3
+_LEAST_ERROR = 0.05
+"""Added to absolute log errors, so that a lucky zero does not count as certainty."""
+_LEVELS = {"kind": 3.0, "kind_backend": 10.0, "kind_format": 10.0, "work": 10.0, "class": 10.0}
+_NUMERIC = ("peak_imputed", "tokens_assumed", "batch_assumed", "pruned", "log_tokens_per_call")
+_PENALTY = 10.0
+
+
+class Intervals(msgspec.Struct, frozen=True):
+    """Half-widths of 90 % intervals.
+
+    Attributes:
+        spread: By regime: ridge of log absolute error.
+        quantile: By regime, by class of question: spreads to the end of the interval.
+        wide: By regime: the same for classes with too few devices or publishers: the upper
+            quartile of all classes, at least the quantile over all rows.
+        devices: By class: devices among the training rows; `publishers` likewise.
+    """
+
+    spread: dict[str, Ridge]
+    quantile: dict[str, dict[str, float]]
+    wide: dict[str, float]
+    devices: dict[str, int]
+    publishers: dict[str, int]
+
+    def known(self, name: str) -> bool:
+        """Whether a class was seen on enough devices and from enough publishers."""
+        return (
+            self.devices.get(name, 0) >= FEWEST_DEVICES
+            and self.publishers.get(name, 0) >= FEWEST_PUBLISHERS
+        )
+
+    def half(self, numeric: pd.DataFrame, groups: pd.DataFrame, regimes: NDArray[np.str_]) -> Array:
+        """Half-width of n intervals in natural logs.
+
+        Args:
+            numeric: Features of the runtime model, n rows.
+            groups: Group columns with ``class``, n rows.
+            regimes: Of `REGIMES`, n.
+        """
+        found = np.zeros(len(numeric))
+        for regime in sorted({*regimes}):
+            own = regimes == regime
+            spread = np.exp(self.spread[regime].predict(numeric[own], groups[own]))
+            quantiles = self.quantile[regime]
+            reach = [quantiles.get(name, self.wide[regime]) for name in groups.loc[own, "class"]]
+            found[own] = spread * np.array(reach)
+        return found
+
+
+def fit_spread(numeric: pd.DataFrame, groups: pd.DataFrame, error: Array) -> Ridge:
+    """Fits where errors are large.
+
+    Args:
+        numeric: Features, n rows.
+        groups: Group columns, n rows.
+        error: Held-out log errors, n.
+    """
+    weights = weighed(groups, ("device",), 0.5)
+    target = np.log(np.abs(error) + _LEAST_ERROR)
+    return fit_ridge(numeric[list(_NUMERIC)], groups, target, weights, _PENALTY, _LEVELS)
+
+
+def fit(numeric: pd.DataFrame, groups: pd.DataFrame, errors: Mapping[str, Array]) -> Intervals:
+    """Fits spreads and quantiles from held-out errors.
+
+    Args:
+        numeric: Features of the runtime model, n rows.
+        groups: Group columns with ``class``, ``device`` and ``publisher``, n rows.
+        errors: By regime: log of predicted over measured, each row predicted without its group.
+    """
+    counts = groups.groupby("class")[["device", "publisher"]].nunique()
+    devices = {str(name): int(n) for name, n in counts["device"].items()}
+    publishers = {str(name): int(n) for name, n in counts["publisher"].items()}
+    spread: dict[str, Ridge] = {}
+    quantile: dict[str, dict[str, float]] = {}
+    wide: dict[str, float] = {}
+    weights = weighed(groups, ("class", "device"), 0.5)
+    for regime, error in errors.items():
+        spread[regime] = fit_spread(numeric, groups, error)
+        score = np.abs(error) / np.exp(spread[regime].predict(numeric, groups))
+        own_quantile: dict[str, float] = {}
+        for name, own in groups.groupby("class").indices.items():
+            few = publishers[str(name)] < FEWEST_PUBLISHERS and regime != "device"
+            if devices[str(name)] >= FEWEST_DEVICES and not few:
+                found = weighted_quantile(score[own], weights[own], SHARE)
+                own_quantile[str(name)] = round(found, 6)
+        every = weighted_quantile(score, weights, SHARE)
+        upper = float(np.quantile([*own_quantile.values()], 0.75)) if own_quantile else every
+        quantile[regime], wide[regime] = own_quantile, round(max(every, upper), 6)
+    return Intervals(spread, quantile, wide, devices, publishers)
+
+
+def weighted_quantile(values: Array, weights: Array, share: float) -> float:
+    """The value below which `share` of the weight lies."""
+    order = np.argsort(values, kind="stable")
+    total = np.cumsum(weights[order])
+    return float(values[order][min(int(np.searchsorted(total, share * total[-1])), len(order) - 1)])

@@ -1,0 +1,201 @@
+"""A ridge with random intercepts, averaged with boosted trees on the same target.
+
+The ridge carries straight lines beyond the data and a level for each group (backend class, device,
+source), shrunk by its own penalty; unknown levels count 0, so an unseen device falls back to its
+class. The trees (LightGBM) learn what bends. scikit-learn solves the ridge. Everything is plain
+numbers and text, so that an artefact needs no unpickling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+DECIMALS = 9
+"""Inputs and coefficients are rounded, so that sums in another order end in the same artefact."""
+CLIP = 4.0
+"""Standard deviations at which a feature is clipped."""
+_HUBER, _TURNS = 2.2, 3
+"""Robust refits: residuals beyond this many median absolute deviations weigh less."""
+
+
+class Ridge(msgspec.Struct, frozen=True):
+    """y = intercept + slopes . standardised features + the level of each group.
+
+    Attributes:
+        features: Names of the numeric columns; `centre`, `scale` and `slopes` are theirs.
+        levels: By group column, by its value: what it adds.
+    """
+
+    features: list[str]
+    centre: list[float]
+    scale: list[float]
+    slopes: list[float]
+    intercept: float
+    levels: dict[str, dict[str, float]]
+
+    def predict(self, numeric: pd.DataFrame, groups: pd.DataFrame) -> Array:
+        """Predictions of n rows; values of a group that were not seen add 0."""
+        standard = _standard(numeric[self.features], np.array(self.centre), np.array(self.scale))
+        found = standard @ np.array(self.slopes) + self.intercept
+        for name, effects in self.levels.items():
+            codes, values = pd.factorize(groups[name])
+            found += np.array([effects.get(str(value), 0.0) for value in values])[codes]
+        return np.asarray(found, dtype=float)
+
+
+def _standard(numeric: pd.DataFrame, centre: Array, scale: Array) -> Array:
+    """Standardised features, clipped."""
+    return np.clip((numeric.to_numpy(dtype=float) - centre) / scale, -CLIP, CLIP)
+
+
+def fit_ridge(
+    numeric: pd.DataFrame,
+    groups: pd.DataFrame,
+    y: Array,
+    weights: Array,
+    penalty: float,
+    penalties: Mapping[str, float],
+) -> Ridge:
+    """Fits slopes and levels together, three times with Huber weights (Huber 1964).
+
+    Args:
+        numeric: Features, n x p.
+        groups: Group columns, n rows; those of `penalties` count.
+        y: Target, n.
+        weights: Of the rows, n, mean 1.
+        penalty: Of the standardised slopes.
+        penalties: By group column: of its levels; a level of n rows keeps n / (n + penalty) of
+            their mean.
+    """
+    from sklearn.linear_model import Ridge as Solver
+
+    values = numeric.to_numpy(dtype=float)
+    centre = np.average(values, axis=0, weights=weights)
+    scale = np.sqrt(np.average((values - centre) ** 2, axis=0, weights=weights))
+    scale = np.where(scale < 1e-9, 1.0, scale)
+    parts = [_standard(numeric, centre, scale) / np.sqrt(penalty)]
+    names: list[tuple[str, list[str]]] = []
+    for name, own in penalties.items():
+        codes, found = pd.factorize(groups[name].astype(str), sort=True)
+        parts.append(np.eye(len(found))[codes] / np.sqrt(own))
+        names.append((name, [str(value) for value in found]))
+    design, current = np.hstack(parts), weights
+    for _ in range(_TURNS):
+        solver = Solver(alpha=1.0, solver="cholesky").fit(design, y, sample_weight=current)
+        error = np.abs(y - solver.predict(design))
+        reach = _HUBER * max(float(np.median(error)), 1e-9)
+        current = weights * np.minimum(1.0, reach / np.maximum(error, 1e-12))
+    widths = [len(centre), *(len(found) for _, found in names)]
+    slopes, *effects = np.split(solver.coef_, np.cumsum(widths)[:-1])
+    own_penalties = penalties.values()
+    return Ridge(
+        features=[str(name) for name in numeric.columns],
+        centre=centre.round(DECIMALS).tolist(),
+        scale=scale.round(DECIMALS).tolist(),
+        slopes=(slopes / np.sqrt(penalty)).round(DECIMALS).tolist(),
+        intercept=round(float(solver.intercept_), DECIMALS),
+        levels={
+            name: dict(zip(found, (e / np.sqrt(p)).round(DECIMALS).tolist(), strict=True))
+            for (name, found), e, p in zip(names, effects, own_penalties, strict=True)
+        },
+    )
+
+
+class Trees:
+    """Boosted trees over numeric columns and classes, held as LightGBM's own text.
+
+    Attributes:
+        model: The text, one tree after another.
+        features: Names of the numeric columns.
+        classes: By class column: its known values, in the order of their codes.
+    """
+
+    def __init__(
+        self, model: str, features: Sequence[str], classes: Mapping[str, Sequence[str]]
+    ) -> None:
+        self.model, self.features = model, list(features)
+        self.classes = {name: list(values) for name, values in classes.items()}
+        self._booster: Any = None
+
+    def predict(self, numeric: pd.DataFrame, groups: pd.DataFrame) -> Array:
+        """Predictions of n rows; an unknown class is a class of its own."""
+        if self._booster is None:
+            from lightgbm import Booster
+
+            self._booster = Booster(model_str=self.model)
+        design = _coded(numeric[self.features], groups, self.classes)
+        return np.asarray(self._booster.predict(design, num_threads=1), dtype=float)
+
+
+def _coded(
+    numeric: pd.DataFrame, groups: pd.DataFrame, classes: Mapping[str, Sequence[str]]
+) -> Array:
+    """Numeric columns beside one column of 0 and 1 for each known class."""
+    parts = [numeric.to_numpy(dtype=float).round(DECIMALS)]
+    for name, known in classes.items():
+        codes = pd.Index(list(known)).get_indexer(pd.Index(groups[name].astype(str)))
+        parts.append((codes[:, None] == np.arange(len(known))).astype(float))
+    return np.hstack(parts)
+
+
+def fit_trees(
+    numeric: pd.DataFrame,
+    groups: pd.DataFrame,
+    y: Array,
+    weights: Array,
+    classes: Sequence[str],
+    rounds: int,
+    *,
+    leaves: int = 8,
+    rising: Sequence[str] = (),
+) -> Trees:
+    """Fits boosted trees; deterministic on one thread.
+
+    Args:
+        numeric: Features, n x p.
+        groups: Class columns, n rows.
+        y: Target, n.
+        weights: Of the rows, n.
+        classes: Class columns the trees may split on.
+        rounds: Trees.
+        leaves: Of each tree.
+        rising: Features the prediction must not fall with.
+    """
+    import lightgbm
+
+    known = {name: sorted({*groups[name].astype(str)}) for name in classes}
+    design = _coded(numeric, groups, known)
+    parameters = {
+        "objective": "l2",
+        "num_leaves": leaves,
+        "learning_rate": 0.06,
+        "lambda_l2": 5.0,
+        "min_data_in_leaf": 10,
+        "feature_fraction": 0.6,
+        "verbose": -1,
+        "num_threads": 1,
+        "seed": 0,
+        "deterministic": True,
+        "force_col_wise": True,
+    }
+    if rising:
+        up = [int(name in rising) for name in numeric.columns]
+        parameters["monotone_constraints"] = up + [0] * (design.shape[1] - len(up))
+    data = lightgbm.Dataset(design, y.round(DECIMALS), weight=weights.round(DECIMALS))
+    booster = lightgbm.train(parameters, data, rounds)
+    text = booster.model_to_string(num_iteration=rounds)
+    return Trees(text, [str(name) for name in numeric.columns], known)
+
+
+def weighed(groups: pd.DataFrame, columns: Sequence[str], power: float) -> Array:
+    """Weights with which a group of n rows counts n^(1 - power) instead of n; mean 1."""
+    sizes = groups.groupby(list(columns))[columns[0]].transform("size").to_numpy(dtype=float)
+    weights = sizes**-power
+    return np.asarray(weights / weights.mean())
