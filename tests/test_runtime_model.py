@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.runtime import hardware, intervals, runtime
+from advisor.runtime import hardware, intervals
+from advisor.runtime import model as runtime
 from advisor.runtime.backends import backend_class, numeric_format
 from advisor.runtime.profiles import profiles, publisher
 
