@@ -92,7 +92,7 @@ def test_labels_never_cover_one_another() -> None:
 
 def test_an_answer_without_options_has_no_plot() -> None:
     """Where nothing has both figures, no empty frame is drawn."""
-    assert plots.accuracy_over_energy(ask(task="intent"), 680, 400) is None
+    assert plots.accuracy_over_energy(ask(task="intent", basis="measured"), 680, 400) is None
 
 
 def test_the_scorecards_plots_show_its_figures() -> None:
