@@ -209,6 +209,8 @@ def steady(body: Any) -> Any:
     kept = {k: steady(v) for k, v in body.items() if k not in TIMED and v is not None}
     if isinstance(kept.get("flags"), list):
         kept["flags"] = [flag for flag in kept["flags"] if flag not in FLAGS]
+        if not kept["flags"]:  # lines leave empty lists out, unless a flag was taken out here
+            del kept["flags"]
     if "energy_j_per_1000" in kept:  # an option; its intervals depend on the spread of times
         return brief(body)
     return kept
