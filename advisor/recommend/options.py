@@ -21,7 +21,7 @@ from advisor.recommend.records import EnergyPer1000, Missing, Reason, WarningCod
 from catalog.energy import Energy, energy
 from catalog.quantity import Quantity
 from catalog.records import SCOPES, Device, Measurement, Scope
-from catalog.registry.families import CLASSICAL
+from catalog.registry.families import SPARSE
 from catalog.snapshot import Snapshot
 
 Z90 = 1.645
@@ -377,7 +377,7 @@ def unfit(offer: Offer, family: str, n_parameters: float | None) -> Verdict | No
     if offer.ran_there:
         return None
     device, row = offer.device, offer.row
-    if family in CLASSICAL and device.kind != "cpu":
+    if family in SPARSE and device.kind != "cpu":
         missing = Missing(constraint="device", asked=device.kind, has="cpu")
         return Verdict("needs-cpu", f"runs on a CPU, not on a {device.kind}", missing)
     if n_parameters is None or device.memory_gb is None:

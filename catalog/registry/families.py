@@ -75,7 +75,6 @@ FAMILIES: dict[Family, FamilyTraits] = {
     "static-embedding": FamilyTraits(
         runs_on="cpu",
         precisions=("fp32",),
-        gpu_precisions=("fp32",),
         backends=("numpy",),
         quick=True,
     ),
