@@ -6,6 +6,7 @@ Bundled results are read when a workload is looked at; what was combined once is
 from __future__ import annotations
 
 import functools
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -41,7 +42,9 @@ _REGIMES: dict[Family, Regime] = {
 
 
 def regime_of(candidate: Candidate | None) -> Regime:
-    """The regime of a result whose source states none, by the candidate's family."""
+    """The regime of a result whose source states none, by the candidate and its family."""
+    if candidate is not None and candidate.samples_per_label is not None:
+        return "few-shot"
     return "full" if candidate is None else _REGIMES.get(candidate.family, "full")
 
 
@@ -53,6 +56,7 @@ def from_measurement(row: Measurement, candidate: Candidate | None) -> Accuracy 
     if row.accuracy is None and row.macro_f1 is None:
         return None
     own = row.source == CALIBRATION
+    drawn = _draws(row, candidate)
     unsuspected = "no" if own else "unknown"
     return Accuracy(
         candidate=row.candidate,
@@ -61,7 +65,10 @@ def from_measurement(row: Measurement, candidate: Candidate | None) -> Accuracy 
         source=row.source,
         numeric_format=numeric_format_of(row.precision),
         precision=row.precision,
+        samples_per_label=drawn.get("samples_per_label"),
+        n_draws=drawn.get("n_draws"),
         accuracy=row.accuracy,
+        accuracy_sd=drawn.get("accuracy_sd"),
         macro_f1=row.macro_f1,
         n_test=row.n_test,
         n_test_basis="stated" if row.n_test else "unknown",
@@ -74,6 +81,14 @@ def from_measurement(row: Measurement, candidate: Candidate | None) -> Accuracy 
         measured_at=row.measured_at[:10] if row.measured_at else None,
         notes=row.contamination,
     )
+
+
+def _draws(row: Measurement, candidate: Candidate | None) -> dict[str, Any]:
+    """Texts per label, number and spread of a few-shot row's draws, from its fingerprint."""
+    if candidate is None or candidate.samples_per_label is None:
+        return {}
+    recorded = json.loads(row.fingerprint or "{}").get("context", {}).get("draws", {})
+    return {"samples_per_label": candidate.samples_per_label, **recorded}
 
 
 JOINED = ("accuracy", "accuracy_split", "macro_f1", "n_test", "contamination")

@@ -49,8 +49,12 @@ Family = Literal[
     "other",
 ]
 
-BACKENDS = ("sklearn", "torch", "onnxruntime", "openvino", "tensorrt", "vllm", "llamacpp")
-"""Software that runs a model; beside these a vendor's own runtime by its name, e.g. ``neuron``."""
+BACKENDS = (
+    *("python", "numpy", "sklearn"),
+    *("torch", "onnxruntime", "openvino", "tensorrt", "vllm", "llamacpp"),
+)
+"""Software that runs a model; beside these a vendor's own runtime by its name, e.g. ``neuron``.
+``python`` is a package of the candidate's own: a lexicon, a language identifier."""
 EAGER_BACKENDS = ("sklearn", "torch")
 """What rows without a stated backend ran on in our own suite. For identity all three are one: a row
 of today supersedes one from before backends were recorded."""
@@ -181,6 +185,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         prompt: What a zero-shot model is asked: a hypothesis about ``{label}``, or an
             instruction with ``{labels}`` and ``{text}``.
         training: How an encoder is fine-tuned.
+        samples_per_label: Training texts per label of a few-shot head; ``None`` trains on all.
         checkpoint: Hub id of pretrained weights.
         revision: Commit of the checkpoint.
         n_parameters: Parameters, active and not; ``None`` where they depend on the workload.
@@ -204,6 +209,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     head: str | None = None
     prompt: str | None = None
     training: Training | None = None
+    samples_per_label: int | None = None
     checkpoint: str | None = None
     revision: str | None = None
     n_parameters: float | None = None

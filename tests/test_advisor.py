@@ -342,6 +342,27 @@ def test_a_limit_binds_and_the_nearest_is_the_closest(
     assert ask(view, **below).chosen.candidate == "a"  # type: ignore[union-attr]
 
 
+def test_the_majority_class_is_shown_and_never_chosen() -> None:
+    """It needs least and reaches the floor; the answer is the next one, or a miss."""
+    floor = Candidate(name="majority-class", family="majority")
+    rows = (row("majority-class", 1, accuracy=0.9), row("b", 20, accuracy=0.9))
+
+    def view(*rows: Measurement) -> Snapshot:
+        known = {**CANDIDATES, floor.name: floor}
+        return Snapshot(
+            measurements=rows, devices=DEVICES, workloads=WORKLOADS, candidates=known, digest="d"
+        )
+
+    answer = ask(view(*rows), min_acc=0.5)
+    assert answer.chosen is not None
+    assert answer.chosen.candidate == "b"
+    assert reasons(answer) == {"majority-class": "majority-class"}
+    assert "comparison" in answer.rejected[0].detail
+    alone = ask(view(rows[0]), min_acc=0.5)
+    assert alone.chosen is None
+    assert reasons(alone) == {"majority-class": "majority-class"}
+
+
 def test_a_licence_is_asked_for_by_name() -> None:
     """Only candidates that state the licence qualify, in any spelling of case."""
     view = catalog(row("c", 5), row("a", 10))

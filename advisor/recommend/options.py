@@ -21,7 +21,7 @@ from advisor.recommend.records import EnergyPer1000, Missing, Reason, WarningCod
 from catalog.energy import Energy, energy
 from catalog.quantity import Quantity
 from catalog.records import SCOPES, Device, Measurement, Scope
-from catalog.registry.candidates import SPARSE
+from catalog.registry.families import SPARSE
 from catalog.snapshot import Snapshot
 
 Z90 = 1.645

@@ -18,7 +18,7 @@ from catalog import profiles
 from catalog.accuracy import numeric_format_of
 from catalog.evidence import Evidence, exclusion
 from catalog.records import Candidate, Device, Measurement
-from catalog.registry.candidates import CLASSICAL, FAMILIES, SPARSE
+from catalog.registry.families import CLASSICAL, FAMILIES, SPARSE
 from catalog.snapshot import Snapshot
 
 PUBLISHED = "atlas"

@@ -12,6 +12,7 @@ from catalog.evidence import AccuracyBasis, AcrossTask, Metric
 from catalog.records import Basis, Label, Scope
 
 Reason = Literal[
+    "majority-class",
     "accuracy-too-low",
     "below-majority-share",
     "contaminated",

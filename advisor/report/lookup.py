@@ -23,7 +23,7 @@ from catalog.energy import energy
 from catalog.errors import UnknownNameError
 from catalog.quantity import Quantity
 from catalog.records import Device, Label, Measurement, Scope
-from catalog.registry.candidates import ZERO_SHOT
+from catalog.registry.families import ZERO_SHOT
 from catalog.snapshot import Snapshot
 
 

@@ -10,7 +10,7 @@ from advisor.report.sources import Book
 from advisor.report.terms import PLAN_SOURCE, Terms
 from catalog.quantity import Quantity
 from catalog.records import Device, Label
-from catalog.registry.candidates import ZERO_SHOT
+from catalog.registry.families import ZERO_SHOT
 
 
 def planned_setup(done: Work, book: Book, scope: str) -> PlannedSetup:

@@ -16,7 +16,7 @@ from advisor.report.sources import Book
 from advisor.report.terms import Terms
 from catalog.quantity import Quantity
 from catalog.records import Device
-from catalog.registry.candidates import ZERO_SHOT
+from catalog.registry.families import ZERO_SHOT
 
 
 def alternative(

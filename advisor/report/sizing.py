@@ -21,7 +21,7 @@ from advisor.report.sources import Book
 from advisor.report.terms import PLAN_SOURCE, Terms
 from catalog.quantity import UNKNOWN, ZERO, Quantity, total
 from catalog.records import Label
-from catalog.registry.candidates import ZERO_SHOT
+from catalog.registry.families import ZERO_SHOT
 
 RATE_TOLERANCE = 0.1
 """Share by which a planned request rate may leave the measured one before a warning."""

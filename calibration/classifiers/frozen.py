@@ -1,4 +1,4 @@
-"""Frozen sentence encoder: texts in, one unit vector per text out; no weights are trained."""
+"""Frozen sentence encoder: texts in, one vector per text out; no weights are trained."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from calibration.classifiers import checkpoints
 
 
 class FrozenEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Mean-pooled, normalised last hidden states, as sentence-transformers computes them.
+    """A sentence encoder as sentence-transformers loads it: pooling and normalisation are its own.
 
-    `fit` loads the weights (safetensors, no code from the checkpoint) and trains nothing.
+    A checkpoint that states neither (no ``modules.json``) is mean-pooled. `fit` loads the weights
+    (safetensors, no code from the checkpoint) and trains nothing.
 
     Args:
         folder: Folder of the checkpoint.
         device: ``cpu`` or ``cuda``.
-        max_tokens: Longer texts are truncated.
+        max_tokens: Longer texts are truncated, at the checkpoint's own limit if that is lower.
         precision: Number format of the weights; the vectors are fp32.
     """
 
@@ -38,34 +39,29 @@ class FrozenEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             CannotRunError: They cannot be loaded, or CUDA is requested but absent.
         """
-        self.tokenizer_ = checkpoints.load_tokenizer(self.folder)
         return self.set_precision(self.precision)
 
     def set_precision(self, precision: str) -> FrozenEncoder:
         """Loads the weights in another number format; returns itself."""
         self.precision = precision
         self.model_: Any = None  # frees the former weights first
-        self.model_ = checkpoints.load("AutoModel", self.folder, precision, self.device)
+        self.model_ = checkpoints.load_sentence_encoder(self.folder, precision, self.device)
+        own = self.model_.max_seq_length or self.max_tokens
+        self.model_.max_seq_length = min(own, self.max_tokens)
         self.passes_ = checkpoints.ForwardPasses()
         return self
 
     def transform(self, X: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float32]]:
-        """Unit vectors of shape ``(len(X), width)``, fp32."""
+        """Vectors of shape ``(len(X), width)``, fp32."""
         vectors = self.passes_.run(X, [len(text) for text in X], self._embed)
         return vectors.reshape(len(X), -1).astype(np.float32)  # type: ignore[no-any-return]
 
     def _embed(self, texts: list[str]) -> Any:
-        """Unit vectors of one forward pass."""
-        import torch
-
-        tokens = self.tokenizer_(
-            texts, padding=True, truncation=True, max_length=self.max_tokens, return_tensors="pt"
-        ).to(self.device)
-        with torch.inference_mode():
-            states = self.model_(**tokens).last_hidden_state.float()
-            mask = tokens["attention_mask"].unsqueeze(-1).to(states.dtype)
-            mean = (states * mask).sum(1) / mask.sum(1).clamp(min=1e-9)
-            return torch.nn.functional.normalize(mean, dim=1).cpu().numpy()
+        """Vectors of one forward pass."""
+        made = self.model_.encode(
+            texts, batch_size=len(texts), show_progress_bar=False, convert_to_tensor=True
+        )
+        return made.float().cpu().numpy()
 
 
 def mean_word_pieces(folder: Path, texts: Sequence[str]) -> float | None:

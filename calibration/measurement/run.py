@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,10 +25,26 @@ _SCORING_CHUNK = 1024
 
 @dataclass(frozen=True)
 class Score:
-    """Accuracy and macro-F1 (0-1) on the full test set; ``None`` if not scored."""
+    """Accuracy and macro-F1 (0-1) on the full test set; ``None`` if not scored.
+
+    Attributes:
+        draws: Of a few-shot head: texts per label, seed, number of draws that the two are means
+            of, and sample SD of one draw's accuracy.
+    """
 
     accuracy: float | None
     macro_f1: float | None
+    draws: Mapping[str, float] | None = None
+
+    @property
+    def notes(self) -> str | None:
+        """The draws in words."""
+        if self.draws is None:
+            return None
+        return (
+            "mean of {n_draws} draws of {samples_per_label} training texts per label, seed {seed}; "
+            "SD of one draw's accuracy {accuracy_sd:.4f}"
+        ).format(**self.draws)
 
 
 UNSCORED = Score(None, None)
@@ -69,7 +85,12 @@ class Run:
         return self.known_idle_w[device.name]
 
     def score(self, fitted: Any, trial: Trial, texts: Texts) -> Score:
-        """Scores a classifier on the test set; keeps its predictions for `predictions`."""
+        """Scores a classifier on the test set; keeps its predictions for `predictions`.
+
+        A few-shot head's score is the mean over its draws; no single head's answers belong to it.
+        """
+        if hasattr(fitted, "score_draws"):
+            return _score_draws(fitted, texts)
         recorder = PredictionRecorder(fitted)
         found = score_test_set(recorder.predict, texts)
         key = (trial.workload, trial.candidate, trial.precision)
@@ -114,6 +135,20 @@ class Run:
             folder = local_checkpoint(MINILM, self.plan.models)
             self._tokens[name] = mean_word_pieces(folder, texts.test) if folder else None
         return self._tokens[name]
+
+
+def _score_draws(fitted: Any, texts: Texts) -> Score:
+    """Mean accuracy and macro-F1 of a few-shot classifier's draws."""
+    from calibration.classifiers.few_shot import SEED
+
+    found = fitted.score_draws(texts.train, texts.train_labels, texts.test, texts.test_labels)
+    draws = {
+        "samples_per_label": fitted.samples_per_label,
+        "n_draws": found.n_draws,
+        "seed": SEED,
+        "accuracy_sd": round(found.accuracy_sd, 6),
+    }
+    return Score(found.accuracy, found.macro_f1, draws)
 
 
 def score_test_set(predict: Callable[[Sequence[str]], Any], texts: Texts) -> Score:

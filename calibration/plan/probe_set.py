@@ -16,6 +16,7 @@ from calibration.plan.forecast import answer_s, fit_s, score_s
 from calibration.workloads.hub import local_checkpoint
 from calibration.workloads.load import Texts
 from catalog.records import Candidate, Kind
+from catalog.registry.families import FAMILIES
 
 MOST = 5
 """Probes at most; more rows narrow the interval little."""
@@ -25,11 +26,13 @@ profile and idle power a run stays under five minutes on two cores."""
 
 
 def pool(candidates: Mapping[str, Candidate], models: Path | None) -> dict[str, Candidate]:
-    """Candidates that run from what lies here, and train no encoder."""
+    """Candidates that run from what lies here, train no encoder and tell of others' runtime."""
     return {
         name: candidate
         for name, candidate in candidates.items()
-        if candidate.training is None
+        if FAMILIES[candidate.family].probe
+        and candidate.training is None
+        and candidate.samples_per_label is None
         and candidate.features != "finetuned"
         and candidate.features != "architecture"
         and (candidate.checkpoint is None or local_checkpoint(candidate.checkpoint, models))

