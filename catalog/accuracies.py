@@ -8,13 +8,21 @@ from __future__ import annotations
 import functools
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from catalog import atlas
-from catalog.accuracy import Accuracy, NumericFormat, Regime, numeric_format_of, setting
+from catalog.accuracy import (
+    Accuracy,
+    NumericFormat,
+    Regime,
+    accuracy_digest,
+    accuracy_key,
+    numeric_format_of,
+    setting,
+)
 from catalog.evidence import (
     Evidence,
     Labels,
@@ -92,14 +100,7 @@ def _draws(row: Measurement, candidate: Candidate | None) -> dict[str, Any]:
 
 
 JOINED = ("accuracy", "accuracy_split", "macro_f1", "n_test", "contamination")
-"""Columns of a measurement that hold the accuracy of its run; stored as a result of its own."""
-
-
-def bare(row: Measurement) -> Measurement:
-    """A measurement without its accuracy."""
-    if all(getattr(row, name) is None for name in JOINED):
-        return row
-    return msgspec.structs.replace(row, **dict.fromkeys(JOINED))
+"""Columns of a measurement that hold the accuracy of its run."""
 
 
 Pair = tuple[str, str, str, str, str | None]
@@ -132,19 +133,50 @@ def columns_of(row: Accuracy) -> dict[str, Any]:
     }
 
 
+def of_measurements(
+    rows: Iterable[Measurement], candidates: Mapping[str, Candidate]
+) -> list[Accuracy]:
+    """The results beside measurements: one of each run, however many setups repeat it.
+
+    Where setups of a run disagree (another chip rounds otherwise), each value stays, under its
+    device.
+    """
+    seen: set[tuple[Any, ...]] = set()
+    found: dict[str, Accuracy] = {}
+    for row in rows:
+        value = (*pair_of(row), row.accuracy, row.macro_f1, row.n_test, row.accuracy_split)
+        if value in seen:
+            continue
+        seen.add(value)
+        result = from_measurement(row, candidates.get(row.candidate))
+        if result is None:
+            continue
+        before = found.setdefault(accuracy_key(result), result)
+        if accuracy_digest(before) != accuracy_digest(result):
+            other = msgspec.structs.replace(result, reference=row.device)
+            found.setdefault(accuracy_key(other), other)
+    return list(found.values())
+
+
 class Accuracies:
     """The results of a catalog and the evidence they make.
 
     Args:
-        own: Results of the store, oldest first.
+        alone: Results of the store that came without a measurement, oldest first.
+        beside: Reads those beside its measurements, when they are first needed.
         workloads: Every workload of the catalog by name.
         bundled: Whether the bundled results belong to it.
     """
 
     def __init__(
-        self, own: Sequence[Accuracy], workloads: Mapping[str, Workload], *, bundled: bool = True
+        self,
+        alone: Sequence[Accuracy],
+        workloads: Mapping[str, Workload],
+        *,
+        beside: Callable[[], Sequence[Accuracy]] = tuple,
+        bundled: bool = True,
     ) -> None:
-        self.own, self._bundled = tuple(own), bundled
+        self.alone, self._beside, self._bundled = tuple(alone), beside, bundled
         self._workloads = workloads
         self._evidence: dict[tuple[str, Metric], Mapping[str, tuple[Evidence, ...]]] = {}
         self._answers: dict[tuple[str, Metric, Labels, NumericFormat], dict[str, Evidence]] = {}
@@ -154,7 +186,7 @@ class Accuracies:
     def _own(self) -> Mapping[str, tuple[Accuracy, ...]]:
         """Stored results by workload."""
         found: defaultdict[str, list[Accuracy]] = defaultdict(list)
-        for row in self.own:
+        for row in (*self._beside(), *self.alone):
             found[row.workload].append(row)
         return {name: tuple(rows) for name, rows in found.items()}
 

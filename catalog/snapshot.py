@@ -14,8 +14,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from catalog import reference_data as bundled
-from catalog.accuracies import Accuracies, from_measurement
-from catalog.accuracy import Accuracy, accuracy_digest, accuracy_key
+from catalog.accuracies import Accuracies, of_measurements
+from catalog.accuracy import Accuracy, accuracy_digest
 from catalog.errors import CatalogUnreadableError, UnknownNameError
 from catalog.hardware.machines import Machines
 from catalog.predictions import Predictions
@@ -81,8 +81,9 @@ class Snapshot:
         with deferred_collection():
             self.current = _newest((*self.measurements, *self.own.rows))
         self.predictions = tuple(predictions)
+        beside = functools.partial(of_measurements, self.own.rows, self.candidates)
         self.accuracies = Accuracies(
-            accuracies or (), self.workloads, bundled=accuracies is not None
+            accuracies or (), self.workloads, beside=beside, bundled=accuracies is not None
         )
 
     @classmethod
@@ -185,8 +186,9 @@ class Snapshot:
 
     @functools.cached_property
     def own_candidates(self) -> frozenset[str]:
-        """Candidates that the store has rows of: whoever runs the catalog can run them."""
-        return frozenset(row.candidate for row in self.own.rows)
+        """Candidates that the store has rows or results of: who runs the catalog can run them."""
+        results = {result.candidate for result in self.accuracies.alone}
+        return frozenset(results.union(row.candidate for row in self.own.rows))
 
     @functools.cached_property
     def predicted(self) -> Mapping[tuple[str, str], tuple[Predictions, ...]]:
@@ -307,19 +309,6 @@ def _read(store: Store, before: Stored) -> Stored:
     )
 
 
-def _accuracies(
-    store: Store | None, own: Stored, candidates: Mapping[str, Candidate]
-) -> list[Accuracy]:
-    """Results of a store; of one that an older version made, those beside its measurements."""
-    if store is None:
-        return []
-    found = store.accuracies()
-    if found:
-        return found
-    beside = (from_measurement(row, candidates.get(row.candidate)) for row in own.rows)
-    return list({accuracy_key(row): row for row in beside if row is not None}.values())
-
-
 def load(store: Store | None = None, before: Snapshot | None = None) -> Snapshot:
     """Reads bundled figures and `store` (nothing of a store that is not there).
 
@@ -338,7 +327,7 @@ def load(store: Store | None = None, before: Snapshot | None = None) -> Snapshot
     if own.count:
         total.update(own.digest())
     predictions = store.predictions() if store else []
-    accuracies = _accuracies(store, own, bundled.candidates() | declared["candidate"])
+    accuracies = store.accuracies() if store else []
     for digest in sorted(each.digest() for each in predictions):
         total.update(digest.encode())
     for digest in sorted(map(accuracy_digest, accuracies)):

@@ -16,7 +16,7 @@ from catalog.accuracy import Accuracy
 from catalog.errors import ConflictError
 from catalog.files import run_file
 from catalog.files.validation import Known
-from catalog.records import Measurement, RunFile, Workload
+from catalog.records import Candidate, Measurement, RunFile, Workload
 from catalog.store.database import Store
 
 
@@ -33,30 +33,68 @@ def alone(value: float = 0.9, **more: Any) -> Accuracy:
     return Accuracy(accuracy=value, **(given | more))
 
 
-def test_an_accuracy_is_stored_once_and_joined_back(store: Store) -> None:
-    """Rows of one run repeat it; the table holds it once, and every row shows it."""
+def beside(store: Store) -> list[Accuracy]:
+    """The results beside the measurements of a store."""
+    now = snapshot.load(store)
+    return [each for each in now.accuracies.of("sst2") if each.run_id in ("r", "s")]
+
+
+def test_setups_of_one_run_are_one_result(store: Store) -> None:
+    """Rows of one run repeat an accuracy; it is evidence once, and every row keeps it."""
     rows = [judged(batch_size=float(n)) for n in (1, 8, 32)]
     store.add(run(*rows))
-    (kept,) = store.accuracies()
+    (kept,) = beside(store)
     assert (kept.accuracy, kept.tier, kept.regime) == (0.91, "suite", "full")
     assert store.measurements() == rows
     assert store.add(run(*rows)).present == 3
-    assert len(store.accuracies()) == 1
 
 
 def test_chips_that_round_otherwise_keep_both_values(store: Store) -> None:
     """The same candidate, run and precision on two devices may differ in the last digit."""
-    store.add(run(judged(device="NVIDIA A30")))
-    store.add(run(judged(device="NVIDIA L4", accuracy=0.9102)))
-    assert sorted(each.accuracy or 0 for each in store.accuracies()) == [0.91, 0.9102]
+    rows = [judged(device="NVIDIA A30"), judged(device="NVIDIA L4", accuracy=0.9102)]
+    assert store.add(run(*rows)).inserted == 2
+    assert store.measurements() == rows
+    assert store.add(run(*rows)).present == 2
+    assert sorted(each.accuracy or 0 for each in beside(store)) == [0.91, 0.9102]
+
+
+def test_a_result_alone_of_the_same_run_leaves_its_measurement_as_it_is(store: Store) -> None:
+    """A few-shot head judged in the run of a full one is another result."""
+    store.add(run(judged()))
+    few = alone(0.6, run_id="r", regime="few-shot", samples_per_label=8.0, split="dev", n_test=100)
+    store.add(RunFile(measurements=(), accuracies=(few,)))
+    assert store.measurements() == [judged()]
+
+
+def test_what_a_row_says_without_an_accuracy_is_kept(store: Store) -> None:
+    """Test size and contamination of a run that was not judged."""
+    bare = row("r", n_test=500, contamination="model card lists SST-2")
+    store.add(run(bare))
+    assert store.measurements() == [bare]
+
+
+def test_a_candidate_described_before_keeps_its_regime(store: Store) -> None:
+    """A second file need not describe it again."""
+    own = Candidate(name="my-llm", family="zero-shot-llm", n_parameters=1e9)
+    first = RunFile(measurements=(judged(candidate="my-llm"),), candidates=(own,))
+    store.add(first)
+    store.add(run(judged("s", candidate="my-llm", device="NVIDIA L4")))
+    assert {each.regime for each in beside(store)} == {"zero-shot"}
 
 
 def test_a_measurement_that_is_there_with_another_accuracy_conflicts(store: Store) -> None:
-    """Nothing is stored, and both values are named."""
+    """Nothing is stored."""
     store.add(run(judged()))
-    with pytest.raises(ConflictError, match=r"column 'accuracy': 0\.8 here, 0\.91 in the catalog"):
-        store.add(run(judged(accuracy=0.8)))
-    assert len(store.accuracies()) == 1
+    for other in (judged(accuracy=0.8), judged(accuracy=None)):
+        with pytest.raises(ConflictError, match="are there already with other content"):
+            store.add(run(other))
+    assert store.measurements() == [judged()]
+
+
+def test_a_private_model_that_came_by_its_accuracy_alone_can_be_chosen(store: Store) -> None:
+    """Who brings a result can run the model."""
+    store.add(RunFile(measurements=(), accuracies=(alone(candidate="tfidf-char-logistic"),)))
+    assert "tfidf-char-logistic" in snapshot.load(store).own_candidates
 
 
 def test_results_alone_are_stored_once_and_contradictions_are_named(store: Store) -> None:
@@ -71,19 +109,15 @@ def test_results_alone_are_stored_once_and_contradictions_are_named(store: Store
 
 
 def test_a_store_from_before_opens_migrates_and_answers(store: Store) -> None:
-    """Accuracies move out of old rows; reading before and after the migration agrees."""
+    """Rows stay what they were; their accuracies are evidence before and after the migration."""
     rows = [judged(), judged("s", accuracy=0.92, measured_at="2030-01-01"), row("plain")]
     store.add(run(*rows))
     downgraded(store, "0004")
     with store.connection() as connection:
-        names = {c["name"] for c in sa.inspect(connection).get_columns("measurement")}
-        assert "accuracy" in names
         assert not sa.inspect(connection).has_table("accuracy")
-    before = snapshot.load(store)
-    assert [each.accuracy for each in before.own.rows if each.run_id == "s"] == [0.92]
-    old = before.accuracies.answers("sst2")["tfidf-word-logistic"]
+    assert store.measurements() == rows
+    old = snapshot.load(store).accuracies.answers("sst2")["tfidf-word-logistic"]
     store.migrate()
-    assert {each.run_id for each in store.accuracies()} == {"r", "s"}
     assert store.measurements() == rows
     after = snapshot.load(store).accuracies.answers("sst2")["tfidf-word-logistic"]
     assert (old.value, old.basis) == (after.value, after.basis) == (0.92, "measured")
@@ -97,7 +131,7 @@ def test_a_run_file_of_the_old_columns_imports(store: Store, tmp_path: Path) -> 
     path.write_bytes(run_file.dump(frame, "csv"))
     known = Known(reference_data.devices(), reference_data.workloads(), reference_data.candidates())
     store.add(run_file.read(path, known))
-    (kept,) = store.accuracies()
+    (kept,) = store.measurements()
     assert kept.accuracy == 0.91
     again = run_file.dump(run_file.to_frame(store.measurements()), "csv")
     assert run_file.parse(again, "csv", known) == run_file.read(path, known)

@@ -844,3 +844,17 @@ def test_of_all_that_miss_a_licence_the_nearest_reaches_the_floor() -> None:
     assert near.accuracy is not None
     assert near.accuracy.value >= 0.85
     assert (near.missing.constraint, near.missing.also) == ("licence", ())
+
+
+def test_what_only_an_author_reports_qualifies_by_its_own_low_end() -> None:
+    """The bound of a confidence never lies above the low end of a self-reported figure."""
+    query = Query(task="intent", min_acc=0.91, confidence=0.9, device="NVIDIA L4", limit=1000)
+    answer = recommend(BUNDLED, ESTIMATOR, query)
+    listed = [option for option in (answer.chosen, *answer.alternatives) if option is not None]
+    alone = [o.accuracy for o in listed if o.accuracy and "self-reported" in o.accuracy.warnings]
+    assert all(accuracy.low is None or accuracy.low >= 0.91 for accuracy in alone)
+    loose = recommend(BUNDLED, ESTIMATOR, msgspec.structs.replace(query, confidence=None))
+    assert any(
+        option.accuracy and "self-reported" in option.accuracy.warnings
+        for option in loose.alternatives
+    )

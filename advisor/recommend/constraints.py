@@ -70,7 +70,8 @@ def floored(pool: Pool, limits: Limits) -> Array:
     """What the accuracy floor holds for: the accuracies, or their lower confidence bounds."""
     if limits.confidence is None:
         return pool.accuracy
-    return lower_bounds(pool.accuracy, pool.n_test, pool.accuracy_sd, limits.confidence)
+    bounds = lower_bounds(pool.accuracy, pool.n_test, pool.accuracy_sd, limits.confidence)
+    return np.fmin(bounds, pool.self_reported_low)
 
 
 def _recommendable(pool: Pool) -> Constraint:

@@ -181,6 +181,13 @@ class Pool:
         return np.array([0.0 if e is None else math.hypot(e.sd, e.spread) for e in known])
 
     @functools.cached_property
+    def self_reported_low(self) -> Array:
+        """Low end of accuracies that the model's author reports alone, NaN for others."""
+        known = [evidence_of(self._snapshot, offer.row) for offer in self.offers]
+        alone = [e if e is not None and "self-reported" in e.warnings else None for e in known]
+        return self._column([None if e is None else e.low for e in alone])
+
+    @functools.cached_property
     def latency_ms(self) -> Array:
         """95th percentile of a call."""
         return self._column([offer.row.latency_p95_ms for offer in self.offers])

@@ -7,15 +7,19 @@ from advisor.recommend.records import WarningCode
 CAUTIONS: dict[WarningCode, str] = {
     "accuracy-contaminated": "the model may have seen this data set in training; its accuracy "
     "may be too good",
+    "accuracy-contamination-unknown": "nothing says whether the model saw this data set in "
+    "training; check the accuracy on texts of your own",
     "accuracy-full-not-measured": "the accuracy is of a head on few texts per class; trained on "
     "all labelled texts the same model is usually better",
     "accuracy-low-across-task": "the chosen candidate is under the floor on most data sets of the "
     "task: check it on your own texts",
     "accuracy-other-device": "the accuracy was taken with the same candidate on another device",
     "accuracy-other-workload": "the accuracy was taken on another data set of the same task",
+    "accuracy-self-reported": "only the model's author reports this accuracy; such figures run 1.3 "
+    "points higher on average, up to 8: check it on texts of your own",
     "accuracy-suspect": "the source's accuracy looks like a fault of the output format",
-    "accuracy-uncertain": "the accuracy's 95 % interval reaches below the floor; ask with a "
-    "confidence to be surer",
+    "accuracy-uncertain": "the accuracy's interval reaches below the floor; ask with a confidence "
+    "to be surer",
     "batches-assumed": "measured in batches: it is assumed that as many texts may wait for each "
     "other, which takes longer the rarer they come",
     "device-assumed": "the name may mean several devices, or no figure of the device is known; the "
@@ -29,7 +33,7 @@ CAUTIONS: dict[WarningCode, str] = {
     "energy-bound": "the source prints only an upper bound of the energy; it ranks at that bound",
     "energy-mixed": "part of the energy was measured, part modelled by the source's tool",
     "floor-below-majority": "always answering the most frequent class of the data set reaches the "
-    "floor; ask for more, or with macro-F1",
+    "floor; ask for more",
     "idle-assumed": "nobody read the idle watts of this machine in this scope with the model "
     "loaded; a declared share of its power stands in, never above what it draws at work, with a "
     "wide interval",

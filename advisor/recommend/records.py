@@ -38,10 +38,12 @@ Reason = Literal[
 ]
 WarningCode = Literal[
     "accuracy-contaminated",
+    "accuracy-contamination-unknown",
     "accuracy-full-not-measured",
     "accuracy-low-across-task",
     "accuracy-other-device",
     "accuracy-other-workload",
+    "accuracy-self-reported",
     "accuracy-suspect",
     "accuracy-uncertain",
     "batches-assumed",

@@ -120,6 +120,13 @@ def about_accuracy(snapshot: Snapshot, chosen: Option, floor: float) -> dict[War
     codes: dict[WarningCode, str] = {}
     if chosen.accuracy and "full-not-measured" in chosen.accuracy.warnings:
         codes["accuracy-full-not-measured"] = CAUTIONS["accuracy-full-not-measured"]
+    evidence: dict[str, WarningCode] = {
+        "contamination-unknown": "accuracy-contamination-unknown",
+        "self-reported": "accuracy-self-reported",
+    }
+    for name, code in evidence.items():
+        if chosen.accuracy and name in chosen.accuracy.warnings:
+            codes[code] = CAUTIONS[code]
     facts = snapshot.workloads.get(chosen.workload)
     if facts is not None and chosen.accuracy is not None:
         values = snapshot.accuracies.values(facts.task, facts.language).get(chosen.candidate, {})

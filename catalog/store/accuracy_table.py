@@ -73,26 +73,6 @@ def insert(connection: sa.Connection, where: sa.Table, given: Sequence[Accuracy]
     return len(new)
 
 
-def insert_beside(
-    connection: sa.Connection, where: sa.Table, given: Sequence[tuple[Accuracy, str]]
-) -> int:
-    """Writes the accuracies of new measurements, each with the setup it was read on.
-
-    Setups of one run repeat an accuracy; where one disagrees (another chip rounds otherwise), it
-    is kept under its setup.
-    """
-    rows: dict[str, Accuracy] = {}
-    there = _stored(connection, where, list({accuracy_key(row) for row, _ in given}))
-    for row, setup in given:
-        key = accuracy_key(row)
-        before = there.get(key) or rows.setdefault(key, row)
-        if accuracy_digest(before) != accuracy_digest(row):
-            moved = msgspec.structs.replace(row, reference=setup)
-            rows.setdefault(accuracy_key(moved), moved)
-    new = [row for key, row in rows.items() if key not in there]
-    return insert(connection, where, new)
-
-
 def _conflict(place: int, row: Accuracy, other: Accuracy, where: str) -> str:
     """One contradiction: the row and the columns with both values."""
     differ = [

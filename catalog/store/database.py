@@ -17,8 +17,6 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from catalog import reference_data
-from catalog.accuracies import Pair, bare, by_pair, from_measurement
 from catalog.accuracy import Accuracy
 from catalog.errors import CatalogUnreadableError, ConflictError
 from catalog.predictions import Predictions
@@ -64,7 +62,6 @@ class Store:
 
     def __init__(self, url: str | None = None) -> None:
         self.url = url or default_url()
-        self._kept_results: tuple[int, Mapping[Pair, Accuracy]] | None = None
         try:
             self.engine = engine_of(self.url)
         except ImportError as error:
@@ -174,7 +171,7 @@ class Store:
             CatalogUnreadableError: The database cannot be written.
         """
         given = {digest_of(row): row for row in run.measurements}
-        rows = [Hashed(key_of(row), digest, bare(row)) for digest, row in given.items()]
+        rows = [Hashed(key_of(row), digest, row) for digest, row in given.items()]
         keys = {row.key: row.digest for row in rows}
         with self.connection(write=True) as connection:
             self._grow(connection)
@@ -198,7 +195,7 @@ class Store:
             new = [row for row in rows if row.key not in there]
             declared = self._declare(connection, run)
             answered = predictiontable.insert(connection, prediction, run.predictions)
-            judged = self._judge(connection, run, {row.key for row in new})
+            judged = accuracy_table.insert(connection, accuracy, run.accuracies)
             bulk.insert(connection, measurement.name, COLUMNS, (row.cells() for row in new))
             if not new and not declared and not answered and not judged:
                 connection.rollback()
@@ -209,25 +206,6 @@ class Store:
             accuracies=judged,
             accuracies_present=len(run.accuracies) - judged,
         )
-
-    @staticmethod
-    def _judge(connection: sa.Connection, run: RunFile, new: Collection[str]) -> int:
-        """Stores accuracies; how many of those that came alone were new.
-
-        One beside a measurement that is there already must say what is stored.
-        """
-        candidates = reference_data.candidates() | {each.name: each for each in run.candidates}
-        beside, again = [], []
-        for row in run.measurements:
-            result = from_measurement(row, candidates.get(row.candidate))
-            if result is not None and key_of(row) in new:
-                setup = f"{row.device}, {row.scenario}, batch {row.batch_size}, {row.repeat_group}"
-                beside.append((result, setup))
-            elif result is not None:
-                again.append(result)
-        accuracy_table.insert_beside(connection, accuracy, beside)
-        accuracy_table.insert(connection, accuracy, again)
-        return accuracy_table.insert(connection, accuracy, run.accuracies)
 
     @staticmethod
     def _grow(connection: sa.Connection) -> None:
@@ -319,12 +297,11 @@ class Store:
             asked.append(known | column.is_(None) if None in values else known)
         with self.connection() as connection:
             there = {column["name"] for column in sa.inspect(connection).get_columns("measurement")}
-            names = [name for name in FIELDS if name in there]  # before 0005 with accuracies
+            names = [name for name in FIELDS if name in there]  # an older version's lack some
             columns: list[Any] = [sa.column(name) for name in ("id", *names)]
             query = sa.select(*columns).select_from(measurement).where(*asked)
-            judged = self._judged(connection)
             streamed = connection.execution_options(stream_results=True)
-            yield from read_rows(streamed.execute(query.order_by(measurement.c.id)), names, judged)
+            yield from read_rows(streamed.execute(query.order_by(measurement.c.id)), names)
 
     def rows_of(self, ids: Iterable[int]) -> list[Measurement]:
         """The rows of these ids, which grow."""
@@ -356,24 +333,12 @@ class Store:
             return predictiontable.read(connection, prediction) if there else []
 
     def accuracies(self) -> list[Accuracy]:
-        """Every stored result, oldest first; none where an older version made the catalog."""
+        """Results that came alone, oldest first; none where an older version made the catalog."""
         if not self.is_there():
             return []
         with self.connection() as connection:
-            return self._accuracies(connection)
-
-    def _judged(self, connection: sa.Connection) -> Mapping[Pair, Accuracy]:
-        """Results by run and candidate; kept until the catalog changes."""
-        version = int(connection.scalar(sa.select(catalog_version.c.version)) or 0)
-        if self._kept_results is None or self._kept_results[0] != version:
-            self._kept_results = version, by_pair(self._accuracies(connection))
-        return self._kept_results[1]
-
-    @staticmethod
-    def _accuracies(connection: sa.Connection) -> list[Accuracy]:
-        """See `accuracies`."""
-        there = sa.inspect(connection).has_table(accuracy.name)
-        return accuracy_table.read(connection, accuracy) if there else []
+            there = sa.inspect(connection).has_table(accuracy.name)
+            return accuracy_table.read(connection, accuracy) if there else []
 
     def declarations(self) -> dict[str, dict[str, Any]]:
         """Stored records by kind (``device``, ``workload``, ``candidate``) and name."""

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from catalog.accuracies import JOINED, bare
 from catalog.records import EAGER_BACKENDS, KEY, Measurement, SetupKey
 
 FIELDS = [field.name for field in msgspec.structs.fields(Measurement)]
@@ -55,8 +54,8 @@ def setup_of(row: Measurement) -> str:
 
 
 def digest_of(row: Measurement) -> str:
-    """Hash of everything a row says but its accuracy, which is a result of its own."""
-    return _digest(bare(row))
+    """Hash of everything a row says."""
+    return _digest(row)
 
 
 class Hashed(NamedTuple):
@@ -72,6 +71,5 @@ class Hashed(NamedTuple):
         return (self.key, setup_of(self.row), self.digest, *values)
 
 
-_STORED = [name for name in FIELDS if name not in JOINED]
-COLUMNS = ("key", "setup", "digest", *_STORED)
-_values = operator.attrgetter(*_STORED)
+COLUMNS = ("key", "setup", "digest", *FIELDS)
+_values = operator.attrgetter(*FIELDS)

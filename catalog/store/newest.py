@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import gc
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from catalog.accuracies import Pair, joined
-from catalog.accuracy import Accuracy
 from catalog.records import Measurement, moment
 
 if TYPE_CHECKING:
@@ -127,14 +125,13 @@ def _flags(column: Sequence[Any]) -> list[tuple[str, ...]]:
 
 
 def read_rows(
-    result: sa.CursorResult[Any], names: Sequence[str], judged: Mapping[Pair, Accuracy]
+    result: sa.CursorResult[Any], names: Sequence[str]
 ) -> Iterator[tuple[int, Measurement]]:
-    """Table rows as records, each with its id and the accuracy of its run.
+    """Table rows as records, each with its id.
 
     Args:
         result: Rows of id and the fields `names`.
         names: Fields of `Measurement`.
-        judged: Results by what measurements of their run share with them.
     """
     known: dict[str, dict[Any, Any]] = {name: {} for name in names}
     for chunk in _chunks(result):
@@ -146,5 +143,4 @@ def read_rows(
         }
         fields = tuple(given)
         for id_, cells in zip(ids, zip(*given.values(), strict=True), strict=True):
-            row = Measurement(**dict(zip(fields, cells, strict=True)))
-            yield id_, joined(row, judged) if judged else row
+            yield id_, Measurement(**dict(zip(fields, cells, strict=True)))

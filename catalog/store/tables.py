@@ -7,7 +7,6 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from catalog.accuracies import JOINED
 from catalog.records import Measurement
 from catalog.store import accuracy_table
 from catalog.store import prediction_table as predictiontable
@@ -33,7 +32,6 @@ measurement = sa.Table(
     *(
         sa.Column(field.name, _type_of(field), nullable=not field.required)
         for field in msgspec.structs.fields(Measurement)
-        if field.name not in JOINED
     ),
 )
 declaration = sa.Table(
