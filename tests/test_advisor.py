@@ -324,9 +324,22 @@ def test_confidence_asks_for_the_lower_wilson_bound() -> None:
 def test_a_limit_binds_and_the_nearest_is_the_closest(
     limit: dict[str, float], values: tuple[str, float, float], constraint: str, reason: str
 ) -> None:
-    """A value above the limit or unknown does not pass; the nearest miss misses by least."""
+    """A value above the limit or unknown does not pass; the nearest miss misses by least.
+
+    Memory is unknown where neither a peak was read nor the parameters are known.
+    """
     field, far, near = values
     view = catalog(row("a", 10, **{field: far}), row("b", 20, **{field: near}), row("c", 5))
+    unsized = {
+        name: msgspec.structs.replace(c, n_parameters=None) for name, c in view.candidates.items()
+    }
+    view = Snapshot(
+        measurements=view.measurements,
+        devices=view.devices,
+        workloads=view.workloads,
+        candidates=unsized,
+        digest="unsized",
+    )
     answer = ask(view, **limit)
     assert answer.chosen is None
     assert reasons(answer) == {
@@ -779,7 +792,7 @@ def test_a_nearest_miss_names_all_that_it_misses() -> None:
 def shares(option: Option, query: Query) -> dict[str, float]:
     """By which share an option misses each constraint of numbers that it misses."""
     accuracy, found = option.accuracy, dict[str, float]()
-    memory_gb = option.peak_memory_mb and option.peak_memory_mb / 1000
+    memory_gb = option.memory_gb
     assert accuracy is not None
     if accuracy.value < query.min_acc:
         found["min_acc"] = 1 - accuracy.value / query.min_acc

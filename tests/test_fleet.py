@@ -94,11 +94,7 @@ def test_each_trial_once_though_workers_die_hang_and_come_late(
     rows = store.measurements()
     assert len(rows) == 36
     joined = [each for each in heard if isinstance(each, Joined)]
-    planned = Counter(
-        tuple(trial.key().get(name) for name in SetupKey._fields)
-        for each in joined
-        for trial in each.trials
-    )
+    planned = Counter(trial.setup for each in joined for trial in each.trials)
     assert planned == Counter(map(setup, rows))
     assert set(planned.values()) == {1}
     assert sorted(each.place for each in joined) == ["AMD EPYC 1", "AMD Ryzen 3", "Intel Xeon 2"]

@@ -81,7 +81,8 @@ def test_newcomer_gets_an_answer_with_its_source(page: Any, server: str) -> None
     assert "J per 1,000 texts" in result
     assert answer["provenance"]["source"] in page.locator(".origin").inner_text()
     page.locator("tr.chosen .source summary").click()
-    assert answer["provenance"]["citation"][:30] in page.locator("tr.chosen .source").inner_text()
+    source = page.locator("tr.chosen .source").inner_text()
+    assert answer["provenance"]["reference"][:30] in source
     assert page.locator(".plot:visible").count() == 1
     assert page.locator(".plot:visible .point.chosen").count() == 1
 
@@ -103,8 +104,9 @@ def test_raising_the_floor_moves_the_answer(page: Any, server: str) -> None:
 
 def test_a_mark_of_the_plot_leads_to_its_origin(page: Any, server: str) -> None:
     """Enter on a mark opens an address of its own with source, citation, run, label and scope."""
-    answer = httpx.get(f"{server}/recommend?task=sentiment&min_acc=0.85").json()["chosen"]
-    page.goto(server)
+    asked = "task=topic&workload=fktg&min_acc=0.4&scope=host&basis=measured"
+    answer = httpx.get(f"{server}/recommend?{asked}").json()["chosen"]
+    page.goto(f"{server}/?{asked}")
     mark = page.locator(".plot:visible .point.chosen")
     assert answer["candidate"] in mark.get_attribute("aria-label")
     mark.focus()
@@ -116,6 +118,18 @@ def test_a_mark_of_the_plot_leads_to_its_origin(page: Any, server: str) -> None:
         assert wanted in told
     assert "part read, part modelled" in told
     assert "chip, CPU and memory" in told
+
+
+def test_a_mark_without_a_measurement_leads_to_its_accuracy(page: Any, server: str) -> None:
+    """What is known of a candidate by its accuracy alone opens the results behind it."""
+    answer = httpx.get(f"{server}/recommend?task=sentiment&min_acc=0.85").json()["chosen"]
+    page.goto(server)
+    mark = page.locator(".plot:visible .point.chosen")
+    assert answer["candidate"] in mark.get_attribute("aria-label")
+    mark.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/accuracies?**")
+    assert answer["candidate"] in page.locator("main").inner_text()
 
 
 def test_the_matrix_is_walked_with_arrow_keys(page: Any, server: str) -> None:
