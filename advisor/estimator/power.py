@@ -9,15 +9,26 @@ scope as one source measured it. Watts, seconds, FLOP; logarithms are natural.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import msgspec
 import numpy as np
 import pandas as pd
 
 from advisor.estimator.backends import numeric_format, weight_bits
-from advisor.estimator.mixed_effects import Array, Ridge, fit_ridge, fit_trees, weighed
+from advisor.estimator.mixed_effects import Ridge, Trees, fit_ridge, fit_trees, weighed
+from advisor.estimator.table import (
+    Array,
+    Column,
+    Mask,
+    Table,
+    by_value,
+    filled,
+    numbers,
+    table,
+    take,
+    texts,
+)
 
 SUPPLY_EFFICIENCY = 0.9
 """Share of the plug's power that a power supply passes on (80 PLUS Gold at half load)."""
@@ -26,7 +37,8 @@ BOARD_W = {"edge": 4.0, "desktop": 60.0, "server": 60.0}
 HOST_CPU_SHARE = 0.35
 """Power of a host's CPUs over their TDP while the accelerators work."""
 SERVER_HOST_W = 200.0
-"""Watts of a server host of unknown CPUs: two sockets of 200 W by the two figures above."""
+"""Watts of a server host of unknown CPUs: two sockets of 200 W by the two figures above. Devices
+share it: 8 in a host of SXM boards, 4 on PCIe; one pays its part."""
 DRAM_SHARE = 0.2
 """Power of a CPU's memory over the CPU's TDP, in host and wall scope."""
 PHONE_HOST_W = 8.0
@@ -46,140 +58,126 @@ IDLE_FLOOR, LIMIT = 0.7, 1.1
 that state no limit) plus the host."""
 
 
-class Process(msgspec.Struct, frozen=True):
-    """Standard deviations (natural logs) of a machine's deviation from the rule.
-
-    Attributes:
-        offset: Of its common offset; `device` and `source` are the shares of its variance that
-            rows of the same device by others, and of the same source on others, have in common.
-        local: Of what resembles rows near by, at distance `length` in standardised features.
-        noise: Between repeats.
-    """
-
-    offset: float = 0.4
-    local: float = 0.35
-    length: float = 1.8
-    noise: float = 0.08
-    device: float = 0.3
-    source: float = 0.4
+def setups(rows: pd.DataFrame, hardware: pd.DataFrame) -> pd.DataFrame:
+    """Columns of the setups of a data frame; see `setup_columns`."""
+    part = take(table(hardware), hardware.index.get_indexer(pd.Index(rows["device"])))
+    return pd.DataFrame(setup_columns(table(rows), part, len(rows)), rows.index)
 
 
-NEAR = {
-    "log_runtime": 2.2,
-    "log_parameters": 1.7,
-    "log_batch": 1.7,
-    "log_tokens": 1.7,
-    "log_peak_share": 2.2,
-    "log_devices": 0.8,
-}
-"""Features by which rows of one machine resemble each other, with the distance that counts 1."""
+TEXT = ("device", "scope", "source", "flag", "precision", "host")
+NUMBERS = (
+    "model_params",
+    "active_params",
+    "batch_size",
+    "seq_len_or_tokens",
+    "n_devices",
+    "n_active_devices",
+    "runtime_s_per_inference",
+    "flops_per_inference",
+    "host_w",
+)
 
 
-def setups(table: pd.DataFrame, hardware: pd.DataFrame) -> pd.DataFrame:
+def setup_columns(given: Mapping[str, Column], part: Mapping[str, Column], n: int) -> Table:
     """Named columns of setups whose energy is asked or known.
 
     Args:
-        table: Columns of `data/energy` (`scope` in place of ``energy_scope``; optional
-            ``host_w``: watts around the devices, ``active_params``, ``source_team``).
-        hardware: From `advisor.estimator.hardware.completed`; holds every device of the table.
+        given: Columns of `data/energy` (`scope` in place of ``energy_scope``; optional
+            ``host_w``: watts around the devices, ``active_params``).
+        part: Columns of `advisor.estimator.hardware.completed`, the device of each row.
+        n: Rows.
     """
-    rows, part = table, hardware.reindex(table["device"]).set_axis(table.index)
-    found = pd.DataFrame(index=rows.index)
-    for name in ("device", "scope", "source"):
-        found[name] = rows[name].astype(str)
-    found["unit"] = found["source"] + "|" + found["device"] + "|" + found["scope"]
-    flag = rows["flag"].astype(object).fillna("").astype(str)
-    for name, word in (("llm", "llm"), ("classical", "classical"), ("startup", "startup")):
-        found[name] = flag.str.contains(word)
+    rows: Table = {name: texts(given, name, n) for name in TEXT}
+    rows |= {name: numbers(given, name, n) for name in NUMBERS}
+    found: Table = {name: rows[name] for name in ("device", "scope", "source")}
+    units = zip(*(rows[name].tolist() for name in ("source", "device", "scope")), strict=True)
+    found["unit"] = np.array(["|".join(unit) for unit in units], dtype=object)
+    flag = rows["flag"]
+    for name in ("llm", "classical", "startup"):
+        found[name] = _has(flag, name)
     found["kind"], found["host_class"] = part["kind"], part["host"]
-    found["runtime_s"] = rows["runtime_s_per_inference"].astype(float)
-    _sizes(found, rows, flag)
+    found["runtime_s"] = rows["runtime_s_per_inference"]
+    _sizes(found, rows)
     _machine(found, rows, part)
     return found
 
 
-def _sizes(found: pd.DataFrame, rows: pd.DataFrame, flag: pd.Series) -> None:
+def _has(values: Column, word: str) -> Mask:
+    """Whether each text holds a word."""
+    return np.array([word in value for value in values.tolist()], dtype=bool)
+
+
+def _sizes(found: Table, rows: Table) -> None:
     """Adds parameters, batch, tokens, FLOP and weight bytes per item."""
     for name, column, default in (
         ("parameters", "model_params", DEFAULT_PARAMETERS),
         ("tokens", "seq_len_or_tokens", DEFAULT_TOKENS),
         ("batch", "batch_size", DEFAULT_BATCH),
     ):
-        found[name], found[f"{name}_assumed"] = rows[column].fillna(default), rows[column].isna()
-    active = rows["active_params"] if "active_params" in rows else rows["model_params"]
-    active = active.fillna(found["parameters"]).clip(upper=found["parameters"])
-    formats = {name: numeric_format(str(name)) for name in rows["precision"].unique()}
-    found["format"] = rows["precision"].map(formats).fillna("unknown")
-    found["bits"] = found["format"].map(weight_bits).astype(float)
-    cacheless = flag.str.contains("no_kv_cache")  # every step reads all tokens before it again
-    once = 2 * active * found["tokens"]
-    found["flops"] = rows["flops_per_inference"].fillna(
-        once.where(~cacheless, active * found["tokens"] ** 2)
-    )
-    calls = np.where(found["llm"], found["tokens"], 1.0)
-    found["calls"] = calls / found["batch"]
-    together = np.maximum(found["batch"] * found["tokens"] / calls, 1.0)
-    read = 1 - (1 - active / found["parameters"]).clip(0, 1) ** together
-    found["weight_bytes"] = read * found["parameters"] * found["bits"] / 8 * found["calls"]
+        found[name], found[f"{name}_assumed"] = (
+            filled(rows[column], default),
+            np.isnan(rows[column]),
+        )
+    parameters, tokens = found["parameters"], found["tokens"]
+    active = np.minimum(filled(rows["active_params"], parameters), parameters)
+    found["format"] = by_value(rows["precision"], numeric_format)
+    found["bits"] = by_value(found["format"], weight_bits).astype(float)
+    once, again = 2 * active * tokens, active * tokens**2  # each step reads all tokens before it
+    flops = np.where(_has(rows["flag"], "no_kv_cache"), again, once)
+    found["flops"] = filled(rows["flops_per_inference"], flops)
+    steps = np.where(found["llm"], tokens, 1.0)
+    found["calls"] = steps / found["batch"]
+    together = np.maximum(found["batch"] * tokens / steps, 1.0)
+    read = 1 - np.clip(1 - active / parameters, 0, 1) ** together
+    found["weight_bytes"] = read * parameters * found["bits"] / 8 * found["calls"]
 
 
-def _machine(found: pd.DataFrame, rows: pd.DataFrame, part: pd.DataFrame) -> None:
+def _machine(found: Table, rows: Table, part: Mapping[str, Column]) -> None:
     """Adds the devices at work, their rates, idle, limit and nominal watts."""
-    total = rows["n_devices"].fillna(1.0).astype(float)
-    working = rows["n_active_devices"].fillna(total).astype(float)
-    module = (found["kind"] == "cpu") & found["device"].str.contains("Jetson")
+    total = filled(rows["n_devices"], 1.0)
+    working = filled(rows["n_active_devices"], total)
+    kind, host = found["kind"], found["host_class"]
+    module = (kind == "cpu") & _has(found["device"], "Jetson")
     share = np.where(module, MODULE_CPU_SHARE, 1.0)
     tdp, limit = part["tdp_w"] * share, part["limit_w"] * share
-    on_soc = (found["kind"] == "soc") | (
-        (found["host_class"] == "edge") & found["kind"].isin(["cpu", "gpu"])
-    )
+    on_soc = (kind == "soc") | ((host == "edge") & np.isin(kind, ["cpu", "gpu"]))
     found["on_soc"] = on_soc
-    starting = found["startup"] & (found["kind"] == "gpu")  # that is the CPU's work
-    busy = working.where(~starting, MODULE_CPU_SHARE * on_soc.astype(float))
+    starting = found["startup"] & (kind == "gpu")  # that is the CPU's work
+    busy = np.where(starting, MODULE_CPU_SHARE * on_soc, working)
     found["devices"], found["working"] = np.maximum(total, working), working
     found["tdp_w"], found["idle_w"] = tdp, part["idle_w"] * share * found["devices"]
-    found["idle_devices"] = found["devices"] - working
     found["peak"] = np.select(
-        [found["format"] == "fp32", found["format"] == "int8"], [part["fp32"], part["int8"]],
+        [found["format"] == "fp32", found["format"] == "int8"],
+        [part["fp32"], part["int8"]],
         part["fp16"],
-    )  # fmt: skip
-    found["bandwidth"] = part["bandwidth"]
-    found["around_w"] = _around_w(found, rows, part)
-    found["efficiency"] = np.where(
-        (found["scope"] == "wall") & (found["host_class"] != "edge"), SUPPLY_EFFICIENCY, 1.0
     )
+    found["bandwidth"] = part["bandwidth"]
+    around = _around_w(found, rows, part)
+    plug = (found["scope"] == "wall") & (host != "edge")
+    efficiency = np.where(plug, SUPPLY_EFFICIENCY, 1.0)
     idle = part["idle_w"] * share * (found["devices"] - busy)
-    found["nominal_w"] = (tdp * busy + idle + found["around_w"]) / found["efficiency"]
-    found["limit_w"] = (LIMIT * limit * found["devices"] + found["around_w"]) / found["efficiency"]
+    found["nominal_w"] = (tdp * busy + idle + around) / efficiency
+    found["limit_w"] = (LIMIT * limit * found["devices"] + around) / efficiency
     found["floor_w"] = IDLE_FLOOR * found["idle_w"]
     found["tdp_imputed"] = part["tdp_imputed"]
 
 
-def _around_w(found: pd.DataFrame, rows: pd.DataFrame, part: pd.DataFrame) -> pd.Series:
+def _around_w(found: Table, rows: Table, part: Mapping[str, Column]) -> Array:
     """Watts the scope adds to the devices; the wall never adds less than the host."""
-    board = found["host_class"].map(BOARD_W)
-    cpu, server = found["kind"] == "cpu", found["host_class"] == "server"
-    memory = DRAM_SHARE * part["tdp_w"].where(found["host_class"] != "edge", 0.0)
-    host = (
-        rows["host"].astype(object).fillna("").astype(str)
-        if "host" in rows
-        else pd.Series("", rows.index)
-    )
-    named = host.map({text: _named_host_w(text, part) for text in host.unique()})
-    hosted = named.fillna(board.where(~server, SERVER_HOST_W))
-    wall = (memory + board).where(cpu, hosted)
-    added = np.select(
-        [found["scope"] == "device", found["scope"] == "host"],
-        [0.0, memory.where(cpu, hosted)],
-        wall,
-    )
-    if "host_w" in rows:
-        stated = rows["host_w"].astype(float)
-        return stated.fillna(pd.Series(added, rows.index)).where(found["scope"] != "device", 0.0)
-    return pd.Series(added, rows.index)
+    host, scope = found["host_class"], found["scope"]
+    board = by_value(host, BOARD_W.__getitem__)
+    memory = DRAM_SHARE * np.where(host == "edge", 0.0, part["tdp_w"])
+    held = np.where(_has(found["device"], "SXM"), 8.0, 4.0)  # a server's usual devices
+    share = SERVER_HOST_W * np.minimum(found["devices"] / held, 1.0)
+    hosted = np.where(host == "server", share, board)
+    hosted = filled(by_value(rows["host"], _named_host_w), hosted)
+    cpu = found["kind"] == "cpu"
+    inside, wall = np.where(cpu, memory, hosted), np.where(cpu, memory + board, hosted)
+    added = filled(rows["host_w"], np.where(scope == "wall", wall, inside))
+    return np.where(scope == "device", 0.0, added)
 
 
-def _named_host_w(text: str, part: pd.DataFrame) -> float:
+def _named_host_w(text: str) -> float:
     """Watts of a host by its CPUs' name, e.g. ``2x AMD EPYC 7742``; NaN where it tells none."""
     found = re.match(r"\s*(\d+)x (.*)", text)
     if found is None:
@@ -187,7 +185,6 @@ def _named_host_w(text: str, part: pd.DataFrame) -> float:
     if re.search(r"Snapdragon|ARMv8|Cortex|Carmel", text):
         return PHONE_HOST_W if "Snapdragon" in text else float("nan")
     model = re.search(r"\b(\d{4}[A-Z+]*|[A-Z]\d{2}-\d{2})\b", found[2])
-    del part
     tdp = CPU_TDP_W.get(model[1] if model else "", 200.0)
     return BOARD_W["server"] + HOST_CPU_SHARE * int(found[1]) * tdp
 
@@ -211,21 +208,54 @@ CPU_TDP_W = {
 """TDP of host CPUs by model number, watts (AMD and Intel data sheets)."""
 
 
-def features(setups: pd.DataFrame) -> pd.DataFrame:
+FEATURES = (
+    "log_parameters",
+    "log_runtime",
+    "log_call",
+    "log_batch",
+    "log_tokens",
+    "log_peak_share",
+    "log_bandwidth_share",
+    "log_peak_per_tdp",
+    "log_tdp",
+    "log_devices",
+    "log_idle_devices",
+    "bits",
+    "single_stream",
+    "beyond_device",
+    "at_the_wall",
+    "cpu",
+    "npu",
+    "edge",
+    "desktop",
+    "llm",
+    "classical",
+    "startup",
+    "on_soc",
+    "startup_gpu",
+    "startup_soc",
+    "parameters_assumed",
+    "batch_assumed",
+    "tokens_assumed",
+)
+"""Names of the columns of `features`."""
+
+
+def features(setups: pd.DataFrame | Mapping[str, Column]) -> Table:
     """Numeric features of setups with a runtime."""
-    s = setups
-    calls = s["runtime_s"] / s["calls"]
-    peak_share = s["flops"] / (s["runtime_s"] * s["peak"] * s["working"])
-    bandwidth_share = s["weight_bytes"] / (s["runtime_s"] * s["bandwidth"] * s["working"])
-    columns: dict[str, Any] = {
+    s = table(setups)
+    seconds = s["runtime_s"]
+    peak_share = s["flops"] / (seconds * s["peak"] * s["working"])
+    bandwidth_share = s["weight_bytes"] / (seconds * s["bandwidth"] * s["working"])
+    columns: Table = {
         "log_parameters": np.log(s["parameters"]),
-        "log_runtime": np.log(s["runtime_s"]),
-        "log_call": np.log(calls),
+        "log_runtime": np.log(seconds),
+        "log_call": np.log(seconds / s["calls"]),
         "log_batch": np.log(s["batch"]),
         "log_tokens": np.log(s["tokens"]),
-        "log_peak_share": np.log(peak_share + 1e-12).clip(-14, 1),
-        "log_bandwidth_share": np.log(bandwidth_share + 1e-12).clip(-14, 2),
-        "log_peak_per_watt": np.log(s["peak"] / s["tdp_w"]) - 25,
+        "log_peak_share": np.clip(np.log(peak_share + 1e-12), -14, 1),
+        "log_bandwidth_share": np.clip(np.log(bandwidth_share + 1e-12), -14, 2),
+        "log_peak_per_tdp": np.log(s["peak"] / s["tdp_w"]) - 25,  # 1e11 FLOP/J is about exp(25)
         "log_tdp": np.log(s["tdp_w"]),
         "log_devices": np.log(s["devices"]),
         "log_idle_devices": np.log(s["devices"] / s["working"]),
@@ -234,42 +264,43 @@ def features(setups: pd.DataFrame) -> pd.DataFrame:
         "beyond_device": s["scope"] != "device",
         "at_the_wall": s["scope"] == "wall",
     }
-    for kind in ("cpu", "npu"):
-        columns[kind] = s["kind"] == kind
-    for host in ("edge", "desktop"):
-        columns[host] = s["host_class"] == host
-    for name in ("llm", "classical", "startup", "on_soc"):
-        columns[name] = s[name]
+    columns |= {kind: s["kind"] == kind for kind in ("cpu", "npu")}
+    columns |= {host: s["host_class"] == host for host in ("edge", "desktop")}
+    columns |= {name: s[name] for name in ("llm", "classical", "startup", "on_soc")}
     columns["startup_gpu"] = s["startup"] & (s["kind"] == "gpu")
     columns["startup_soc"] = s["startup"] & s["on_soc"]
     for name in ("parameters", "batch", "tokens"):
         columns[f"{name}_assumed"] = s[f"{name}_assumed"]
-    return pd.DataFrame({name: np.asarray(v, dtype=float) for name, v in columns.items()}, s.index)
+    return {name: np.asarray(values, dtype=float) for name, values in columns.items()}
 
 
 class PowerModel(msgspec.Struct, frozen=True):
     """A fitted power model: the ridge, and the trees it is averaged with (or none)."""
 
     ridge: Ridge
-    trees: Any
+    trees: Trees | None
 
-    def predict(self, setups: pd.DataFrame) -> Array:
-        """Natural log of mean watts of n setups, between idle and limit."""
-        numeric = features(setups)
-        groups = setups[list(LEVELS)]
-        found = self.ridge.predict(numeric, groups)
+    def predict(
+        self, setups: pd.DataFrame | Mapping[str, Column], numeric: Table | None = None
+    ) -> Array:
+        """Natural log of mean watts of n setups, between idle and limit.
+
+        Args:
+            setups: From `setup_columns`.
+            numeric: Their `features`, where they are known already.
+        """
+        s = table(setups)
+        numeric = features(s) if numeric is None else numeric
+        found = self.ridge.predict(numeric, s)
         if self.trees is not None:
-            found = (found + self.trees.predict(numeric, groups)) / 2
-        return bounded(found + np.log(setups["nominal_w"].to_numpy()), setups)
+            found = (found + self.trees.predict(numeric, s)) / 2
+        low, high = np.log(s["floor_w"]), np.log(s["limit_w"])
+        return np.asarray(np.clip(found + np.log(s["nominal_w"]), low, high), dtype=float)
 
 
-def bounded(log_watts: Array, setups: pd.DataFrame) -> Array:
-    """Log watts between `IDLE_FLOOR` x idle and the limit."""
-    low, high = np.log(setups["floor_w"].to_numpy()), np.log(setups["limit_w"].to_numpy())
-    return np.asarray(np.clip(log_watts, low, high), dtype=float)
-
-
-def fit(setups: pd.DataFrame, log_watts: Array, *, trees: bool = True) -> PowerModel:
+def fit(
+    setups: pd.DataFrame | Mapping[str, Column], log_watts: Array, *, trees: bool = True
+) -> PowerModel:
     """Fits the power model.
 
     Args:
@@ -277,8 +308,9 @@ def fit(setups: pd.DataFrame, log_watts: Array, *, trees: bool = True) -> PowerM
         log_watts: Natural log of measured mean watts, n.
         trees: Whether boosted trees are averaged in.
     """
-    numeric, groups = features(setups), setups[list(LEVELS)]
-    target = log_watts - np.log(setups["nominal_w"].to_numpy())
+    s = table(setups)
+    numeric, groups = features(s), {name: s[name] for name in LEVELS}
+    target = log_watts - np.log(s["nominal_w"])
     weights = weighed(groups, ("unit",), WEIGHT_POWER)
     ridge = fit_ridge(numeric, groups, target, weights, PENALTY, LEVELS)
     if not trees:
@@ -293,62 +325,9 @@ def fit(setups: pd.DataFrame, log_watts: Array, *, trees: bool = True) -> PowerM
     return PowerModel(ridge, forest)
 
 
-def of_sources(residual: Array, groups: pd.DataFrame) -> Array:
+def of_sources(residual: Array, groups: Mapping[str, Column]) -> Array:
     """What the units of a source share: the mean of their medians against one unit of doubt."""
     values = pd.DataFrame({"unit": groups["unit"], "source": groups["source"], "e": residual})
     medians = values.groupby(["source", "unit"])["e"].median().reset_index()
     found = medians.groupby("source")["e"].agg(lambda m: m.sum() / (len(m) + 1))
-    return np.asarray(groups["source"].map(found), dtype=float)
-
-
-def places(setups: pd.DataFrame) -> Array:
-    """Coordinates in which rows of one machine are near each other, n x len(NEAR)."""
-    numeric = features(setups)
-    return np.asarray(numeric[list(NEAR)] / np.array(list(NEAR.values())), dtype=float)
-
-
-def covariance(one: pd.DataFrame, two: pd.DataFrame, process: Process) -> Array:
-    """Covariance of the log deviations of two sets of setups, noise left out, n x m."""
-    a, b = places(one), places(two)
-    distance = ((a[:, None, :] - b[None, :, :]) ** 2).sum(axis=2)
-
-    def same(name: str) -> Array:
-        left, right = one[name].to_numpy(), two[name].to_numpy()
-        return np.asarray(left[:, None] == right[None, :], dtype=float)
-
-    unit, device, source = same("unit"), same("device"), same("source")
-    common = np.maximum(unit, np.maximum(process.device * device, process.source * source))
-    local = process.local**2 * np.exp(-distance / (2 * process.length**2))
-    return np.asarray(common * (process.offset**2 + local))
-
-
-def corrected(
-    asked: pd.DataFrame,
-    known: pd.DataFrame,
-    residual: Array,
-    process: Process | None = None,
-) -> tuple[Array, Array]:
-    """What measured rows say about setups: posterior mean and standard deviation (n each).
-
-    Args:
-        asked: Setups, n rows.
-        known: Measured setups that resemble them, m rows.
-        residual: Their log of measured over predicted, m.
-        process: How machines deviate.
-    """
-    process = process or Process()
-    prior = np.full(len(asked), process.offset**2 + process.local**2)
-    if not len(known):
-        return np.zeros(len(asked)), np.asarray(np.sqrt(prior + process.noise**2), dtype=float)
-    inner = covariance(known, known, process) + process.noise**2 * np.eye(len(known))
-    across = covariance(asked, known, process)
-    weights = np.linalg.solve(inner, np.column_stack([residual, across.T]))
-    mean = across @ weights[:, 0]
-    left = prior - np.einsum("ij,ji->i", across, weights[:, 1:])
-    spread = np.sqrt(np.maximum(left, 0) + process.noise**2)
-    return np.asarray(mean, dtype=float), np.asarray(spread, dtype=float)
-
-
-def unit_names(sources: Sequence[str]) -> list[str]:
-    """The measuring team behind each source: rounds and versions of one are not independent."""
-    return [re.sub(r"[\s(-]*(\(.*|v\d.*)$", "", name).strip() or name for name in sources]
+    return np.asarray(values["source"].map(found), dtype=float)

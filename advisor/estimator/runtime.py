@@ -8,14 +8,14 @@ slower than a fiftieth of it unless overhead of the calls explains it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
 import pandas as pd
 
-from advisor.estimator.mixed_effects import Array, Ridge, Trees, fit_ridge, fit_trees, weighed
+from advisor.estimator.mixed_effects import Ridge, Trees, fit_ridge, fit_trees, weighed
+from advisor.estimator.table import Array, Column, Table, table, text_pairs
 
 CELLS = {
     "kind": 1.0,
@@ -37,72 +37,99 @@ PENALTY = 10.0
 ROUNDS = 200
 WEIGHT_POWER = 0.5
 """A publisher's n rows on one device count as n^0.5."""
+_ANY = 40.0
+"""Log seconds beyond which nothing runs."""
 LEAST_SHARE, MOST_SHARE = 0.02, 0.9
 """Shares of a device's peak between which an estimate lies (dense published rows: p1, p99)."""
 
 
-def features(profiles: pd.DataFrame) -> pd.DataFrame:
+FEATURES = (
+    "log_tokens_per_call",
+    "above_128_tokens",
+    "above_1024_tokens",
+    "above_8192_tokens",
+    "log_tokens_per_call_gpu",
+    "log_tokens_per_call_cpu",
+    "log_compute_part",
+    "log_memory_part",
+    "log_overhead_part",
+    "log_parameters",
+    "log_tokens",
+    "log_batch",
+    "log_peak",
+    "log_peak_gpu",
+    "log_peak_cpu",
+    "log_bandwidth",
+    "log_peak_per_bandwidth",
+    "log_devices",
+    "log_devices_cpu",
+    "peak_imputed",
+    "tokens_assumed",
+    "batch_assumed",
+    "pruned",
+    "log_density",
+    "log_core_share",
+)
+"""Names of the columns of `features`."""
+
+
+def features(profiles: pd.DataFrame | Mapping[str, Column]) -> Table:
     """Numeric features of profiles, logs of what spans decades."""
-    p = profiles
+    p = table(profiles)
     tokens = np.log2(p["call_tokens"])
     gpu, cpu = (p["kind"] == "gpu").astype(float), (p["kind"] == "cpu").astype(float)
     peak, devices = np.log(p["peak"] / 1e12), np.log(p["devices"])
-    return pd.DataFrame(
-        {
-            "log_tokens_per_call": tokens,
-            "above_128_tokens": np.maximum(tokens - 7, 0),
-            "above_1024_tokens": np.maximum(tokens - 10, 0),
-            "above_8192_tokens": np.maximum(tokens - 13, 0),
-            "log_tokens_per_call_gpu": tokens * gpu,
-            "log_tokens_per_call_cpu": tokens * cpu,
-            "log_compute_part": np.log(p["compute_s"] / p["roofline_s"]).clip(-8, 1),
-            "log_memory_part": np.log(p["memory_s"] / p["roofline_s"] + 1e-9).clip(-8, 1),
-            "log_overhead_part": np.log(p["overhead_s"] / p["roofline_s"]).clip(-8, 1),
-            "log_parameters": np.log(p["parameters"]),
-            "log_tokens": np.log(p["tokens"]),
-            "log_batch": np.log(p["batch"]),
-            "log_peak": peak,
-            "log_peak_gpu": peak * gpu,
-            "log_peak_cpu": peak * cpu,
-            "log_bandwidth": np.log(p["bandwidth"] / 1e9),
-            "log_peak_per_bandwidth": np.log(p["peak"] / p["bandwidth"]),
-            "log_devices": devices,
-            "log_devices_cpu": devices * cpu,
-            "peak_imputed": p["peak_imputed"].astype(float),
-            "tokens_assumed": p["tokens_assumed"].astype(float),
-            "batch_assumed": p["batch_assumed"].astype(float),
-            "pruned": p["pruned"],
-            "log_density": np.log(p["density"]),
-            "log_core_share": np.log(p["core_share"]),
-        }
-    )
+    roofline = p["roofline_s"]
+    return {
+        "log_tokens_per_call": tokens,
+        "above_128_tokens": np.maximum(tokens - 7, 0),
+        "above_1024_tokens": np.maximum(tokens - 10, 0),
+        "above_8192_tokens": np.maximum(tokens - 13, 0),
+        "log_tokens_per_call_gpu": tokens * gpu,
+        "log_tokens_per_call_cpu": tokens * cpu,
+        "log_compute_part": np.clip(np.log(p["compute_s"] / roofline), -8, 1),
+        "log_memory_part": np.clip(np.log(p["memory_s"] / roofline + 1e-9), -8, 1),
+        "log_overhead_part": np.clip(np.log(p["overhead_s"] / roofline), -8, 1),
+        "log_parameters": np.log(p["parameters"]),
+        "log_tokens": np.log(p["tokens"]),
+        "log_batch": np.log(p["batch"]),
+        "log_peak": peak,
+        "log_peak_gpu": peak * gpu,
+        "log_peak_cpu": peak * cpu,
+        "log_bandwidth": np.log(p["bandwidth"] / 1e9),
+        "log_peak_per_bandwidth": np.log(p["peak"] / p["bandwidth"]),
+        "log_devices": devices,
+        "log_devices_cpu": devices * cpu,
+        "peak_imputed": p["peak_imputed"].astype(float),
+        "tokens_assumed": p["tokens_assumed"].astype(float),
+        "batch_assumed": p["batch_assumed"].astype(float),
+        "pruned": p["pruned"],
+        "log_density": np.log(p["density"]),
+        "log_core_share": np.log(p["core_share"]),
+    }
 
 
-def cells(profiles: pd.DataFrame) -> pd.DataFrame:
-    """Group columns of profiles, finer cells joined of coarser ones."""
-    p = profiles
-    found = p[["kind", "backend", "format", "work", "scenario", "length_basis", "family"]].copy()
-    found["device"], found["publisher"] = p["device"], p["publisher"]
-    found["kind_format"] = p["kind"] + "|" + p["format"]
-    found["kind_backend"] = p["kind"] + "|" + p["backend"]
-    found["kind_format_backend"] = found["kind_format"] + "|" + p["backend"]
-    found["kind_format_backend_tokens"] = found["kind_format_backend"] + "|" + p["token_class"]
-    found["kind_work"] = p["kind"] + "|" + p["work"]
-    found["kind_format_amx"] = found["kind_format"] + "|" + p["amx"].astype(str)
+def cells(profiles: pd.DataFrame | Mapping[str, Column]) -> Table:
+    """Group columns of profiles, finer cells joined of coarser ones, and the class of question."""
+    p = table(profiles)
+    own = ("kind", "backend", "format", "work", "scenario", "length_basis", "family", "device")
+    found = {name: p[name] for name in (*own, "publisher")}
+    found["kind_format"] = text_pairs(p["kind"], p["format"])
+    found["kind_backend"] = text_pairs(p["kind"], p["backend"])
+    found["kind_format_backend"] = text_pairs(found["kind_format"], p["backend"])
+    finest = text_pairs(found["kind_format_backend"], p["token_class"])
+    found["kind_format_backend_tokens"] = finest
+    found["kind_work"] = text_pairs(p["kind"], p["work"])
+    found["kind_format_amx"] = text_pairs(found["kind_format"], p["amx"])
+    found["class"] = class_of_question(p)
     return found
 
 
-def class_of_question(profiles: pd.DataFrame) -> pd.Series:
+def class_of_question(profiles: pd.DataFrame | Mapping[str, Column]) -> Column:
     """The class whose errors an interval comes from: kind of work, of device and of backend."""
-    p = profiles
-    return p["work"] + "/" + p["kind"] + "/" + p["backend"]
-
-
-def questions(profiles: pd.DataFrame) -> pd.DataFrame:
-    """`cells` with the class of question."""
-    found = cells(profiles)
-    found["class"] = class_of_question(profiles)
-    return found
+    p = table(profiles)
+    parts = zip(p["work"].tolist(), p["kind"].tolist(), p["backend"].tolist(), strict=True)
+    return np.array(["/".join(part) for part in parts], dtype=object)
 
 
 class RuntimeModel(msgspec.Struct, frozen=True):
@@ -115,18 +142,19 @@ class RuntimeModel(msgspec.Struct, frozen=True):
     """
 
     ridge: Ridge | None
-    trees: Any
+    trees: Trees | None
     physics: bool = True
 
-    def predict(self, profiles: pd.DataFrame) -> Array:
+    def predict(self, profiles: pd.DataFrame | Mapping[str, Column]) -> Array:
         """Natural log of seconds per item of n profiles, within physics."""
-        numeric, groups = features(profiles), cells(profiles)
+        p = table(profiles)
+        numeric, groups = features(p), cells(p)
         parts = [part.predict(numeric, groups) for part in (self.ridge, self.trees) if part]
-        found = np.mean(parts, axis=0) + np.log(profiles["roofline_s"].to_numpy())
-        return within_physics(found, profiles) if self.physics else found
+        found = np.mean(parts, axis=0) + np.log(p["roofline_s"])
+        return within_physics(found, p) if self.physics else found
 
 
-def limits(profiles: pd.DataFrame) -> tuple[Array, Array]:
+def limits(profiles: pd.DataFrame | Mapping[str, Column]) -> tuple[Array, Array]:
     """Natural log of the least and the most seconds per item that physics explains.
 
     At least what `MOST_SHARE` of peak takes; a sparse engine skips work, so a pruned model may pass
@@ -134,22 +162,25 @@ def limits(profiles: pd.DataFrame) -> tuple[Array, Array]:
     where the batch is stated. At most what `LEAST_SHARE` of peak and bandwidth
     take together, and ten times the calls' overhead.
     """
-    p = profiles
-    reads = p["memory_s"].where((p["work"] == "decode") & ~p["batch_assumed"], 0.0)
+    p = table(profiles)
+    decode = np.isin(p["work"], ["decode", "generate"])
+    reads = np.where(decode & ~p["batch_assumed"], p["memory_s"], 0.0)
     fastest = np.log(np.maximum(p["compute_s"] * p["density"] / MOST_SHARE, reads))
     slowest = np.log(
         p["compute_s"] / LEAST_SHARE + p["memory_s"] / LEAST_SHARE + 10 * p["overhead_s"]
     )
-    return fastest.to_numpy(dtype=float), np.maximum(fastest, slowest).to_numpy(dtype=float)
+    free = np.isin(p["work"], ["classical", "startup"])  # no network bounds them
+    fastest, slowest = np.where(free, -_ANY, fastest), np.where(free, _ANY, slowest)
+    return fastest, np.maximum(fastest, slowest)
 
 
-def within_physics(log_seconds: Array, profiles: pd.DataFrame) -> Array:
+def within_physics(log_seconds: Array, profiles: pd.DataFrame | Mapping[str, Column]) -> Array:
     """Log seconds within `limits`."""
     return np.asarray(np.clip(log_seconds, *limits(profiles)), dtype=float)
 
 
 def bounded_interval(
-    log_seconds: Array, half: Array, profiles: pd.DataFrame
+    log_seconds: Array, half: Array, profiles: pd.DataFrame | Mapping[str, Column]
 ) -> tuple[Array, Array]:
     """Ends of intervals in log seconds, cut where physics ends."""
     fastest, slowest = limits(profiles)
@@ -158,20 +189,22 @@ def bounded_interval(
     return low, high
 
 
-def bounded_half(half: Array, log_seconds: Array, profiles: pd.DataFrame) -> Array:
+def bounded_half(
+    half: Array, log_seconds: Array, profiles: pd.DataFrame | Mapping[str, Column]
+) -> Array:
     """Half-widths no larger than the whole range that physics leaves."""
     fastest, slowest = limits(profiles)
     return np.minimum(half, np.maximum(slowest - log_seconds, log_seconds - fastest))
 
 
 def fit(
-    profiles: pd.DataFrame,
+    profiles: pd.DataFrame | Mapping[str, Column],
     log_seconds: Array,
     *,
     ridge: bool = True,
     trees: bool = True,
     physics: bool = True,
-    cells: Sequence[str] = tuple(CELLS),
+    levels: Sequence[str] = tuple(CELLS),
     tree_classes: Sequence[str] = TREE_CLASSES,
 ) -> RuntimeModel:
     """Fits the runtime model; the keywords leave parts out, for ablation.
@@ -182,16 +215,17 @@ def fit(
         ridge: Whether there is a ridge.
         trees: Whether boosted trees are averaged in.
         physics: Whether predictions are bounded.
-        cells: Group columns whose levels the ridge learns.
+        levels: Group columns whose levels the ridge learns.
         tree_classes: Class columns the trees split on.
     """
-    numeric, groups = features(profiles), questions(profiles)
-    target = log_seconds - np.log(profiles["roofline_s"].to_numpy())
+    p = table(profiles)
+    numeric, groups = features(p), cells(p)
+    target = log_seconds - np.log(p["roofline_s"])
     weights = weighed(groups, ("publisher", "device"), WEIGHT_POWER)
     linear: Ridge | None = None
     forest: Trees | None = None
     if ridge:
-        penalties = {name: CELLS[name] for name in cells}
+        penalties = {name: CELLS[name] for name in levels}
         linear = fit_ridge(numeric, groups, target, weights, PENALTY, penalties)
     if trees:
         forest = fit_trees(numeric, groups, target, weights, tree_classes, ROUNDS)
