@@ -221,9 +221,6 @@ def evaluate(
     probes: Annotated[
         str, typer.Option(help="Measured rows on the held-out device; of energies.")
     ] = "0,1,3,5",
-    ablation: Annotated[
-        bool, typer.Option("--ablation", help="Leave out each part of the runtime model, too.")
-    ] = False,
     predictions: Annotated[Path | None, typer.Option(help="Predictions of --test, CSV.")] = None,
     scheduler: Scheduler = None,
     as_json: Json = False,
