@@ -184,8 +184,7 @@ class Pool:
     def self_reported_low(self) -> Array:
         """Low end of accuracies that the model's author reports alone, NaN for others."""
         known = [evidence_of(self._snapshot, offer.row) for offer in self.offers]
-        alone = [e if e is not None and "self-reported" in e.warnings else None for e in known]
-        return self._column([None if e is None else e.low for e in alone])
+        return self._column([e.low if e and "self-reported" in e.warnings else None for e in known])
 
     @functools.cached_property
     def latency_ms(self) -> Array:
