@@ -30,7 +30,7 @@ from catalog.accuracy import (
 Metric = Literal["accuracy", "macro_f1"]
 Labels = Literal["none", "few", "full"]
 AccuracyBasis = Literal["measured", "published", "estimated"]
-Exclusion = Literal["contaminated", "below-majority-share", "not-obtainable", "test-size-unknown"]
+Exclusion = Literal["contaminated", "below-majority-share", "not-obtainable"]
 
 Z90 = 1.6449
 """Standard deviations that hold 90 % of a normal distribution on both sides."""
