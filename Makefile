@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: serve test check lint goldens nightly soak audit bench reference estimator clean
+.PHONY: serve test check lint goldens nightly soak questions audit bench reference estimator clean
 
 serve: $(VENV)/base.stamp  ## Start the service on http://127.0.0.1:8000
 	$(BIN)/joulewise serve
@@ -22,6 +22,9 @@ nightly: $(VENV)/dev.stamp  ## 10,000 damaged run files of each format, and 500 
 
 soak: $(VENV)/dev.stamp  ## Ten minutes of mixed load on a service of its own
 	$(BIN)/python scripts/soak.py
+
+questions: $(VENV)/dev.stamp  ## 200 drawn questions: the share answered soundly, and every failure
+	@$(BIN)/python scripts/questions.py
 
 audit: $(VENV)/dev.stamp  ## Known vulnerabilities of the pinned packages; needs api.osv.dev
 	@$(BIN)/pip-audit -r constraints.txt --strict --vulnerability-service osv --no-deps --disable-pip \

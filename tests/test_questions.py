@@ -1,4 +1,4 @@
-"""Tests of `scripts/soundness.py`: each rule with answers that are sound and answers that are not.
+"""Tests of `scripts/questions.py`: each rule on sound and unsound answers, the draw, the counts.
 
 The model answer is ALBERT on sst2 on a T4; a test changes what its rule looks at.
 """
@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import copy
 import importlib
+import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import pytest
 
 from catalog import reference_data
 from catalog.registry.tasks import tasks
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
-MODULES = ("question_cases", "model_sizes", "plausible_joules", "soundness")
+MODULES = ("question_cases", "model_sizes", "plausible_joules", "soundness", "questions")
 
 OPTION: dict[str, Any] = {
     "candidate": "albert-base-v2-finetuned",
@@ -438,3 +440,86 @@ def test_defaults_are_left_out_of_the_url(scripts: SimpleNamespace) -> None:
         "/recommend?task=spam&min_acc=0.9&device=Xeon+8480%2B&scenario=server&rate=1.0"
         "&labels=none&language=de"
     )
+
+
+class Replies:
+    """A client that answers a floor with a body; keeps what was asked."""
+
+    def __init__(self, bodies: dict[str, Any], status: int = 200) -> None:
+        self.bodies, self.status, self.asked = bodies, status, list[str]()
+
+    def get(self, url: str, headers: dict[str, str]) -> httpx.Response:
+        """The body for the floor in a URL; JSON is asked for."""
+        assert headers == {"Accept": "application/json"}
+        self.asked.append(url)
+        floor = httpx.URL(url).params["min_acc"]
+        return httpx.Response(self.status, json=self.bodies[floor])
+
+
+def test_each_question_is_asked_twice(scripts: SimpleNamespace) -> None:
+    """At its floor and 0.05 above, and judged with both answers."""
+    cases = scripts.question_cases
+    question = cases.Question(task="sentiment", min_acc=0.9, machine=cases.MACHINES[0])
+    cheaper = changed(OPTION, {"energy_j_per_1000.value": 15.0})
+    client = Replies({"0.9": {"chosen": OPTION}, "0.95": {"chosen": cheaper}})
+    [judged] = scripts.questions.judge(client, [question])
+    assert len(client.asked) == 2
+    assert set(judged.reasons) == {"monotone"}
+
+
+def test_the_summary_counts_questions(
+    scripts: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A question that fails two rules counts once against the share and once in each rule."""
+    cases, questions = scripts.question_cases, scripts.questions
+    asked = [
+        cases.Question(task="sentiment", min_acc=floor, machine=cases.MACHINES[0])
+        for floor in (0.9, 0.8)
+    ]
+    wrong = changed(OPTION, {"accuracy.n_test": None, "n_parameters": 8e9})
+    bodies = {floor: {"chosen": OPTION} for floor in ("0.9", "0.95", "0.85")}
+    judged = questions.judge(Replies(bodies | {"0.8": {"chosen": wrong}}), asked)
+    found = questions.summary(judged, seed=3)
+    assert (found["asked"], found["sound"], found["share"]) == (2, 1, 0.5)
+    assert {rule for rule, n in found["rules"].items() if n} == {"size", "evidence", "machine"}
+    [failure] = found["failures"]
+    assert failure["url"] == asked[1].url()
+    questions.show(judged, seed=3)
+    printed = capsys.readouterr().out
+    assert asked[1].url() in printed
+    assert asked[0].url() not in printed
+    assert "| size | 1 |" in printed
+    assert "1 of 2 sound, seed 3, none dropped" in printed
+
+
+def test_refusals_of_the_service_are_counted(scripts: SimpleNamespace) -> None:
+    """A question that the service itself refuses is unsound; nothing raises."""
+    cases, questions = scripts.question_cases, scripts.questions
+    known = cases.Question(task="sentiment", min_acc=0.9, machine=cases.MACHINES[0])
+    unknown = cases.Question(task="astrology", min_acc=0.9, machine=cases.MACHINES[0])
+    with questions.bundled_service() as client:
+        judged = questions.judge(client, [known, unknown])
+    assert "answered" not in judged[0].reasons
+    assert judged[1].reasons["answered"][0].startswith("refused: 404")
+
+
+def test_the_command_prints_one_json_document(
+    scripts: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the seed, the number and a count for every rule."""
+    monkeypatch.setattr(sys, "argv", ["questions.py", "--seed", "5", "--n", "2", "--json"])
+    scripts.questions.main()
+    found = json.loads(capsys.readouterr().out)
+    assert (found["seed"], found["asked"]) == (5, 2)
+    assert set(found["rules"]) == set(scripts.soundness.RULES)
+    assert len(found["failures"]) == 2 - found["sound"]
+
+
+def test_more_questions_than_there_are_is_refused(
+    scripts: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The message names the parameter and its range."""
+    monkeypatch.setattr(sys, "argv", ["questions.py", "--n", "100000"])
+    with pytest.raises(SystemExit):
+        scripts.questions.main()
+    assert "--n: 100000 is not allowed; 1 to 10368" in capsys.readouterr().err
