@@ -7,7 +7,7 @@ import sys
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import msgspec
 import typer
@@ -114,6 +114,11 @@ _MIN_WIDTH = 6
 """Least width of a folded column, in character cells."""
 
 
+LISTED = 36
+"""Rows of a list that a command prints unless asked for more: one screen."""
+Limit = Annotated[int, typer.Option(min=0, help="Rows to show; 0 shows all.")]
+
+
 def print_table(
     title: str,
     columns: Sequence[str],
@@ -121,6 +126,7 @@ def print_table(
     *,
     under: Collection[str] = (),
     right: Collection[str] = (),
+    limit: int = 0,
 ) -> None:
     """Prints a table that breaks lines between words and folds a word only as the last resort.
 
@@ -130,20 +136,26 @@ def print_table(
         rows: Cells, shown as they are; a cell may have several lines.
         under: Columns that go under the first named one where the terminal is narrow.
         right: Columns whose cells end at the right, as figures do.
+        limit: Rows that are shown, half as many where a row takes two lines; 0 shows all. What is
+            left out is said below.
     """
     console, cells = Console(), [list(row) for row in rows]
     names = list(columns)
     needed = sum(_word_widths(names, cells)) + _GAP * (len(names) - 1)
     if under and needed > console.width:
         names, cells = _stack(names, cells, under)
+        limit = (limit + 1) // 2
+    shown = cells[:limit] if limit else cells
     console.print(Text(title, style="bold"))
     grid = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), show_edge=False)
-    for name, width in zip(names, column_widths(names, cells, console.width), strict=True):
+    for name, width in zip(names, column_widths(names, shown, console.width), strict=True):
         side = "right" if name in right else "left"
         grid.add_column(name, width=width, overflow="fold", justify=side)  # type: ignore[arg-type]
-    for row in cells:
+    for row in shown:
         grid.add_row(*(escape(cell) for cell in row))
     console.print(grid)
+    if len(cells) > len(shown):
+        console.print(f"... {len(cells) - len(shown)} more: --limit N shows N rows, --limit 0 all")
 
 
 def _column_lines(names: Sequence[str], cells: Sequence[Sequence[str]], at: int) -> list[str]:
