@@ -136,7 +136,7 @@ def print_table(
         rows: Cells, shown as they are; a cell may have several lines.
         under: Columns that go under the first named one where the terminal is narrow.
         right: Columns whose cells end at the right, as figures do.
-        limit: Rows that are shown, half as many where a row takes two lines; 0 shows all. What is
+        limit: Rows that are shown, a third where columns go under another; 0 shows all. What is
             left out is said below.
     """
     console, cells = Console(), [list(row) for row in rows]
@@ -144,7 +144,7 @@ def print_table(
     needed = sum(_word_widths(names, cells)) + _GAP * (len(names) - 1)
     if under and needed > console.width:
         names, cells = _stack(names, cells, under)
-        limit = (limit + 1) // 2
+        limit = (limit + 2) // 3
     shown = cells[:limit] if limit else cells
     console.print(Text(title, style="bold"))
     grid = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), show_edge=False)
