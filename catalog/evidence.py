@@ -90,6 +90,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     n_others: int = 0
     sources: tuple[str, ...] = ()
     reference: str | None = None
+    protocol: str | None = None
+    citation: str | None = None
     others: tuple[str, ...] = ()
     detail: str | None = None
     warnings: tuple[str, ...] = ()
@@ -192,6 +194,8 @@ def combine(
         n_others=len(rows) - len(best),
         sources=tuple(sorted({each.source for each in best})),
         reference=row.reference,
+        protocol=row.protocol,
+        citation=row.citation,
         others=tuple(_in_words(each, metric) for each in rows if each not in best),
         warnings=_warnings(best, row, own_splits=own_splits),
     )
