@@ -11,12 +11,14 @@ import typer
 from api.cli import terminal
 from api.cli.context import load_snapshot
 from api.pages import wording
+from catalog.profiles import text_tokens
 from catalog.records import Kind
 from catalog.registry.obtaining import obtained_with
 
 if TYPE_CHECKING:
     from api.service.accuracies import AccuracyFilter
     from catalog.evidence import Evidence
+    from catalog.records import Workload
     from catalog.snapshot import Snapshot
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
@@ -88,7 +90,10 @@ def workloads(
         return terminal.print_json(found)
     terminal.print_table(
         f"{len(found)} workload(s)",
-        ("workload", "task", "language", "classes", "test texts", "most frequent", "licence"),
+        (
+            *("workload", "task", "language", "classes", "test texts", "most frequent"),
+            *("mean length", "licence"),
+        ),
         (
             (
                 each.name,
@@ -96,16 +101,25 @@ def workloads(
                 each.language or "",
                 _count(each.n_classes),
                 _count(each.n_test),
-                "" if each.majority_share is None else f"{each.majority_share:.3f}",
+                "unknown" if each.majority_share is None else f"{each.majority_share:.3f}",
+                _length(each),
                 each.licence or "",
             )
             for each in found
         ),
-        under=("task", "language", "licence"),
+        under=("task", "language", "mean length", "licence"),
         right=("classes", "test texts", "most frequent"),
         limit=limit,
     )
     return None
+
+
+def _length(workload: Workload) -> str:
+    """Mean length of a workload's texts and how it is known."""
+    tokens, basis = text_tokens(workload)
+    if basis == "characters":
+        return f"{workload.mean_chars:,.0f} characters"
+    return f"{tokens:,.0f} tokens{' assumed' if basis == 'assumed' else ''}"
 
 
 def candidates(
@@ -223,7 +237,6 @@ def accuracies(
 
     from advisor.recommend.query import BadQuestionError
     from api.service import accuracies as service
-    from catalog.files import run_file
 
     given = {"task": task, "workload": workload, "candidate": candidate, "language": language}
     given |= {"regime": regime, "source": source}
@@ -235,6 +248,8 @@ def accuracies(
         raise BadQuestionError(field, given.get(field), allowed) from error
     snapshot = load_snapshot()
     if out is not None:
+        from catalog.files import run_file
+
         rows = [*service.results(snapshot, wanted)]
         out.write_bytes(service.as_file(rows, run_file.format_of(out.name)))
         typer.echo(f"{len(rows)} result(s) written to {out}")
