@@ -164,7 +164,7 @@ def list_rows(
     source: Name = None,
     phase: Name = None,
     scenario: Name = None,
-    limit: terminal.Limit = terminal.LISTED,
+    limit: terminal.Limit = None,
     as_json: Json = False,
 ) -> None:
     """Measurements, history included."""

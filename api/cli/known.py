@@ -37,9 +37,7 @@ def fits(words: list[str] | None, *names: str | None) -> bool:
     return all(word.casefold() in text for word in words or ())
 
 
-def tasks(
-    words: Words = None, limit: terminal.Limit = terminal.LISTED, as_json: Json = False
-) -> None:
+def tasks(words: Words = None, limit: terminal.Limit = None, as_json: Json = False) -> None:
     """What can be decided about a text, with synonyms and the workload that answers."""
     from api.service import listing
 
@@ -72,7 +70,7 @@ def workloads(
     words: Words = None,
     task: TaskName = None,
     language: Text = None,
-    limit: terminal.Limit = terminal.LISTED,
+    limit: terminal.Limit = None,
     as_json: Json = False,
 ) -> None:
     """Data sets with their classes, test size and most frequent class."""
@@ -128,7 +126,7 @@ def candidates(
     language: Annotated[
         str | None, typer.Option(help="Of the data set that answers for the task.")
     ] = None,
-    limit: terminal.Limit = terminal.LISTED,
+    limit: terminal.Limit = None,
     as_json: Json = False,
 ) -> None:
     """Ways to classify texts; with a task those that have an accuracy in it, the best first."""
@@ -167,7 +165,7 @@ def _judged_candidates(
     words: list[str] | None,
     task: str,
     language: str | None,
-    limit: int,
+    limit: int | None,
     as_json: bool,
 ) -> None:
     """Candidates with an accuracy in a task, with their value on its reference workload."""
@@ -229,7 +227,7 @@ def accuracies(
     out: Annotated[
         Path | None, typer.Option(help="Write every result to a .csv or .parquet file.")
     ] = None,
-    limit: terminal.Limit = terminal.LISTED,
+    limit: terminal.Limit = None,
     as_json: Json = False,
 ) -> None:
     """What is known about accuracy: values with intervals, or each result with its source."""
@@ -261,7 +259,7 @@ def accuracies(
     return terminal.print_json(known) if as_json else _print_evidence(known, wanted, limit)
 
 
-def _print_results(rows: list[dict[str, Any]], limit: int) -> None:
+def _print_results(rows: list[dict[str, Any]], limit: int | None) -> None:
     """Every result with its source."""
     terminal.print_table(
         f"{len(rows)} result(s)",
@@ -287,7 +285,7 @@ def _print_results(rows: list[dict[str, Any]], limit: int) -> None:
 MEASURES = ("accuracy", "macro_f1")
 
 
-def _print_evidence(rows: list[Evidence], wanted: AccuracyFilter, limit: int) -> None:
+def _print_evidence(rows: list[Evidence], wanted: AccuracyFilter, limit: int | None) -> None:
     """One value with interval per candidate, regime and format."""
     about = wanted.workload or wanted.task or wanted.candidate or "every workload"
     terminal.print_table(
@@ -321,7 +319,7 @@ def devices(
         list[str] | None, typer.Argument(help="Words of a name, or a cloud instance type.")
     ] = None,
     kind: Annotated[Kind | None, typer.Option(help="Only cpu, gpu, npu or soc.")] = None,
-    limit: terminal.Limit = terminal.LISTED,
+    limit: terminal.Limit = None,
     as_json: Json = False,
 ) -> None:
     """Devices whose names hold all words; ~ marks a default of the device's class."""
