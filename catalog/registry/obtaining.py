@@ -9,9 +9,11 @@ _VECTORIZERS = {
     "bow-word-char": "make_union(CountVectorizer(), CountVectorizer(analyzer='char_wb'))",
     "tfidf-word": "TfidfVectorizer()",
     "tfidf-char": "TfidfVectorizer(analyzer='char_wb', ngram_range=(2, 5))",
+    "bow-wide-mlp": "CountVectorizer()",
     "tfidf-word-char": "make_union(TfidfVectorizer(), TfidfVectorizer(analyzer='char_wb'))",
 }
 """Counted features in scikit-learn's words; n-gram ranges are a source's own."""
+_WIDE_MLP = "MLPClassifier(hidden_layer_sizes=(1024,))"
 _HEADS = {
     "linear": "SGDClassifier()",
     "linear-svm": "LinearSVC()",
@@ -41,6 +43,10 @@ def obtained_with(candidate: Candidate) -> str | None:
     if candidate.checkpoint:
         return f"hf download {candidate.checkpoint}"
     features, head = _VECTORIZERS.get(candidate.features or ""), _HEADS.get(candidate.head or "")
+    if candidate.features == "bow-wide-mlp":
+        head = _WIDE_MLP
     if features and head:
         return f"scikit-learn: make_pipeline({features}, {head})"
+    if features and candidate.head == "xgboost":
+        return f"scikit-learn and xgboost: make_pipeline({features}, XGBClassifier())"
     return _FASTTEXT.get(candidate.name) or _LEXICONS.get(candidate.name)
