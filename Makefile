@@ -48,6 +48,7 @@ bench: $(VENV)/dev.stamp  ## Side-by-side tables on this machine
 reference: $(VENV)/dev.stamp  ## Rebuild the bundled figures, where their sources are at hand
 	$(BIN)/python scripts/build_reference.py
 	$(BIN)/python scripts/data/machines.py
+	$(BIN)/python scripts/data/atlas.py
 
 estimator: $(VENV)/dev.stamp  ## Retrain the bundled estimator on the bundled figures
 	$(BIN)/python scripts/build_estimator.py

@@ -18,21 +18,14 @@ from catalog.accuracy import (
     Accuracy,
     NumericFormat,
     Regime,
+    Tier,
     accuracy_digest,
     accuracy_key,
     numeric_format_of,
     setting,
 )
-from catalog.evidence import (
-    Evidence,
-    Labels,
-    Loss,
-    Metric,
-    evidence,
-    for_labels,
-    format_loss,
-    quantised,
-)
+from catalog.evidence import Evidence, Labels, Metric, evidence, for_labels
+from catalog.quantisation import Loss, format_loss, quantised
 from catalog.records import Candidate, Family, Measurement, Workload
 
 CALIBRATION = "calibration"
@@ -56,10 +49,17 @@ def regime_of(candidate: Candidate | None) -> Regime:
     return "full" if candidate is None else _REGIMES.get(candidate.family, "full")
 
 
-def from_measurement(row: Measurement, candidate: Candidate | None) -> Accuracy | None:
+def from_measurement(
+    row: Measurement, candidate: Candidate | None, tier: Tier = "card"
+) -> Accuracy | None:
     """The result that stands beside a measurement of energy; ``None`` where it has none.
 
     Whatever names the contamination of a measurement is kept as a note.
+
+    Args:
+        row: The measurement.
+        candidate: Its candidate, where it is declared.
+        tier: Trust in results that are not the calibration suite's.
     """
     if row.accuracy is None and row.macro_f1 is None:
         return None
@@ -82,7 +82,7 @@ def from_measurement(row: Measurement, candidate: Candidate | None) -> Accuracy 
         n_test_basis="stated" if row.n_test else "unknown",
         split=row.accuracy_split,
         contamination="possible" if row.contamination else unsuspected,  # type: ignore[arg-type]
-        tier="suite" if own else "authors",
+        tier="suite" if own else tier,
         run_id=row.run_id,
         citation=row.citation,
         licence=row.licence,
@@ -216,8 +216,10 @@ class Accuracies:
         key = (workload, metric)
         if key not in self._evidence:
             found: defaultdict[str, list[Evidence]] = defaultdict(list)
-            for each in evidence(newest(self.of(workload)), metric):
-                found[each.candidate].append(each)
+            facts = self._workloads.get(workload)
+            own = facts is not None and facts.own_splits
+            for each in evidence(newest(self.of(workload)), metric, own_splits=own):
+                found[each.candidate].append(each if facts is None else doubted(each, facts))
             self._evidence[key] = {name: tuple(all_) for name, all_ in found.items()}
         return self._evidence[key]
 
@@ -266,6 +268,14 @@ class Accuracies:
                         found[candidate][name] = best.value
             self._values[key] = dict(found)
         return self._values[key]
+
+
+def doubted(known: Evidence, facts: Workload) -> Evidence:
+    """Evidence with ``majority-unknown`` where the share of the largest class is not known."""
+    if facts.majority_share is not None or known.metric != "accuracy":
+        return known
+    codes = tuple(sorted({*known.warnings, "majority-unknown"}))
+    return msgspec.structs.replace(known, warnings=codes)
 
 
 def newest(rows: Iterable[Accuracy]) -> list[Accuracy]:

@@ -26,7 +26,9 @@ TIERS: tuple[Tier, ...] = ("suite", "authors", "leaderboard", "card")
 """Sources from the most to the least trusted: the calibration suite; result files and runs of the
 authors; leaderboards and tables quoted by others; model cards and small repositories."""
 OWN_SPLIT = "own-holdout"
-"""A split that the source drew itself: shown, but no evidence about the official test set."""
+"""A split that the source drew itself: shown, but no evidence about an official test set."""
+TRAIN_POOL = "train-pool"
+"""Test texts that the few training texts were drawn from: the head saw some of them."""
 
 
 class Accuracy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -49,7 +51,8 @@ class Accuracy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
             shown and answer no question.
         n_test: Test texts; `n_test_basis` says how the number is known (``official``: not stated
             by the source, size of the official split).
-        split: Held-out split as the source names it; `OWN_SPLIT` where the source drew it.
+        split: Held-out split as the source names it; `OWN_SPLIT` where the source drew it,
+            `TRAIN_POOL` where training texts were drawn from it.
         contamination: Whether the model saw texts of this data set in training.
         tier: Trust in the source, see `TIERS`.
         self_reported: The model's author ran it where others ran the rest of the table.

@@ -18,6 +18,7 @@ import msgspec
 from catalog.accuracy import (
     OWN_SPLIT,
     TIERS,
+    TRAIN_POOL,
     Accuracy,
     Contamination,
     NTestBasis,
@@ -62,6 +63,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         basis: ``measured`` by the calibration suite, ``published``, or ``estimated``.
         n_results: Results in the most trusted tier; `n_others` stand in lower ones.
         sources: Their short names.
+        others: Results that the value does not rest on, in words.
+        detail: How an ``estimated`` value was derived.
         warnings: Codes of what is doubtful, sorted.
     """
 
@@ -87,6 +90,10 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     n_others: int = 0
     sources: tuple[str, ...] = ()
     reference: str | None = None
+    protocol: str | None = None
+    citation: str | None = None
+    others: tuple[str, ...] = ()
+    detail: str | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -141,13 +148,17 @@ def same_training(rows: Sequence[Accuracy]) -> list[Accuracy]:
     return [row for row in rows if row.n_train is None or row.n_train >= FULL_SHARE * most]
 
 
-def combine(rows: Sequence[Accuracy], metric: Metric = "accuracy") -> Evidence | None:
+def combine(
+    rows: Sequence[Accuracy], metric: Metric = "accuracy", *, own_splits: bool = False
+) -> Evidence | None:
     """One value from all results of a candidate on a workload in one setting and format.
 
     The median of the most trusted tier; the spread of its values widens the interval. Splits that
-    a source drew itself are no evidence. ``None`` where no result has the metric.
+    a source drew itself are evidence only with `own_splits`, where the data set has no official
+    one; ``splits-differ`` then says so. ``None`` where no result has the metric.
     """
-    known = [r for r in rows if r.split != OWN_SPLIT and getattr(r, metric) is not None]
+    allowed = [r for r in rows if own_splits or r.split != OWN_SPLIT]
+    known = [r for r in allowed if getattr(r, metric) is not None]
     if not known:
         return None
     if known[0].regime == "full":
@@ -183,7 +194,10 @@ def combine(rows: Sequence[Accuracy], metric: Metric = "accuracy") -> Evidence |
         n_others=len(rows) - len(best),
         sources=tuple(sorted({each.source for each in best})),
         reference=row.reference,
-        warnings=_warnings(best, row),
+        protocol=row.protocol,
+        citation=row.citation,
+        others=tuple(_in_words(each, metric) for each in rows if each not in best),
+        warnings=_warnings(best, row, own_splits=own_splits),
     )
 
 
@@ -199,11 +213,20 @@ def _ends(
     return low, high
 
 
-def _warnings(rows: Sequence[Accuracy], row: Accuracy) -> tuple[str, ...]:
+def _in_words(row: Accuracy, metric: Metric) -> str:
+    """A result that is shown beside the evidence: source, tier, split and value."""
+    value = getattr(row, metric)
+    figure = "no " + metric if value is None else f"{value:.3f}"
+    return f"{row.source} ({row.tier}, {row.split or 'split not stated'}): {figure}"
+
+
+def _warnings(rows: Sequence[Accuracy], row: Accuracy, *, own_splits: bool) -> tuple[str, ...]:
     """Codes of what is doubtful about a median."""
     codes = set()
-    if len({each.split for each in rows}) > 1:
+    if own_splits or len({each.split for each in rows}) > 1:
         codes.add("splits-differ")
+    if any(each.split == TRAIN_POOL for each in rows):
+        codes.add("test-texts-in-training")
     worst = min((each.contamination for each in rows), key=_WORST.index)
     if worst in ("possible", "unknown"):
         codes.add(f"contamination-{worst}")
@@ -216,12 +239,14 @@ def _warnings(rows: Sequence[Accuracy], row: Accuracy) -> tuple[str, ...]:
     return tuple(sorted(codes))
 
 
-def evidence(rows: Iterable[Accuracy], metric: Metric = "accuracy") -> list[Evidence]:
+def evidence(
+    rows: Iterable[Accuracy], metric: Metric = "accuracy", *, own_splits: bool = False
+) -> list[Evidence]:
     """Evidence of every candidate, setting and format among results of one workload."""
     groups: defaultdict[tuple[object, ...], list[Accuracy]] = defaultdict(list)
     for row in rows:
         groups[row.candidate, setting(row), row.numeric_format].append(row)
-    found = (combine(group, metric) for group in groups.values())
+    found = (combine(group, metric, own_splits=own_splits) for group in groups.values())
     return [each for each in found if each is not None]
 
 
@@ -249,57 +274,6 @@ def for_labels(known: Sequence[Evidence], labels: Labels = "full") -> Evidence |
             best, warnings=tuple(sorted({*best.warnings, "full-not-measured"}))
         )
     return best
-
-
-class Loss(msgspec.Struct, frozen=True):
-    """Accuracy that a quantised format costs, from `n` pairs: mean and standard deviation."""
-
-    mean: float
-    sd: float
-    n: int
-
-
-def format_loss(rows: Iterable[Accuracy], numeric_format: NumericFormat = "int8") -> Loss | None:
-    """Loss of a format against float, from results of one source in both formats.
-
-    ``None`` with fewer than three pairs.
-    """
-    groups: defaultdict[tuple[object, ...], dict[str, list[float]]] = defaultdict(
-        lambda: defaultdict(list)
-    )
-    for row in rows:
-        if row.accuracy is not None:
-            key = (row.candidate, row.workload, row.source, row.split, setting(row))
-            groups[key][row.numeric_format].append(row.accuracy)
-    losses = [
-        statistics.fmean(pair["float"]) - value
-        for pair in groups.values()
-        if pair.get("float")
-        for value in pair.get(numeric_format, ())
-    ]
-    if len(losses) < 3:
-        return None
-    return Loss(statistics.fmean(losses), statistics.stdev(losses), len(losses))
-
-
-def quantised(known: Evidence, numeric_format: NumericFormat, loss: Loss) -> Evidence:
-    """Estimated evidence of a format that nobody judged: float less the loss, interval widened."""
-    value = max(0.0, known.value - loss.mean)
-    spread = math.hypot(known.spread, loss.sd * math.sqrt(1 + 1 / loss.n))
-    low: float | None = None
-    high: float | None = None
-    if known.n_test and known.metric == "accuracy":
-        low, high = interval(value, known.n_test, math.hypot(known.sd, spread))
-    return msgspec.structs.replace(
-        known,
-        value=value,
-        low=low,
-        high=high,
-        spread=spread,
-        numeric_format=numeric_format,
-        basis="estimated",
-        warnings=tuple(sorted({*known.warnings, "numeric-format-estimated"})),
-    )
 
 
 def exclusion(

@@ -113,13 +113,12 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Attributes:
         task: Slug of what is decided, e.g. ``sentiment``.
-        dataset: Hub id or the name the source gives it.
-        revision: Commit of the hub data set or sha256 of the file.
+        dataset: Hub id or the source's name; `revision`: its commit or the file's SHA-256.
         language: ISO 639-1 code.
-        mean_tokens: Mean length of a text in word pieces; `p95_tokens` its 95th percentile.
-        mean_chars: Mean length of a text in characters; `length_basis` says who counted it.
-        majority_share: Share of the test set's most frequent class, 0 to 1; `majority_basis`
-            says who counted it.
+        mean_tokens: Mean length in word pieces; `p95_tokens` its 95th percentile.
+        mean_chars: Mean length in characters; `length_basis`: counted by.
+        majority_share: Share of the test set's most frequent class; `majority_basis`: counted by.
+        own_splits: Whether sources draw test sets of their own, as the data set has none.
         siblings: Group of workloads that share texts with this one.
         aliases: Names that other sources give it.
     """
@@ -140,6 +139,7 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     length_basis: str | None = None
     majority_share: float | None = None
     majority_basis: str | None = None
+    own_splits: bool = False
     siblings: str | None = None
     aliases: tuple[str, ...] = ()
 

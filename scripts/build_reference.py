@@ -116,7 +116,7 @@ def accuracies(rows: list[Row], declared: dict[str, Row]) -> list[Row]:
     }
     found = {}
     for row in from_cells(Measurement, map(cells, rows)):
-        result = from_measurement(row, candidates.get(row.candidate))
+        result = from_measurement(row, candidates.get(row.candidate), "authors")
         if result is not None:
             before = found.setdefault(pair_of(result), result)
             if accuracy_digest(before) != accuracy_digest(result):

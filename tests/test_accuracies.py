@@ -13,7 +13,7 @@ from test_database import downgraded, row, run
 from catalog import reference_data, snapshot
 from catalog.accuracies import from_measurement, quantisation_loss
 from catalog.accuracy import Accuracy
-from catalog.errors import ConflictError
+from catalog.errors import BadRunFileError, ConflictError
 from catalog.files import run_file
 from catalog.files.validation import Known
 from catalog.records import Candidate, Measurement, RunFile, Workload
@@ -151,6 +151,59 @@ def test_the_digest_follows_stored_accuracies(store: Store) -> None:
     before = snapshot.load(store).digest
     store.add(RunFile(measurements=(), accuracies=(alone(),)))
     assert snapshot.load(store).digest != before
+
+
+def uploaded(text: str) -> tuple[Accuracy, ...]:
+    """Results of a run file of accuracies alone."""
+    known = Known(reference_data.devices(), reference_data.workloads(), reference_data.candidates())
+    return run_file.parse(text.encode(), "csv", known).accuracies
+
+
+HEADER = "candidate,workload,regime,source,accuracy,n_test"
+
+
+def test_an_upload_has_the_tier_it_declares_and_hides_nothing(store: Store) -> None:
+    """Undeclared it counts as a small repository; published results of better tiers decide."""
+    before = snapshot.load(store).accuracies.answers("sst2")["distilbert-finetuned"]
+    assert before.tier == "authors"
+    (plain,) = uploaded(f"{HEADER}\ndistilbert-finetuned,sst2,full,team,0.99,872\n")
+    assert plain.tier == "card"
+    store.add(RunFile(measurements=(), accuracies=(plain,)))
+    after = snapshot.load(store).accuracies.answers("sst2")["distilbert-finetuned"]
+    assert (after.value, after.basis) == (before.value, "published")
+    assert after.n_others == before.n_others + 1
+    assert "team (card, split not stated): 0.990" in after.others
+    (stated,) = uploaded(f"{HEADER},tier\ndistilbert-finetuned,sst2,full,team,0.99,872,authors\n")
+    assert stated.tier == "authors"
+
+
+def test_results_of_our_suite_decide_and_published_ones_stay_visible(store: Store) -> None:
+    """A team's runs of the suite are measured; a file cannot claim the tier for another source."""
+    line = "distilbert-finetuned,sst2,full,{},0.9,872,suite"
+    (own,) = uploaded(f"{HEADER},tier\n{line.format('calibration')}\n")
+    store.add(RunFile(measurements=(), accuracies=(own,)))
+    found = snapshot.load(store).accuracies.answers("sst2")["distilbert-finetuned"]
+    assert (found.value, found.basis, found.tier) == (0.9, "measured", "suite")
+    assert found.n_others == len(found.others) >= 3
+    with pytest.raises(BadRunFileError, match="'suite' is for source 'calibration'"):
+        uploaded(f"{HEADER},tier\n{line.format('team')}\n")
+    with pytest.raises(BadRunFileError, match="must be one of suite, authors"):
+        uploaded(f"{HEADER},tier\n{line.format('team').replace('suite', 'best')}\n")
+
+
+def test_a_stored_measurement_of_another_tool_is_no_run_of_our_suite() -> None:
+    """Its accuracy counts as one of small repositories unless somebody vouches for it."""
+    other = from_measurement(judged(source="team"), None)
+    assert other is not None
+    assert other.tier == "card"
+
+
+def test_what_is_unknown_about_a_workload_is_said(store: Store) -> None:
+    """Without the share of the largest class no floor can be excluded."""
+    now = snapshot.load(store).accuracies
+    assert all("majority-unknown" in e.warnings for e in now.answers("enron-spam").values())
+    assert not any("majority-unknown" in e.warnings for e in now.answers("sms-spam").values())
+    assert all("splits-differ" in e.warnings for e in now.answers("sms-spam").values())
 
 
 def test_own_workloads_have_evidence(store: Store) -> None:

@@ -170,7 +170,7 @@ def test_a_cascade_that_wins_is_offered_and_chosen_stays_a_single_option() -> No
     assert found.deferred == pytest.approx(share)
     assert found.energy_j_per_1000.value == pytest.approx(joules)
     assert found.saves == pytest.approx(1 - joules / JOULES["dear"])
-    assert (found.accuracy.low, found.accuracy.high) == pytest.approx(wilson(accuracy, N, 0.95))
+    assert (found.accuracy.low, found.accuracy.high) == pytest.approx(wilson(accuracy, N, 0.9))
     assert found.energy_j_per_1000.basis == "measured"
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 
 import msgspec
 import pytest
+from looped import failures, named
 
 from catalog import reference_data
 from catalog.errors import ImplausibleSpecError
@@ -23,55 +25,59 @@ from catalog.records import Device, Kind
 DEVICES = reference_data.devices()
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("NVIDIA H100-SXM5-80GB", "gpu-sxm"),
-        ("AMD Instinct MI300X", "gpu-sxm"),
-        ("NVIDIA T4", "gpu-pcie"),
-        ("NVIDIA A100-PCIE-80GB", "gpu-pcie"),
-        ("NVIDIA A30 (MIG 1g.6gb)", "gpu-slice"),
-        ("NVIDIA RTX A6000", "gpu-workstation"),
-        ("NVIDIA GeForce RTX 4090", "gpu-desktop"),
-        ("Intel Arc A770", "gpu-desktop"),
-        ("NVIDIA GeForce RTX 4090 Laptop GPU", "gpu-laptop"),
-        ("Intel Arc A770M", "gpu-laptop"),
-        ("Intel Core i9-13900K (iGPU)", "gpu-integrated"),
-        ("Intel Core i9-13900K (CPU+iGPU)", "cpu-and-gpu"),
-        ("Apple M3 Max (GPU)", "mac"),
-        ("Apple M3 (CPU)", "mac"),
-        ("NVIDIA Jetson Orin Nano 8GB", "edge-module"),
-        ("Raspberry Pi 5 8GB (BCM2712)", "single-board"),
-        ("Qualcomm Snapdragon 8 Gen 3 (SoC)", "phone-soc"),
-        ("Samsung Exynos 2300 (NPU)", "phone-soc"),
-        ("Qualcomm Snapdragon X Elite (SoC)", "laptop-soc"),
-        ("Qualcomm QCS8550 (Hexagon NPU)", "edge-soc"),
-        ("QUALCOMM Cloud AI 100 Pro", "npu-server"),
-        ("QUALCOMM Cloud AI 100 DM.2", "npu-module"),
-        ("AWS Inferentia2", "npu-server"),
-        ("Intel Xeon Platinum 8480+", "cpu-server"),
-        ("Intel Xeon E5-2680 v4", "cpu-server"),
-        ("AMD EPYC 9R14", "cpu-server"),
-        ("AWS Graviton4", "cpu-server"),
-        ("Intel Xeon W-2245", "cpu-workstation"),
-        ("Intel Core i9-13900K", "cpu-desktop"),
-        ("AMD Ryzen 9 7950X 16-Core Processor", "cpu-desktop"),
-        ("Intel Core i7-12700H", "cpu-laptop"),
-        ("Intel Core i7-1165G7", "cpu-laptop"),
-        ("AMD Ryzen 7 7840U", "cpu-laptop"),
-        ("Intel Core Ultra 7 155H", "cpu-laptop"),
-        ("Intel N100", "cpu-embedded"),
-        ("Intel Atom x6425E", "cpu-embedded"),
-    ],
-)
-def test_devices_fall_into_the_class_of_their_form(name: str, expected: str) -> None:
+CLASSES = {
+    "NVIDIA H100-SXM5-80GB": "gpu-sxm",
+    "AMD Instinct MI300X": "gpu-sxm",
+    "NVIDIA T4": "gpu-pcie",
+    "NVIDIA A100-PCIE-80GB": "gpu-pcie",
+    "NVIDIA A30 (MIG 1g.6gb)": "gpu-slice",
+    "NVIDIA RTX A6000": "gpu-workstation",
+    "NVIDIA GeForce RTX 4090": "gpu-desktop",
+    "Intel Arc A770": "gpu-desktop",
+    "NVIDIA GeForce RTX 4090 Laptop GPU": "gpu-laptop",
+    "Intel Arc A770M": "gpu-laptop",
+    "Intel Core i9-13900K (iGPU)": "gpu-integrated",
+    "Intel Core i9-13900K (CPU+iGPU)": "cpu-and-gpu",
+    "Apple M3 Max (GPU)": "mac",
+    "Apple M3 (CPU)": "mac",
+    "NVIDIA Jetson Orin Nano 8GB": "edge-module",
+    "Raspberry Pi 5 8GB (BCM2712)": "single-board",
+    "Qualcomm Snapdragon 8 Gen 3 (SoC)": "phone-soc",
+    "Samsung Exynos 2300 (NPU)": "phone-soc",
+    "Qualcomm Snapdragon X Elite (SoC)": "laptop-soc",
+    "Qualcomm QCS8550 (Hexagon NPU)": "edge-soc",
+    "QUALCOMM Cloud AI 100 Pro": "npu-server",
+    "QUALCOMM Cloud AI 100 DM.2": "npu-module",
+    "AWS Inferentia2": "npu-server",
+    "Intel Xeon Platinum 8480+": "cpu-server",
+    "Intel Xeon E5-2680 v4": "cpu-server",
+    "AMD EPYC 9R14": "cpu-server",
+    "AWS Graviton4": "cpu-server",
+    "Intel Xeon W-2245": "cpu-workstation",
+    "Intel Core i9-13900K": "cpu-desktop",
+    "AMD Ryzen 9 7950X 16-Core Processor": "cpu-desktop",
+    "Intel Core i7-12700H": "cpu-laptop",
+    "Intel Core i7-1165G7": "cpu-laptop",
+    "AMD Ryzen 7 7840U": "cpu-laptop",
+    "Intel Core Ultra 7 155H": "cpu-laptop",
+    "Intel N100": "cpu-embedded",
+    "Intel Atom x6425E": "cpu-embedded",
+}
+
+
+def test_devices_fall_into_the_class_of_their_form() -> None:
     """Kind and name tell the class."""
-    assert device_class(DEVICES[name]).device_class == expected
+    found = {name: device_class(DEVICES[name]).device_class for name in CLASSES}
+    assert found == CLASSES
 
 
-@pytest.mark.parametrize("device", DEVICES.values(), ids=lambda device: device.name)
-def test_every_device_has_memory_power_and_a_host(device: Device) -> None:
+def test_every_device_has_memory_power_and_a_host() -> None:
     """What was read stays as it is; the rest is the class's and is marked as such."""
+    assert failures(check_completed, DEVICES) == {}
+
+
+def check_completed(device: Device) -> None:
+    """Figures, idle range and host of one device."""
     found = completed(device)
     for name in DEFAULTED:
         value, read = getattr(found.device, name), getattr(device, name)
@@ -125,10 +131,16 @@ def test_hosts_are_the_usual_ones() -> None:
     assert completed(DEVICES["AMD EPYC 7763"]).host_cpu == "AMD EPYC 7763"
 
 
-@pytest.mark.parametrize("kind", ["cpu", "gpu", "npu", "soc"])
-@pytest.mark.parametrize("tdp_w", [None, 10.0, 400.0])
-def test_an_unlisted_device_has_defaults_too(kind: Kind, tdp_w: float | None) -> None:
+def test_an_unlisted_device_has_defaults_too() -> None:
     """Specs without a name fall into the last classes of their kind."""
+    kinds: tuple[Kind, ...] = ("cpu", "gpu", "npu", "soc")
+    cases = list(itertools.product(kinds, (None, 10.0, 400.0)))
+    assert failures(check_unlisted, named(cases)) == {}
+
+
+def check_unlisted(case: tuple[Kind, float | None]) -> None:
+    """Defaults of a device of a kind and a TDP."""
+    kind, tdp_w = case
     found = completed(Device(name="as specified", kind=kind, tdp_w=tdp_w))
     assert found.device.memory_gb
     assert found.device.idle_w
@@ -150,20 +162,25 @@ def test_every_bundled_device_is_plausible() -> None:
     assert Counter(kind for kind, _ in spec_ranges()) == {"cpu": 6, "gpu": 6, "npu": 6, "soc": 6}
 
 
-@pytest.mark.parametrize(
-    ("kind", "specs", "field"),
-    [
-        ("gpu", {"tdp_w": 5.0, "peak_fp32_tflops": 500.0}, "peak_fp32_tflops"),
-        ("gpu", {"tdp_w": 5.0, "peak_fp16_tflops": 500.0}, "peak_fp16_tflops"),
-        ("gpu", {"tdp_w": 90_000.0}, "tdp_w"),
-        ("gpu", {"tdp_w": 300.0, "memory_gb": 90_000.0}, "memory_gb"),
-        ("cpu", {"tdp_w": 65.0, "peak_fp32_tflops": 80.0}, "peak_fp32_tflops"),
-        ("cpu", {"tdp_w": 65.0, "bandwidth_gbs": 90_000.0}, "memory_bandwidth_gbs"),
-        ("npu", {"tdp_w": 2.0, "peak_int8_tops": 9_000.0}, "peak_int8_tops"),
-    ],
-)
-def test_implausible_specs_are_refused(kind: Kind, specs: dict[str, float], field: str) -> None:
+IMPLAUSIBLE: list[tuple[Kind, dict[str, float], str]] = [
+    ("gpu", {"tdp_w": 5.0, "peak_fp32_tflops": 500.0}, "peak_fp32_tflops"),
+    ("gpu", {"tdp_w": 5.0, "peak_fp16_tflops": 500.0}, "peak_fp16_tflops"),
+    ("gpu", {"tdp_w": 90_000.0}, "tdp_w"),
+    ("gpu", {"tdp_w": 300.0, "memory_gb": 90_000.0}, "memory_gb"),
+    ("cpu", {"tdp_w": 65.0, "peak_fp32_tflops": 80.0}, "peak_fp32_tflops"),
+    ("cpu", {"tdp_w": 65.0, "bandwidth_gbs": 90_000.0}, "memory_bandwidth_gbs"),
+    ("npu", {"tdp_w": 2.0, "peak_int8_tops": 9_000.0}, "peak_int8_tops"),
+]
+
+
+def test_implausible_specs_are_refused() -> None:
     """The error names the spec, what came and the range with its rule."""
+    assert failures(check_implausible, named(IMPLAUSIBLE)) == {}
+
+
+def check_implausible(case: tuple[Kind, dict[str, float], str]) -> None:
+    """One device whose spec is out of its range."""
+    kind, specs, field = case
     device = Device(name="as specified", kind=kind, **specs)  # type: ignore[arg-type]
     with pytest.raises(ImplausibleSpecError) as caught:
         check_specs(device)
@@ -172,18 +189,20 @@ def test_implausible_specs_are_refused(kind: Kind, specs: dict[str, float], fiel
     assert re.search("widened|4 times", caught.value.allowed)
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("NVIDIA RTX A1000", "gpu-workstation"),
-        ("Intel Arc Pro A40", "gpu-workstation"),
-        ("NVIDIA A100-SXM4-80GB", "gpu-sxm"),
-        ("NVIDIA A40", "gpu-pcie"),
-        ("Intel Xeon E5-1650 v4", "cpu-workstation"),
-        ("AMD EPYC 7763", "cpu-server"),
-    ],
-)
-def test_names_that_resemble_another_class(name: str, expected: str) -> None:
+RESEMBLING = {
+    "NVIDIA RTX A1000": "gpu-workstation",
+    "Intel Arc Pro A40": "gpu-workstation",
+    "NVIDIA A100-SXM4-80GB": "gpu-sxm",
+    "NVIDIA A40": "gpu-pcie",
+    "Intel Xeon E5-1650 v4": "cpu-workstation",
+    "AMD EPYC 7763": "cpu-server",
+}
+
+
+def test_names_that_resemble_another_class() -> None:
     """A pattern finds its own devices and not those whose names hold it."""
-    kind = "cpu" if expected.startswith("cpu") else "gpu"
-    assert device_class(Device(name=name, kind=kind)).device_class == expected  # type: ignore[arg-type]
+    found = {}
+    for name, expected in RESEMBLING.items():
+        kind: Kind = "cpu" if expected.startswith("cpu") else "gpu"
+        found[name] = device_class(Device(name=name, kind=kind)).device_class
+    assert found == RESEMBLING

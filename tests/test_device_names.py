@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 
 import pytest
+from looped import failures, named
 
 from catalog import snapshot
 from catalog.errors import AmbiguousNameError, UnknownNameError
@@ -130,47 +131,64 @@ def meaning(typed: str) -> ResolvedDevice | UnknownNameError:
         return error
 
 
-@pytest.mark.parametrize(("typed", "name"), pairs(TYPED))
-def test_a_device_is_found_as_people_type_it(typed: str, name: str) -> None:
+def test_a_device_is_found_as_people_type_it() -> None:
     """Case, spaces, hyphens and the maker's name do not matter where one device alone is meant."""
-    assert BUNDLED.device(typed).name == name
+    assert failures(check_typed, named(pairs(TYPED))) == {}
 
 
-@pytest.mark.parametrize(("typed", "name"), pairs(USUAL))
-def test_a_usual_meaning_is_taken_and_said(typed: str, name: str) -> None:
+def check_typed(case: tuple[str, str]) -> None:
+    """One spelling."""
+    assert BUNDLED.device(case[0]).name == case[1]
+
+
+def test_a_usual_meaning_is_taken_and_said() -> None:
     """Where one of several is overwhelmingly usual it is meant, and the note gives the reason."""
+    assert failures(check_usual, named(pairs(USUAL))) == {}
+
+
+def check_usual(case: tuple[str, str]) -> None:
+    """One name of several devices."""
+    typed, name = case
     found = BUNDLED.machines.find(typed)
     assert found.device.name == name
     assert name in str(found.note)
     assert BUNDLED.machines.find(found.device.name).note is None
 
 
-@pytest.mark.parametrize(
-    ("typed", "some"),
-    [
-        ("H100", {"NVIDIA H100-SXM5-94GB", "NVIDIA H100-PCIE-80GB", "NVIDIA H100-NVL-94GB"}),
-        ("nvidia-h100", {"NVIDIA H100-SXM5-94GB", "NVIDIA H100-SXM5-80GB"}),
-        ("H100 80GB", {"NVIDIA H100-SXM5-80GB", "NVIDIA H100-PCIE-80GB"}),
-        ("H100 SXM", {"NVIDIA H100-SXM5-80GB", "NVIDIA H100-SXM5-94GB"}),
-        ("H200", {"NVIDIA H200-SXM5-141GB", "NVIDIA H200-NVL-141GB"}),
-        ("A100 80GB", {"NVIDIA A100-PCIE-80GB", "NVIDIA A100-SXM4-80GB"}),
-        ("A100 40GB", {"NVIDIA A100-PCIE-40GB", "NVIDIA A100-SXM4-40GB"}),
-        ("V100 32GB", {"NVIDIA V100-PCIE-32GB", "NVIDIA V100-SXM2-32GB"}),
-    ],
-)
-def test_cards_that_share_a_name_are_told_apart(typed: str, some: set[str]) -> None:
+SHARED = [
+    ("H100", {"NVIDIA H100-SXM5-94GB", "NVIDIA H100-PCIE-80GB", "NVIDIA H100-NVL-94GB"}),
+    ("nvidia-h100", {"NVIDIA H100-SXM5-94GB", "NVIDIA H100-SXM5-80GB"}),
+    ("H100 80GB", {"NVIDIA H100-SXM5-80GB", "NVIDIA H100-PCIE-80GB"}),
+    ("H100 SXM", {"NVIDIA H100-SXM5-80GB", "NVIDIA H100-SXM5-94GB"}),
+    ("H200", {"NVIDIA H200-SXM5-141GB", "NVIDIA H200-NVL-141GB"}),
+    ("A100 80GB", {"NVIDIA A100-PCIE-80GB", "NVIDIA A100-SXM4-80GB"}),
+    ("A100 40GB", {"NVIDIA A100-PCIE-40GB", "NVIDIA A100-SXM4-40GB"}),
+    ("V100 32GB", {"NVIDIA V100-PCIE-32GB", "NVIDIA V100-SXM2-32GB"}),
+]
+
+
+def test_cards_that_share_a_name_are_told_apart() -> None:
     """One of them may be called just that by its driver; a person may mean each."""
+    assert failures(check_shared, named(SHARED)) == {}
+
+
+def check_shared(case: tuple[str, set[str]]) -> None:
+    """One name that several cards share."""
+    typed, some = case
     with pytest.raises(AmbiguousNameError) as caught:
         BUNDLED.device(typed)
     assert some <= set(caught.value.known)
 
 
-@pytest.mark.parametrize(
-    "typed",
-    ["a100", "v100", "i7", "Orin (nvgpu)", "7600", "RTX 6000", "Snapdragon 8 Gen 3", "Neoverse-N1"],
-)
-def test_what_may_mean_several_is_refused_with_all_of_them(typed: str) -> None:
+def test_what_may_mean_several_is_refused_with_all_of_them() -> None:
     """No device is picked among several; the error names each."""
+    several = ["a100", "v100", "i7", "Orin (nvgpu)", "7600", "RTX 6000"]
+    several += ["Snapdragon 8 Gen 3", "Neoverse-N1"]
+    assert failures(check_several, named(several)) == {}
+
+
+def check_several(typed: str) -> None:
+    """One name of several devices."""
     with pytest.raises(AmbiguousNameError) as caught:
         BUNDLED.device(typed)
     found = caught.value.known
@@ -179,42 +197,39 @@ def test_what_may_mean_several_is_refused_with_all_of_them(typed: str) -> None:
     assert all(name in str(caught.value) for name in found)
 
 
-@pytest.mark.parametrize(
-    "typed", ["", "nvidia", "30", "t", "rtx 9999", "(R)", "A10 H100", "8480", "M5"]
-)
-def test_part_of_a_word_means_nothing(typed: str) -> None:
+def test_part_of_a_word_means_nothing() -> None:
     """``30`` is no A30, and a maker's name no device."""
+    parts = ["", "nvidia", "30", "t", "rtx 9999", "(R)", "A10 H100", "8480", "M5"]
+    assert failures(check_part, named(parts)) == {}
+
+
+def check_part(typed: str) -> None:
+    """One part of a name."""
     with pytest.raises(UnknownNameError) as caught:
         BUNDLED.device(typed)
     assert not isinstance(caught.value, AmbiguousNameError)
 
 
-@pytest.mark.parametrize(
-    "typed",
-    [
-        "w",
-        "3.0ghz",
-        "3.00GHz",
-        "ada",
-        "super",
-        "ultra",
-        "gpu",
-        "16",
-        "141GB",
-        "96gb",
-        "hbm3e",
-        "v4",
-    ],
-)
-def test_words_of_no_model_mean_no_device(typed: str) -> None:
+def test_words_of_no_model_mean_no_device() -> None:
     """What one device alone happens to have in its name does not name it."""
+    common = ["w", "3.0ghz", "3.00GHz", "ada", "super", "ultra", "gpu", "16", "141GB", "96gb"]
+    assert failures(check_unknown, named([*common, "hbm3e", "v4"])) == {}
+
+
+def check_unknown(typed: str) -> None:
+    """One word."""
     with pytest.raises(UnknownNameError):
         BUNDLED.device(typed)
 
 
-@pytest.mark.parametrize("typed", ["i9-13900F", "RTX 3090 Super", "EPYC 7763P", "RTX 4080 D"])
-def test_a_sibling_is_not_taken_for_what_is_listed(typed: str) -> None:
+def test_a_sibling_is_not_taken_for_what_is_listed() -> None:
     """A model that the table lacks is unknown; the error names what it may be confused with."""
+    siblings = ["i9-13900F", "RTX 3090 Super", "EPYC 7763P", "RTX 4080 D"]
+    assert failures(check_sibling, named(siblings)) == {}
+
+
+def check_sibling(typed: str) -> None:
+    """One model beside those of the table."""
     with pytest.raises(UnknownNameError) as caught:
         BUNDLED.device(typed)
     plain = re.sub(r"(F|P| Super| D)$", "", typed)
@@ -263,24 +278,29 @@ def test_no_spelling_of_a_device_means_another_one() -> None:
                 assert found.device is device or found.note or laptop, written
 
 
-@pytest.mark.parametrize(
-    ("typed", "never"),
-    [
-        ("RTX 4090 Laptop", "NVIDIA GeForce RTX 4090"),
-        ("RTX 3070 Ti", "NVIDIA GeForce RTX 3070"),
-        ("L40S", "NVIDIA L40"),
-        ("A10G", "NVIDIA A10"),
-        ("MacBook Pro M3", "Apple M3 Pro (GPU)"),
-        ("i9-13900KF", "Intel Core i9-13900K"),
-        ("Xeon 8480CL", "Intel Xeon Platinum 8480+"),
-        ("Jetson Orin Nano 4GB", "NVIDIA Jetson Orin Nano 8GB"),
-        ("A100 MIG 1g.5gb", "NVIDIA A100-SXM4-40GB"),
-        ("RTX 4090 D", "NVIDIA GeForce RTX 4090"),
-        ("GTX 1060 3GB", "NVIDIA GeForce GTX 1060 6GB"),
-    ],
-)
-def test_a_variant_is_never_its_plain_form(typed: str, never: str) -> None:
+VARIANTS = [
+    ("RTX 4090 Laptop", "NVIDIA GeForce RTX 4090"),
+    ("RTX 3070 Ti", "NVIDIA GeForce RTX 3070"),
+    ("L40S", "NVIDIA L40"),
+    ("A10G", "NVIDIA A10"),
+    ("MacBook Pro M3", "Apple M3 Pro (GPU)"),
+    ("i9-13900KF", "Intel Core i9-13900K"),
+    ("Xeon 8480CL", "Intel Xeon Platinum 8480+"),
+    ("Jetson Orin Nano 4GB", "NVIDIA Jetson Orin Nano 8GB"),
+    ("A100 MIG 1g.5gb", "NVIDIA A100-SXM4-40GB"),
+    ("RTX 4090 D", "NVIDIA GeForce RTX 4090"),
+    ("GTX 1060 3GB", "NVIDIA GeForce GTX 1060 6GB"),
+]
+
+
+def test_a_variant_is_never_its_plain_form() -> None:
     """A laptop chip, a Ti or a cloud part is another device, known or not."""
+    assert failures(check_variant, named(VARIANTS)) == {}
+
+
+def check_variant(case: tuple[str, str]) -> None:
+    """One variant."""
+    typed, never = case
     found = meaning(typed)
     assert not isinstance(found, AmbiguousNameError)
     assert isinstance(found, UnknownNameError) or found.device.name != never

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catalog.accuracy import OWN_SPLIT, Accuracy
+from catalog.accuracy import OWN_SPLIT, TRAIN_POOL, Accuracy
 from catalog.evidence import (
     SELF_REPORT_DISCOUNT,
     SELF_REPORT_LOW,
@@ -24,12 +24,11 @@ from catalog.evidence import (
     evidence,
     exclusion,
     for_labels,
-    format_loss,
     interval,
-    quantised,
     reference_workload,
     wilson,
 )
+from catalog.quantisation import format_loss, quantised
 
 shares = st.floats(0, 1)
 sizes = st.integers(1, 100_000)
@@ -116,6 +115,33 @@ def test_splits_that_differ_are_named_and_own_ones_are_no_evidence() -> None:
     assert found is not None
     assert "splits-differ" in found.warnings
     assert combine([row(0.99, split=OWN_SPLIT)]) is None
+
+
+def test_own_splits_count_where_a_data_set_has_no_official_one() -> None:
+    """Each keeps its own test size; the warning says that they differ."""
+    rows = [row(0.97, split=OWN_SPLIT, n_test=1115)]
+    found = combine(rows, own_splits=True)
+    assert found is not None
+    assert (found.low, found.high) == interval(0.97, 1115)
+    assert "splits-differ" in found.warnings
+    (listed,) = evidence(rows, own_splits=True)
+    assert listed == found
+    assert evidence(rows) == []
+
+
+def test_test_texts_in_training_are_said() -> None:
+    """A head whose training texts come from its test texts carries a warning."""
+    found = combine([row(0.8, split=TRAIN_POOL)])
+    assert found is not None
+    assert "test-texts-in-training" in found.warnings
+
+
+def test_less_trusted_results_stay_visible() -> None:
+    """A better tier decides; the others stand beside it with source, tier, split and value."""
+    found = combine([row(0.95, tier="suite", source="calibration"), row(0.9)])
+    assert found is not None
+    assert (found.value, found.basis, found.n_others) == (0.95, "measured", 1)
+    assert found.others == ("paper (authors, test): 0.900",)
 
 
 def test_training_on_a_fraction_is_another_training() -> None:
@@ -206,13 +232,14 @@ def test_int8_costs_what_pairs_of_one_source_say() -> None:
     loss = format_loss(rows)
     assert loss is not None
     losses = [a - b for a, b in pairs]
-    assert loss.n == 3
+    assert (loss.n, loss.n_candidates) == (3, 3)
     assert loss.mean == pytest.approx(statistics.fmean(losses))
     assert loss.sd == pytest.approx(statistics.stdev(losses))
     assert format_loss(rows[:4]) is None  # two pairs
     base = known("full")
     estimated = quantised(base, "int8", loss)
     assert estimated.basis == "estimated"
+    assert "3 pairs of 3 candidates" in (estimated.detail or "")
     assert estimated.value == pytest.approx(base.value - loss.mean)
     assert base.low is not None
     assert estimated.low is not None

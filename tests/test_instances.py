@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from looped import failures, named
 
 from catalog import snapshot
 from catalog.errors import AmbiguousNameError, UnknownNameError, UnsettledInstanceError
@@ -25,9 +26,13 @@ def test_every_instance_has_a_size_a_source_and_a_licence() -> None:
         assert each.accelerator is None or each.accelerator in BUNDLED.devices
 
 
-@pytest.mark.parametrize("name", sorted(instances()))
-def test_an_instance_resolves_or_says_why_not(name: str) -> None:
+def test_an_instance_resolves_or_says_why_not() -> None:
     """Its device is that of its row; where the sources leave it open the choices are named."""
+    assert failures(check_instance, {name: name for name in sorted(instances())}) == {}
+
+
+def check_instance(name: str) -> None:
+    """One instance type."""
     each = instances()[name]
     shared = 0 < (each.n_accelerators or 1) < 1
     if each.unresolved is None and not shared:
@@ -45,27 +50,30 @@ def test_an_instance_resolves_or_says_why_not(name: str) -> None:
     assert set(caught.value.nearest) <= BUNDLED.devices.keys()
 
 
-@pytest.mark.parametrize(
-    ("typed", "device", "n_devices", "share"),
-    [
-        ("g4dn.xlarge", "NVIDIA T4", 1, 4 / 96),
-        ("ml.g4dn.xlarge", "NVIDIA T4", 1, 4 / 96),
-        ("G4DN.12XLARGE", "NVIDIA T4", 4, 48 / 96),
-        ("c7i.4xlarge", "Intel Xeon Platinum 8488C", 1, 16 / 192),
-        ("c7a.medium", "AMD EPYC 9R14", 1, 1 / 192),
-        ("m7g.large", "AWS Graviton3", 1, 2 / 64),
-        ("g2-standard-24", "NVIDIA L4", 2, None),
-        ("a2-highgpu-1g", "NVIDIA A100-SXM4-40GB", 1, None),
-        ("NC24ads_A100_v4", "NVIDIA A100-PCIE-80GB", 1, None),
-        ("inf2.xlarge", "AWS Inferentia2", 1, None),
-        ("n1-standard-4+1xT4", "NVIDIA T4", 1, None),
-        ("p5e.48xlarge", "NVIDIA H200-SXM5-141GB", 8, None),
-    ],
-)
-def test_what_providers_print(
-    typed: str, device: str, n_devices: float, share: float | None
-) -> None:
+PRINTED: list[tuple[str, str, int, float | None]] = [
+    ("g4dn.xlarge", "NVIDIA T4", 1, 4 / 96),
+    ("ml.g4dn.xlarge", "NVIDIA T4", 1, 4 / 96),
+    ("G4DN.12XLARGE", "NVIDIA T4", 4, 48 / 96),
+    ("c7i.4xlarge", "Intel Xeon Platinum 8488C", 1, 16 / 192),
+    ("c7a.medium", "AMD EPYC 9R14", 1, 1 / 192),
+    ("m7g.large", "AWS Graviton3", 1, 2 / 64),
+    ("g2-standard-24", "NVIDIA L4", 2, None),
+    ("a2-highgpu-1g", "NVIDIA A100-SXM4-40GB", 1, None),
+    ("NC24ads_A100_v4", "NVIDIA A100-PCIE-80GB", 1, None),
+    ("inf2.xlarge", "AWS Inferentia2", 1, None),
+    ("n1-standard-4+1xT4", "NVIDIA T4", 1, None),
+    ("p5e.48xlarge", "NVIDIA H200-SXM5-141GB", 8, None),
+]
+
+
+def test_what_providers_print() -> None:
     """Case, ``ml.`` and ``Standard_`` do not matter; accelerators and the share are counted."""
+    assert failures(check_printed, named(PRINTED)) == {}
+
+
+def check_printed(case: tuple[str, str, int, float | None]) -> None:
+    """One name as a provider prints it."""
+    typed, device, n_devices, share = case
     found = BUNDLED.machines.find(typed)
     assert (found.device.name, found.n_devices) == (device, n_devices)
     if share is not None:

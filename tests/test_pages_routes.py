@@ -108,6 +108,8 @@ def test_accuracies_are_a_matrix_and_a_list(client: Client) -> None:
     one = client.get("/accuracies?workload=banking77", headers=html).text
     assert "0.800" in one
     assert "few-shot, 8 per class" in one
+    assert "logistic head (C = 1) on a frozen encoder" in one
+    assert "https://github.com/embeddings-benchmark/results/blob/f4cc6c8b365a/results/" in one
     german = client.get("/accuracies?language=de", headers=html).text
     assert "offensive-language: multi-hate-de" in german
 

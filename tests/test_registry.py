@@ -6,10 +6,13 @@ import re
 
 import msgspec
 import pytest
+from sklearn import ensemble, linear_model, multiclass, naive_bayes, neural_network, pipeline, svm
+from sklearn.feature_extraction import text as feature_extraction
 
 from catalog import reference_data as bundled
 from catalog.errors import BadRunFileError, Problem, UnknownNameError
 from catalog.registry.candidates import CANDIDATES
+from catalog.registry.obtaining import obtained_with
 from catalog.registry.tasks import references
 from catalog.registry.workloads import WORKLOADS
 
@@ -93,3 +96,43 @@ def test_every_workload_is_pinned() -> None:
     """A declared workload names the commit or the file hash it stands for."""
     for workload in WORKLOADS:
         assert workload.revision, workload.name
+
+
+def test_a_candidate_is_obtained_by_suite_weights_or_package() -> None:
+    """What anybody can train is obtainable; a network without weights or package is not."""
+    known = bundled.candidates()
+    assert obtained_with(known["minilm-l6-finetuned"]) == (
+        "joulewise calibrate --candidate minilm-l6-finetuned"
+    )
+    assert obtained_with(known["e5-mistral-7b-instruct-frozen-logistic"]) == (
+        "hf download intfloat/e5-mistral-7b-instruct"
+    )
+    for name in ("tfidf-word-char-linear-svm", "bow-multinomial-nb", "tfidf-word-sgd"):
+        if name in known:
+            assert "make_pipeline(" in (obtained_with(known[name]) or "")
+    assert "wordNgrams 2" in (obtained_with(known["fasttext-bigram"]) or "")
+    for name in ("capsule-nlu", "hu-liu-zurich-lexicon", "bow-bigram-nb-svm"):
+        assert obtained_with(known[name]) is None
+
+
+def test_named_packages_train_what_they_are_named_for() -> None:
+    """Each printed pipeline is an expression of scikit-learn that fits and predicts."""
+    texts, labels = ["good film", "bad film", "great plot", "poor plot"] * 3, [1, 0, 1, 0] * 3
+    modules = [ensemble, linear_model, multiclass, naive_bayes, neural_network, pipeline, svm]
+    modules.append(feature_extraction)
+    names = {name: getattr(module, name) for module in modules for name in module.__all__}
+    printed = {obtained_with(each) or "" for each in bundled.candidates().values()}
+    pipelines = [text for text in printed if text.startswith("scikit-learn: ")]
+    assert len(pipelines) > 5
+    for text in pipelines:
+        model = eval(text.removeprefix("scikit-learn: "), names)  # noqa: S307
+        assert list(model.fit(texts, labels).predict(texts)) == labels
+
+
+def test_language_models_read_an_instruction_and_write_an_answer() -> None:
+    """Every language model of the registry states the tokens beside the text's own."""
+    models = [each for each in CANDIDATES if each.family == "zero-shot-llm"]
+    assert models
+    for each in models:
+        assert each.prompt_tokens is not None
+        assert each.generated_tokens is not None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +14,7 @@ from advisor.estimator.estimator import load
 from advisor.recommend.advisor import recommend
 from advisor.recommend.query import AskedScenario, Query
 from api.cli.main import app
-from api.cli.terminal import column_widths, print_answer, print_table
+from api.cli.terminal import SCREEN, column_widths, print_answer, print_table
 from catalog import snapshot
 
 NARROW = 80
@@ -41,7 +43,7 @@ def test_an_answer_fits_80_columns_without_a_cut_word(
 def test_a_list_of_measurements_fits_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     """Eight columns do not fit; what does not goes under the name, word by word."""
     monkeypatch.setenv("COLUMNS", str(NARROW))
-    out = CliRunner().invoke(app, ["catalog", "list", "--task", "sentiment"]).output
+    out = CliRunner().invoke(app, ["catalog", "list", "--task", "sentiment", "--limit", "0"]).output
     assert all(cell_len(line) <= NARROW for line in out.splitlines())
     shown = set(out.replace(";", " ").split())
     assert {"luccioni-2024", "zschache-hartwig-2025", "A100-SXM4-80GB", "inference"} <= shown
@@ -74,3 +76,33 @@ def test_a_column_goes_under_the_first_where_it_does_not_fit(
     assert header in head
     assert len(rest) == lines
     assert "".join(rest).count("b" * 30) == 1
+
+
+@pytest.mark.parametrize("width", [60, 80, 150])
+def test_a_list_fills_one_screen_unless_asked_for_more(
+    width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest is counted, with the option that shows it."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    commands = (["devices"], ["workloads"], ["candidates", "--task", "sentiment"])
+    for command in (*commands, ["catalog", "list"], ["catalog", "accuracies", "--task", "intent"]):
+        lines = CliRunner().invoke(app, command).output.splitlines()
+        assert 20 < len(lines) <= SCREEN + 4, command
+        assert "--limit 0" in "\n".join(lines), command
+    few = CliRunner().invoke(app, ["candidates", "--task", "spam", "--limit", "2"]).output
+    assert "more:" in few
+    assert "more:" not in CliRunner().invoke(app, ["devices", "4090", "--limit", "0"]).output
+
+
+def test_candidates_of_a_task_show_their_accuracy() -> None:
+    """The value on the task's reference workload, the best first, and how each is obtained."""
+    result = CliRunner().invoke(app, ["candidates", "--task", "intent", "--json"])
+    found = json.loads(result.output)
+    values = [each["accuracy"]["value"] for each in found if each["accuracy"]]
+    assert len(values) > 100
+    assert {each["workload"] for each in found} == {"banking77"}
+    assert values == sorted(values, reverse=True)
+    words = CliRunner().invoke(app, ["candidates", "tfidf", "--task", "intent", "--limit", "0"])
+    assert "tfidf-word-linear-svm" in words.output
+    value = snapshot.load().accuracies.answers("banking77")["tfidf-word-linear-svm"].value
+    assert f"{value:.3f}" in words.output

@@ -214,7 +214,7 @@ def _cascade(query: Query, pair: Pair) -> Cascade | None:
     lower = share if query.confidence is None else wilson_lower(share, judged.n, query.confidence)
     if lower < query.min_acc:
         return None
-    low, high = wilson(share, judged.n, 0.95)
+    low, high = wilson(share, judged.n, 0.9)
     handed = judged.deferred / judged.n
     handed_low, handed_high = wilson(handed, judged.n, _CONFIDENCE)
     return Cascade(

@@ -40,13 +40,13 @@ _FLAG_WARNINGS: dict[str, WarningCode] = {
 
 
 def _accuracy(row: Measurement, snapshot: Snapshot) -> Accuracy | None:
-    """What the evidence says, else a row's own accuracy with its 95 % Wilson interval."""
+    """What the evidence says, else a row's own accuracy with its 90 % Wilson interval."""
     if row.accuracy is None:
         return None
     known = evidence_of(snapshot, row)
     if known is not None:
         return _of_evidence(known, snapshot)
-    low, high = (None, None) if row.n_test is None else wilson(row.accuracy, row.n_test, 0.95)
+    low, high = (None, None) if row.n_test is None else wilson(row.accuracy, row.n_test, 0.9)
     return Accuracy(
         value=row.accuracy, low=low, high=high, n_test=row.n_test, split=row.accuracy_split
     )

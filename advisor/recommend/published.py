@@ -19,6 +19,7 @@ from catalog.accuracy import numeric_format_of
 from catalog.evidence import Evidence, exclusion
 from catalog.records import Candidate, Device, Measurement
 from catalog.registry.families import CLASSICAL, FAMILIES, SPARSE
+from catalog.registry.obtaining import obtained_with
 from catalog.snapshot import Snapshot
 
 PUBLISHED = "atlas"
@@ -35,7 +36,7 @@ ENGLISH_TABLE = 1.3
 _EXCLUDED: dict[str, tuple[Reason, str]] = {
     "not-obtainable": (
         "not-obtainable",
-        "no open weights are named and the suite does not build it; its accuracy is for comparison",
+        "no open weights are named and no package trains it; its accuracy is for comparison",
     ),
     "contaminated": ("contaminated", "it was trained on texts of this data set"),
     "below-majority-share": (
@@ -72,9 +73,9 @@ def _columns(known: Evidence) -> dict[str, object]:
 
 
 def obtainable(snapshot: Snapshot, name: str) -> bool:
-    """Whether a candidate has open weights, is built by the suite, or was run by the asker."""
+    """Whether a candidate has open weights, can be built or trained, or was run by the asker."""
     candidate = snapshot.candidates.get(name)
-    if candidate is None or candidate.checkpoint or candidate.runnable:
+    if candidate is None or obtained_with(candidate):
         return True
     return name in snapshot.own_candidates
 

@@ -89,7 +89,7 @@ class Accuracy(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         low: Low end of the 90 % interval from test size, training draws and sources; of a
-            measurement's own accuracy, of the 95 % Wilson interval.
+            measurement's own accuracy, of the 90 % Wilson interval.
         basis: ``measured`` by the calibration suite, ``published`` or ``estimated`` (a numeric
             format without results of its own).
         regime: Labelled texts behind it, e.g. ``few-shot`` with `samples_per_label`.

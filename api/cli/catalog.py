@@ -164,6 +164,7 @@ def list_rows(
     source: Name = None,
     phase: Name = None,
     scenario: Name = None,
+    limit: terminal.Limit = None,
     as_json: Json = False,
 ) -> None:
     """Measurements, history included."""
@@ -217,6 +218,7 @@ def list_rows(
             for row in rows
         ),
         under=("workload", "device", "phase", "scenario", "source"),
+        limit=limit,
     )
     return None
 

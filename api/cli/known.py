@@ -11,11 +11,15 @@ import typer
 from api.cli import terminal
 from api.cli.context import load_snapshot
 from api.pages import wording
+from catalog.profiles import text_tokens
 from catalog.records import Kind
+from catalog.registry.obtaining import obtained_with
 
 if TYPE_CHECKING:
     from api.service.accuracies import AccuracyFilter
     from catalog.evidence import Evidence
+    from catalog.records import Workload
+    from catalog.snapshot import Snapshot
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Words = Annotated[list[str] | None, typer.Argument(help="Parts of names, all of which must fit.")]
@@ -33,7 +37,7 @@ def fits(words: list[str] | None, *names: str | None) -> bool:
     return all(word.casefold() in text for word in words or ())
 
 
-def tasks(words: Words = None, as_json: Json = False) -> None:
+def tasks(words: Words = None, limit: terminal.Limit = None, as_json: Json = False) -> None:
     """What can be decided about a text, with synonyms and the workload that answers."""
     from api.service import listing
 
@@ -57,12 +61,17 @@ def tasks(words: Words = None, as_json: Json = False) -> None:
             for task in found
         ),
         under=("languages", "synonyms"),
+        limit=limit,
     )
     return None
 
 
 def workloads(
-    words: Words = None, task: TaskName = None, language: Text = None, as_json: Json = False
+    words: Words = None,
+    task: TaskName = None,
+    language: Text = None,
+    limit: terminal.Limit = None,
+    as_json: Json = False,
 ) -> None:
     """Data sets with their classes, test size and most frequent class."""
     snapshot = load_snapshot()
@@ -79,7 +88,10 @@ def workloads(
         return terminal.print_json(found)
     terminal.print_table(
         f"{len(found)} workload(s)",
-        ("workload", "task", "language", "classes", "test texts", "most frequent", "licence"),
+        (
+            *("workload", "task", "language", "classes", "test texts", "most frequent"),
+            *("mean length", "licence"),
+        ),
         (
             (
                 each.name,
@@ -87,49 +99,119 @@ def workloads(
                 each.language or "",
                 _count(each.n_classes),
                 _count(each.n_test),
-                "" if each.majority_share is None else f"{each.majority_share:.3f}",
+                "unknown" if each.majority_share is None else f"{each.majority_share:.3f}",
+                _length(each),
                 each.licence or "",
             )
             for each in found
         ),
-        under=("task", "language", "licence"),
+        under=("task", "language", "mean length", "licence"),
         right=("classes", "test texts", "most frequent"),
+        limit=limit,
     )
     return None
 
 
-def candidates(words: Words = None, task: TaskName = None, as_json: Json = False) -> None:
-    """Ways to classify texts; with a task those that have an accuracy in it."""
+def _length(workload: Workload) -> str:
+    """Mean length of a workload's texts and how it is known."""
+    tokens, basis = text_tokens(workload)
+    if basis == "characters":
+        return f"{workload.mean_chars:,.0f} characters"
+    return f"{tokens:,.0f} tokens{' assumed' if basis == 'assumed' else ''}"
+
+
+def candidates(
+    words: Words = None,
+    task: TaskName = None,
+    language: Annotated[
+        str | None, typer.Option(help="Of the data set that answers for the task.")
+    ] = None,
+    limit: terminal.Limit = None,
+    as_json: Json = False,
+) -> None:
+    """Ways to classify texts; with a task those that have an accuracy in it, the best first."""
     snapshot = load_snapshot()
-    judged = None
     if task is not None:
-        names = snapshot.tasks()[snapshot.task(task)]
-        judged = {row.candidate for row in snapshot.accuracies.rows(names)}
+        return _judged_candidates(snapshot, words, snapshot.task(task), language, limit, as_json)
     found = [
         candidate
         for candidate in snapshot.candidates.values()
-        if (judged is None or candidate.name in judged)
-        and fits(words, candidate.name, candidate.family, candidate.checkpoint)
+        if fits(words, candidate.name, candidate.family, candidate.checkpoint)
     ]
     if as_json:
         return terminal.print_json(found)
     terminal.print_table(
         f"{len(found)} candidate(s)",
-        ("candidate", "family", "parameters", "licence", "checkpoint"),
+        ("candidate", "family", "parameters", "licence", "obtained with"),
         (
             (
                 each.name,
                 each.family,
                 wording.short_count(each.n_parameters) if each.n_parameters else "",
                 each.licence or "",
-                each.checkpoint or "",
+                obtained_with(each) or "not obtainable",
             )
             for each in found
         ),
-        under=("family", "licence", "checkpoint"),
+        under=("family", "licence", "obtained with"),
         right=("parameters",),
+        limit=limit,
     )
     return None
+
+
+def _judged_candidates(
+    snapshot: Snapshot,
+    words: list[str] | None,
+    task: str,
+    language: str | None,
+    limit: int | None,
+    as_json: bool,
+) -> None:
+    """Candidates with an accuracy in a task, with their value on its reference workload."""
+    names = snapshot.tasks()[task]
+    judged = {row.candidate for row in snapshot.accuracies.rows(names)}
+    reference = snapshot.reference(task, language)
+    workload = reference.workload if reference else names[0]
+    known = snapshot.accuracies.answers(workload)
+    found = [
+        each
+        for name in judged
+        if (each := snapshot.candidates.get(name)) is not None
+        and fits(words, each.name, each.family, each.checkpoint)
+    ]
+    found.sort(key=lambda each: (-known[each.name].value if each.name in known else 1, each.name))
+    if as_json:
+        parts = [msgspec.to_builtins(each) for each in found]
+        for part in parts:
+            own = known.get(part["name"])
+            part |= {"workload": workload, "accuracy": msgspec.to_builtins(own) if own else None}
+        return terminal.print_json(parts)
+    terminal.print_table(
+        f"{len(found)} candidate(s) in {task}; accuracy on {workload}",
+        ("candidate", "accuracy", "90 % interval", "regime", "parameters", "obtained with"),
+        (
+            (
+                each.name,
+                *_value_cells(known.get(each.name)),
+                wording.short_count(each.n_parameters) if each.n_parameters else "",
+                obtained_with(each) or "not obtainable",
+            )
+            for each in found
+        ),
+        under=("regime", "obtained with"),
+        right=("accuracy", "parameters"),
+        limit=limit,
+    )
+    return None
+
+
+def _value_cells(known: Evidence | None) -> tuple[str, str, str]:
+    """Value, interval and regime of evidence; of none that other data sets alone have it."""
+    if known is None:
+        return "", "", "other data sets"
+    interval = "" if known.low is None else f"{known.low:.3f}-{known.high:.3f}"
+    return f"{known.value:.3f}", interval, known.regime
 
 
 def accuracies(
@@ -145,6 +227,7 @@ def accuracies(
     out: Annotated[
         Path | None, typer.Option(help="Write every result to a .csv or .parquet file.")
     ] = None,
+    limit: terminal.Limit = None,
     as_json: Json = False,
 ) -> None:
     """What is known about accuracy: values with intervals, or each result with its source."""
@@ -152,7 +235,6 @@ def accuracies(
 
     from advisor.recommend.query import BadQuestionError
     from api.service import accuracies as service
-    from catalog.files import run_file
 
     given = {"task": task, "workload": workload, "candidate": candidate, "language": language}
     given |= {"regime": regime, "source": source}
@@ -164,18 +246,20 @@ def accuracies(
         raise BadQuestionError(field, given.get(field), allowed) from error
     snapshot = load_snapshot()
     if out is not None:
+        from catalog.files import run_file
+
         rows = [*service.results(snapshot, wanted)]
         out.write_bytes(service.as_file(rows, run_file.format_of(out.name)))
         typer.echo(f"{len(rows)} result(s) written to {out}")
         return None
     if results:
         found = [service.to_json(row) for row in service.results(snapshot, wanted)]
-        return terminal.print_json(found) if as_json else _print_results(found)
+        return terminal.print_json(found) if as_json else _print_results(found, limit)
     known = [*service.combined(snapshot, wanted)]
-    return terminal.print_json(known) if as_json else _print_evidence(known, wanted)
+    return terminal.print_json(known) if as_json else _print_evidence(known, wanted, limit)
 
 
-def _print_results(rows: list[dict[str, Any]]) -> None:
+def _print_results(rows: list[dict[str, Any]], limit: int | None) -> None:
     """Every result with its source."""
     terminal.print_table(
         f"{len(rows)} result(s)",
@@ -194,13 +278,14 @@ def _print_results(rows: list[dict[str, Any]]) -> None:
         ),
         under=("workload", "regime", "split", "source"),
         right=("accuracy", "macro-F1", "n"),
+        limit=limit,
     )
 
 
 MEASURES = ("accuracy", "macro_f1")
 
 
-def _print_evidence(rows: list[Evidence], wanted: AccuracyFilter) -> None:
+def _print_evidence(rows: list[Evidence], wanted: AccuracyFilter, limit: int | None) -> None:
     """One value with interval per candidate, regime and format."""
     about = wanted.workload or wanted.task or wanted.candidate or "every workload"
     terminal.print_table(
@@ -220,6 +305,7 @@ def _print_evidence(rows: list[Evidence], wanted: AccuracyFilter) -> None:
         ),
         under=("workload", "regime", "sources", "doubts"),
         right=("accuracy",),
+        limit=limit,
     )
 
 
@@ -233,6 +319,7 @@ def devices(
         list[str] | None, typer.Argument(help="Words of a name, or a cloud instance type.")
     ] = None,
     kind: Annotated[Kind | None, typer.Option(help="Only cpu, gpu, npu or soc.")] = None,
+    limit: terminal.Limit = None,
     as_json: Json = False,
 ) -> None:
     """Devices whose names hold all words; ~ marks a default of the device's class."""
@@ -245,7 +332,9 @@ def devices(
     rows = [[each.name, each.kind, *_device_figures(each), each.host_cpu or ""] for each in found]
     columns = ["device", "kind", *(title for _, title in _DEVICE_FIGURES), "usual host CPU"]
     title = f"{len(found)} device{'s' * (len(found) != 1)}; ~ a default of its class"
-    return terminal.print_table(title, columns, rows, right={title for _, title in _DEVICE_FIGURES})
+    return terminal.print_table(
+        title, columns, rows, right={title for _, title in _DEVICE_FIGURES}, limit=limit
+    )
 
 
 def _device_figures(device: Any) -> list[str]:

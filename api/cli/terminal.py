@@ -7,7 +7,7 @@ import sys
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import msgspec
 import typer
@@ -114,6 +114,13 @@ _MIN_WIDTH = 6
 """Least width of a folded column, in character cells."""
 
 
+SCREEN = 40
+"""Lines that a list prints unless asked for more."""
+Limit = Annotated[
+    int | None, typer.Option(min=0, help="Rows to show, 0 for all; a screen of them if not given.")
+]
+
+
 def print_table(
     title: str,
     columns: Sequence[str],
@@ -121,6 +128,7 @@ def print_table(
     *,
     under: Collection[str] = (),
     right: Collection[str] = (),
+    limit: int | None = 0,
 ) -> None:
     """Prints a table that breaks lines between words and folds a word only as the last resort.
 
@@ -130,20 +138,41 @@ def print_table(
         rows: Cells, shown as they are; a cell may have several lines.
         under: Columns that go under the first named one where the terminal is narrow.
         right: Columns whose cells end at the right, as figures do.
+        limit: Rows that are shown; 0 shows all, ``None`` as many as fit on a screen. What is left
+            out is said below.
     """
-    console, cells = Console(), [list(row) for row in rows]
+    console, whole = Console(), [list(row) for row in rows]
+    cells = whole[: SCREEN if limit is None else limit or None]
     names = list(columns)
     needed = sum(_word_widths(names, cells)) + _GAP * (len(names) - 1)
     if under and needed > console.width:
         names, cells = _stack(names, cells, under)
     console.print(Text(title, style="bold"))
+    widths = column_widths(names, cells, console.width)
+    if limit is None:
+        cells = _of_one_screen(console, cells, widths)
     grid = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), show_edge=False)
-    for name, width in zip(names, column_widths(names, cells, console.width), strict=True):
+    for name, width in zip(names, widths, strict=True):
         side = "right" if name in right else "left"
         grid.add_column(name, width=width, overflow="fold", justify=side)  # type: ignore[arg-type]
     for row in cells:
         grid.add_row(*(escape(cell) for cell in row))
     console.print(grid)
+    if len(whole) > len(cells):
+        console.print(f"... {len(whole) - len(cells)} more: --limit N shows N rows, --limit 0 all")
+
+
+def _of_one_screen(
+    console: Console, cells: list[list[str]], widths: Sequence[int]
+) -> list[list[str]]:
+    """The first rows that fit beside title, header and the line on what is left out."""
+    lines = SCREEN - 4
+    for at, row in enumerate(cells):
+        pairs = zip(row, widths, strict=True)
+        lines -= max(len(Text(cell).wrap(console, max(width, 1))) for cell, width in pairs)
+        if lines < 0:
+            return cells[:at]
+    return cells
 
 
 def _column_lines(names: Sequence[str], cells: Sequence[Sequence[str]], at: int) -> list[str]:

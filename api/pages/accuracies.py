@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Any
@@ -79,6 +80,27 @@ def matrix(snapshot: Snapshot, language: str, family: str | None = None) -> Accu
     return AccuracyMatrix(language=language, references=references, families=order, cells=cells)
 
 
+_MTEB = re.compile(r"^(?P<path>results/\S+\.json)@(?P<commit>[0-9a-f]{7,40})")
+_CARD = re.compile(r"model card (?P<id>[\w.-]+/[\w.-]+)")
+_ARXIV = re.compile(r"arxiv[: ]\s*(?P<id>\d{4}\.\d{4,5})", re.IGNORECASE)
+
+
+def source_address(known: Evidence) -> str | None:
+    """Where the result nearest to a value is published; ``None`` where no address is recorded.
+
+    The result file of MTEB at its commit, the model card, the paper on arXiv: what reference and
+    citation name first.
+    """
+    if found := _MTEB.match(known.reference or ""):
+        base = "https://github.com/embeddings-benchmark/results/blob"
+        return f"{base}/{found['commit']}/{found['path']}"
+    if found := _CARD.search(known.reference or ""):
+        return f"https://huggingface.co/{found['id']}"
+    if found := _ARXIV.search(known.citation or ""):
+        return f"https://arxiv.org/abs/{found['id']}"
+    return None
+
+
 def accuracy_page(snapshot: Snapshot, wanted: AccuracyFilter) -> dict[str, Any]:
     """What the page of accuracies shows: a matrix, or the results of a task or candidate.
 
@@ -88,6 +110,7 @@ def accuracy_page(snapshot: Snapshot, wanted: AccuracyFilter) -> dict[str, Any]:
     known = (snapshot.workloads.get(name) for name in snapshot.accuracies.workloads())
     languages = sorted({each.language for each in known if each and each.language})
     context: dict[str, Any] = {"wanted": wanted, "languages": languages, "matrix": None}
+    context["address"] = source_address
     context |= {"tasks": sorted(snapshot.tasks()), "rows": [], "more": 0, "majority": {}}
     if wanted.task is None and wanted.workload is None and wanted.candidate is None:
         accuracies.workloads_of(snapshot, wanted)

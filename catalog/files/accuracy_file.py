@@ -224,13 +224,13 @@ def _value_problems(cells: list[dict[str, Any]]) -> list[Problem]:
 def _typed(cells: dict[str, Any]) -> dict[str, Any]:
     """Cells as `from_cells` takes them: tables with gaps write 2.0 for 2.
 
-    Whoever brings a result ran it, unless the file says otherwise.
+    A result without a stated tier counts as one of model cards and small repositories.
     """
     given = {name: cell for name, cell in cells.items() if cell is not None}
     for name in given.keys() & {*SHARES, *COUNTS}:
         number = float(given[name])
         given[name] = int(number) if name in COUNTS and number % 1 == 0 else number
-    return {"tier": "suite" if given.get("source") == CALIBRATION else "authors"} | given
+    return {"tier": "suite" if given.get("source") == CALIBRATION else "card"} | given
 
 
 def _duplicates(cells: list[dict[str, Any]]) -> list[Problem]:

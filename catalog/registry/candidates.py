@@ -19,6 +19,8 @@ MPNET = "sentence-transformers/paraphrase-multilingual-mpnet-base-v2"
 SAMPLES_PER_LABEL = 8
 """Training texts per label of a few-shot head: the default of MTEB's classification tasks."""
 HYPOTHESIS = "This example is {label}."
+INSTRUCTION_TOKENS = 30.0
+"""Word pieces of `INSTRUCTION` without its labels and its text."""
 INSTRUCTION = (
     "Classify the text into exactly one of these classes: {labels}.\n"
     "Answer with the name of the class and nothing else.\n\nText: {text}\n\nClass:"
@@ -113,7 +115,11 @@ def _fine_tuned(name: str, checkpoint: str, n_parameters: int, **more: object) -
 def _language_model(
     name: str, checkpoint: str, n_parameters: float, head: str = "likelihood", **more: object
 ) -> Candidate:
-    """A causal language model whose prompt names the classes; `head` is how its answer is read."""
+    """A causal language model whose prompt names the classes; `head` is how its answer is read.
+
+    A likelihood reads the first token of the answer; a generated one has a label's tokens and its
+    end.
+    """
     return Candidate(
         name=name,
         family="zero-shot-llm",
@@ -122,6 +128,8 @@ def _language_model(
         prompt=INSTRUCTION,
         checkpoint=checkpoint,
         n_parameters=n_parameters,
+        prompt_tokens=INSTRUCTION_TOKENS,
+        generated_tokens=5.0 if head == "generation" else 1.0,
         runnable=True,
         **more,  # type: ignore[arg-type]
     )

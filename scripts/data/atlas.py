@@ -4,7 +4,8 @@ Reads the tables of published accuracies (`../shared/data/accuracy` or ``--data`
 workloads and candidates, and writes one table of results for each task, the candidates with their
 compute profiles, the workloads with their facts and the reference workloads. ``--check`` rebuilds
 in memory and fails where the committed files differ. Tables kept by hand: `tasks.csv`,
-`workload_names.csv`, `workload_facts.csv`, `workload_siblings.csv`, `models.csv`, `shapes.csv`.
+`workload_names.csv`, `workload_facts.csv`, `workload_siblings.csv`, `models.csv`, `shapes.csv`,
+`text_towers.csv`.
 """
 
 from __future__ import annotations
@@ -33,12 +34,12 @@ CANDIDATE_COLUMNS = (
     *("name", "family", "features", "head", "checkpoint", "revision", "n_parameters"),
     *("n_embedding_parameters", "flops_per_token", "n_layers", "width", "max_tokens"),
     *("profile_basis", "one_pass_per_class", "prompt_tokens", "demonstrations_per_class"),
-    *("generated_tokens", "languages", "licence"),
+    *("generated_tokens", "languages", "licence", "notes"),
 )
 WORKLOAD_COLUMNS = (
     *("name", "task", "dataset", "revision", "language", "n_classes", "n_train", "n_test"),
-    *("majority_share", "majority_basis", "mean_chars", "length_basis", "licence", "siblings"),
-    *("n_candidates", "aliases"),
+    *("own_splits", "majority_share", "majority_basis", "mean_chars", "length_basis", "licence"),
+    *("siblings", "n_candidates", "aliases"),
 )
 REFERENCE_COLUMNS = (
     *("task", "language", "metric", "workload", "n_candidates", "rule", "better_known"),
@@ -104,10 +105,13 @@ def build(data: Path) -> tuple[dict[str, bytes], Counter[str], list[str]]:
 
 
 def quantised(rows: list[Row]) -> list[Row]:
-    """Results of one source on one workload in a quantised format, and in float beside them."""
+    """Results of one source on one workload in a quantised format *and* in float, side by side."""
     shared = ("candidate", "workload", "source", "split", "regime")
-    pairs = {tuple(row.get(name) for name in shared) for row in rows if row.get("numeric_format")}
-    return [row for row in rows if tuple(row.get(name) for name in shared) in pairs]
+    formats: defaultdict[tuple[Any, ...], set[Any]] = defaultdict(set)
+    for row in rows:
+        formats[tuple(row.get(name) for name in shared)].add(row.get("numeric_format"))
+    paired = {key for key, found in formats.items() if len(found) > 1 and None in found}
+    return [row for row in rows if tuple(row.get(name) for name in shared) in paired]
 
 
 def counts(rows: list[Row], models: list[Row], facts: dict[str, Row]) -> list[str]:
@@ -120,11 +124,16 @@ def counts(rows: list[Row], models: list[Row], facts: dict[str, Row]) -> list[st
         "regime": Counter(row["regime"] for row in rows),
         "tier": Counter(row["tier"] for row in rows),
         "contamination": Counter(row["contamination"] for row in rows),
+        "split": Counter(row["split"] for row in rows),
+        "test size": Counter(row["n_test_basis"] for row in rows),
     }
     lines = [
         f"{len(rows)} results, {len(models)} candidates "
         f"({sum(1 for row in models if row['checkpoint'])} with a hub id), {len(facts)} workloads"
     ]
+    for field in ("majority_share", "mean_chars"):
+        unknown = [name for name, fact in facts.items() if cell(fact.get(field)) == ""]
+        lines.append(f"{field} unknown: {len(unknown)} workloads: {', '.join(unknown)}")
     for name, counter in of.items():
         shown = ", ".join(f"{key or 'several'} {n}" for key, n in counter.most_common())
         lines.append(f"by {name}: {shown}")

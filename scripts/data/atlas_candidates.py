@@ -74,6 +74,12 @@ LLM_FAMILY = {"fine-tuned-llm": 0, "zero-shot-llm": 4, "few-shot-llm": 4}
 """Tokens that are generated for one answer beside the first."""
 
 
+INSTRUCTION_TOKENS = {"llm": 20, "multimodal": 20}
+"""Tokens of "Instruct: <a sentence on the task> Query: ", which embedding LLMs read."""
+PREFIX_TOKENS = 4
+"""Tokens of "query: ", "classification: " and the like, which smaller encoders read."""
+
+
 class Candidates:
     """Collects candidates as rows of `catalog.records.Candidate`, one for each name."""
 
@@ -88,6 +94,7 @@ class Candidates:
         self.of_checkpoint = {
             row["checkpoint"]: row for row in self.shapes.values() if row["checkpoint"]
         }
+        self.towers = {row["checkpoint"]: row for row in table("text_towers.csv")}
         self.alike = Counter(slug(checkpoint) for checkpoint in self.mteb)
         self._named: dict[str, str] = {}
         self.found: dict[str, Row] = {}
@@ -154,9 +161,12 @@ class Candidates:
             "languages": languages_of(model["languages"]) if model else None,
             "licence": _licence(model.get("model_licence")),
             **_prompt(family, head or ""),
+            **_instruction(family, model),
             **profile,
         }
         kept = self.found.setdefault(name, row)
+        if checkpoint and kept["checkpoint"] not in (None, checkpoint):
+            raise ValueError(f"{name} is {kept['checkpoint']} and {checkpoint}")
         for field, value in row.items():
             if kept.get(field) is None or kept.get(field) != kept.get(field):
                 kept[field] = value
@@ -203,7 +213,26 @@ class Candidates:
             profile |= {"n_layers": int(shape["n_layers"]), "width": int(shape["width"])}
             profile |= {"profile_basis": "config"}
         longest = pd.to_numeric(model["max_tokens"], errors="coerce")
-        return {"n_parameters": size, "max_tokens": longest, **profile}
+        return {"n_parameters": size, "max_tokens": longest, **profile, **self._tower(model)}
+
+    def _tower(self, model: Row) -> Row:
+        """Work of a multimodal model's text tower, the only one that reads texts; all are stored.
+
+        Raises:
+            ValueError: `text_towers.csv` lacks a multimodal model.
+        """
+        if model["architecture"] != "multimodal":
+            return {}
+        tower = self.towers.get(model["model"])
+        if tower is None:
+            raise ValueError(f"text_towers.csv lacks {model['model']}")
+        return {
+            "n_layers": int(tower["n_layers"]),
+            "width": int(tower["width"]),
+            "flops_per_token": 2 * float(tower["n_parameters"]),
+            "profile_basis": "derived",
+            "notes": f"work of the text tower alone, assumed: {tower['basis']}",
+        }
 
 
 def derived(
@@ -306,6 +335,17 @@ def _licence(text: Any) -> str | None:
     plain = None if text != text or text in (None, "not specified") else str(text)
     names = {"apache-2.0": "Apache-2.0", "mit": "MIT"}
     return names.get(plain or "", plain)
+
+
+def _instruction(family: str, model: Row) -> Row:
+    """Tokens of the instruction that an encoder's own protocol puts before each text, assumed."""
+    if family not in ("frozen-encoder", "static-embedding") or not model:
+        return {}
+    if model["use_instructions"] != "yes":
+        return {}
+    tokens = INSTRUCTION_TOKENS.get(model["architecture"], PREFIX_TOKENS)
+    note = f"reads an instruction before each text: {tokens} tokens assumed"
+    return {"prompt_tokens": tokens, "notes": note}
 
 
 def _prompt(family: str, head: str) -> Row:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import re
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +29,21 @@ IDENTITY = ["family", "model", "head", "dataset", "language", "split", "n_train"
 IDENTITY += ["samples_per_label", "n_test", "source", "citation", "reference", "notes"]
 """Columns that the rows of one run share; its metrics are rows of their own."""
 REGIME = {"lexicon": "lexicon", "few-shot-llm": "in-context"}
-SPLITS = {"holdout": "own-holdout"}
+OWN_SPLIT = re.compile(
+    r"\bown (stratified |70/10/20 )?split\b|own 20 % hold-out|re-split copy|unknown size"
+)
+"""Notes of rows whose test texts the source drew itself."""
+PART = re.compile(r"sample of the set|first 1000 items|subset of the test split|split not stated")
+"""Notes of rows on a part of a split, or on one that is not stated."""
+SAMPLED = frozenset(["promptzl", "jul", "finllm-report"])
+"""Sources that judge samples without a note in each row."""
 
 
 def read_mteb(data: Path, candidates: Candidates, dropped: Counter[str]) -> list[Row]:
     """Few-shot heads on frozen encoders; the authors' own figures are rows of their own."""
     tasks = pd.read_csv(data / "mteb_tasks.csv", low_memory=False)
     names = mteb_workloads(tasks.to_dict("records"))
+    pooled = set(tasks[tasks["test_split_is_train_pool"] == "yes"]["mteb_task"])
     rows = pd.read_csv(data / "mteb_classification.csv.gz", low_memory=False)
     found = []
     for line, row in enumerate(rows.to_dict("records"), start=2):
@@ -43,6 +52,8 @@ def read_mteb(data: Path, candidates: Candidates, dropped: Counter[str]) -> list
             continue
         own = "self-reported" in row["source"]
         shared = _mteb_row(row, candidates, names)
+        if row["mteb_task"] in pooled:
+            shared |= _trained_on_test_pool(shared["contamination"])
         figures = {
             "accuracy": row["accuracy"],
             "accuracy_sd": row["accuracy_sd"],
@@ -74,6 +85,15 @@ def _mteb_row(row: Row, candidates: Candidates, names: dict[tuple[str, str], str
         "protocol": f"logistic head (C = 1) on a frozen encoder; {row['train_protocol']}",
         "model_revision": row["model_revision"],
         "measured_at": "2026-08-20",
+    }
+
+
+def _trained_on_test_pool(contamination: str) -> Row:
+    """Marks of a result whose training texts were drawn from those it was judged on."""
+    return {
+        "split": "train-pool",
+        "contamination": contamination if contamination == "yes" else "possible",
+        "notes": "the head's training texts are drawn from the test texts",
     }
 
 
@@ -128,7 +148,7 @@ def _published_row(group: pd.DataFrame, candidates: Candidates) -> Row:
         "other_metrics": ";".join(f"{name}={value:g}" for name, value in sorted(values.items())),
         "n_test": first["n_test"],
         "n_test_basis": "stated" if first["n_test"] == first["n_test"] else "unknown",
-        "split": SPLITS.get(first["split"], first["split"]),
+        "split": "own-holdout" if _is_own_split(first) else first["split"],
         "contamination": first["contamination"],
         "source": first["source"],
         "tier": _tier(first["source"]),
@@ -139,6 +159,16 @@ def _published_row(group: pd.DataFrame, candidates: Candidates) -> Row:
         "protocol": first["head"],
         "notes": "; ".join(notes),
     }
+
+
+def _is_own_split(row: Row) -> bool:
+    """Whether the source drew the test texts of a published figure itself."""
+    return row["split"] == "holdout" or bool(OWN_SPLIT.search(_said(row["notes"])))
+
+
+def _said(notes: Any) -> str:
+    """Notes of a row, empty where it has none."""
+    return notes if isinstance(notes, str) else ""
 
 
 def _tier(source: str) -> str:
@@ -172,17 +202,34 @@ def _number(value: Any) -> float | None:
 
 
 def official_sizes(rows: list[Row], facts: dict[str, Row]) -> None:
-    """Fills blank test sizes with the official split's, marked ``official``.
+    """Fills blank sizes of whole official splits, marked ``official``; sets those of the facts.
 
-    The size is the data set's own, else the largest that any source states for that split.
+    A split's size is the one that every result on the whole of it states. Samples, splits that a
+    source drew itself or does not state, and training pools neither state it nor take it.
     """
-    known: dict[tuple[str, str], float] = {}
+    stated: defaultdict[tuple[str, str], set[float]] = defaultdict(set)
     for row in rows:
-        if row["n_test"] == row["n_test"] and row["n_test"] is not None:
-            key = (row["workload"], row["split"])
-            known[key] = max(known.get(key, 0), row["n_test"])
+        if _is_whole(row) and _known(row["n_test"]):
+            stated[row["workload"], row["split"]].add(row["n_test"])
+    sizes = {key: found.pop() for key, found in stated.items() if len(found) == 1}
+    for name, fact in facts.items():
+        if _known(fact.get("official_test")):
+            sizes[name, "test"] = float(fact["official_test"])
+        if fact.get("length_basis") != "counted in the test texts":
+            own = fact["n_test"] if fact.get("from_mteb") else None
+            fact["n_test"] = sizes.get((name, "test"), own)
     for row in rows:
-        if row["n_test"] is None or row["n_test"] != row["n_test"]:
-            fact = facts.get(row["workload"], {}).get("n_test") if row["split"] == "test" else None
-            size = known.get((row["workload"], row["split"])) or fact
+        if not _known(row["n_test"]):
+            size = sizes.get((row["workload"], row["split"])) if _is_whole(row) else None
             row["n_test"], row["n_test_basis"] = size, "official" if size else "unknown"
+
+
+def _is_whole(row: Row) -> bool:
+    """Whether a result was taken on the whole of an official split."""
+    apart = row["split"] in ("own-holdout", "train-pool") or row["source"] in SAMPLED
+    return not apart and not PART.search(_said(row.get("notes")))
+
+
+def _known(value: Any) -> bool:
+    """Whether a cell holds something."""
+    return value is not None and value == value and value != ""

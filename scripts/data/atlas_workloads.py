@@ -26,7 +26,7 @@ def workloads(data: Path, texts: Path, rows: list[Row]) -> dict[str, Row]:
     groups = table("workload_siblings.csv")
     counts: defaultdict[str, set[str]] = defaultdict(set)
     for row in rows:
-        if row["contamination"] != "yes" and row["split"] != "own-holdout":
+        if _qualifies(row, found[row["workload"]]):
             counts[row["workload"]].add(row["candidate"])
     for name, fact in found.items():
         others = sorted(aliases[name] - {name})
@@ -64,6 +64,7 @@ def _of_mteb(data: Path, found: dict[str, Row], aliases: defaultdict[str, set[st
             "mean_chars": row["mean_text_chars"],
             "length_basis": "MTEB task table",
             "licence": None if licence == "not specified" else licence,
+            "from_mteb": True,
         }
 
 
@@ -73,7 +74,6 @@ def _of_published(data: Path, found: dict[str, Row], aliases: defaultdict[str, s
     for (dataset, language), group in rows.groupby(["dataset", "language"], dropna=False):
         name = published_workload(dataset, language)
         aliases[name].add(dataset)
-        sizes = group[group["split"] == "test"]["n_test"].dropna()
         first = group.iloc[0]
         stated: Row = {
             "name": name,
@@ -81,14 +81,12 @@ def _of_published(data: Path, found: dict[str, Row], aliases: defaultdict[str, s
             "dataset": dataset,
             "language": None if language == "multi" else language,
             "n_classes": group["n_classes"].max(),
-            "n_test": sizes.max() if len(sizes) else None,
+            "n_test": None,
         }
         fact = found.setdefault(name, stated)
         for field, value in stated.items():
             if fact.get(field) is None or fact.get(field) != fact.get(field):
                 fact[field] = value
-        if fact["n_test"] and stated["n_test"] and stated["n_test"] > fact["n_test"]:
-            fact["n_test"] = stated["n_test"]
 
 
 def _of_facts(texts: Path, found: dict[str, Row]) -> None:
@@ -97,7 +95,7 @@ def _of_facts(texts: Path, found: dict[str, Row]) -> None:
         fact = found.get(row["workload"])
         if fact is None:
             continue
-        for field in ("majority_share", "majority_basis", "n_train", "mean_chars", "length_basis"):
+        for field in row.keys() - {"workload"}:
             if row[field] and not _known(fact.get(field)):
                 fact[field] = row[field]
         folder = texts / row["workload"]
@@ -115,6 +113,12 @@ def _of_facts(texts: Path, found: dict[str, Row]) -> None:
             }
 
 
+def _qualifies(row: Row, fact: Row) -> bool:
+    """Whether a result is evidence: uncontaminated, on a split that others could share."""
+    own = row["split"] == "own-holdout" and not fact.get("own_splits")
+    return row["contamination"] != "yes" and not own
+
+
 def _known(value: Any) -> bool:
     """Whether a cell holds something."""
     return value is not None and value == value and value != ""
@@ -130,11 +134,10 @@ def references(facts: dict[str, Row], rows: list[Row]) -> list[Row]:
     for row in rows:
         for metric in ("accuracy", "macro_f1"):
             value, key = row.get(metric), (row["workload"], row["candidate"], metric)
-            good = row["contamination"] != "yes" and row["split"] != "own-holdout"
-            if value is None or value != value or not good or key in counted:
+            fact = facts[row["workload"]]
+            if not _known(value) or not _qualifies(row, fact) or key in counted:
                 continue
             counted.add(key)
-            fact = facts[row["workload"]]
             spoken[fact["task"], fact["language"] or "mul", metric][row["workload"]] += 1
     wanted = {row["task"]: row for row in table("tasks.csv")}
     unknown = {task for task, _, _ in spoken} - set(wanted)
