@@ -1,349 +1,396 @@
-"""The two regressions, the memory of machines beside them, and what both predict together.
+"""Joules and seconds of setups: both models together, and what rows measured on a machine add.
 
-Log joules per text = log nominal power + log seconds + power regression + the machine's own
-deviation. Where the runtime is unknown, log seconds = log roofline seconds + time regression + the
-machine's own deviation in time. Logarithms are natural throughout.
+log joules = log seconds + log watts. Seconds are the stated runtime or the runtime model's; watts
+are the power model's at those seconds, so that the errors of both are tied by the utilisation. Rows
+measured on the asked device, or by the same source elsewhere, correct both by a Gaussian process
+over their log residuals. Logarithms are natural.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+import functools
 from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
-from advisor.estimator import regression
-from advisor.estimator.features import ROOFLINE, Array, Design, Mask, Positions, design
-from advisor.estimator.machine_effects import (
-    MANY_ROWS,
-    POWER,
-    TIME,
-    Deviation,
-    Known,
-    Spread,
-    by_machine,
-    place,
-    prior,
-    seen_by,
-)
-from advisor.estimator.regression import Regression
-from advisor.estimator.setup import Setup, source_of_team
-from catalog.records import SCOPES
+from advisor.estimator import power, runtime
+from advisor.estimator.power import PowerModel
+from advisor.estimator.runtime import RuntimeModel
+from advisor.estimator.table import Array, Column, Mask, Table, table, take
+from advisor.estimator.training_rows import Rows
 
-Groupings = Sequence[Sequence[str]]
-SHRINK = 0.3
-"""Rows' worth of doubt about a pair's time; of 0.3, 1, 3 the one that ranks candidates best on the
-rows the method was developed on."""
+Positions = NDArray[np.intp]
+MOST_ROWS, MOST_ELSEWHERE = 150, 60
+"""Rows that count of one source on a device, and of a source on all other devices; more hardly
+change a prediction."""
+MANY_ROWS = 10
+"""Rows of a source on a device from which on what it measured elsewhere is not asked."""
+FEWEST = 30
+"""Rows that a runtime model of its own needs."""
+STEP = 0.4
+"""Log seconds over which the change of watts with the runtime is measured."""
 
 
-class Fits(msgspec.Struct, frozen=True):
-    """Power over nominal power, and time over roofline time.
+class Process(msgspec.Struct, frozen=True):
+    """Standard deviations (natural logs) of a machine's deviation from a model.
 
     Attributes:
-        pairs: By pair of candidate and workload: log time beside the time regression on the
-            devices it ran on, once what is typical of each unit is taken away.
+        offset: Of its common offset; `device` and `source` are the shares of its variance that
+            rows of the same device by others, and of the same source on others, have in common.
+        local: Of what resembles rows near by, at distance `length`.
+        noise: Between repeats.
+        columns: Coordinates of a row's place that count.
     """
 
-    power: Regression
-    time: Regression
-    pairs: Mapping[str, float]
+    offset: float
+    local: float
+    noise: float
+    columns: tuple[int, ...]
+    length: float = 1.8
+    device: float = 0.3
+    source: float = 0.4
+
+    @property
+    def total(self) -> float:
+        """Without any row of the machine."""
+        return float(np.sqrt(self.offset**2 + self.local**2 + self.noise**2))
 
 
-def designs(raw: Array) -> tuple[Design, Design]:
-    """Features with the measured runtimes, and with the roofline time in their place."""
-    return design(raw), design(raw, np.log(raw[ROOFLINE]))
+NEAR = {
+    "log_runtime": 2.2,
+    "log_peak_share": 2.2,
+    "log_parameters": 1.7,
+    "log_batch": 1.7,
+    "log_tokens": 1.7,
+    "log_devices": 0.8,
+}
+"""Coordinates of a row's place: features, with the distance that counts 1. The first two read the
+runtime, so they do not count where it is estimated."""
+POWER = Process(offset=0.4, local=0.35, noise=0.08, columns=(0, 1, 2, 3, 4, 5))
+TIME = Process(offset=0.6, local=0.45, noise=0.2, columns=(2, 3, 4, 5))
 
 
-def fit(
-    known: Design,
-    unknown: Design,
-    log_joules: Array,
-    groupings: Groupings,
-    pairs: Sequence[str | None],
-) -> Fits:
-    """Fits both regressions and what is left of each pair's time.
+class Model(msgspec.Struct, frozen=True):
+    """Both fitted models.
+
+    Attributes:
+        power: Of every setup.
+        passes: Runtime of passes through a network, as published tables hold them.
+        others: Runtime of whole answers, classical models and process starts, from the rows of
+            measured energies; what these know of encoders (lengths and libraries unstated) would
+            blur the first.
+    """
+
+    power: PowerModel
+    passes: RuntimeModel
+    others: RuntimeModel
+
+    def log_seconds(self, profiles: Table) -> Array:
+        """Natural log of seconds per text of n profiles."""
+        found, ours = np.empty(len(profiles["work"])), is_pass(profiles)
+        for own, model in ((ours, self.passes), (~ours, self.others)):
+            if own.any():
+                found[own] = model.predict(take(profiles, own))
+        return found
+
+
+def is_pass(profiles: Mapping[str, Column]) -> Mask:
+    """Where an item is a pass through a network, or one token of it."""
+    return ~np.isin(profiles["work"], ["generate", "classical", "startup"])
+
+
+def fit(rows: Rows, timed: tuple[pd.DataFrame, Array] | None = None) -> Model:
+    """Fits both models.
 
     Args:
-        known: Features with the measured runtimes.
-        unknown: The same with the roofline time in their place.
-        log_joules: Log of measured joules per text.
-        groupings: Unit, device and source of each row.
-        pairs: Candidate and workload of each row, where they are known.
+        rows: Measured energies with runtimes.
+        timed: Published profiles with their log seconds; else passes are learned from `rows`.
     """
-    power = log_joules - known.log_runtime_s - known.log_nominal_w
-    time = known.log_runtime_s - unknown.log_roofline_s
-    fitted = regression.fit_time(unknown.X, time, groupings)
-    return Fits(
-        regression.fit_power(known.X, power, groupings),
-        fitted,
-        _by_pair(time - fitted.predict(unknown.X), groupings[0], pairs),
-    )
+    profiles, log_seconds = take(rows.profiles, rows.once), rows.log_seconds[rows.once]
+    ours = is_pass(profiles)
+    models = []
+    for own, published in ((ours, timed), (~ours, None)):
+        kept = own if own.sum() >= FEWEST else np.ones(len(own), dtype=bool)
+        columns, logs = published or (take(profiles, kept), log_seconds[kept])
+        models.append(runtime.fit(columns, logs))
+    watts = rows.log_joules - rows.log_seconds
+    return Model(power.fit(rows.setups, watts), *models)
 
 
-def _by_pair(
-    residual: Array, units: Sequence[str], pairs: Sequence[str | None]
-) -> dict[str, float]:
-    """Shrunken mean of each pair's residuals, those of a unit taken from their median."""
-    _, codes = np.unique(np.asarray(units, dtype=str), return_inverse=True)
-    typical = np.array([np.median(residual[codes == code]) for code in range(codes.max() + 1)])
-    found: defaultdict[str, list[float]] = defaultdict(list)
-    for pair, value in zip(pairs, residual - typical[codes], strict=True):
-        if pair is not None:
-            found[pair].append(float(value))
-    return {name: sum(own) / (len(own) + SHRINK) for name, own in sorted(found.items())}
-
-
-class Memory(msgspec.Struct, frozen=True):
-    """Rows known of each machine.
+class Known(msgspec.Struct, frozen=True, dict=True):
+    """Measured rows, as far as they correct others.
 
     Attributes:
-        power: By ``device|scope``: residuals of the power regression.
-        time: By device: residuals of the time regression.
+        units: Source, device and scope of each row, m.
+        devices: Device of each; `sources` its source.
+        places: Where each lies, m x len(NEAR), see `places`.
+        watts: Log of measured over predicted watts; NaN where no energy was measured.
+        seconds: Log of measured over predicted seconds.
     """
 
-    power: Mapping[str, Known] = {}
-    time: Mapping[str, Known] = {}
+    units: list[str]
+    devices: list[str]
+    sources: list[str]
+    places: Array
+    watts: Array
+    seconds: Array
 
-    def joined(self, other: Memory) -> Memory:
-        """Both memories in one."""
+    def joined(self, other: Known) -> Known:
+        """These rows and others."""
+        return Known(
+            [*self.units, *other.units],
+            [*self.devices, *other.devices],
+            [*self.sources, *other.sources],
+            np.vstack([self.places, other.places]),
+            np.concatenate([self.watts, other.watts]),
+            np.concatenate([self.seconds, other.seconds]),
+        )
 
-        def both(one: Mapping[str, Known], two: Mapping[str, Known]) -> dict[str, Known]:
-            shared = {name: one[name].joined(two[name]) for name in one.keys() & two.keys()}
-            return {**one, **two, **shared}
+    def take(self, chosen: Positions) -> Known:
+        """Some of the rows, by position."""
+        lists = (self.units, self.devices, self.sources)
+        units, devices, sources = ([names[i] for i in chosen] for names in lists)
+        return Known(
+            units, devices, sources, self.places[chosen], self.watts[chosen], self.seconds[chosen]
+        )
 
-        return Memory(both(self.power, other.power), both(self.time, other.time))
+    @functools.cached_property
+    def _by_device(self) -> dict[str, Positions]:
+        return _positions(self.devices)
+
+    @functools.cached_property
+    def _by_source(self) -> dict[str, Positions]:
+        return _positions(self.sources)
+
+    @functools.cached_property
+    def _about(self) -> dict[tuple[str, str], Known]:
+        """Answers of `about`."""
+        return {}
+
+    def about(self, device: str, source: str) -> Known:
+        """Rows that say something about one source's rows on a device."""
+        if (device, source) not in self._about:
+            here = self._by_device.get(device, _NONE)
+            by = _positions([self.sources[i] for i in here])
+            found = [_spread_out(here[own], MOST_ROWS) for own in by.values()]
+            if self.count(device, source) < MANY_ROWS:
+                elsewhere = self._by_source.get(source, _NONE)
+                away = [i for i in elsewhere if self.devices[i] != device]
+                found.append(_spread_out(np.array(away, dtype=np.intp), MOST_ELSEWHERE))
+            self._about[device, source] = self.take(np.concatenate([_NONE, *found]))
+        return self._about[device, source]
+
+    def count(self, device: str, source: str) -> int:
+        """Rows of one source on a device."""
+        here = self._by_device.get(device, _NONE)
+        return sum(self.sources[i] == source for i in here)
 
 
-def machine(setup: Setup) -> str:
-    """A device in one scope."""
-    return f"{setup.device.name}|{setup.scope}"
+_NONE = np.array([], dtype=np.intp)
+NOTHING = Known([], [], [], np.zeros((0, len(NEAR))), np.zeros(0), np.zeros(0))
+
+
+def _positions(names: Sequence[str]) -> dict[str, Positions]:
+    """Where each name stands."""
+    found: dict[str, list[int]] = {}
+    for place, name in enumerate(names):
+        found.setdefault(name, []).append(place)
+    return {name: np.array(own, dtype=np.intp) for name, own in sorted(found.items())}
+
+
+def _spread_out(positions: Positions, most: int) -> Positions:
+    """At most so many positions, evenly spread."""
+    if len(positions) <= most:
+        return positions
+    return positions[np.linspace(0, len(positions) - 1, most).round().astype(np.intp)]
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """Setups with everything that the machines' own rows do not change.
+    """Setups with everything that measured rows do not change.
 
     Attributes:
-        raw: Their raw numbers.
-        known: Features with their runtimes (of the roofline where they have none).
-        unknown: Features with the roofline time.
-        trees: The power regression's trees; `linear` is added for the runtime in use.
-        log_seconds: Log seconds per text without the machine's deviation; NaN where not asked.
-        machines: Device in one scope; `devices` without the scope.
-        sources: Who measures.
+        units: Source, device and scope of each; `devices`, `sources` likewise.
+        places: Where each lies, n x len(NEAR).
+        log_seconds: Stated or estimated seconds per text.
+        estimated_seconds: The runtime model's; equal where none is stated.
+        log_watts: Mean watts at `log_seconds`.
+        slope: Change of log watts with log seconds where these are estimated, else 0.
+        given: Where the runtime is stated.
+        floor: Least log watts; `limit` the most.
     """
 
-    raw: Array
-    known: Design
-    unknown: Design
-    trees: Array
+    units: Column
+    devices: Column
+    sources: Column
+    places: Array
     log_seconds: Array
-    machines: list[str]
-    devices: list[str]
-    sources: list[str]
+    estimated_seconds: Array
+    log_watts: Array
+    slope: Array
+    given: Mask
+    floor: Array
+    limit: Array
 
     def take(self, chosen: Positions) -> Asked:
         """Some of the setups, by position."""
-        lists = (self.machines, self.devices, self.sources)
-        return Asked(
-            self.raw[:, chosen],
-            self.known.take(chosen),
-            self.unknown.take(chosen),
-            self.trees[chosen],
-            self.log_seconds[chosen],
-            *([values[i] for i in chosen] for values in lists),
-        )
+        return Asked(*(getattr(self, name)[chosen] for name in self.__struct_fields__))
 
 
-def asked(fits: Fits, setups: Sequence[Setup], raw: Array, given: Mask | None = None) -> Asked:
-    """Evaluates what is static about setups.
+def ask(model: Model, rows: Rows, given: Mask) -> Asked:
+    """Evaluates both models.
 
     Args:
-        fits: Both regressions.
-        setups: What is asked about.
-        raw: Their numbers.
-        given: Where the runtime will be taken as it is, so that none is predicted (NaN).
+        model: Fitted.
+        rows: What is asked.
+        given: Where the stated runtime counts.
     """
-    known, unknown = designs(raw)
-    timeless = np.arange(len(setups)) if given is None else np.flatnonzero(~given)
-    log_seconds = np.full(len(setups), np.nan)
-    log_seconds[timeless] = (
-        fits.time.predict(unknown.X[timeless])
-        + np.array([fits.pairs.get(setups[int(i)].pair or "", 0.0) for i in timeless])
-        + unknown.log_roofline_s[timeless]
-    )
+    estimated = model.log_seconds(rows.profiles)
+    log_seconds = np.where(given, rows.log_seconds, estimated)
+
+    s = table(rows.setups)
+    slope = np.zeros(len(rows))
+    if not given.all():
+        free, at = take(s, ~given), log_seconds[~given]
+        ends = [model.power.predict(free | {"runtime_s": np.exp(at + d)}) for d in (-STEP, STEP)]
+        slope[~given] = np.clip((ends[1] - ends[0]) / (2 * STEP), -0.95, 0.0)
+    s = s | {"runtime_s": np.exp(log_seconds)}
+    numeric = power.features(s)
     return Asked(
-        raw,
-        known,
-        unknown,
-        fits.power.trees.predict(known.X),
-        log_seconds,
-        [machine(setup) for setup in setups],
-        [setup.device.name for setup in setups],
-        [setup.source or "" for setup in setups],
+        units=s["unit"],
+        devices=s["device"],
+        sources=s["source"],
+        places=_places(numeric),
+        log_seconds=log_seconds,
+        estimated_seconds=estimated,
+        log_watts=model.power.predict(s, numeric),
+        slope=slope,
+        given=given,
+        floor=np.log(s["floor_w"]),
+        limit=np.log(s["limit_w"]),
     )
 
 
-def remembered(fits: Fits, rows: Asked, log_joules: Array) -> Memory:
-    """What measured rows tell about their machines; rows without joules (NaN) tell the time."""
-    power = log_joules - _log_joules(fits, rows, rows.known)
-    has_energy = np.flatnonzero(np.isfinite(power))
-    part = rows.take(has_energy)
-    return Memory(
-        by_machine(part.machines, part.sources, place(part.known), power[has_energy]),
-        by_machine(
-            rows.devices,
-            rows.sources,
-            place(rows.unknown),
-            rows.known.log_runtime_s - rows.log_seconds,
-        ),
+def _places(numeric: Table) -> Array:
+    """Coordinates in which rows of one machine are near each other, n x len(NEAR)."""
+    return np.column_stack([numeric[name] / scale for name, scale in NEAR.items()])
+
+
+def remember(asked: Asked, log_joules: Array) -> Known:
+    """Measured rows as corrections of others.
+
+    Args:
+        asked: With stated runtimes.
+        log_joules: Natural log of measured joules; NaN where there are none.
+    """
+    return Known(
+        asked.units.tolist(),
+        asked.devices.tolist(),
+        asked.sources.tolist(),
+        asked.places,
+        log_joules - asked.log_seconds - asked.log_watts,
+        asked.log_seconds - asked.estimated_seconds,
     )
 
 
 class Predicted(msgspec.Struct, frozen=True):
-    """Predictions of n setups in natural logs.
+    """Predictions of n setups.
 
     Attributes:
-        log_joules: Joules per text; `spread` its standard deviation as the process sees it.
-        log_seconds: Seconds per text; `time_spread` likewise, 0 where it was given.
+        log_joules: Per text; `log_seconds` likewise.
+        spread: Standard deviation of log watts.
+        time_spread: That of log seconds over what it is without any row of the machine; 0 where
+            the runtime is stated.
+        slope: See `Asked`.
     """
 
     log_joules: Array
-    spread: Array
     log_seconds: Array
+    spread: Array
     time_spread: Array
+    slope: Array
 
 
-def _log_joules(fits: Fits, rows: Asked, features: Design) -> Array:
-    """Log joules per text without the machines' deviations."""
-    power = fits.power.linear(features.X) + rows.trees
-    return np.asarray(power + features.log_runtime_s + features.log_nominal_w)
+def predict(asked: Asked, known: Known) -> Predicted:
+    """Predictions, corrected by measured rows."""
+    n = len(asked.log_watts)
+    watts, spread = np.zeros(n), np.full(n, POWER.total)
+    seconds, time_spread = np.zeros(n), np.where(asked.given, 0.0, 1.0)
+    for own, rows in _machines(asked, known):
+        part = asked.take(own)
+        watts[own], spread[own] = corrected(part, rows, rows.watts, POWER)
+        free = own[~asked.given[own]]
+        if len(free):
+            seconds[free], left = corrected(asked.take(free), rows, rows.seconds, TIME)
+            time_spread[free] = left / TIME.total
+    log_seconds = asked.log_seconds + seconds
+    log_watts = asked.log_watts + asked.slope * seconds + watts
+    log_watts = np.clip(log_watts, asked.floor, asked.limit)
+    return Predicted(log_seconds + log_watts, log_seconds, spread, time_spread, asked.slope)
 
 
-def nearest(memory: Mapping[str, Known], name: str) -> str | None:
-    """The machine in its scope, else in the nearest scope that was measured.
-
-    What a machine draws beside its data sheet shows in every scope; taking it from one that was
-    measured keeps the wall above the host and the host above the device. It makes the estimate
-    better, but hardly surer: its spread stays that of an unknown machine.
-    """
-    device, _, scope = name.rpartition("|")
-    own = SCOPES.index(scope)
-    near = sorted(SCOPES, key=lambda other: abs(SCOPES.index(other) - own))
-    return next((found for s in near if (found := f"{device}|{s}") in memory), None)
+def _machines(asked: Asked, known: Known) -> list[tuple[Positions, Known]]:
+    """Setups of each unit with the rows that correct them; units without any are left out."""
+    found = []
+    for _, own in _positions(asked.units.tolist()).items():
+        rows = known.about(str(asked.devices[own[0]]), str(asked.sources[own[0]]))
+        if rows.units:
+            found.append((own, rows))
+    return found
 
 
-class Deviations:
-    """The memory's processes, each made when first asked for; safe to share between threads."""
+def _shared(one: Asked | Known, two: Asked | Known, process: Process) -> Array:
+    """Covariance of the deviations of two sets of setups, noise left out, n x m."""
+    a, b = one.places[:, process.columns], two.places[:, process.columns]
+    squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * a @ b.T
 
-    def __init__(self, memory: Memory) -> None:
-        self.memory = memory
-        self._made: dict[tuple[str, str, str], Deviation] = {}
-        self._seen: dict[tuple[str, str], dict[str, Known]] = {}
+    def same(name: str) -> Array:
+        left, right = (np.asarray(getattr(part, name), dtype=str) for part in (one, two))
+        return np.asarray(left[:, None] == right, dtype=float)
 
-    def elsewhere(self, name: str, team: str) -> dict[str, Known]:
-        """What the same source took on other machines in its scope, or on other devices."""
-        source, (_, bar, scope) = source_of_team(team), name.rpartition("|")
-        if not source:
-            return {}
-        scope = scope if bar else ""
-        if (scope, source) not in self._seen:
-            memory = self.memory.power if bar else self.memory.time
-            machines = [other for other in memory if not bar or other.endswith(f"|{scope}")]
-            self._seen[scope, source] = seen_by(source, memory, machines)
-        return {other: rows for other, rows in self._seen[scope, source].items() if other != name}
-
-    def known(self, name: str, team: str) -> tuple[int, bool]:
-        """How many rows of a team a machine has; whether its source has some elsewhere."""
-        memory = self.memory.power if "|" in name else self.memory.time
-        own = memory.get(name)
-        return 0 if own is None else own.count(team), bool(self.elsewhere(name, team))
-
-    def _process(self, name: str, team: str, near: str, spread: Spread) -> Deviation | None:
-        """The process of a machine for a team's rows; none where no row tells about them.
-
-        `near` is the machine whose own rows count: the same, or in another scope.
-        """
-        own = (self.memory.power if spread is POWER else self.memory.time).get(near)
-        known = own is not None and own.count(team) >= MANY_ROWS
-        key = name, near, "" if known else source_of_team(team)
-        if key not in self._made:
-            rows = {} if own is None else {near: own}
-            rows |= {} if known else self.elsewhere(name, team)
-            if not rows:
-                return None
-            self._made[key] = Deviation(near, rows, spread)
-        return self._made[key]
-
-    def power(self, machines: Sequence[str], teams: Sequence[str], places: Array) -> Array:
-        """Mean and standard deviation (2 x n) of each setup's log power deviation."""
-        found = np.zeros((2, len(teams)))
-        found[1] = POWER.total
-        for (name, team), rows in _grouped(machines, teams):
-            near = nearest(self.memory.power, name) or name
-            process = self._process(name, team, near, POWER)
-            if process is not None:
-                found[:, rows] = process.at(team, places[rows])
-                if near != name:
-                    alone = self._process(name, team, name, POWER)
-                    found[1, rows] = alone.at(team, places[rows])[1] if alone else POWER.total
-        return found
-
-    def time(self, devices: Sequence[str], teams: Sequence[str], places: Array) -> Array:
-        """Mean and standard deviation (2 x n) of each setup's log time deviation."""
-        found = np.zeros((2, len(teams)))
-        found[1] = TIME.total
-        for (name, team), rows in _grouped(devices, teams):
-            if process := self._process(name, team, name, TIME):
-                found[:, rows] = process.at(team, places[rows])
-        return found
-
-    def covariance(self, rows: Asked, given: Array) -> tuple[Array, Array]:
-        """Covariances (n x n) of log time and log power of setups on one machine.
-
-        Where the runtime is not `given` a setup lies where its roofline time puts it.
-        """
-        timeless = place(rows.unknown)
-        places = np.where(np.asarray(given, dtype=bool)[:, None], place(rows.known), timeless)
-        name, device, team = rows.machines[0], rows.devices[0], rows.sources[0]
-        near = nearest(self.memory.power, name) or name
-        found = []
-        for process, spread, where in (
-            (self._process(device, team, device, TIME), TIME, timeless),
-            (self._process(name, team, near, POWER), POWER, places),
-        ):
-            found.append(process.covariance(team, where) if process else prior(where, spread))
-        return found[0], found[1]
+    device, source = same("devices"), same("sources")
+    unit = same("units") if process is POWER else device * source
+    common = np.maximum(unit, np.maximum(process.device * device, process.source * source))
+    near = np.exp(-np.maximum(squares, 0) / (2 * process.length**2))
+    return np.asarray(common * (process.offset**2 + process.local**2 * near), dtype=float)
 
 
-def covariance(rows: Asked, deviations: Deviations, given: Array) -> Array:
-    """Covariance (n x n) of log joules of setups on one machine, repeats' noise left out."""
-    time, power = deviations.covariance(rows, given)
-    unknown = 1.0 - given
-    return np.asarray(power + time * np.outer(unknown, unknown))
+def _weights(known: Known, residual: Array, process: Process) -> tuple[Known, Array]:
+    """Rows with a residual, and the inverse of their covariance."""
+    rows = known.take(np.flatnonzero(np.isfinite(residual)))
+    inner = _shared(rows, rows, process) + process.noise**2 * np.eye(len(rows.units))
+    return rows, np.asarray(np.linalg.inv(inner), dtype=float)
 
 
-def _grouped(one: Sequence[str], two: Sequence[str]) -> list[tuple[tuple[str, str], list[int]]]:
-    """Positions by pairs of names."""
-    found: dict[tuple[str, str], list[int]] = {}
-    for i, pair in enumerate(zip(one, two, strict=True)):
-        found.setdefault(pair, []).append(i)
-    return list(found.items())
+def corrected(asked: Asked, known: Known, residual: Array, process: Process) -> tuple[Array, Array]:
+    """Mean and standard deviation (n each, noise included) of log deviations, given residuals."""
+    prior = process.offset**2 + process.local**2
+    rows, inverse = _weights(known, residual, process)
+    across = _shared(asked, rows, process) @ inverse
+    mean = np.asarray(across @ residual[np.isfinite(residual)], dtype=float)
+    left = prior - np.sum(across * _shared(asked, rows, process), axis=1)
+    spread = np.sqrt(np.maximum(left, 0) + process.noise**2)
+    return mean, np.asarray(spread, dtype=float)
 
 
-def predict(fits: Fits, rows: Asked, deviations: Deviations, given: Array) -> Predicted:
-    """Predicts setups; where `given` holds with their runtime, else with a predicted one."""
-    time, time_spread = np.zeros((2, len(given)))
-    if len(timeless := np.flatnonzero(np.logical_not(given))):
-        devices, sources = ([names[i] for i in timeless] for names in (rows.devices, rows.sources))
-        places = place(rows.unknown)[timeless]
-        time[timeless], time_spread[timeless] = deviations.time(devices, sources, places)
-    log_seconds = np.where(given, rows.known.log_runtime_s, rows.log_seconds + time)
-    features = design(rows.raw, log_seconds)
-    own, spread = deviations.power(rows.machines, rows.sources, place(features))
-    return Predicted(
-        _log_joules(fits, rows, features) + own,
-        np.hypot(spread, time_spread),
-        log_seconds,
-        time_spread,
-    )
+def _left(asked: Asked, known: Known, residual: Array, process: Process) -> Array:
+    """Covariance (n x n, noise left out) of log deviations that measured rows leave."""
+    rows, inverse = _weights(known, residual, process)
+    across = _shared(asked, rows, process)
+    return np.asarray(_shared(asked, asked, process) - across @ inverse @ across.T)
+
+
+def covariance(asked: Asked, known: Known) -> Array:
+    """Covariance (n x n) of the log joules of setups on one device, repeats' noise left out."""
+    rows = known.about(str(asked.devices[0]), str(asked.sources[0]))
+    watts = _left(asked, rows, rows.watts, POWER)
+    seconds = _left(asked, rows, rows.seconds, TIME)
+    share = np.where(asked.given, 0.0, 1 + asked.slope)
+    return np.asarray(watts + seconds * share[:, None] * share)
+
+
+def noise(given: Mask) -> Array:
+    """Variance of log joules that no other row explains, for rows whose runtime is given or not."""
+    return np.where(given, POWER.noise**2, POWER.noise**2 + TIME.noise**2)

@@ -7,9 +7,13 @@ else that was read inside the window.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import msgspec
+import numpy as np
 
+from advisor.estimator import hardware
+from advisor.estimator.table import Table
 from catalog.records import Candidate, Device, Measurement, Scope
 from catalog.registry.families import CLASSICAL
 
@@ -31,7 +35,9 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
         classical: Whether it is no network: counts or numbers that go to a linear model or trees.
         startup: Whether process start and model load lie inside the window.
         source: Who measured it; known sources have an offset of their own.
-        pair: Which candidate on which workload; its time on other devices counts here too.
+        pair: Which candidate on which workload.
+        backend: Library that runs it; ``None``: PyTorch, of generated text a server such as vLLM.
+        scenario: How texts arrive.
     """
 
     device: Device
@@ -51,6 +57,36 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     startup: bool = False
     source: str | None = None
     pair: str | None = None
+    backend: str | None = None
+    scenario: str | None = None
+
+
+def columns(setups: Sequence[Setup]) -> Table:
+    """Setups in the columns of a table of measured energies, as the models read them."""
+    flags = [
+        ";".join(name for name in ("llm", "classical", "startup") if getattr(setup, name))
+        for setup in setups
+    ]
+    numbers = {
+        "model_params": "n_parameters",
+        "active_params": "n_active_parameters",
+        "batch_size": "batch_size",
+        "seq_len_or_tokens": "tokens",
+        "n_devices": "n_devices",
+        "n_active_devices": "n_active",
+        "runtime_s_per_inference": "runtime_s",
+        "flops_per_inference": "flops",
+        "host_w": "host_w",
+    }
+    found: Table = {
+        column: np.array([getattr(setup, name) or np.nan for setup in setups], dtype=float)
+        for column, name in numbers.items()
+    }
+    for name in ("scope", "source", "precision", "backend", "scenario"):
+        found[name] = np.array([getattr(setup, name) or "" for setup in setups], dtype=object)
+    found["device"] = np.array([setup.device.name for setup in setups], dtype=object)
+    found["flag"] = np.array(flags, dtype=object)
+    return found
 
 
 BITS = (2, 3, 4, 5, 6, 8, 16, 32, 64)
@@ -59,14 +95,7 @@ BITS = (2, 3, 4, 5, 6, 8, 16, 32, 64)
 
 def host_class(device: Device) -> str:
     """Which class of machine a device usually sits in: ``edge``, ``desktop`` or ``server``."""
-    name, power = device.name, device.tdp_w or device.power_max_w
-    if re.search(r"Jetson|Raspberry|Neural Compute|Apple|DM\.2|Snapdragon", name):
-        return "edge"
-    if re.search(r"GeForce|TITAN|RTX (A?[2-6]000|PRO)|Quadro|Core i|Core Ultra|Ryzen", name):
-        return "desktop"
-    if power is not None and power <= 30 and device.status not in ("probed",):
-        return "edge"
-    return "server"
+    return hardware.host_class(device.name, device.tdp_w or device.power_max_w)
 
 
 def stated_bits(precision: str) -> int | None:
@@ -120,4 +149,6 @@ def from_measurement(
         startup="startup-in-window" in row.flags,
         source=team(row),
         pair=f"{row.candidate}|{row.workload}",
+        backend=row.backend,
+        scenario=row.scenario,
     )

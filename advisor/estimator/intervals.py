@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from advisor.runtime.mixed_effects import Array, Ridge, fit_ridge, weighed
+from advisor.estimator.mixed_effects import Ridge, fit_ridge, weighed
+from advisor.estimator.table import Array, Column, take
 
 REGIMES = ("device", "publisher", "both")
 """What was held out: a device, a publisher, or both at once."""
@@ -53,7 +54,9 @@ class Intervals(msgspec.Struct, frozen=True):
             and self.publishers.get(name, 0) >= FEWEST_PUBLISHERS
         )
 
-    def half(self, numeric: pd.DataFrame, groups: pd.DataFrame, regimes: NDArray[np.str_]) -> Array:
+    def half(
+        self, numeric: Mapping[str, Column], groups: Mapping[str, Column], regimes: NDArray[np.str_]
+    ) -> Array:
         """Half-width of n intervals in natural logs.
 
         Args:
@@ -61,17 +64,17 @@ class Intervals(msgspec.Struct, frozen=True):
             groups: Group columns with ``class``, n rows.
             regimes: Of `REGIMES`, n.
         """
-        found = np.zeros(len(numeric))
-        for regime in sorted({*regimes}):
+        found = np.zeros(len(regimes))
+        for regime in sorted({*regimes.tolist()}):
             own = regimes == regime
-            spread = np.exp(self.spread[regime].predict(numeric[own], groups[own]))
-            quantiles = self.quantile[regime]
-            reach = [quantiles.get(name, self.wide[regime]) for name in groups.loc[own, "class"]]
-            found[own] = spread * np.array(reach)
+            part = take(groups, own)
+            spread = np.exp(self.spread[regime].predict(take(numeric, own), part))
+            quantiles, wide = self.quantile[regime], self.wide[regime]
+            found[own] = spread * [quantiles.get(name, wide) for name in part["class"].tolist()]
         return found
 
 
-def fit_spread(numeric: pd.DataFrame, groups: pd.DataFrame, error: Array) -> Ridge:
+def fit_spread(numeric: Mapping[str, Column], groups: Mapping[str, Column], error: Array) -> Ridge:
     """Fits where errors are large.
 
     Args:
@@ -81,10 +84,14 @@ def fit_spread(numeric: pd.DataFrame, groups: pd.DataFrame, error: Array) -> Rid
     """
     weights = weighed(groups, ("device",), 0.5)
     target = np.log(np.abs(error) + _LEAST_ERROR)
-    return fit_ridge(numeric[list(_NUMERIC)], groups, target, weights, _PENALTY, _LEVELS)
+    return fit_ridge(
+        {name: numeric[name] for name in _NUMERIC}, groups, target, weights, _PENALTY, _LEVELS
+    )
 
 
-def fit(numeric: pd.DataFrame, groups: pd.DataFrame, errors: Mapping[str, Array]) -> Intervals:
+def fit(
+    numeric: Mapping[str, Column], groups: Mapping[str, Column], errors: Mapping[str, Array]
+) -> Intervals:
     """Fits spreads and quantiles from held-out errors.
 
     Args:
@@ -92,7 +99,8 @@ def fit(numeric: pd.DataFrame, groups: pd.DataFrame, errors: Mapping[str, Array]
         groups: Group columns with ``class``, ``device`` and ``publisher``, n rows.
         errors: By regime: log of predicted over measured, each row predicted without its group.
     """
-    counts = groups.groupby("class")[["device", "publisher"]].nunique()
+    frame = pd.DataFrame({name: groups[name] for name in ("class", "device", "publisher")})
+    counts = frame.groupby("class").nunique()
     devices = {str(name): int(n) for name, n in counts["device"].items()}
     publishers = {str(name): int(n) for name, n in counts["publisher"].items()}
     spread: dict[str, Ridge] = {}
@@ -103,7 +111,7 @@ def fit(numeric: pd.DataFrame, groups: pd.DataFrame, errors: Mapping[str, Array]
         spread[regime] = fit_spread(numeric, groups, error)
         score = np.abs(error) / np.exp(spread[regime].predict(numeric, groups))
         own_quantile: dict[str, float] = {}
-        for name, own in groups.groupby("class").indices.items():
+        for name, own in frame.groupby("class").indices.items():
             few = publishers[str(name)] < FEWEST_PUBLISHERS and regime != "device"
             if devices[str(name)] >= FEWEST_DEVICES and not few:
                 found = weighted_quantile(score[own], weights[own], SHARE)
