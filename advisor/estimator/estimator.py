@@ -29,9 +29,10 @@ from advisor.estimator.artefact import (
     read,
     widest,
 )
+from advisor.estimator.intervals import Z90
 from advisor.estimator.model import POWER, Known, ask, covariance, is_pass, predict, remember
 from advisor.estimator.setup import Setup, columns, team
-from advisor.estimator.table import Array, Column, Table, size, take
+from advisor.estimator.table import Array, Column, Table, filled, size, take
 from advisor.estimator.training_rows import (
     Rows,
     calibrated,
@@ -220,7 +221,7 @@ class Estimator:
         asked = ask(self.artefact.model, rows, given)
         found = predict(asked, self.known)
         setups = rows.setups | {"runtime_s": np.exp(found.log_seconds)}
-        outside = self._outside(setups)
+        outside = self._outside(setups) & ~rows.setups["one_core"].astype(bool)[:, None]
         beyond = np.asarray(outside.any(axis=1), dtype=bool)
         assumed = rows.setups["tdp_imputed"].astype(bool)
         time_half, rare = self._time_half(rows, given)
@@ -275,8 +276,13 @@ class Estimator:
                 groups = runtime.cells(profiles)
                 covered = np.array([intervals.known(name) for name in groups["class"].tolist()])
                 regimes = np.where(covered, "device", "both")
-                half[own] = intervals.half(runtime.features(profiles), groups, regimes)
+                numeric = runtime.features(profiles)
+                bridged = intervals.of_cpu_libraries(numeric, groups)
+                half[own] = filled(bridged, intervals.half(numeric, groups, regimes))
                 rare[own] = ~covered
+        if (own := (rows.profiles["pipeline"] != "") & ~given).any():
+            half[own] = Z90 * self.artefact.model.classical.predict(take(rows.profiles, own))[1]
+            rare[own] = True  # seen on one machine
         return half, rare
 
     def _power_half(

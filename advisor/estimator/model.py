@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from advisor.estimator import power, runtime
+from advisor.estimator import classical, power, runtime
+from advisor.estimator.classical import ClassicalModel
 from advisor.estimator.power import PowerModel
 from advisor.estimator.runtime import RuntimeModel
 from advisor.estimator.table import Array, Column, Mask, Table, table, take
@@ -82,11 +83,13 @@ class Model(msgspec.Struct, frozen=True):
         others: Runtime of whole answers, classical models and process starts, from the rows of
             measured energies; what these know of encoders (lengths and libraries unstated) would
             blur the first.
+        classical: Runtime of pipelines of a known kind on one core.
     """
 
     power: PowerModel
     passes: RuntimeModel
     others: RuntimeModel
+    classical: ClassicalModel
 
     def log_seconds(self, profiles: Table) -> Array:
         """Natural log of seconds per text of n profiles."""
@@ -94,6 +97,8 @@ class Model(msgspec.Struct, frozen=True):
         for own, model in ((ours, self.passes), (~ours, self.others)):
             if own.any():
                 found[own] = model.predict(take(profiles, own))
+        if (own := profiles["pipeline"] != "").any():
+            found[own] = self.classical.predict(take(profiles, own))[0]
         return found
 
 
@@ -102,11 +107,16 @@ def is_pass(profiles: Mapping[str, Column]) -> Mask:
     return ~np.isin(profiles["work"], ["generate", "classical", "startup"])
 
 
-def fit(rows: Rows, timed: tuple[pd.DataFrame, Array] | None = None) -> Model:
+def fit(
+    rows: Rows,
+    timed: tuple[pd.DataFrame, Array] | None = None,
+    pipelines: ClassicalModel | None = None,
+) -> Model:
     """Fits both models.
 
     Args:
         rows: Measured energies with runtimes.
+        pipelines: Of models without a network; the bundled reference run's unless given.
         timed: Published profiles with their log seconds; else passes are learned from `rows`.
     """
     profiles, log_seconds = take(rows.profiles, rows.once), rows.log_seconds[rows.once]
@@ -117,7 +127,7 @@ def fit(rows: Rows, timed: tuple[pd.DataFrame, Array] | None = None) -> Model:
         columns, logs = published or (take(profiles, kept), log_seconds[kept])
         models.append(runtime.fit(columns, logs))
     watts = rows.log_joules - rows.log_seconds
-    return Model(power.fit(rows.setups, watts), *models)
+    return Model(power.fit(rows.setups, watts), *models, pipelines or classical.bundled())
 
 
 class Known(msgspec.Struct, frozen=True, dict=True):

@@ -45,6 +45,9 @@ PHONE_HOST_W = 8.0
 """A Snapdragon board that hosts accelerators (MLPerf edge systems)."""
 MODULE_CPU_SHARE = 0.4
 """Share of a Jetson module's TDP that its CPU cluster can draw."""
+CORE_TURBO, DEFAULT_CORES = 2.0, 8.0
+"""Power of one busy core over its part of the TDP, as it clocks higher alone; cores of a CPU whose
+table states none. Both assumed: pipelines without a network run on one core."""
 DEFAULT_TOKENS, DEFAULT_BATCH, DEFAULT_PARAMETERS = 64.0, 32.0, 1e8
 """What counts where a source states none; a flag tells the regressions."""
 PENALTY = 50.0
@@ -64,7 +67,7 @@ def setups(rows: pd.DataFrame, hardware: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(setup_columns(table(rows), part, len(rows)), rows.index)
 
 
-TEXT = ("device", "scope", "source", "flag", "precision", "host")
+TEXT = ("device", "scope", "source", "flag", "precision", "host", "pipeline")
 NUMBERS = (
     "model_params",
     "active_params",
@@ -97,6 +100,7 @@ def setup_columns(given: Mapping[str, Column], part: Mapping[str, Column], n: in
         found[name] = _has(flag, name)
     found["kind"], found["host_class"] = part["kind"], part["host"]
     found["runtime_s"] = rows["runtime_s_per_inference"]
+    found["one_core"] = rows["pipeline"] != ""
     _sizes(found, rows)
     _machine(found, rows, part)
     return found
@@ -142,8 +146,11 @@ def _machine(found: Table, rows: Table, part: Mapping[str, Column]) -> None:
     tdp, limit = part["tdp_w"] * share, part["limit_w"] * share
     on_soc = (kind == "soc") | ((host == "edge") & np.isin(kind, ["cpu", "gpu"]))
     found["on_soc"] = on_soc
-    starting = found["startup"] & (kind == "gpu")  # that is the CPU's work
+    starting = (found["startup"] | found["one_core"]) & (kind == "gpu")  # that is the CPU's work
     busy = np.where(starting, MODULE_CPU_SHARE * on_soc, working)
+    cores = filled(part["cores"], DEFAULT_CORES)
+    one = found["one_core"] & (kind != "gpu")
+    busy = np.where(one, np.minimum(CORE_TURBO / cores, 1.0), busy)
     found["devices"], found["working"] = np.maximum(total, working), working
     found["tdp_w"], found["idle_w"] = tdp, part["idle_w"] * share * found["devices"]
     found["peak"] = np.select(
@@ -294,6 +301,7 @@ class PowerModel(msgspec.Struct, frozen=True):
         found = self.ridge.predict(numeric, s)
         if self.trees is not None:
             found = (found + self.trees.predict(numeric, s)) / 2
+        found = np.where(s["one_core"], 0.0, found)  # learned of networks that take all cores
         low, high = np.log(s["floor_w"]), np.log(s["limit_w"])
         return np.asarray(np.clip(found + np.log(s["nominal_w"]), low, high), dtype=float)
 

@@ -1,7 +1,7 @@
 """What one inference asks of a machine, in named columns: arithmetic, bytes, batch, backend.
 
 In: rows in the layout of `data/runtime` (one row a published runtime) or questions in the same
-columns, and a device table of `advisor.runtime.hardware`. Out: one row a profile, everything
+columns, and a device table of `advisor.estimator.hardware`. Out: one row a profile, everything
 known before it runs. Seconds, FLOP, bytes; per item.
 """
 
@@ -31,6 +31,7 @@ TEXT = (
     "device_type",
     "notes",
     "work",
+    "pipeline",
 )
 NUMBERS = (
     "model_params",
@@ -104,7 +105,9 @@ def profile_columns(given: Mapping[str, Column], part: Mapping[str, Column], n: 
     """
     rows: Table = {name: texts(given, name, n) for name in TEXT}
     rows |= {name: numbers(given, name, n) for name in NUMBERS}
-    found: Table = {name: rows[name] for name in ("source", "model", "device", "scenario")}
+    found: Table = {
+        name: rows[name] for name in ("source", "model", "device", "scenario", "pipeline")
+    }
     found["publisher"] = by_value(rows["source"], publisher)
     found["kind"], found["host"] = part["kind"], part["host"]
     _classes(found, rows)

@@ -210,7 +210,7 @@ def fit(
     """Fits the runtime model; the keywords leave parts out, for ablation.
 
     Args:
-        profiles: From `advisor.runtime.profiles`, n rows.
+        profiles: From `advisor.estimator.profiles`, n rows.
         log_seconds: Natural log of measured seconds per item, n.
         ridge: Whether there is a ridge.
         trees: Whether boosted trees are averaged in.

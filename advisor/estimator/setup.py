@@ -14,11 +14,16 @@ import numpy as np
 
 from advisor.estimator import hardware
 from advisor.estimator.table import Table
-from catalog.records import Candidate, Device, Measurement, Scope
-from catalog.registry.families import CLASSICAL
+from advisor.estimator.classical import pipeline_of
+from catalog import profiles
+from catalog.records import Candidate, Device, Measurement, Scope, Workload
+from catalog.registry.families import CLASSICAL, FAMILIES
 
 CALIBRATION = "calibration"
 """Source of every row that a calibration measured, on whatever machine."""
+ENGLISH_TABLE = 1.3
+"""Parameters of an encoder with an English token table over those of its layers (BERT base: 110 of
+86 million), as published rows count them."""
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +43,8 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
         pair: Which candidate on which workload.
         backend: Library that runs it; ``None``: PyTorch, of generated text a server such as vLLM.
         scenario: How texts arrive.
+        n_layers: Blocks of the network; `width` of its residual stream.
+        pipeline: Kind of a model without a network; see `advisor.estimator.classical`.
     """
 
     device: Device
@@ -59,6 +66,9 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     pair: str | None = None
     backend: str | None = None
     scenario: str | None = None
+    n_layers: float | None = None
+    width: float | None = None
+    pipeline: str = ""
 
 
 def columns(setups: Sequence[Setup]) -> Table:
@@ -77,12 +87,14 @@ def columns(setups: Sequence[Setup]) -> Table:
         "runtime_s_per_inference": "runtime_s",
         "flops_per_inference": "flops",
         "host_w": "host_w",
+        "n_layers": "n_layers",
+        "hidden": "width",
     }
     found: Table = {
         column: np.array([getattr(setup, name) or np.nan for setup in setups], dtype=float)
         for column, name in numbers.items()
     }
-    for name in ("scope", "source", "precision", "backend", "scenario"):
+    for name in ("scope", "source", "precision", "backend", "scenario", "pipeline"):
         found[name] = np.array([getattr(setup, name) or "" for setup in setups], dtype=object)
     found["device"] = np.array([setup.device.name for setup in setups], dtype=object)
     found["flag"] = np.array(flags, dtype=object)
@@ -151,4 +163,70 @@ def from_measurement(
         pair=f"{row.candidate}|{row.workload}",
         backend=row.backend,
         scenario=row.scenario,
+        n_layers=candidate.n_layers if candidate else None,
+        width=candidate.width if candidate else None,
+        pipeline=pipeline_of(candidate),
     )
+
+
+def from_candidate(
+    candidate: Candidate,
+    device: Device,
+    workload: Workload,
+    *,
+    backend: str | None = None,
+    precision: str | None = None,
+    batch_size: float | None = None,
+    scope: Scope = "host",
+    runtime_s: float | None = None,
+    source: str | None = None,
+) -> Setup:
+    """The setup of a candidate that was not measured, by its compute profile.
+
+    Args:
+        candidate: With its size, unless it is no network.
+        device: Where it runs, alone.
+        workload: Its texts and classes; see `catalog.profiles.work`.
+        backend: Library; ``None`` takes the family's usual one: of causal models on GPUs vLLM.
+        precision: Numeric format; ``None`` takes the usual one of the family on the device.
+        batch_size: Texts per call.
+        scope: Whose joules are asked for.
+        runtime_s: Seconds per text, where they are known.
+        source: Who runs it, where its rows are known.
+    """
+    traits, need = FAMILIES[candidate.family], profiles.work(candidate, workload)
+    on_gpu = device.kind == "gpu"
+    return Setup(
+        device=device,
+        n_parameters=_multiplied(candidate),
+        n_active_parameters=candidate.n_active_parameters,
+        runtime_s=runtime_s,
+        batch_size=batch_size,
+        tokens=need.tokens * need.passes if need.generated_tokens <= 1 else need.generated_tokens,
+        precision=precision or usual_precision(candidate, device),
+        scope=scope,
+        flops=need.flops,
+        llm=need.generated_tokens > 1,
+        classical=candidate.family in CLASSICAL,
+        source=source,
+        pair=f"{candidate.name}|{workload.name}",
+        backend=backend or ("vllm" if traits.causal and on_gpu else traits.backends[0]),
+        n_layers=candidate.n_layers,
+        width=candidate.width,
+        pipeline=pipeline_of(candidate),
+    )
+
+
+def usual_precision(candidate: Candidate, device: Device) -> str:
+    """Numeric format a candidate is served in: 16 bits on a GPU, else the family's usual one."""
+    traits = FAMILIES[candidate.family]
+    usual = traits.gpu_precisions if device.kind == "gpu" else traits.precisions
+    return "fp16" if device.kind == "gpu" and "fp16" in usual else usual[0]
+
+
+def _multiplied(candidate: Candidate) -> float | None:
+    """Parameters that a token is multiplied with; those of a large token table are looked up."""
+    size = candidate.n_parameters
+    if size is None or not candidate.flops_per_token or candidate.family in CLASSICAL:
+        return size
+    return min(size, ENGLISH_TABLE * candidate.flops_per_token / 2)

@@ -138,6 +138,9 @@ def runtime_columns(given: Mapping[str, Column], n: int) -> Table:
         "batch_size": "batch_size",
         "seq_len": "seq_len_or_tokens",
         "flops": "flops_per_inference",
+        "n_layers": "n_layers",
+        "hidden": "hidden",
+        "pipeline": "pipeline",
     }
     return found | {name: given[own] for name, own in renamed.items() if own in given}
 
