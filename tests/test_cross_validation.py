@@ -15,7 +15,8 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from advisor.estimator.model import POWER, TIME, Asked, Known, covariance, noise
+from advisor.estimator.machine_effects import POWER, TIME, Known, noise
+from advisor.estimator.model import Asked, covariance
 from advisor.estimator.training_rows import Rows
 from advisor.evaluation import cross_validation as evaluation
 from advisor.evaluation import published_rows as rowtable

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.estimator import hardware, intervals
-from advisor.estimator import model as runtime
+from advisor.estimator import hardware, intervals, runtime
 from advisor.estimator.backends import backend_class, numeric_format
 from advisor.estimator.profiles import profiles, publisher
 

@@ -19,7 +19,8 @@ import numpy as np
 from advisor.estimator import power, runtime
 from advisor.estimator.intervals import REGIMES as REGIMES_OF_TIME
 from advisor.estimator.intervals import Intervals
-from advisor.estimator.model import MANY_ROWS, POWER, TIME, Known, Model
+from advisor.estimator.machine_effects import MANY_ROWS, POWER, TIME, Known
+from advisor.estimator.model import Model
 
 ESTIMATOR, SCORECARD = "estimator.json", "scorecard.json"
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -18,7 +19,7 @@ from scipy.optimize import nnls
 
 from advisor.estimator.table import Array, Column, by_value
 from catalog.records import Candidate
-from catalog.reference_data import FOLDER
+from catalog.reference_files import FOLDER
 
 PIPELINES = ("lexicon", "static", "tfidf-word", "tfidf-char", "trees")
 """Kinds of pipeline; ``trees`` is counts that go to boosted trees."""
@@ -140,4 +141,4 @@ def _pipeline(tokens: Array, batch: Array, seconds: Array) -> Pipeline:
 @functools.cache
 def bundled() -> ClassicalModel:
     """The model of the bundled reference run."""
-    return fit(pd.read_csv(FOLDER / "training" / "classical.csv"))
+    return fit(pd.read_csv(Path(str(FOLDER)) / "training" / "classical.csv"))

@@ -30,7 +30,8 @@ from advisor.estimator.artefact import (
     widest,
 )
 from advisor.estimator.intervals import Z90
-from advisor.estimator.model import POWER, Known, ask, covariance, is_pass, predict, remember
+from advisor.estimator.machine_effects import POWER, Known
+from advisor.estimator.model import ask, covariance, is_pass, predict, remember
 from advisor.estimator.setup import Setup, columns, team
 from advisor.estimator.table import Array, Column, Table, filled, size, take
 from advisor.estimator.training_rows import (

@@ -13,8 +13,8 @@ import msgspec
 import numpy as np
 
 from advisor.estimator import hardware
-from advisor.estimator.table import Table
 from advisor.estimator.classical import pipeline_of
+from advisor.estimator.table import Table
 from catalog import profiles
 from catalog.records import Candidate, Device, Measurement, Scope, Workload
 from catalog.registry.families import CLASSICAL, FAMILIES
@@ -172,8 +172,9 @@ def from_measurement(
 def from_candidate(
     candidate: Candidate,
     device: Device,
-    workload: Workload,
     *,
+    tokens: float | None,
+    n_classes: int | None,
     backend: str | None = None,
     precision: str | None = None,
     batch_size: float | None = None,
@@ -186,7 +187,8 @@ def from_candidate(
     Args:
         candidate: With its size, unless it is no network.
         device: Where it runs, alone.
-        workload: Its texts and classes; see `catalog.profiles.work`.
+        tokens: Mean word pieces of a text, without prompt; ``None`` takes the usual length.
+        n_classes: Of the workload: a candidate may read a text once for each.
         backend: Library; ``None`` takes the family's usual one: of causal models on GPUs vLLM.
         precision: Numeric format; ``None`` takes the usual one of the family on the device.
         batch_size: Texts per call.
@@ -194,7 +196,8 @@ def from_candidate(
         runtime_s: Seconds per text, where they are known.
         source: Who runs it, where its rows are known.
     """
-    traits, need = FAMILIES[candidate.family], profiles.work(candidate, workload)
+    texts = Workload(name="", task="", mean_tokens=tokens, n_classes=n_classes)
+    traits, need = FAMILIES[candidate.family], profiles.work(candidate, texts)
     on_gpu = device.kind == "gpu"
     return Setup(
         device=device,
@@ -209,7 +212,6 @@ def from_candidate(
         llm=need.generated_tokens > 1,
         classical=candidate.family in CLASSICAL,
         source=source,
-        pair=f"{candidate.name}|{workload.name}",
         backend=backend or ("vllm" if traits.causal and on_gpu else traits.backends[0]),
         n_layers=candidate.n_layers,
         width=candidate.width,

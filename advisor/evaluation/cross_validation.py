@@ -19,20 +19,8 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from advisor.estimator.model import (
-    TIME,
-    Asked,
-    Known,
-    Model,
-    Positions,
-    Predicted,
-    ask,
-    covariance,
-    fit,
-    noise,
-    predict,
-    remember,
-)
+from advisor.estimator.machine_effects import TIME, Known, Positions, noise
+from advisor.estimator.model import Asked, Model, Predicted, ask, covariance, fit, predict, remember
 from advisor.estimator.probe_selection import picked
 from advisor.estimator.setup import source_of_team
 from advisor.estimator.table import Array, Mask

@@ -13,7 +13,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from advisor.estimator.artefact import Reach, half_width
-from advisor.estimator.model import Positions
+from advisor.estimator.machine_effects import Positions
 from advisor.estimator.table import Array
 from advisor.estimator.training_rows import Rows
 from advisor.evaluation import published_rows as rowtable

@@ -13,9 +13,9 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from advisor.evaluation.published_rows import BadTableError, read_csv
 from advisor.estimator import hardware
 from advisor.estimator.profiles import NUMBERS, REQUIRED, TEXT, profiles
+from advisor.evaluation.published_rows import BadTableError, read_csv
 
 MEASURED = "runtime_s_per_item"
 

@@ -38,7 +38,7 @@ from advisor.evaluation.scorecard import (
     from_others,
     points,
 )
-from catalog.reference_data import FOLDER
+from catalog.reference_files import FOLDER
 from catalog.snapshot import Snapshot
 
 SPLITS: tuple[Split, ...] = ("device", "source", "model", "family")

@@ -13,7 +13,6 @@ import msgspec
 import numpy as np
 
 from advisor.estimator.table import Array
-from advisor.recommend.feasibility import Verdict
 from advisor.recommend.group import Pool
 from advisor.recommend.messages import figure
 from advisor.recommend.options import Verdict

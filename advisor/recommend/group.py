@@ -17,7 +17,6 @@ import numpy.typing as npt
 
 from advisor.estimator.estimator import Estimator
 from advisor.estimator.table import Array
-from advisor.recommend.feasibility import Verdict, unfit
 from advisor.recommend.messages import figure
 from advisor.recommend.options import (
     Offer,

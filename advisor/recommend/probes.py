@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from advisor.estimator.estimator import Estimator
-from advisor.estimator.model import noise
+from advisor.estimator.machine_effects import noise
 from advisor.estimator.probe_selection import picked
 from advisor.estimator.setup import Setup, from_measurement
 from advisor.estimator.table import Array

@@ -17,8 +17,7 @@ import msgspec
 from advisor.energy_arithmetic import Setting, joules
 from advisor.estimator.power import DRAM_SHARE, SUPPLY_EFFICIENCY
 from advisor.estimator.setup import host_class
-from advisor.recommend.feasibility import least_devices
-from advisor.recommend.options import Offer, Served
+from advisor.recommend.options import Offer, Served, least_devices
 from advisor.recommend.pareto import runtime
 from advisor.recommend.records import EnergyPer1000, WarningCode
 from catalog.energy import components, energy
