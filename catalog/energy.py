@@ -16,6 +16,7 @@ SCOPE_OF_SOURCE: dict[str, Scope] = {
     "cpu": "device",
     "board": "device",
     "cpu+ram": "host",
+    "gpu+cpu": "host",
     "gpu+cpu+ram": "host",
     "npu+cpu+ram": "host",
     "wall": "wall",

@@ -81,6 +81,7 @@ def digest() -> str:
         "instances.csv",
         "usual_devices.csv",
         "spec_ranges.csv",
+        *(f"training/{name}.csv.gz" for name in ("devices", "energy", "runtime")),
     )
     for name in [*tables, "workloads.csv", "candidates.csv", *measurement_files()]:
         total.update(name.encode() + b"\0" + (FOLDER / name).read_bytes() + b"\0")

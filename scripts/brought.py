@@ -45,7 +45,7 @@ from threadpoolctl import threadpool_limits
 from withheld import ALONE, PROBES, Columns, cases_of, gathered
 
 from advisor.estimator.estimator import load
-from advisor.estimator.features import Array, Mask
+from advisor.estimator.table import Array, Mask
 from advisor.estimator.transfer import CARRYING, Carrying
 from advisor.evaluation.metrics import bootstrap, ranking
 from catalog import snapshot as catalog

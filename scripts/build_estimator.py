@@ -42,6 +42,8 @@ _PICKED = (
     *((METHODS[name], "_baselines", name) for name in PROBED),
 )
 """Lines of the table of picked probe rows: method, part of the scorecard and entry in it."""
+FEWEST_SHOWN = 60
+"""Rows of a class of question that has a line of its own."""
 REGRETS = ("regret", "choice_regret", "choice_regret_median")
 
 
@@ -98,7 +100,37 @@ def table(card: dict[str, Any]) -> str:
         if "other_scope" in split:
             another = split["other_scope"]
             lines.append(_line(title, "**Joulewise**, measured in another scope", another))
-    return "\n".join([*lines, "", *picks(card)])
+    return "\n".join([*lines, "", *picks(card), "", *runtimes(card)])
+
+
+def runtimes(card: dict[str, Any]) -> list[str]:
+    """Errors of the runtime model, all rows and by class of question, as a table in Markdown."""
+    titles = {"device": "device", "publisher": "publisher", "both": "device and publisher"}
+    lines = [
+        "| held out | class of question | rows | devices | publishers | MdAPE, all rows "
+        "| median device | interval covers | high / low |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for regime, title in titles.items():
+        part = card["runtime"][regime]
+        whole = {"the one-line rule": part["baselines"]["one_line_rule"]}
+        for name, own in ({"**Joulewise**": part["estimator"]} | whole).items():
+            cells = [f"{own[key]:.0f} %" for key in ("mdape", "mdape_median_device")]
+            covers = "" if own.get("coverage90") is None else f"{own['coverage90']:.0f} %"
+            width = "" if own.get("width90") is None else f"{own['width90']:.3g}"
+            lines.append(
+                f"| {title} | all, {name} | {part['n_test']} | | | {' | '.join(cells)} "
+                f"| {covers} | {width} |"
+            )
+        for own in part["classes"]:
+            if own["n"] >= FEWEST_SHOWN:
+                lines.append(
+                    f"| {title} | {own['class']} | {own['n']} | {own['devices']} "
+                    f"| {own['publishers']} | {own['mdape']:.0f} % "
+                    f"| {own['mdape_median_device']:.0f} % | {own['coverage90']:.0f} % "
+                    f"| {own['width90']:.3g} |"
+                )
+    return lines
 
 
 def picks(card: dict[str, Any]) -> list[str]:

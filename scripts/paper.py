@@ -12,10 +12,10 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from advisor.estimator.features import Array
-from advisor.estimator.imputation import imputation
-from advisor.estimator.training_rows import Rows, training_rows
-from advisor.evaluation.cross_validation import Fold, draws, learned, prepare
+from advisor.estimator.table import Array
+from advisor.estimator.training_rows import Rows
+from advisor.evaluation.cross_validation import Fold, draws, learned
+from advisor.evaluation.train import training_data
 from catalog.energy import energy
 from catalog.records import Measurement
 from catalog.snapshot import Snapshot, load
@@ -76,12 +76,11 @@ def runs(snapshot: Snapshot, device: str, gpus: float | None = None) -> Runs:
 
 def unseen(snapshot: Snapshot, device: str) -> tuple[Rows, Fold]:
     """The paper's rows on a device and the estimator fitted without any row of it."""
-    prepared = prepare(training_rows(snapshot), imputation(list(snapshot.devices.values())))
-    rows = prepared.rows
+    rows, _ = training_data(snapshot)
     is_device = np.array([name == device for name in rows.devices])
     own = is_device & np.array([source == SOURCE for source in rows.sources])
-    test = prepared.take(own)
-    return test.rows, learned(prepared.take(~is_device), test, np.arange(int(own.sum())))
+    test = rows.take(own)
+    return test, learned(rows.take(~is_device), test, np.arange(int(own.sum())))
 
 
 def ours(rows: Rows, fold: Fold, k: int) -> float:

@@ -13,12 +13,12 @@ import numpy as np
 
 from advisor.estimator.artefact import Artefact
 from advisor.estimator.estimator import Estimator
-from advisor.estimator.features import FEATURES, Array, Mask, numbers
-from advisor.estimator.imputation import imputation
-from advisor.estimator.model import asked, designs, fit, remembered
-from advisor.estimator.training_rows import trained_runs, training_rows
+from advisor.estimator.model import ask, fit, remember
+from advisor.estimator.table import Array, Mask
+from advisor.estimator.training_rows import trained_runs
 from advisor.estimator.transfer import Carrying, elsewhere, log_joules, unlike
 from advisor.evaluation.cross_validation import SHRINK
+from advisor.evaluation.train import training_data
 from advisor.recommend.options import Offer, moved
 from catalog.records import COMPONENTS, SCOPES, Estimate, Measurement, Scope
 from catalog.snapshot import Snapshot
@@ -124,26 +124,15 @@ def with_rows(snapshot: Snapshot, rows: Iterable[Measurement]) -> Snapshot:
     )
 
 
-def fitted(snapshot: Snapshot, like: Artefact) -> Estimator:
-    """An estimator of a snapshot's rows, with the intervals' reach of another."""
-    rows = training_rows(snapshot)
-    stand_in = imputation(list(snapshot.devices.values()))
-    raw = numbers(rows.setups, stand_in)
-    fits = fit(*designs(raw), rows.log_joules, rows.groupings(), rows.pairs)
-    memory = remembered(fits, asked(fits, rows.setups, raw), rows.log_joules)
-    artefact = Artefact(
-        catalog_digest="",
-        features=list(FEATURES),
-        stand_in=stand_in,
-        fits=fits,
-        memory=memory,
-        quantiles=like.quantiles,
-        runs=trained_runs(snapshot),
-        n_rows=len(rows.models),
-        n_devices=len(set(rows.devices)),
-        sources=sorted(set(rows.sources)),
-    )
-    return Estimator(artefact, {}, "")
+def fitted(snapshot: Snapshot, like: Artefact, device: str) -> Estimator:
+    """An estimator fitted without any row of a device, with the intervals of another."""
+    rows, published = training_data(snapshot)
+    kept = rows.take(np.array([name != device for name in rows.devices]))
+    timed = (published.profiles["device"] != device).to_numpy()
+    model = fit(kept, (published.profiles[timed], published.log_seconds[timed]))
+    known = remember(ask(model, kept, np.ones(len(kept), dtype=bool)), kept.log_joules)
+    runs = trained_runs(snapshot)
+    return Estimator(msgspec.structs.replace(like, model=model, known=known, runs=runs), {}, "")
 
 
 def draws(cases: Sequence[Case], device: str) -> Iterator[tuple[int, list[Case], list[Case]]]:
@@ -205,7 +194,7 @@ def bring(
     rest = [row for row in snapshot.current if row.device != device]
     sources = {case.row.source for case in cases} if by_source else set()
     trained = with_rows(snapshot, (row for row in rest if row.source not in sources))
-    estimator = fitted(trained, reach)
+    estimator = fitted(trained, reach, device)
     naive = {id(case): unchanged(case, snapshot) for case in cases}
     for draw, (k, probes, others) in enumerate(draws(cases, device)):
         further = [msgspec.structs.replace(case.row, run_id="probe") for case in probes]

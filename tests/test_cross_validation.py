@@ -15,10 +15,8 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from advisor.estimator.imputation import imputation
-from advisor.estimator.machine_effects import POWER, TIME
-from advisor.estimator.model import Asked, Deviations, covariance
-from advisor.estimator.probe_selection import noise
+from advisor.estimator.machine_effects import POWER, TIME, Known, noise
+from advisor.estimator.model import Asked, covariance
 from advisor.estimator.training_rows import Rows
 from advisor.evaluation import cross_validation as evaluation
 from advisor.evaluation import published_rows as rowtable
@@ -77,11 +75,12 @@ def table(tmp_path: Path) -> Path:
     return write(tmp_path / "rows.csv", lines(WATTS))
 
 
-def loaded(table: Path, devices: Path) -> tuple[Rows, Any]:
-    """Training rows and stand-ins of two files."""
-    specs = rowtable.read_devices(devices)
-    rows = rowtable.rows(rowtable.averaged(rowtable.read(table)), specs)
-    return rows, imputation([*(bundled.devices() | specs).values()])
+def loaded(table: Path, devices: Path) -> Rows:
+    """Training rows of two files."""
+    read = rowtable.read(table)
+    given = rowtable.read_devices(devices)
+    specs = rowtable.machines(given, [read], bundled.devices().values())
+    return rowtable.rows(rowtable.averaged(read), specs)
 
 
 def test_probes_take_away_a_devices_own_factor(table: Path, devices: Path) -> None:
@@ -106,14 +105,14 @@ def test_every_method_is_scored_on_the_same_rows(table: Path, devices: Path) -> 
 
 def test_energies_of_test_rows_move_no_prediction(table: Path, devices: Path) -> None:
     """Scrambling a held-out card's energies leaves its uncorrected predictions as they were."""
-    rows, stand_in = loaded(table, devices)
+    rows = loaded(table, devices)
     other = np.array(rows.log_joules)
     own = np.array([name == "card-c" for name in rows.devices])
     other[own] = np.random.default_rng(1).permutation(other[own]) + 1.0
     scrambled = msgspec.structs.replace(rows, log_joules=other)
     for before, after in zip(
-        evaluation.held_out(evaluation.prepare(rows, stand_in), "device"),
-        evaluation.held_out(evaluation.prepare(scrambled, stand_in), "device"),
+        evaluation.held_out(rows, "device"),
+        evaluation.held_out(scrambled, "device"),
         strict=True,
     ):
         if not own[before.index].all():
@@ -127,7 +126,7 @@ def test_energies_of_test_rows_move_no_prediction(table: Path, devices: Path) ->
 
 def test_probe_rows_are_of_other_models_and_never_scored(table: Path, devices: Path) -> None:
     """In each draw the probes' models are out of the scored rows, and k of them are distinct."""
-    rows, _ = loaded(table, devices)
+    rows = loaded(table, devices)
     seen = 0
     for probes, scored in evaluation.draws(rows, 3):
         assert len({rows.models[i] for i in probes}) == 3
@@ -137,9 +136,9 @@ def test_probe_rows_are_of_other_models_and_never_scored(table: Path, devices: P
     assert seen == evaluation.DRAWS * len(WATTS)
 
 
-def picks(rows: Rows, stand_in: Any, given: bool) -> list[list[int]]:
+def picks(rows: Rows, given: bool) -> list[list[int]]:
     """Three probe rows of each card, picked without it."""
-    held = evaluation.held_out(evaluation.prepare(rows, stand_in), "device")
+    held = evaluation.held_out(rows, "device")
     found = list(evaluation.picks(rows, held, 3, given))
     for probes, scored in found:
         assert not {rows.models[i] for i in probes} & {rows.models[i] for i in scored}
@@ -153,27 +152,27 @@ def picks(rows: Rows, stand_in: Any, given: bool) -> list[list[int]]:
 @pytest.mark.parametrize("given", [True, False])
 def test_picked_probes_need_no_energy(given: bool, table: Path, devices: Path) -> None:
     """One pick for each card, of distinct models, whatever its rows turn out to need."""
-    rows, stand_in = loaded(table, devices)
-    before = picks(rows, stand_in, given)
+    rows = loaded(table, devices)
+    before = picks(rows, given)
     assert len(before) == len(WATTS)
     for own in before:
         assert len({rows.models[i] for i in own}) == 3
         other = np.array(rows.log_joules)
         unit = [i for i, name in enumerate(rows.units) if name == rows.units[own[0]]]
         other[unit] = np.random.default_rng(1).permutation(other[unit]) + 1.0
-        assert own in picks(msgspec.structs.replace(rows, log_joules=other), stand_in, given)
+        assert own in picks(msgspec.structs.replace(rows, log_joules=other), given)
 
 
 def test_a_pick_leaves_least_variance(table: Path, devices: Path) -> None:
     """By brute force, among all rows of a card; a given runtime adds no noise of its own."""
-    rows, stand_in = loaded(table, devices)
-    held = evaluation.held_out(evaluation.prepare(rows, stand_in), "device")
+    rows = loaded(table, devices)
+    held = evaluation.held_out(rows, "device")
     both = {True: POWER.noise**2, False: POWER.noise**2 + TIME.noise**2}
     assert noise(np.array([*both])).tolist() == pytest.approx([*both.values()])
     for given, own in both.items():
         for fold, (probes, _) in zip(held, evaluation.picks(rows, held, 1, given), strict=True):
             n = len(fold.index)
-            doubt = covariance(fold.asked, Deviations(fold.memory), np.full(n, float(given)))
+            doubt = covariance(fold.asked(given), fold.known)
             left = [
                 np.trace(doubt - np.outer(doubt[i], doubt[i]) / (doubt[i, i] + own))
                 for i in range(n)
@@ -183,17 +182,15 @@ def test_a_pick_leaves_least_variance(table: Path, devices: Path) -> None:
 
 def test_runtimes_that_are_unknown_move_no_pick(table: Path, devices: Path) -> None:
     """Where runtimes are not given, those measured on the card may not choose among its rows."""
-    rows, stand_in = loaded(table, devices)
-    before, known = (picks(rows, stand_in, given) for given in (False, True))
+    rows = loaded(table, devices)
+    before, known = (picks(rows, given) for given in (False, True))
     for place, own in enumerate(before):
         unit = [i for i, name in enumerate(rows.units) if name == rows.units[own[0]]]
-        seconds = np.random.default_rng(1).permutation([rows.setups[i].runtime_s for i in unit])
-        setups = list(rows.setups)
-        for i, runtime in zip(unit, seconds, strict=True):
-            setups[i] = msgspec.structs.replace(setups[i], runtime_s=float(runtime))
-        other = msgspec.structs.replace(rows, setups=setups)
-        assert picks(other, stand_in, False)[place] == own
-        assert picks(other, stand_in, True)[place] != known[place]
+        seconds = rows.setups["runtime_s"].copy()
+        seconds[unit] = np.random.default_rng(1).permutation(seconds[unit])
+        other = msgspec.structs.replace(rows, setups=rows.setups | {"runtime_s": seconds})
+        assert picks(other, False)[place] == own
+        assert picks(other, True)[place] != known[place]
 
 
 def test_picks_are_among_few_where_a_machine_has_many_rows(
@@ -202,13 +199,13 @@ def test_picks_are_among_few_where_a_machine_has_many_rows(
     """The covariance is of so many rows at most, of different models where there are as many."""
     sizes: list[int] = []
 
-    def seen(asked: Asked, deviations: Deviations, given: Any) -> Any:
-        sizes.append(len(set(asked.known.X[:, 0])))
-        return covariance(asked, deviations, given)
+    def seen(asked: Asked, known: Known) -> Any:
+        sizes.append(len(set(asked.places[:, 2].tolist())))
+        return covariance(asked, known)
 
     monkeypatch.setattr(evaluation, "covariance", seen)
     monkeypatch.setattr(evaluation, "MOST_PROBEABLE", 6)
-    picks(*loaded(table, devices), True)
+    picks(loaded(table, devices), True)
     assert sizes == [6] * len(WATTS)
 
 
@@ -225,10 +222,10 @@ def test_encoders_are_neither_generators_nor_classical_models(
     rows = lines(WATTS)
     for row, flag in zip(rows, ["llm", "classical_ml", "", ""] * len(rows), strict=False):
         row["flag"] = flag
-    found = loaded(write(tmp_path / "flagged.csv", rows), devices)[0]
+    found = loaded(write(tmp_path / "flagged.csv", rows), devices)
     kept = evaluation.encoders(found)
     assert kept.sum() == len(rows) / 2
-    assert not any(found.setups[i].llm or found.setups[i].classical for i in np.flatnonzero(kept))
+    assert not (found.setups["llm"] | found.setups["classical"])[kept].any()
 
 
 def test_the_order_is_judged_over_whole_units(table: Path, devices: Path) -> None:
@@ -293,7 +290,7 @@ def test_blank_energies_are_predicted_and_not_scored(tmp_path: Path, devices: Pa
     [
         ({"device": None}, "device"),
         ({"runtime_s_per_inference": "fast"}, "runtime_s_per_inference"),
-        ({"energy_scope": "moon"}, "energy_scope"),
+        ({"energy_scope": "moon"}, "at least 30 are needed"),
     ],
 )
 def test_tables_that_cannot_be_used(
@@ -312,7 +309,6 @@ def test_tables_that_cannot_be_used(
     ("change", "said"),
     [
         ({"device": ""}, r"x\.csv: row 3 column 'device' is empty"),
-        ({"energy_scope": "moon"}, r"x\.csv: row 3 column 'energy_scope' 'moon' is none of: gpu"),
         ({"model_params": "many"}, r"x\.csv: row 3 column 'model_params' 'many' is not a number"),
     ],
 )
@@ -361,12 +357,21 @@ def test_what_is_stated_of_a_device_is_read_or_told(tmp_path: Path, table: Path)
     """The 8-bit rate is a spec; what cannot be is noted, and a column that lacks is named."""
     card = {"device": "card-a", "kind": "gpu", "tdp_w": -5, "peak_int8_tops": 624, "cores": 0}
     path = write(tmp_path / "cards.csv", [card])
-    assert rowtable.read_devices(path)["card-a"].peak_int8_tops == 624
+    assert rowtable.read_devices(path).at["card-a", "peak_int8_tops"] == 624
     assert rowtable.impossible(path) == {"tdp_w": (1, 1), "cores": (1, 1)}
     assert any("cards.csv: 1 value(s) of tdp_w" in note for note in noted(table, path))
     bare = write(tmp_path / "bare.csv", [{"device": "card-a", "memory_bandwidth_gbs": 900}])
     with pytest.raises(BadTableError, match="missing: kind; it has device, memory_bandwidth_gbs"):
         rowtable.read_devices(bare)
+
+
+def test_rows_of_an_unknown_scope_are_left_out(tmp_path: Path, devices: Path) -> None:
+    """They do not cost the table: a note counts them and names the words that are known."""
+    rows = lines(WATTS)
+    rows[2]["energy_scope"], rows[3]["energy_scope"] = "moon", "gpu+cpu"
+    report = evaluate(write(tmp_path / "x.csv", rows), devices, None, "device", "all", [0])
+    assert report["n_train"] == len(rows) - 1
+    assert any("1 row(s) with energy_scope 'moon'" in note for note in report["notes"])
 
 
 def test_setups_that_cannot_be_told_apart_are_counted(tmp_path: Path, devices: Path) -> None:

@@ -164,12 +164,12 @@ def test_no_machine_waits_at_more_than_it_works() -> None:
 
 def test_a_card_with_a_model_on_it_draws_more_than_bare() -> None:
     """The device table's idle watts count twice, from once to four times, beside 200 W around."""
-    stand_in = ESTIMATOR.artefact.stand_in
-    found = idle(row(device="Card"), DEVICES["Card"], "host", stand_in, FREE)
+    rated = ESTIMATOR.rated_power
+    found = idle(row(device="Card"), DEVICES["Card"], "host", rated, FREE)
     ends = (found.watts.low, found.watts.value, found.watts.high)
     around = (200 / 2.5, 200, 200 * 2.5)
     assert ends == pytest.approx([30 * k + w for k, w in zip(RESIDENT, around, strict=True)])
-    chip = idle(row(device="Card"), DEVICES["Card"], "device", stand_in, FREE)
+    chip = idle(row(device="Card"), DEVICES["Card"], "device", rated, FREE)
     assert (chip.watts.low, chip.watts.value, chip.watts.high) == pytest.approx((30, 60, 120))
 
 
@@ -186,8 +186,8 @@ def test_a_reading_of_less_is_a_low_end_and_of_more_is_none(
     values: dict[str, Any], scope: Any, low: float
 ) -> None:
     """Before the model was loaded, or of part of the scope: at least that. Of more: not that."""
-    stand_in = ESTIMATOR.artefact.stand_in
-    found = idle(row(**values), DEVICES["G"], scope, stand_in, FREE)
+    rated = ESTIMATOR.rated_power
+    found = idle(row(**values), DEVICES["G"], scope, rated, FREE)
     assert found.watts.low == pytest.approx(low)
     assert found.watts.value is not None
     assert found.watts.value >= found.watts.low
@@ -197,10 +197,12 @@ def test_a_reading_of_less_is_a_low_end_and_of_more_is_none(
 
 def test_an_unknown_tdp_widens_the_idle_watts_and_says_so() -> None:
     """A median of the device table stands in for the TDP."""
-    stand_in = ESTIMATOR.artefact.stand_in
-    found = idle(row(device="Dark"), DEVICES["Dark"], "device", stand_in, FREE)
-    assert found.watts.value == pytest.approx(0.15 * stand_in.watts["gpu/server"])
-    half = math.hypot(math.log(2.5), 1.645 * stand_in.spread["gpu/server"])
+    rated = ESTIMATOR.rated_power
+    found = idle(row(device="Dark"), DEVICES["Dark"], "device", rated, FREE)
+    watts, assumed = rated(DEVICES["Dark"])
+    assert assumed > 0
+    assert found.watts.value == pytest.approx(0.15 * watts)
+    half = math.hypot(math.log(2.5), assumed)
     assert found.watts.high == pytest.approx((found.watts.value or 0) * math.exp(half))
     assert set(found.codes) == {"device-specs-assumed", "idle-assumed"}
 
@@ -227,7 +229,7 @@ def test_keeping_up_by_a_hair_is_said() -> None:
     assert "rate-near-capacity" not in chosen(catalog(row(runtime_s=100.0, cv=0.1))).warnings
 
 
-def test_batches_stand_in_only_where_single_texts_do_not_keep_up() -> None:
+def test_batches_rated_only_where_single_texts_do_not_keep_up() -> None:
     """One text at a time is the dear and sure way; a batch needs as many texts that wait."""
     slow = row("a", runtime_s=400.0, idle_resident_w=40.0)
     fast = batched("a", idle_resident_w=40.0)
@@ -377,9 +379,9 @@ def test_kept_answers_are_exact_and_costs_rise_with_the_floor(
 def test_as_many_cards_wait_as_the_weights_need() -> None:
     """A row that hides its number of cards waits on those that hold 70 billion weights."""
     card = msgspec.structs.replace(DEVICES["Card"], memory_gb=94.0)
-    stand_in = ESTIMATOR.artefact.stand_in
+    rated = ESTIMATOR.rated_power
     hidden, told = (row(device="Card", precision="bf16", n_devices=n) for n in (None, 2))
-    found = idle(hidden, card, "device", stand_in, FREE, 7e10)
-    assert found.watts == idle(told, card, "device", stand_in, FREE, 7e10).watts
-    one = idle(hidden, card, "device", stand_in, FREE, 1e8)
+    found = idle(hidden, card, "device", rated, FREE, 7e10)
+    assert found.watts == idle(told, card, "device", rated, FREE, 7e10).watts
+    one = idle(hidden, card, "device", rated, FREE, 1e8)
     assert found.watts.value == pytest.approx(2 * (one.watts.value or 0))

@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.runtime import hardware, intervals
-from advisor.runtime import model as runtime
-from advisor.runtime.backends import backend_class, numeric_format
-from advisor.runtime.profiles import profiles, publisher
+from advisor.estimator import hardware, intervals, runtime
+from advisor.estimator.backends import backend_class, numeric_format
+from advisor.estimator.profiles import profiles, publisher
 
 RATES = {"gpu a": 20.0, "gpu b": 60.0, "gpu c": 120.0, "gpu d": 300.0, "gpu e": 900.0, "cpu": 2.0}
 """fp16 peak of the devices of a made-up world, 1e12 FLOP/s."""

@@ -300,7 +300,7 @@ def test_the_script_scores_what_is_served(withheld: ModuleType) -> None:
         assert not names & {case.row.candidate for case in others}
     columns = withheld.gathered(BUNDLED, [device], ESTIMATOR.artefact)
     view = withheld.with_rows(BUNDLED, (row for row in BUNDLED.current if row.device != device))
-    estimator = withheld.fitted(view, ESTIMATOR.artefact)
+    estimator = withheld.fitted(view, ESTIMATOR.artefact, device)
     first = [case for case in cases if case.choice == cases[0].choice]
     served = withheld.brought_back(first, view, estimator, CARRYING)
     for quantity, place in (("energy", 0), ("runtime", 1)):

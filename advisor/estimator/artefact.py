@@ -9,16 +9,18 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_origin
 
 import msgspec
 import numpy as np
 
-from advisor.estimator.features import FEATURES, MEANING, LeakError, checked
-from advisor.estimator.imputation import Imputation
-from advisor.estimator.machine_effects import MANY_ROWS, POWER, TIME
-from advisor.estimator.model import Fits, Memory
+from advisor.estimator import power, runtime
+from advisor.estimator.intervals import REGIMES as REGIMES_OF_TIME
+from advisor.estimator.intervals import Intervals
+from advisor.estimator.machine_effects import MANY_ROWS, POWER, TIME, Known
+from advisor.estimator.model import Model
 
 ESTIMATOR, SCORECARD = "estimator.json", "scorecard.json"
 
@@ -60,27 +62,69 @@ def widest(reach: Reach, *, given: bool) -> float:
     return max(reach[name][kind] for name in ("source", "device")) * unknown_spread(given=given)
 
 
+class LeakError(ValueError):
+    """A feature that would not be known before the energy is."""
+
+
+READ_IN_THE_WINDOW = (
+    "joule",
+    "energy",
+    "power",
+    "watt",
+    "latency",
+    "utilisation",
+    "utilization",
+    "temperature",
+    "clock",
+    "throttle",
+    "memory_mb",
+    "accuracy",
+    "_j",
+)
+"""Parts of the names of what is read inside a measured window or after it; the runtime is the only
+such quantity that a feature may use."""
+
+
+def checked(names: Sequence[str]) -> Sequence[str]:
+    """The names of features, none of which is read inside the measured window.
+
+    Raises:
+        LeakError: One is; the text names it.
+    """
+    for name in names:
+        if any(part in name.lower() for part in READ_IN_THE_WINDOW):
+            raise LeakError(
+                f"feature {name!r} is read inside the measured window; of what is read there only "
+                "the runtime may be a feature"
+            )
+    return names
+
+
 class Artefact(msgspec.Struct, frozen=True, kw_only=True):
     """Everything an estimate needs.
 
     Attributes:
-        fits: The regressions.
-        memory: What the machines of the training rows did beside them.
-        quantiles: How many spreads reach to the end of the 90 % interval, by what is known of
-            the machine (``source``: nothing; ``device``: others of the same source; ``1``, ``3``,
-            ``5``: so many rows; ``model``: many rows of other candidates) and by
+        model: Power and runtime model.
+        known: What the machines of the training rows did beside them.
+        quantiles: How many spreads reach to the end of the 90 % interval of an energy, by what is
+            known of the machine (``source``: nothing; ``device``: others of the same source; ``1``,
+            ``3``, ``5``: so many rows; ``model``: many rows of other candidates) and by
             ``known_runtime`` or ``unknown_runtime``.
-        meaning: `advisor.estimator.features.MEANING` of the code that trained it.
+        intervals: Those of an estimated runtime of a pass through a network, by class of question;
+            `other_intervals` of other work.
+        low: Least value of each feature of the power model in training; `high` the largest.
         runs: Run ids with rows in the training data; further rows inform the machines they ran on.
     """
 
     catalog_digest: str
     features: list[str]
-    meaning: int = 1
-    stand_in: Imputation
-    fits: Fits
-    memory: Memory
+    model: Model
+    known: Known
     quantiles: Reach
+    intervals: Intervals
+    other_intervals: Intervals
+    low: list[float]
+    high: list[float]
     runs: list[str]
     n_rows: int
     n_devices: int
@@ -126,7 +170,9 @@ def version_of(content: bytes) -> str:
 
 def save(folder: Path, artefact: Artefact, scorecard: dict[str, Any]) -> dict[str, Any]:
     """Writes both files, each through a temporary one; returns the scorecard with its version."""
-    libraries = {name: importlib.metadata.version(name) for name in ("lightgbm", "numpy")}
+    libraries = {
+        name: importlib.metadata.version(name) for name in ("lightgbm", "numpy", "scikit-learn")
+    }
     content = _text(msgspec.structs.replace(artefact, libraries=libraries))
     card = {"version": version_of(content), "catalog_digest": artefact.catalog_digest} | scorecard
     folder.mkdir(parents=True, exist_ok=True)
@@ -137,19 +183,29 @@ def save(folder: Path, artefact: Artefact, scorecard: dict[str, Any]) -> dict[st
     return card
 
 
+def _names(artefact: Artefact) -> list[str]:
+    """Features that the models read."""
+    model = artefact.model
+    ridges = (model.power.ridge, model.passes.ridge, model.others.ridge)
+    return [name for ridge in ridges if ridge is not None for name in ridge.features]
+
+
 def _fits(artefact: Artefact) -> bool:
     """Whether the numbers belong to the features of this version and none is missing."""
-    n = len(FEATURES)
     kinds = {"known_runtime", "unknown_runtime"}
-    regressions = (artefact.fits.power, artefact.fits.time)
+    model = artefact.model
+    ours = model.passes.ridge, model.others.ridge, model.power.ridge
+    expected = list(runtime.FEATURES), list(runtime.FEATURES), list(power.FEATURES)
     return (
-        artefact.features == list(FEATURES)
-        and artefact.meaning == MEANING
-        and all(len(own.low) == len(own.high) == n for own in regressions)
-        and all(len(own.slopes) == len(own.columns) == len(own.centre) for own in regressions)
-        and all(own.trees.sound(n) and own.surface.sound(n) for own in regressions)
-        and not artefact.fits.power.surface.weights  # power is worked out without one
+        artefact.features == expected[-1]
+        and all(
+            own is not None and own.features == e for own, e in zip(ours, expected, strict=True)
+        )
+        and all(own is not None and own.sound() for own in ours)
+        and len(artefact.low) == len(artefact.high) == len(artefact.features)
         and all(artefact.quantiles.get(name, {}).keys() >= kinds for name in REGIMES)
+        and artefact.intervals.quantile.keys() >= {*REGIMES_OF_TIME}
+        and artefact.other_intervals.quantile.keys() >= {*REGIMES_OF_TIME}
     )
 
 
@@ -168,7 +224,7 @@ def read(folder: Any) -> tuple[Artefact, dict[str, Any], str]:
             f"no usable estimator in {folder}: {error}; write one with: joulewise train --out DIR"
         ) from error
     try:
-        checked(artefact.features)
+        checked([*artefact.features, *_names(artefact)])
     except LeakError as error:
         raise StaleEstimatorError(f"the estimator in {folder}: {error}") from error
     if not _fits(artefact):

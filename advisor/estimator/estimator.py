@@ -1,14 +1,16 @@
-"""Joules per text of a setup, with an interval that was checked on held-out machines.
+"""Joules and seconds per text of a setup, with 90 % intervals checked on held-out machines.
 
-Joules = nominal power x runtime x a learned factor; where the runtime is unknown it is the
-roofline time x another learned factor, and both errors go into the interval. Rows measured on the
-machine correct both factors there. The interval is the empirical 90 % quantile of held-out errors
-for machines of which as much was known.
+Seconds are the stated runtime or the runtime model's, one for every scope; watts are the power
+model's at those seconds. Rows measured on the machine correct both. Intervals are empirical: of
+power by how much is known of the machine, of an estimated runtime by the class of question. An
+estimate stays within physics, and joules never fall from device to host to wall.
 """
 
 from __future__ import annotations
 
+import functools
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -16,36 +18,49 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
+from advisor.estimator import hardware, power, runtime
 from advisor.estimator.artefact import (
     Artefact,
     StaleEstimatorError,
     half_width,
     read,
-    unknown_spread,
     widest,
 )
-from advisor.estimator.features import FEATURES, Array, design, numbers
-from advisor.estimator.imputation import assumed_half, tdp_is_assumed
-from advisor.estimator.machine_effects import TIME
-from advisor.estimator.model import (
-    Deviations,
-    Predicted,
-    asked,
-    covariance,
-    machine,
-    predict,
-    remembered,
+from advisor.estimator.intervals import Z90
+from advisor.estimator.machine_effects import POWER, Known
+from advisor.estimator.model import ask, covariance, is_pass, predict, remember
+from advisor.estimator.setup import Setup, columns, team
+from advisor.estimator.table import Array, Column, Table, filled, size, take
+from advisor.estimator.training_rows import (
+    Rows,
+    calibrated,
+    probe_rows,
+    probes,
+    rows_of,
 )
-from advisor.estimator.setup import Setup, team
-from advisor.estimator.training_rows import calibrated, probe_rows, probes
-from catalog.records import Basis, Estimate
+from catalog import reference_data
+from catalog.records import SCOPES, Basis, Device, Estimate
 from catalog.snapshot import Snapshot
 
 __all__ = ["Estimator", "Prediction", "Setup", "StaleEstimatorError", "load"]
 
-_OPTIONAL = {"log_batch", "log_tokens", "bits", "log_peak_per_tdp", "log_ideal_s"}
-"""Features whose range says little about whether the data reach that far."""
+_TELLING = (
+    "log_parameters",
+    "log_runtime",
+    "log_peak_share",
+    "log_bandwidth_share",
+    "log_tdp",
+    "log_devices",
+)
+"""Features beyond whose range in training an estimate is an extrapolation."""
+SLACK = 0.1
+"""Share of a feature's range beyond which it counts as outside."""
+ASSUMED_HALF = 0.8
+"""What a power rating taken from a class adds to half an interval (natural logs): devices of one
+kind and host class differ by about a factor of 2.2 (bundled table)."""
 
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,10 +68,10 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         outside: Features beyond the range of the training data.
-        assumed_power: Whether the device's nominal power is a stand-in.
-        known_device: Whether the device is in the training data, in the asked scope.
+        assumed_power: Whether the device's power rating is its class's.
+        known_device: Whether rows of the device are known.
         carried: Whether what the setup needed on other devices counts; see
-        `advisor.estimator.transfer`.
+            `advisor.estimator.transfer`.
     """
 
     energy_j: Estimate
@@ -67,14 +82,49 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     carried: bool = False
 
 
-def _estimate(log_value: float, half: float, basis: Basis) -> Estimate:
-    """A log-symmetric interval as an `Estimate`."""
-    return Estimate(
-        value=math.exp(log_value),
-        low=math.exp(log_value - half),
-        high=math.exp(log_value + half),
-        basis=basis,
-    )
+class Columns(msgspec.Struct, frozen=True):
+    """Predictions of n setups as columns, natural logs.
+
+    Attributes:
+        joules: Per text, with the ends of the 90 % interval; `seconds` likewise (n x 3 each).
+        outside: For each telling feature whether it lies beyond the training data, n x features.
+        extrapolated: Whether a class of question was seen too rarely, or a feature lies outside.
+        assumed_power: See `Prediction`; `known_device` likewise.
+    """
+
+    joules: Array
+    seconds: Array
+    outside: NDArray[np.bool_]
+    extrapolated: NDArray[np.bool_]
+    assumed_power: NDArray[np.bool_]
+    known_device: NDArray[np.bool_]
+
+
+@functools.cache
+def _bundled() -> pd.DataFrame:
+    """Completed specs of the bundled devices."""
+    return hardware.completed(hardware.from_devices(reference_data.devices().values()))
+
+
+@functools.lru_cache(maxsize=4096)
+def _completed(device: Device) -> pd.DataFrame:
+    """Completed specs of one device, one row; classes are those of the bundled table."""
+    bundled = reference_data.devices()
+    if bundled.get(device.name) == device:
+        return _bundled().loc[[device.name]]
+    others = [other for other in bundled.values() if other.name != device.name]
+    return hardware.completed(hardware.from_devices([device, *others])).loc[[device.name]]
+
+
+@functools.lru_cache(maxsize=256)
+def _table(devices: tuple[Device, ...]) -> pd.DataFrame:
+    """Completed specs of devices."""
+    return pd.concat([_completed(device) for device in devices])
+
+
+def machines(devices: Sequence[Device]) -> pd.DataFrame:
+    """Completed specs of devices, by name."""
+    return _table(tuple(dict.fromkeys(devices)))
 
 
 class Estimator:
@@ -92,39 +142,38 @@ class Estimator:
         artefact: Artefact,
         scorecard: dict[str, Any],
         version: str,
-        deviations: Deviations | None = None,
+        known: Known | None = None,
         home: Mapping[str, str] | None = None,
     ) -> None:
         self.artefact, self.scorecard, self.version = artefact, scorecard, version
-        self._deviations, self.home = deviations or Deviations(artefact.memory), home or {}
+        self.known, self.home = known or artefact.known, home or {}
+        seen = np.isfinite(self.known.watts)
+        measured = [unit for unit, own in zip(self.known.units, seen, strict=True) if own]
+        self._units, self._machines = Counter(measured), {*_machine(measured)}
 
     def informed(self, snapshot: Snapshot) -> Estimator:
         """This estimator with what the catalog's further runs tell about the machines they ran on.
 
         Nothing is fitted again: rows that were not in the training data correct the estimates for
-        their device, and in part what the same source takes on others. Published rows of runs that
-        were in it in part make nobody at home there.
+        their device, and in part what the same source takes on others.
         """
         trained = frozenset(self.artefact.runs)
         further = probes(snapshot, trained)
-        rows = probe_rows(further, snapshot)
         others = [row for row in further if row.run_id not in trained]
         home = {row.device: team(row) for row in (*others, *calibrated(snapshot))}
-        if not rows.setups:
+        if not further:
             return Estimator(self.artefact, self.scorecard, self.version, home=home)
-        fits = self.artefact.fits
-        told = asked(fits, rows.setups, numbers(rows.setups, self.artefact.stand_in))
-        memory = self.artefact.memory.joined(remembered(fits, told, rows.log_joules))
-        return Estimator(self.artefact, self.scorecard, self.version, Deviations(memory), home)
+        named = {row.device for row in further}
+        specs = machines([snapshot.devices[name] for name in sorted(named)])
+        rows = probe_rows(further, snapshot, specs)
+        asked = ask(self.artefact.model, rows, np.ones(len(rows), dtype=bool))
+        known = self.artefact.known.joined(remember(asked, rows.log_joules))
+        return Estimator(self.artefact, self.scorecard, self.version, known, home)
 
-    def _at_home(self, setups: Sequence[Setup]) -> list[Setup]:
-        """Setups of nobody's as those of whoever calibrated their device."""
-        return [
-            setup
-            if setup.source is not None or setup.device.name not in self.home
-            else msgspec.structs.replace(setup, source=self.home[setup.device.name])
-            for setup in setups
-        ]
+    def rated_power(self, device: Device) -> tuple[float, float]:
+        """A device's rated watts, and half the interval (logs) that taking its class's adds."""
+        row = _completed(device).iloc[0]
+        return float(row["tdp_w"]), ASSUMED_HALF if row["tdp_imputed"] else 0.0
 
     def estimate(self, setup: Setup) -> Estimate:
         """Joules per text of one setup with its 90 % interval."""
@@ -134,78 +183,165 @@ class Estimator:
         """Joules and seconds per text of each setup."""
         if not setups:
             return []
-        setups = self._at_home(setups)
-        found, outside = self.vectorised(setups)
+        found = self.vectorised(setups)
         return [
-            self._prediction(
-                setup,
-                float(found.log_joules[i]),
-                float(found.spread[i]),
-                float(found.log_seconds[i]),
-                float(found.time_spread[i]),
-                outside[i],
+            Prediction(
+                energy_j=_estimate(found.joules[i], _basis(setup, found.extrapolated[i])),
+                runtime_s=_estimate(
+                    found.seconds[i],
+                    "measured" if setup.runtime_s else _basis(setup, found.extrapolated[i]),
+                ),
+                outside=tuple(np.array(_TELLING)[found.outside[i]].tolist()),
+                assumed_power=bool(found.assumed_power[i]),
+                known_device=bool(found.known_device[i]),
             )
             for i, setup in enumerate(setups)
         ]
 
-    def vectorised(self, setups: Sequence[Setup]) -> tuple[Predicted, Array]:
-        """Predictions of n setups as columns; the features that lie outside the data (n x p)."""
-        part = self.artefact
-        given = np.array([setup.runtime_s is not None for setup in setups])
-        rows = asked(part.fits, setups, numbers(setups, part.stand_in), given)
-        found = predict(part.fits, rows, self._deviations, given)
-        final = design(rows.raw, found.log_seconds)
-        return found, part.fits.power.outside(final.X)
+    def vectorised(self, setups: Sequence[Setup]) -> Columns:
+        """Predictions of n setups as columns."""
+        specs = machines([setup.device for setup in setups])
+        wanted = np.array([SCOPES.index(setup.scope) for setup in setups])
+        owner = np.concatenate([np.flatnonzero(wanted >= place) for place in range(len(SCOPES))])
+        sizes = [int(np.sum(wanted >= place)) for place in range(len(SCOPES))]
+        wider = take(columns(self._at_home(setups)), owner)
+        wider["scope"] = np.repeat(np.array(SCOPES, dtype=object), sizes)
+        found = self._in_scope(_rows(wider, specs))
+        last = {name: getattr(found, name)[: sizes[0]].copy() for name in found.__struct_fields__}
+        for place in range(1, len(SCOPES)):
+            own = slice(sum(sizes[:place]), sum(sizes[: place + 1]))
+            narrow, at = last["joules"][owner[own]], owner[own]
+            for name, values in last.items():
+                values[at] = getattr(found, name)[own]
+            last["joules"][at] = np.maximum(last["joules"][at], narrow)  # wider never needs less
+        return Columns(**last)
+
+    def _in_scope(self, rows: Rows) -> Columns:
+        """Predictions of rows, each in its scope."""
+        given = np.isfinite(rows.log_seconds)
+        asked = ask(self.artefact.model, rows, given)
+        found = predict(asked, self.known)
+        setups = rows.setups | {"runtime_s": np.exp(found.log_seconds)}
+        outside = self._outside(setups) & ~rows.setups["one_core"].astype(bool)[:, None]
+        beyond = np.asarray(outside.any(axis=1), dtype=bool)
+        assumed = rows.setups["tdp_imputed"].astype(bool)
+        time_half, rare = self._time_half(rows, given)
+        time_half = time_half * found.time_spread
+        low, high = runtime.bounded_interval(found.log_seconds, time_half, rows.profiles)
+        low, high = (np.where(given, found.log_seconds, end) for end in (low, high))
+        half = np.hypot(
+            self._power_half(asked.units, asked.sources, found.spread, beyond),
+            np.where(assumed, ASSUMED_HALF, 0.0),
+        )
+        down = np.hypot(half, (1 + found.slope) * (found.log_seconds - low))
+        up = np.hypot(half, (1 + found.slope) * (high - found.log_seconds))
+        least, most = low + asked.floor, high + asked.limit
+        joules = found.log_joules
+        ends = (
+            np.minimum(np.maximum(joules - down, least), joules),
+            np.maximum(np.minimum(joules + up, most), joules),
+        )
+        here = np.array([name in self._machines for name in _machine(asked.units)], dtype=bool)
+        return Columns(
+            np.column_stack([joules, *ends]),
+            np.column_stack([found.log_seconds, low, high]),
+            outside,
+            beyond | assumed | (rare & ~given),
+            assumed,
+            here,
+        )
+
+    def _outside(self, setups: Table) -> NDArray[np.bool_]:
+        """For each telling feature whether it lies beyond the training data."""
+        places = [self.artefact.features.index(name) for name in _TELLING]
+        low, high = (np.array(v)[places] for v in (self.artefact.low, self.artefact.high))
+        margin = SLACK * (high - low) + 1e-9
+        numeric = power.features(setups)
+        values = np.column_stack([numeric[name] for name in _TELLING])
+        return np.asarray((values < low - margin) | (values > high + margin))
+
+    def _time_half(self, rows: Rows, given: NDArray[np.bool_]) -> tuple[Array, NDArray[np.bool_]]:
+        """Half-widths of estimated runtimes, and where their class was seen too rarely.
+
+        Somebody who asks is a new publisher on a new device, unless the class of question is well
+        covered; then a new device alone.
+        """
+        half, rare = np.zeros(len(given)), np.zeros(len(given), dtype=bool)
+        passes = is_pass(rows.profiles)
+        for own, intervals in (
+            (passes & ~given, self.artefact.intervals),
+            (~passes & ~given, self.artefact.other_intervals),
+        ):
+            if own.any():
+                profiles = take(rows.profiles, own)
+                groups = runtime.cells(profiles)
+                covered = np.array([intervals.known(name) for name in groups["class"].tolist()])
+                regimes = np.where(covered, "device", "both")
+                numeric = runtime.features(profiles)
+                bridged = intervals.of_cpu_libraries(numeric, groups)
+                half[own] = filled(bridged, intervals.half(numeric, groups, regimes))
+                rare[own] = ~covered
+        if (own := (rows.profiles["pipeline"] != "") & ~given).any():
+            half[own] = Z90 * self.artefact.model.classical.predict(take(rows.profiles, own))[1]
+            rare[own] = True  # seen on one machine
+        return half, rare
+
+    def _power_half(
+        self,
+        units: Column,
+        sources: Column,
+        spread: Array,
+        beyond: NDArray[np.bool_],
+    ) -> Array:
+        """Half-widths that the power model's error adds."""
+        reach, others = self.artefact.quantiles, {*self.known.sources}
+        found = np.empty(len(spread))
+        asked = zip(units.tolist(), _machine(units), sources.tolist(), strict=True)
+        for i, (unit, machine, source) in enumerate(asked):
+            k = self._units.get(unit) or int(machine in self._machines)
+            own = spread[i] if k else POWER.total  # rows in another scope make it no surer
+            found[i] = half_width(reach, k, own, given=True, source_known=source in others)
+        return np.where(beyond, widest(reach, given=True), found)
 
     def covariance(self, setups: Sequence[Setup]) -> Array:
         """Covariance (n x n) of the log joules of setups on one device, repeats' noise left out."""
-        setups, part = self._at_home(setups), self.artefact
-        given = np.array([setup.runtime_s is not None for setup in setups])
-        rows = asked(part.fits, setups, numbers(setups, part.stand_in), given)
-        return covariance(rows, self._deviations, given)
+        specs = machines([setup.device for setup in setups])
+        rows = _rows(columns(self._at_home(setups)), specs)
+        given = np.isfinite(rows.log_seconds)
+        return covariance(ask(self.artefact.model, rows, given), self.known)
 
-    def _half(self, setup: Setup, spread: float) -> float:
-        """Half of the setup's interval in natural logs."""
-        given = setup.runtime_s is not None
-        name = machine(setup) if given else setup.device.name
-        k, known = self._deviations.known(name, setup.source or "")
-        return half_width(self.artefact.quantiles, k, spread, given=given, source_known=known)
+    def _at_home(self, setups: Sequence[Setup]) -> list[Setup]:
+        """Setups without a source as those of whoever calibrated their device."""
+        return [
+            setup
+            if setup.source is not None or setup.device.name not in self.home
+            else msgspec.structs.replace(setup, source=self.home[setup.device.name])
+            for setup in setups
+        ]
 
-    def _prediction(
-        self,
-        setup: Setup,
-        log_energy: float,
-        spread: float,
-        log_time: float,
-        time_spread: float,
-        outside: Array,
-    ) -> Prediction:
-        """One estimate with basis and interval."""
-        beyond = tuple(
-            name
-            for name, out in zip(FEATURES, outside, strict=True)
-            if out and name not in _OPTIONAL
-        )
-        assumed = tdp_is_assumed(setup.device)
-        runtime_known = setup.runtime_s is not None
-        if beyond:  # rows of the machine or source say nothing about what lies beyond all rows
-            spread = unknown_spread(given=runtime_known)
-            time_spread = 0.0 if runtime_known else TIME.total
-            half = widest(self.artefact.quantiles, given=runtime_known)
-        else:
-            half = self._half(setup, spread)
-        time_half = half * time_spread / spread
-        half = math.hypot(half, assumed_half(setup.device, self.artefact.stand_in))
-        basis: Basis = "estimated" if runtime_known else "estimated-runtime"
-        if beyond or assumed:
-            basis = "extrapolated"
-        return Prediction(
-            energy_j=_estimate(log_energy, half, basis),
-            runtime_s=_estimate(log_time, time_half, "measured" if runtime_known else basis),
-            outside=beyond,
-            assumed_power=assumed,
-            known_device=machine(setup) in self._deviations.memory.power,
-        )
+
+def _machine(units: Sequence[str] | Column) -> list[str]:
+    """Device and scope of units."""
+    return ["|".join(unit.rsplit("|", 2)[-2:]) for unit in units]
+
+
+def _rows(given: Table, specs: pd.DataFrame) -> Rows:
+    """Rows whose joules are asked for."""
+    n = size(given)
+    return rows_of(given, specs, np.full(n, math.nan), [""] * n, [""] * n)
+
+
+def _estimate(logs: Array, basis: Basis) -> Estimate:
+    """A value with the ends of its interval from natural logs."""
+    value, low, high = (math.exp(v) for v in logs)
+    return Estimate(value=value, low=low, high=high, basis=basis)
+
+
+def _basis(setup: Setup, extrapolated: bool) -> Basis:
+    """What an estimate rests on."""
+    if extrapolated:
+        return "extrapolated"
+    return "estimated" if setup.runtime_s else "estimated-runtime"
 
 
 def load(folder: Path | None = None) -> Estimator:
@@ -214,6 +350,5 @@ def load(folder: Path | None = None) -> Estimator:
     Raises:
         StaleEstimatorError: There is none, or it fits another version.
     """
-    return Estimator(
-        *read(folder if folder is not None else files("advisor.estimator") / "artefact_files")
-    )
+    default = files("advisor.estimator") / "artefact_files"
+    return Estimator(*read(folder if folder is not None else default))

@@ -1,61 +1,48 @@
-"""What a machine does beside the rule: a Gaussian process over the rows measured on it.
+"""Effects of machines: what rows measured on a device add to the models there.
 
-A prediction for a machine is corrected by the log residuals of the rows known there, be they one
-probe or a thousand published rows: their common offset, and a part that resembles the rows near
-by in runtime, size, batch, length and use. Rows that another team took on the same device count
-in part, and so do rows that the same source took on other machines: they share its software and
-its way of measuring. The posterior's spread scales the interval.
+A Gaussian process over log residuals: rows of one source on one device in one scope share all of
+their deviation, rows of the same device or source elsewhere a part, rows near in size, batch and
+length more. Natural logarithms.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+import functools
+from collections.abc import Sequence
+from typing import Protocol
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from advisor.estimator.features import FEATURES, Array, Design
-from advisor.estimator.setup import source_of_team
+from advisor.estimator.table import Array, Column, Mask
 
-MOST_ROWS = 150
-"""Rows kept of one team on a machine; more hardly change a prediction."""
-MOST_ELSEWHERE = 150
-"""Rows kept of all other machines that a source measured, as many of each."""
-OF_DEVICE, OF_SOURCE = 0.3, 0.4
-"""Shares of a deviation's variance: the device's, whoever measures, and the source's, wherever it
-measures. The rest is a team's on one machine (host, cooling, settings)."""
+Positions = NDArray[np.intp]
+MOST_ROWS, MOST_ELSEWHERE = 150, 60
+"""Rows that count of one source on a device, and of a source on all other devices; more hardly
+change a prediction."""
 MANY_ROWS = 10
-"""Rows of a machine by one team from which on it counts as well known: what that source sees on
-others is not asked then."""
-_NEAR = {
-    "log_runtime": 4.0,
-    "log_parameters": 3.0,
-    "log_batch": 3.0,
-    "log_tokens": 3.0,
-    "compute_share": 4.0,
-    "log_devices": 1.4,
-}
-"""Distance in natural logs at which a row tells half as much as next door: a factor of 20 to 50
-(3 devices to 4 times as many)."""
-NEAR = [FEATURES.index(name) for name in _NEAR]
-"""Columns by which rows of one machine resemble each other."""
-_SCALES = np.array(list(_NEAR.values()))
+"""Rows of a source on a device from which on what it measured elsewhere is not asked."""
 
 
-class Spread(msgspec.Struct, frozen=True):
-    """Standard deviations in natural logs.
+class Process(msgspec.Struct, frozen=True):
+    """Standard deviations (natural logs) of a machine's deviation from a model.
 
     Attributes:
-        offset: Of a machine's common offset.
-        local: Of what resembles rows near by.
-        noise: Between repeats and of what no feature sees.
+        offset: Of its common offset; `device` and `source` are the shares of its variance that
+            rows of the same device by others, and of the same source on others, have in common.
+        local: Of what resembles rows near by, at distance `length`.
+        noise: Between repeats.
+        columns: Coordinates of a row's place that count.
     """
 
     offset: float
     local: float
     noise: float
+    columns: tuple[int, ...]
+    length: float = 1.8
+    device: float = 0.3
+    source: float = 0.4
 
     @property
     def total(self) -> float:
@@ -63,161 +50,171 @@ class Spread(msgspec.Struct, frozen=True):
         return float(np.sqrt(self.offset**2 + self.local**2 + self.noise**2))
 
 
-POWER = Spread(offset=0.4, local=0.5, noise=0.1)
-TIME = Spread(offset=1.5, local=0.8, noise=0.5)
-"""Chosen on the development rows from a handful of values: errors with probes move by less than
-a percentage point between them."""
+NEAR = {
+    "log_runtime": 2.2,
+    "log_peak_share": 2.2,
+    "log_parameters": 1.7,
+    "log_batch": 1.7,
+    "log_tokens": 1.7,
+    "log_devices": 0.8,
+}
+"""Coordinates of a row's place: features, with the distance that counts 1. The first two read the
+runtime, so they do not count where it is estimated."""
+POWER = Process(offset=0.4, local=0.35, noise=0.08, columns=(0, 1, 2, 3, 4, 5))
+TIME = Process(offset=0.6, local=0.45, noise=0.2, columns=(2, 3, 4, 5))
 
 
-class Known(msgspec.Struct, frozen=True):
-    """Rows measured on one device in one scope.
+class Known(msgspec.Struct, frozen=True, dict=True):
+    """Measured rows, as far as they correct others.
 
     Attributes:
-        sources: Who took each row, n.
-        places: Where it lies, n x 6, from `place`.
-        residual: Log of measured over predicted, n.
+        units: Source, device and scope of each row, m.
+        devices: Device of each; `sources` its source.
+        places: Where each lies, m x len(NEAR), see `places`.
+        watts: Log of measured over predicted watts; NaN where no energy was measured.
+        seconds: Log of measured over predicted seconds.
     """
 
+    units: list[str]
+    devices: list[str]
     sources: list[str]
     places: Array
-    residual: Array
+    watts: Array
+    seconds: Array
 
     def joined(self, other: Known) -> Known:
         """These rows and others."""
         return Known(
+            [*self.units, *other.units],
+            [*self.devices, *other.devices],
             [*self.sources, *other.sources],
             np.vstack([self.places, other.places]),
-            np.concatenate([self.residual, other.residual]),
+            np.concatenate([self.watts, other.watts]),
+            np.concatenate([self.seconds, other.seconds]),
         )
 
-    def taken_by(self, source: str) -> Known:
-        """The rows of every team of a source."""
-        own = [i for i, team in enumerate(self.sources) if source_of_team(team) == source]
-        return Known([self.sources[i] for i in own], self.places[own], self.residual[own])
+    def take(self, chosen: Positions) -> Known:
+        """Some of the rows, by position."""
+        lists = (self.units, self.devices, self.sources)
+        units, devices, sources = ([names[i] for i in chosen] for names in lists)
+        return Known(
+            units, devices, sources, self.places[chosen], self.watts[chosen], self.seconds[chosen]
+        )
 
-    def count(self, source: str) -> int:
-        """Rows of one source."""
-        return sum(own == source for own in self.sources)
+    @functools.cached_property
+    def _by_device(self) -> dict[str, Positions]:
+        return positions(self.devices)
 
+    @functools.cached_property
+    def _by_source(self) -> dict[str, Positions]:
+        return positions(self.sources)
 
-def place(design: Design) -> Array:
-    """Coordinates in which nearness is measured, n x 6."""
-    return np.asarray(design.X[:, NEAR] / _SCALES)
+    @functools.cached_property
+    def _about(self) -> dict[tuple[str, str], Known]:
+        """Answers of `about`."""
+        return {}
 
+    def about(self, device: str, source: str) -> Known:
+        """Rows that say something about one source's rows on a device."""
+        if (device, source) not in self._about:
+            here = self._by_device.get(device, _NONE)
+            by = positions([self.sources[i] for i in here])
+            found = [_spread_out(here[own], MOST_ROWS) for own in by.values()]
+            if self.count(device, source) < MANY_ROWS:
+                elsewhere = self._by_source.get(source, _NONE)
+                away = [i for i in elsewhere if self.devices[i] != device]
+                found.append(_spread_out(np.array(away, dtype=np.intp), MOST_ELSEWHERE))
+            self._about[device, source] = self.take(np.concatenate([_NONE, *found]))
+        return self._about[device, source]
 
-def _kernel(one: Array, two: Array, spread: Spread) -> Array:
-    """Covariance of rows of one team on one machine, without noise."""
-    lengths = (one**2).sum(axis=1)[:, None] + (two**2).sum(axis=1)
-    return np.asarray(spread.offset**2 + spread.local**2 * np.exp(one @ two.T - 0.5 * lengths))
-
-
-class _Labels(NamedTuple):
-    """Where rows were taken: n machines, teams and sources."""
-
-    machines: NDArray[np.str_]
-    teams: NDArray[np.str_]
-    sources: NDArray[np.str_]
-
-
-def _labels(machines: Sequence[str], teams: Sequence[str]) -> _Labels:
-    """Labels of rows."""
-    sources = [source_of_team(team) for team in teams]
-    return _Labels(*(np.asarray(names, dtype=str) for names in (machines, teams, sources)))
-
-
-def equal(one: NDArray[np.str_], two: NDArray[np.str_]) -> NDArray[np.bool_]:
-    """Which names are equal (n x m); numbers are compared, as names take ten times as long."""
-    _, codes = np.unique(np.concatenate([one, two]), return_inverse=True)
-    return np.asarray(codes[: len(one), None] == codes[None, len(one) :])
-
-
-def _shared(one: _Labels, two: _Labels) -> Array:
-    """Correlation of deviations by where rows were taken, from 0 to 1."""
-    machine, team, source = (equal(a, b) for a, b in zip(one, two, strict=True))
-    both = (1 - OF_DEVICE - OF_SOURCE) * (machine & team)
-    return np.asarray(OF_DEVICE * machine + OF_SOURCE * source + both)
+    def count(self, device: str, source: str) -> int:
+        """Rows of one source on a device."""
+        here = self._by_device.get(device, _NONE)
+        return sum(self.sources[i] == source for i in here)
 
 
-def prior(places: Array, spread: Spread) -> Array:
-    """Covariance (n x n) on a machine nobody knows, noise left out."""
-    return _kernel(places, places, spread)
+_NONE = np.array([], dtype=np.intp)
+NOTHING = Known([], [], [], np.zeros((0, len(NEAR))), np.zeros(0), np.zeros(0))
 
 
-_CHUNK = 4096
+def positions(names: Sequence[str]) -> dict[str, Positions]:
+    """Where each name stands."""
+    found: dict[str, list[int]] = {}
+    for place, name in enumerate(names):
+        found.setdefault(name, []).append(place)
+    return {name: np.array(own, dtype=np.intp) for name, own in sorted(found.items())}
 
 
-class Deviation:
-    """The process of one machine, conditioned on its rows and on others; immutable."""
-
-    def __init__(self, machine: str, rows: Mapping[str, Known], spread: Spread) -> None:
-        """Conditions on rows by the machine they were taken on."""
-        self.machine, self.spread = machine, spread
-        machines = [name for name, known in rows.items() for _ in known.sources]
-        self._labels = _labels(machines, [team for own in rows.values() for team in own.sources])
-        self._places = np.vstack([known.places for known in rows.values()])
-        covariance = _kernel(self._places, self._places, spread)
-        covariance *= _shared(self._labels, self._labels)
-        covariance += spread.noise**2 * np.eye(len(machines))
-        self._precision = np.linalg.inv(covariance)  # noise keeps it far from singular
-        residual = np.concatenate([known.residual for known in rows.values()])
-        self._weights = self._precision @ residual
-
-    def covariance(self, source: str, places: Array) -> Array:
-        """Covariance (n x n) of log residuals where a source measures, noise left out."""
-        shared = self._to(source, places)
-        return prior(places, self.spread) - shared @ self._precision @ shared.T
-
-    def at(self, source: str, places: Array) -> tuple[Array, Array]:
-        """Mean and standard deviation, noise included, of log residuals where a source measures."""
-        parts = [places[i : i + _CHUNK] for i in range(0, len(places), _CHUNK)]
-        found = [self._at(source, part) for part in parts]
-        return np.concatenate([m for m, _ in found]), np.concatenate([s for _, s in found])
-
-    def _to(self, source: str, places: Array) -> Array:
-        """Covariance of a source's rows on the machine with the known ones."""
-        shared = _kernel(places, self._places, self.spread)
-        return np.asarray(shared * _shared(_labels([self.machine], [source]), self._labels))
-
-    def _at(self, source: str, places: Array) -> tuple[Array, Array]:
-        """The same for as many places as fit into a cache."""
-        shared = self._to(source, places)
-        explained = ((shared @ self._precision) * shared).sum(axis=1)
-        variance = np.maximum(self.spread.total**2 - explained, self.spread.noise**2)
-        return shared @ self._weights, np.sqrt(variance)
+def _spread_out(positions: Positions, most: int) -> Positions:
+    """At most so many positions, evenly spread."""
+    if len(positions) <= most:
+        return positions
+    return positions[np.linspace(0, len(positions) - 1, most).round().astype(np.intp)]
 
 
-def thinned(known: Known, most: int = MOST_ROWS, group: Callable[[str], str] = str) -> Known:
-    """At most `most` different rows of each team, or of each group of teams, evenly over places."""
-    names, kept = np.asarray([group(team) for team in known.sources], dtype=str), []
-    content = np.column_stack([known.places, known.residual]).round(9)
-    for name in np.unique(names):
-        own = np.flatnonzero(names == name)
-        own = own[np.unique(content[own], axis=0, return_index=True)[1]]
-        order = own[np.lexsort((known.residual[own], *known.places[own].T[::-1]))]
-        wanted = np.linspace(0, len(order) - 1, min(len(order), most)).round().astype(int)
-        kept.append(np.sort(order[wanted]))
-    chosen = np.concatenate(kept) if kept else np.array([], dtype=int)
-    sources = [known.sources[int(i)] for i in chosen]
-    return Known(sources, known.places[chosen], known.residual[chosen])
+class Placed(Protocol):
+    """Rows with a place: setups that are asked about, or measured rows."""
+
+    @property
+    def units(self) -> Sequence[str] | Column:
+        """Source, device and scope of each row."""
+
+    @property
+    def devices(self) -> Sequence[str] | Column:
+        """Device of each row."""
+
+    @property
+    def sources(self) -> Sequence[str] | Column:
+        """Source of each row."""
+
+    @property
+    def places(self) -> Array:
+        """Coordinates, n x len(NEAR)."""
 
 
-def by_machine(
-    machines: Sequence[str], sources: Sequence[str], places: Array, residual: Array
-) -> dict[str, Known]:
-    """Rows sorted by machine, thinned."""
-    names = np.asarray(machines, dtype=str)
-    found = {}
-    for name in sorted(set(machines)):
-        own = np.flatnonzero(names == name)
-        found[name] = thinned(Known([sources[int(i)] for i in own], places[own], residual[own]))
-    return found
+def _shared(one: Placed, two: Placed, process: Process) -> Array:
+    """Covariance of the deviations of two sets of setups, noise left out, n x m."""
+    a, b = one.places[:, process.columns], two.places[:, process.columns]
+    squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * a @ b.T
+
+    def same(name: str) -> Array:
+        left, right = (np.asarray(getattr(part, name), dtype=str) for part in (one, two))
+        return np.asarray(left[:, None] == right, dtype=float)
+
+    device, source = same("devices"), same("sources")
+    unit = same("units") if process is POWER else device * source
+    common = np.maximum(unit, np.maximum(process.device * device, process.source * source))
+    near = np.exp(-np.maximum(squares, 0) / (2 * process.length**2))
+    return np.asarray(common * (process.offset**2 + process.local**2 * near), dtype=float)
 
 
-def seen_by(source: str, memory: Mapping[str, Known], machines: Iterable[str]) -> dict[str, Known]:
-    """What a source took on some machines: `MOST_ELSEWHERE` rows in all, as many of each."""
-    rows = {name: memory[name].taken_by(source) for name in machines}
-    names = [name for name in sorted(rows) if rows[name].sources]
-    few = min(len(names), MOST_ELSEWHERE)
-    names = [names[int(i)] for i in np.linspace(0, len(names) - 1, few).round()]
-    most = MOST_ELSEWHERE // max(1, few)
-    return {name: thinned(rows[name], most, source_of_team) for name in names}
+def _weights(known: Known, residual: Array, process: Process) -> tuple[Known, Array]:
+    """Rows with a residual, and the inverse of their covariance."""
+    rows = known.take(np.flatnonzero(np.isfinite(residual)))
+    inner = _shared(rows, rows, process) + process.noise**2 * np.eye(len(rows.units))
+    return rows, np.asarray(np.linalg.inv(inner), dtype=float)
+
+
+def corrected(
+    asked: Placed, known: Known, residual: Array, process: Process
+) -> tuple[Array, Array]:
+    """Mean and standard deviation (n each, noise included) of log deviations."""
+    prior = process.offset**2 + process.local**2
+    rows, inverse = _weights(known, residual, process)
+    across = _shared(asked, rows, process) @ inverse
+    mean = np.asarray(across @ residual[np.isfinite(residual)], dtype=float)
+    left = prior - np.sum(across * _shared(asked, rows, process), axis=1)
+    spread = np.sqrt(np.maximum(left, 0) + process.noise**2)
+    return mean, np.asarray(spread, dtype=float)
+
+
+def left_covariance(asked: Placed, known: Known, residual: Array, process: Process) -> Array:
+    """Covariance (n x n, noise left out) of log deviations that measured rows leave."""
+    rows, inverse = _weights(known, residual, process)
+    across = _shared(asked, rows, process)
+    return np.asarray(_shared(asked, asked, process) - across @ inverse @ across.T)
+
+
+def noise(given: Mask) -> Array:
+    """Variance of log joules that no other row explains, for rows whose runtime is given or not."""
+    return np.where(given, POWER.noise**2, POWER.noise**2 + TIME.noise**2)

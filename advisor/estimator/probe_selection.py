@@ -10,16 +10,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from advisor.estimator.features import Array, Mask
-from advisor.estimator.machine_effects import POWER, TIME
+from advisor.estimator.table import Array, Mask
 
 _DECIMALS = 9
 """Gains are rounded, so that the last bits of a sum do not choose between rows that are alike."""
-
-
-def noise(given: Mask) -> Array:
-    """Variance of log joules that no other row explains, for rows whose runtime is given or not."""
-    return np.where(given, POWER.noise**2, POWER.noise**2 + TIME.noise**2)
 
 
 def picked(
@@ -34,7 +28,7 @@ def picked(
 
     Args:
         covariance: Of the log joules of n rows of one machine, n x n, `own` left out.
-        own: Variance that no other row explains, n; see `noise`.
+        own: Variance that no other row explains, n; see `advisor.estimator.model.noise`.
         asked: Rows about which doubt is to shrink.
         probeable: Rows that can be measured.
         names: Model of each row; no two rows of one model are picked.

@@ -7,14 +7,23 @@ else that was read inside the window.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import msgspec
+import numpy as np
 
-from catalog.records import Candidate, Device, Measurement, Scope
-from catalog.registry.families import CLASSICAL
+from advisor.estimator import hardware
+from advisor.estimator.classical import pipeline_of
+from advisor.estimator.table import Table
+from catalog import profiles
+from catalog.records import Candidate, Device, Measurement, Scope, Workload
+from catalog.registry.families import CLASSICAL, FAMILIES
 
 CALIBRATION = "calibration"
 """Source of every row that a calibration measured, on whatever machine."""
+ENGLISH_TABLE = 1.3
+"""Parameters of an encoder with an English token table over those of its layers (BERT base: 110 of
+86 million), as published rows count them."""
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,7 +40,11 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
         classical: Whether it is no network: counts or numbers that go to a linear model or trees.
         startup: Whether process start and model load lie inside the window.
         source: Who measured it; known sources have an offset of their own.
-        pair: Which candidate on which workload; its time on other devices counts here too.
+        pair: Which candidate on which workload.
+        backend: Library that runs it; ``None``: PyTorch, of generated text a server such as vLLM.
+        scenario: How texts arrive.
+        n_layers: Blocks of the network; `width` of its residual stream.
+        pipeline: Kind of a model without a network; see `advisor.estimator.classical`.
     """
 
     device: Device
@@ -51,6 +64,41 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     startup: bool = False
     source: str | None = None
     pair: str | None = None
+    backend: str | None = None
+    scenario: str | None = None
+    n_layers: float | None = None
+    width: float | None = None
+    pipeline: str = ""
+
+
+def columns(setups: Sequence[Setup]) -> Table:
+    """Setups in the columns of a table of measured energies, as the models read them."""
+    flags = [
+        ";".join(name for name in ("llm", "classical", "startup") if getattr(setup, name))
+        for setup in setups
+    ]
+    numbers = {
+        "model_params": "n_parameters",
+        "active_params": "n_active_parameters",
+        "batch_size": "batch_size",
+        "seq_len_or_tokens": "tokens",
+        "n_devices": "n_devices",
+        "n_active_devices": "n_active",
+        "runtime_s_per_inference": "runtime_s",
+        "flops_per_inference": "flops",
+        "host_w": "host_w",
+        "n_layers": "n_layers",
+        "hidden": "width",
+    }
+    found: Table = {
+        column: np.array([getattr(setup, name) or np.nan for setup in setups], dtype=float)
+        for column, name in numbers.items()
+    }
+    for name in ("scope", "source", "precision", "backend", "scenario", "pipeline"):
+        found[name] = np.array([getattr(setup, name) or "" for setup in setups], dtype=object)
+    found["device"] = np.array([setup.device.name for setup in setups], dtype=object)
+    found["flag"] = np.array(flags, dtype=object)
+    return found
 
 
 BITS = (2, 3, 4, 5, 6, 8, 16, 32, 64)
@@ -59,14 +107,7 @@ BITS = (2, 3, 4, 5, 6, 8, 16, 32, 64)
 
 def host_class(device: Device) -> str:
     """Which class of machine a device usually sits in: ``edge``, ``desktop`` or ``server``."""
-    name, power = device.name, device.tdp_w or device.power_max_w
-    if re.search(r"Jetson|Raspberry|Neural Compute|Apple|DM\.2|Snapdragon", name):
-        return "edge"
-    if re.search(r"GeForce|TITAN|RTX (A?[2-6]000|PRO)|Quadro|Core i|Core Ultra|Ryzen", name):
-        return "desktop"
-    if power is not None and power <= 30 and device.status not in ("probed",):
-        return "edge"
-    return "server"
+    return hardware.host_class(device.name, device.tdp_w or device.power_max_w)
 
 
 def stated_bits(precision: str) -> int | None:
@@ -120,4 +161,74 @@ def from_measurement(
         startup="startup-in-window" in row.flags,
         source=team(row),
         pair=f"{row.candidate}|{row.workload}",
+        backend=row.backend,
+        scenario=row.scenario,
+        n_layers=candidate.n_layers if candidate else None,
+        width=candidate.width if candidate else None,
+        pipeline=pipeline_of(candidate),
     )
+
+
+def from_candidate(
+    candidate: Candidate,
+    device: Device,
+    *,
+    tokens: float | None,
+    n_classes: int | None,
+    backend: str | None = None,
+    precision: str | None = None,
+    batch_size: float | None = None,
+    scope: Scope = "host",
+    runtime_s: float | None = None,
+    source: str | None = None,
+) -> Setup:
+    """The setup of a candidate that was not measured, by its compute profile.
+
+    Args:
+        candidate: With its size, unless it is no network.
+        device: Where it runs, alone.
+        tokens: Mean word pieces of a text, without prompt; ``None`` takes the usual length.
+        n_classes: Of the workload: a candidate may read a text once for each.
+        backend: Library; ``None`` takes the family's usual one: of causal models on GPUs vLLM.
+        precision: Numeric format; ``None`` takes the usual one of the family on the device.
+        batch_size: Texts per call.
+        scope: Whose joules are asked for.
+        runtime_s: Seconds per text, where they are known.
+        source: Who runs it, where its rows are known.
+    """
+    texts = Workload(name="", task="", mean_tokens=tokens, n_classes=n_classes)
+    traits, need = FAMILIES[candidate.family], profiles.work(candidate, texts)
+    on_gpu = device.kind == "gpu"
+    return Setup(
+        device=device,
+        n_parameters=_multiplied(candidate),
+        n_active_parameters=candidate.n_active_parameters,
+        runtime_s=runtime_s,
+        batch_size=batch_size,
+        tokens=need.tokens * need.passes if need.generated_tokens <= 1 else need.generated_tokens,
+        precision=precision or usual_precision(candidate, device),
+        scope=scope,
+        flops=need.flops,
+        llm=need.generated_tokens > 1,
+        classical=candidate.family in CLASSICAL,
+        source=source,
+        backend=backend or ("vllm" if traits.causal and on_gpu else traits.backends[0]),
+        n_layers=candidate.n_layers,
+        width=candidate.width,
+        pipeline=pipeline_of(candidate),
+    )
+
+
+def usual_precision(candidate: Candidate, device: Device) -> str:
+    """Numeric format a candidate is served in: 16 bits on a GPU, else the family's usual one."""
+    traits = FAMILIES[candidate.family]
+    usual = traits.gpu_precisions if device.kind == "gpu" else traits.precisions
+    return "fp16" if device.kind == "gpu" and "fp16" in usual else usual[0]
+
+
+def _multiplied(candidate: Candidate) -> float | None:
+    """Parameters that a token is multiplied with; those of a large token table are looked up."""
+    size = candidate.n_parameters
+    if size is None or not candidate.flops_per_token or candidate.family in CLASSICAL:
+        return size
+    return min(size, ENGLISH_TABLE * candidate.flops_per_token / 2)

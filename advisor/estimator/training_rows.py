@@ -1,20 +1,36 @@
-"""Rows to learn from: every measured energy with a runtime, once per scope it is known in.
+"""Rows to learn from: what was run, on what, and the joules and seconds it took per text.
 
-Only energies with a measured part train (``measured`` and ``mixed``); all-modelled ones would
-teach the estimator its own assumptions.
+From tables in the columns of `data/energy` and from measurements of the catalog; each energy once
+for each scope it is known in. Only energies with a measured part train (``measured`` and
+``mixed``): modelled ones would teach the estimator their own assumptions.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 import numpy as np
+import pandas as pd
 
-from advisor.estimator.features import Array, Mask
-from advisor.estimator.setup import CALIBRATION, Setup, from_measurement
+from advisor.estimator.power import setup_columns
+from advisor.estimator.profiles import profile_columns
+from advisor.estimator.setup import CALIBRATION, columns, from_measurement
+from advisor.estimator.table import (
+    Array,
+    Column,
+    Mask,
+    Table,
+    by_value,
+    filled,
+    numbers,
+    table,
+    take,
+    texts,
+)
+from advisor.estimator.table import joined as joined_columns
 from catalog.energy import energy
 from catalog.records import SCOPES, Device, Measurement, Scope
 from catalog.snapshot import Snapshot
@@ -24,48 +40,135 @@ MIN_ROWS, MIN_DEVICES, MOST_PROBES = 30, 3, 300
 
 
 class TooFewRowsError(ValueError):
-    """The catalog holds too few measured energies to learn from."""
+    """There are too few measured energies to learn from."""
 
 
 class Rows(msgspec.Struct, frozen=True):
-    """n training rows.
+    """n rows.
 
     Attributes:
-        log_joules: Natural log of measured joules per text.
-        models: Candidate of each row; `devices`, `sources` and `units` likewise.
-        works: Rows that answer one question: a unit at one work. Among them a user chooses.
+        setups: Columns of the power model; see `advisor.estimator.power.setup_columns`.
+        profiles: Columns of the runtime model; see `advisor.estimator.profiles`.
+        log_joules: Natural log of measured joules per text; NaN where there are none.
+        models: Candidate of each row.
+        works: The work each row competes for in its unit: a user chooses among those.
     """
 
-    setups: list[Setup]
+    setups: Table
+    profiles: Table
     log_joules: Array
     models: list[str]
-    devices: list[str]
-    sources: list[str]
-    units: list[str]
     works: list[str]
 
-    def take(self, mask: Mask) -> Rows:
-        """The rows where `mask` holds."""
-        chosen = np.flatnonzero(mask)
-        lists = (self.models, self.devices, self.sources, self.units, self.works)
+    def take(self, chosen: Column) -> Rows:
+        """The rows where a mask holds, or at some positions."""
+        places = np.flatnonzero(chosen) if chosen.dtype == bool else chosen
         return Rows(
-            [self.setups[i] for i in chosen],
-            self.log_joules[chosen],
-            *([values[i] for i in chosen] for values in lists),
+            take(self.setups, places),
+            take(self.profiles, places),
+            self.log_joules[places],
+            [self.models[i] for i in places],
+            [self.works[i] for i in places],
         )
 
-    @property
-    def pairs(self) -> list[str | None]:
-        """Candidate and workload of each row."""
-        return [setup.pair for setup in self.setups]
+    def __len__(self) -> int:
+        return len(self.models)
 
-    def groupings(self, mask: Mask | None = None) -> list[list[str]]:
-        """Unit, device and source of the rows where `mask` holds (all without one)."""
-        wanted = np.ones(len(self.models), dtype=bool) if mask is None else mask
-        return [
-            np.asarray(values, dtype=str)[wanted].tolist()
-            for values in (self.units, self.devices, self.sources)
-        ]
+    @property
+    def log_seconds(self) -> Array:
+        """Natural log of measured seconds per text; NaN where there are none."""
+        return np.asarray(np.log(self.setups["runtime_s"]), dtype=float)
+
+    @property
+    def devices(self) -> list[str]:
+        """Device of each row."""
+        return list(self.setups["device"].tolist())
+
+    @property
+    def sources(self) -> list[str]:
+        """Source of each row."""
+        return list(self.setups["source"].tolist())
+
+    @property
+    def units(self) -> list[str]:
+        """Unit of each row: one device in one scope as one source measured it."""
+        return list(self.setups["unit"].tolist())
+
+    @property
+    def once(self) -> Mask:
+        """Rows whose runtime is not another row's, too: a run counts once, not in each scope."""
+        s = self.setups
+        run = pd.DataFrame({k: s[k] for k in ("source", "device", "runtime_s", "parameters")})
+        return np.asarray(~run.duplicated(), dtype=bool)
+
+
+def runtime_columns(given: Mapping[str, Column], n: int) -> Table:
+    """Columns of the runtime model from those of a table of measured energies.
+
+    MLPerf's runs are tuned, whatever the library; a generated text is an item of many tokens.
+    """
+    flag = texts(given, "flag", n).tolist()
+    words = ("llm", "classical", "startup", "no_kv_cache")
+    llm, classical, startup, cacheless = (
+        np.array([word in text for text in flag], dtype=bool) for word in words
+    )
+    source, backend = texts(given, "source", n), texts(given, "backend", n)
+    tuned = by_value(source, lambda name: name.startswith("mlcommons"))
+    served = np.where(llm & ~cacheless, "vllm", "")
+    framework = np.where(backend != "", backend, np.where(tuned, "TensorRT", served))
+    scenario = by_value(
+        texts(given, "scenario", n),
+        lambda name: name if name in ("single", "server", "offline") else "batch",
+    )
+    work = np.select([startup, classical, llm], ["startup", "classical", "generate"], "encoder")
+    total = numbers(given, "n_devices", n)
+    size = numbers(given, "model_params", n)
+    found: Table = {
+        "source": np.where(tuned, "mlperf-inference", source).astype(object),
+        "framework": framework.astype(object),
+        "scenario": scenario.astype(object),
+        "seq_len_basis": np.where(tuned, "max", "unknown").astype(object),
+        "work": work.astype(object),
+        "n_devices": filled(numbers(given, "n_active_devices", n), total),
+        "model_params": filled(numbers(given, "active_params", n), size),
+    }
+    renamed = {
+        "precision": "precision",
+        "device": "device",
+        "batch_size": "batch_size",
+        "seq_len": "seq_len_or_tokens",
+        "flops": "flops_per_inference",
+        "n_layers": "n_layers",
+        "hidden": "hidden",
+        "pipeline": "pipeline",
+    }
+    return found | {name: given[own] for name, own in renamed.items() if own in given}
+
+
+def rows_of(
+    given: Mapping[str, Column],
+    machines: pd.DataFrame,
+    log_joules: Array,
+    models: list[str],
+    works: list[str],
+) -> Rows:
+    """Rows of a table in the columns of `advisor.estimator.setup.columns`.
+
+    Args:
+        given: n rows.
+        machines: From `advisor.estimator.hardware.completed`; holds every device.
+        log_joules: Natural log of measured joules per text; NaN where there are none.
+        models: Candidate of each row.
+        works: Work of each row.
+    """
+    n = len(models)
+    places = {str(name): place for place, name in enumerate(machines.index)}
+    at = np.array([places[name] for name in given["device"].tolist()], dtype=np.intp)
+    part = take(table(machines), at)
+    setups = setup_columns(given, part, n)
+    units = [f"{unit}|{work}" for unit, work in zip(setups["unit"], works, strict=True)]
+    profiles = profile_columns(runtime_columns(given, n), part, n)
+    return Rows(setups, profiles, log_joules, models, units)
 
 
 def _measured(row: Measurement, device: Device) -> list[tuple[Scope, float]]:
@@ -79,13 +182,18 @@ def _measured(row: Measurement, device: Device) -> list[tuple[Scope, float]]:
 
 
 def _gathered(
-    measurements: Iterable[Measurement], snapshot: Snapshot, *, runtime_will_do: bool
+    measurements: Iterable[Measurement],
+    snapshot: Snapshot,
+    machines: pd.DataFrame,
+    *,
+    runtime_will_do: bool,
 ) -> Rows:
     """Inference rows with a runtime, once per measured scope.
 
     Args:
         measurements: Rows of the snapshot.
         snapshot: Knows devices and candidates.
+        machines: Completed specs of its devices.
         runtime_will_do: Whether rows without a measured energy count, once, joules NaN.
     """
     setups, logs, models, works = [], [], [], []
@@ -101,29 +209,47 @@ def _gathered(
             logs.append(log_joules)
             models.append(row.candidate)
             works.append(f"{row.workload}|{row.scenario}")
-    devices, sources = [s.device.name for s in setups], [s.source or "" for s in setups]
-    units = [f"{s.source}|{s.device.name}|{s.scope}" for s in setups]
-    works = [f"{unit}|{work}" for unit, work in zip(units, works, strict=True)]
-    return Rows(setups, np.array(logs), models, devices, sources, units, works)
+    return rows_of(columns(setups), machines, np.array(logs, dtype=float), models, works)
 
 
-def training_rows(snapshot: Snapshot) -> Rows:
-    """Every current inference row with a runtime and a measured energy, once per scope.
+IN_TRAINING_TABLES = frozenset(
+    {"luccioni-2024", "ml-energy-leaderboard", "mlperf-inference-power", "protran-2022"}
+)
+"""Sources of bundled measurements whose rows are among the bundled training tables, too."""
+
+
+def catalog_rows(snapshot: Snapshot, machines: pd.DataFrame) -> Rows:
+    """Current inference rows with a runtime and a measured energy, once per scope.
+
+    Those that the training tables hold already are left out.
+    """
+    own = (row for row in snapshot.current if row.source not in IN_TRAINING_TABLES)
+    return _gathered(own, snapshot, machines, runtime_will_do=False)
+
+
+def joined(one: Rows, two: Rows) -> Rows:
+    """Rows of two tables in one.
 
     Raises:
         TooFewRowsError: Under `MIN_ROWS` rows or `MIN_DEVICES` devices.
     """
-    found = _gathered(snapshot.current, snapshot, runtime_will_do=False)
-    if len(found.models) < MIN_ROWS or len(set(found.devices)) < MIN_DEVICES:
+    found = Rows(
+        joined_columns([one.setups, two.setups]),
+        joined_columns([one.profiles, two.profiles]),
+        np.concatenate([one.log_joules, two.log_joules]),
+        [*one.models, *two.models],
+        [*one.works, *two.works],
+    )
+    if len(found) < MIN_ROWS or len(set(found.devices)) < MIN_DEVICES:
         raise TooFewRowsError(
-            f"{len(found.models)} rows with a measured energy and a runtime; at least {MIN_ROWS} "
+            f"{len(found)} rows with a measured energy and a runtime; at least {MIN_ROWS} "
             f"rows on {MIN_DEVICES} devices are needed"
         )
     return found
 
 
 def trained_runs(snapshot: Snapshot) -> list[str]:
-    """Runs with a row among `training_rows`, sorted."""
+    """Runs with a row in the training data, sorted."""
     telling = filter(_tells, snapshot.current)
     trained = {row.run_id for row in telling if _measured(row, snapshot.devices[row.device])}
     return sorted(run for run in trained if run)
@@ -137,7 +263,7 @@ def _tells(row: Measurement) -> bool:
 
 
 def probes(snapshot: Snapshot, trained: frozenset[str]) -> list[Measurement]:
-    """Current inference rows with a runtime that nobody trained on.
+    """Current inference rows with a runtime that were not trained on.
 
     Of the `trained` runs these are the rows without a measured energy: they tell the time alone.
     Of a source's rows on one device at most `MOST_PROBES` count, spread evenly over the catalog,
@@ -165,6 +291,6 @@ def calibrated(snapshot: Snapshot) -> Iterator[Measurement]:
             yield row
 
 
-def probe_rows(rows: Iterable[Measurement], snapshot: Snapshot) -> Rows:
+def probe_rows(rows: Iterable[Measurement], snapshot: Snapshot, machines: pd.DataFrame) -> Rows:
     """What `probes` tell; joules are NaN where none were measured."""
-    return _gathered(rows, snapshot, runtime_will_do=True)
+    return _gathered(rows, snapshot, machines, runtime_will_do=True)

@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary
 import msgspec
 
 from advisor.estimator.estimator import Prediction
-from advisor.estimator.features import DEFAULT_BATCH
+from advisor.estimator.power import DEFAULT_BATCH
 from advisor.estimator.setup import batch_of
 from catalog.energy import energy
 from catalog.records import Device, Estimate, Measurement, Scope

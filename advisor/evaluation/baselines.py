@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
-from advisor.estimator import ridge
-from advisor.estimator.features import Array
-from advisor.estimator.trees import DECIMALS
+from advisor.estimator import power
+from advisor.estimator.mixed_effects import DECIMALS, weighed
+from advisor.estimator.table import Array
+from advisor.estimator.training_rows import Rows
 
 Baseline = Callable[[Array, Array, Array, Array], Callable[[Array, Array, Array], Array]]
 
@@ -63,12 +64,14 @@ _TREES = {
 }
 
 
-def lightgbm_power(X: Array, log_power: Array, units: Sequence[str]) -> Callable[[Array], Array]:
-    """Gradient boosting on log power from all features: what trees alone can do."""
+def lightgbm_power(train: Rows, test: Rows) -> Array:
+    """Log watts by gradient boosting on all features: what trees alone can do."""
     import lightgbm
 
-    rounded = (values.round(DECIMALS) for values in (X, log_power, ridge.unit_weights(units)))
-    X, log_power, weights = rounded
-    data = lightgbm.Dataset(X, log_power, weight=weights)
-    booster = lightgbm.train(_TREES, data, 200)
-    return lambda test: np.asarray(booster.predict(test))
+    watts = train.log_joules - train.log_seconds
+    weights = weighed(train.setups, ("unit",), 0.7)
+    parts = (np.column_stack([*power.features(train.setups).values()]), watts, weights)
+    X, log_watts, weights = (values.round(DECIMALS) for values in parts)
+    booster = lightgbm.train(_TREES, lightgbm.Dataset(X, log_watts, weight=weights), 200)
+    asked = np.column_stack([*power.features(test.setups).values()]).round(DECIMALS)
+    return np.asarray(booster.predict(asked), dtype=float)

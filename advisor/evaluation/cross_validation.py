@@ -19,23 +19,11 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from advisor.estimator.features import FEATURES, Array, Design, Mask, Positions, numbers
-from advisor.estimator.imputation import Imputation
-from advisor.estimator.model import (
-    Asked,
-    Deviations,
-    Fits,
-    Memory,
-    Predicted,
-    asked,
-    covariance,
-    designs,
-    fit,
-    predict,
-    remembered,
-)
-from advisor.estimator.probe_selection import noise, picked
+from advisor.estimator.machine_effects import TIME, Known, Positions, noise
+from advisor.estimator.model import Asked, Model, Predicted, ask, covariance, fit, predict, remember
+from advisor.estimator.probe_selection import picked
 from advisor.estimator.setup import source_of_team
+from advisor.estimator.table import Array, Mask
 from advisor.estimator.training_rows import Rows
 from advisor.evaluation.baselines import BASELINES, lightgbm_power
 from advisor.evaluation.metrics import folds, many_folds
@@ -54,27 +42,6 @@ ENCODERS = (1e5, 1e9)
 """Parameters of an encoder, least and most."""
 _GENERATORS = re.compile(r"gpt|bloom|t5|opt-|llama|bart|pegasus|\bled\b|ctrl", re.IGNORECASE)
 """Small models that generate text, by names in published tables; their sources flag large ones."""
-
-
-class Prepared(msgspec.Struct, frozen=True):
-    """Rows with everything that is computed once for all folds."""
-
-    rows: Rows
-    raw: Array
-    known: Design
-    unknown: Design
-
-    def take(self, mask: Mask) -> Prepared:
-        """The rows where `mask` holds."""
-        return Prepared(
-            self.rows.take(mask), self.raw[:, mask], self.known.take(mask), self.unknown.take(mask)
-        )
-
-
-def prepare(rows: Rows, stand_in: Imputation) -> Prepared:
-    """Features of rows."""
-    raw = numbers(rows.setups, stand_in)
-    return Prepared(rows, raw, *designs(raw))
 
 
 def family_of(model: str) -> str:
@@ -96,15 +63,11 @@ def groups_of(rows: Rows, split: Split) -> list[str]:
 def encoders(rows: Rows) -> Mask:
     """Rows of encoders: neither text generators nor classical models nor beyond 1e9 parameters."""
     least, most = ENCODERS
-    return np.array(
-        [
-            not (setup.llm or setup.classical)
-            and setup.n_parameters is not None
-            and least < setup.n_parameters < most
-            and not _GENERATORS.search(model)
-            for setup, model in zip(rows.setups, rows.models, strict=True)
-        ]
-    )
+    setups = rows.setups
+    sized = (setups["parameters"] > least) & (setups["parameters"] < most)
+    network = ~(setups["llm"] | setups["classical"] | setups["parameters_assumed"]) & sized
+    generates = [bool(_GENERATORS.search(model)) for model in rows.models]
+    return np.asarray(network & ~np.array(generates, dtype=bool))
 
 
 class Fold(msgspec.Struct, frozen=True):
@@ -112,85 +75,88 @@ class Fold(msgspec.Struct, frozen=True):
 
     Attributes:
         index: Positions of the test rows among all.
-        asked: Their static part under `fits`.
-        memory: What the training rows tell about their machines.
+        model: Both models, fitted without them.
+        timed: The test rows with their runtimes; `untimed` without.
+        known: What the training rows tell about their machines.
         sources: Sources the training rows came from.
         baselines: Log joules by every baseline, by name.
         energy: Measured log joules of the test rows; NaN where there are none.
     """
 
     index: Positions
-    fits: Fits
-    asked: Asked
-    memory: Memory
+    model: Model
+    timed: Asked
+    untimed: Asked
+    known: Known
     sources: frozenset[str]
     baselines: dict[str, Array]
     energy: Array
 
+    def asked(self, given: bool) -> Asked:
+        """The test rows with or without their runtimes."""
+        return self.timed if given else self.untimed
+
     def predicted(self, given: bool) -> Predicted:
         """The estimator's prediction of all test rows, with or without their runtimes."""
-        runtime = np.full(len(self.index), given)
-        return predict(self.fits, self.asked, Deviations(self.memory), runtime)
+        return predict(self.asked(given), self.known)
 
     def probed(self, probes: Positions, scored: Positions, given: bool) -> Predicted:
         """The prediction of some test rows once some others are measured."""
-        own = remembered(self.fits, self.asked.take(probes), self.energy[probes])
-        runtime = np.full(len(scored), given)
-        memory = Deviations(self.memory.joined(own))
-        return predict(self.fits, self.asked.take(scored), memory, runtime)
+        own = remember(self.timed.take(probes), self.energy[probes])
+        return predict(self.asked(given).take(scored), self.known.joined(own))
 
 
-def learned(train: Prepared, test: Prepared, index: Positions) -> Fold:
+def learned(train: Rows, test: Rows, index: Positions) -> Fold:
     """Fits on training rows and everything the test rows are predicted from."""
-    energy = train.rows.log_joules
-    fits = fit(train.known, train.unknown, energy, train.rows.groupings(), train.rows.pairs)
-    memory = remembered(fits, asked(fits, train.rows.setups, train.raw), energy)
+    model = fit(train)
+    every = np.ones(len(train), dtype=bool)
+    own = np.ones(len(test), dtype=bool)
     return Fold(
         index,
-        fits,
-        asked(fits, test.rows.setups, test.raw),
-        memory,
-        frozenset(train.rows.sources),
+        model,
+        ask(model, test, own),
+        ask(model, test, ~own),
+        remember(ask(model, train, every), train.log_joules),
+        frozenset(train.sources),
         _baselines(train, test),
-        test.rows.log_joules,
+        test.log_joules,
     )
 
 
-def _parameters(part: Prepared) -> Array:
-    """Natural log of the parameters."""
-    return part.known.X[:, FEATURES.index("log_parameters")]
-
-
-def _baselines(train: Prepared, test: Prepared) -> dict[str, Array]:
+def _baselines(train: Rows, test: Rows) -> dict[str, Array]:
     """Log joules of the test rows by every baseline."""
-    log_seconds, watts = train.known.log_runtime_s, train.known.log_nominal_w
-    found = {
-        "lightgbm_power": lightgbm_power(
-            train.known.X, train.rows.log_joules - log_seconds, train.rows.units
-        )(test.known.X)
-        + test.known.log_runtime_s
-    }
+
+    def logs(rows: Rows) -> tuple[Array, Array, Array]:
+        columns = (np.log(rows.setups[name].astype(float)) for name in _BASIC)
+        seconds, parameters, watts = columns
+        return seconds, parameters, watts
+
+    known, asked = logs(train), logs(test)
+    found = {"lightgbm_power": lightgbm_power(train, test) + asked[0]}
     for name, baseline in BASELINES.items():
-        method = baseline(log_seconds, _parameters(train), watts, train.rows.log_joules)
-        found[name] = method(test.known.log_runtime_s, _parameters(test), test.known.log_nominal_w)
+        found[name] = baseline(*known, train.log_joules)(*asked)
     return found
 
 
-def _fold(training: Prepared, test: Prepared, index: Positions) -> Fold:
+_BASIC = ("runtime_s", "parameters", "nominal_w")
+"""What the simple baselines read."""
+
+
+def _fold(train: Rows, test: Rows, index: Positions) -> Fold:
     """`learned` on one thread, wherever it runs: more would add up in another order."""
     with threadpool_limits(1):
-        return learned(training, test, index)
+        return learned(train, test, index)
 
 
-def held_out(prepared: Prepared, split: Split) -> list[Fold]:
+def held_out(rows: Rows, split: Split) -> list[Fold]:
     """Every row's fold, fitted without its group.
 
     One after another, unless `joblib.parallel_config` names a backend and its jobs.
     """
-    groups = groups_of(prepared.rows, split)
+    groups = groups_of(rows, split)
     parts = folds(groups) if split in ("device", "source") else many_folds(groups, MODEL_FOLDS)
     found: list[Fold] = Parallel()(
-        delayed(_fold)(prepared.take(training), prepared.take(test), np.flatnonzero(test))
+        delayed(_fold)(rows.take(training), rows.take(test), np.flatnonzero(test))
         for _, training, test in parts
     )
     return found
@@ -232,7 +198,6 @@ def picks(rows: Rows, held: Sequence[Fold], k: int, given: bool) -> Iterator[Dra
     """
     units, models = (np.asarray(names, dtype=str) for names in (rows.units, rows.models))
     for fold in held:
-        deviations = Deviations(fold.memory)
         for unit in sorted({*units[fold.index]}):
             own = np.flatnonzero(units[fold.index] == unit)
             names = models[fold.index[own]]
@@ -240,7 +205,7 @@ def picks(rows: Rows, held: Sequence[Fold], k: int, given: bool) -> Iterator[Dra
                 continue
             places = _by_turns(names)[:MOST_PROBEABLE]
             known, every = np.full(len(places), given), np.ones(len(places), dtype=bool)
-            doubt = covariance(fold.asked.take(own[places]), deviations, known)
+            doubt = covariance(fold.asked(given).take(own[places]), fold.known)
             found = picked(doubt, noise(known), every, every, names[places].tolist(), k)
             chosen = places[[place for place, _ in found]]
             yield fold.index[own[chosen]], fold.index[own[~np.isin(names, names[chosen])]]
@@ -281,8 +246,13 @@ def scored(held: Sequence[Fold], given: bool) -> Scored:
     parts = []
     for fold in held:
         found = fold.predicted(given)
-        parts.append((fold.index, found.log_joules, found.spread))
+        parts.append((fold.index, found.log_joules, spread_of(found)))
     return _joined(parts, draws=False)
+
+
+def spread_of(found: Predicted) -> Array:
+    """Standard deviation of log joules, the runtime's included where it is estimated."""
+    return np.hypot(found.spread, (1 + found.slope) * TIME.total * found.time_spread)
 
 
 def scored_baseline(held: Sequence[Fold], name: str) -> Scored:
@@ -312,7 +282,7 @@ def probed(
             inside = others >= 0
             if inside.any():
                 found = fold.probed(own, others[inside], given)
-                parts.append((rest[inside], found.log_joules, found.spread))
+                parts.append((rest[inside], found.log_joules, spread_of(found)))
     return _joined(parts)
 
 
@@ -324,13 +294,15 @@ def converted(held: Sequence[Fold]) -> Scored:
     """
     parts = []
     for fold in held:
-        machines, devices = (np.asarray(n) for n in (fold.asked.machines, fold.asked.devices))
-        for name in sorted({*fold.asked.machines}):
+        devices = fold.timed.devices
+        scopes = np.array([unit.rsplit("|", 1)[-1] for unit in fold.timed.units], dtype=object)
+        machines = np.array([f"{d}|{s}" for d, s in zip(devices, scopes, strict=True)])
+        for name in sorted({*machines.tolist()}):
             own = np.flatnonzero(machines == name)
             others = np.flatnonzero((devices == devices[own[0]]) & (machines != name))
             if len(others):
                 found = fold.probed(others, own, given=True)
-                parts.append((fold.index[own], found.log_joules, found.spread))
+                parts.append((fold.index[own], found.log_joules, spread_of(found)))
     return _joined(parts)
 
 
@@ -350,5 +322,5 @@ def known_devices(rows: Rows, held: Sequence[Fold]) -> Mask:
     """Rows whose device other training rows know: what a held-out model is asked about."""
     known = np.zeros(len(rows.models), dtype=bool)
     for fold in held:
-        known[fold.index] = [name in fold.memory.time for name in fold.asked.devices]
+        known[fold.index] = np.isin(fold.timed.devices, fold.known.devices)
     return known

@@ -13,21 +13,18 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from advisor.estimator.artefact import Reach, half_width
-from advisor.estimator.features import Array, Positions
-from advisor.estimator.imputation import Imputation, assumed_half, imputation
-from advisor.estimator.model import Deviations
+from advisor.estimator.machine_effects import Positions
+from advisor.estimator.table import Array
 from advisor.estimator.training_rows import Rows
 from advisor.evaluation import published_rows as rowtable
 from advisor.evaluation.cross_validation import (
     Fold,
-    Prepared,
     Scored,
     Split,
     draws,
     encoders,
     held_out,
     learned,
-    prepare,
     probed,
     scored,
 )
@@ -35,8 +32,8 @@ from advisor.evaluation.published_rows import BadTableError
 from advisor.evaluation.scorecard import BY_PICKED, BY_PROBES, cross_validate, report
 from advisor.evaluation.train import filled, known_machine, quantiles
 from catalog import reference_data as bundled
+from catalog.energy import SCOPE_OF_SOURCE
 from catalog.files.atomic_write import atomic_write
-from catalog.records import Device
 
 FEWEST = 30
 """Rows a table must have to be learned from."""
@@ -51,10 +48,15 @@ def _impossible(path: Path) -> list[str]:
     ]
 
 
-def _notes(table: pd.DataFrame, devices: dict[str, Device], path: Path) -> list[str]:
+def _notes(table: pd.DataFrame, devices: pd.DataFrame, path: Path) -> list[str]:
     """What was left out of a table or had to be assumed, in words."""
     name = path.name
     notes = _impossible(path)
+    notes += [
+        f"{name}: {count} row(s) with energy_scope {word!r} are left out; known words: "
+        + ", ".join(SCOPE_OF_SOURCE)
+        for word, count in rowtable.unknown_scopes(path).items()
+    ]
     without = len(table) - len(rowtable.usable(table))
     if without:
         notes.append(f"{name}: {without} row(s) without a runtime are left out")
@@ -65,9 +67,9 @@ def _notes(table: pd.DataFrame, devices: dict[str, Device], path: Path) -> list[
     setups = len(rowtable.averaged(table))
     if setups < measured:
         notes.append(f"{name}: {measured} row(s) alike in all stated are averaged to {setups}")
-    unknown = sorted(set(table["device"].astype(str)) - devices.keys())
+    unknown = sorted(set(table["device"].astype(str)) - {*map(str, devices.index)})
     if unknown:
-        notes.append(f"{name}: no specs for {', '.join(unknown)}; medians stand in")
+        notes.append(f"{name}: no specs for {', '.join(unknown)}; class medians are used")
     return notes
 
 
@@ -78,46 +80,54 @@ class Tested(msgspec.Struct, frozen=True):
         rows: The test rows.
         fold: What was learned from the training rows.
         reach: The training rows' intervals; see `advisor.estimator.artefact.Artefact.quantiles`.
-        stand_in: Specs for devices that state none; they widen the intervals.
     """
 
     rows: Rows
     fold: Fold
     reach: Reach
-    stand_in: Imputation
 
     def quantiles(self, found: Scored, k: int, given: bool) -> Array:
         """How many spreads each prediction's interval reaches."""
-        machines = self.fold.asked.machines if given else self.fold.asked.devices
-        deviations = Deviations(self.fold.memory)
-        asked = [*zip(machines, self.rows.sources, strict=True)]
-        knowledge = {pair: deviations.known(*pair) for pair in sorted({*asked})}
-        assumed = [assumed_half(setup.device, self.stand_in) for setup in self.rows.setups]
+        known = self.fold.known
+        asked = [*zip(self.rows.devices, self.rows.sources, strict=True)]
+        counts = {pair: known.count(*pair) for pair in sorted({*asked})}
+        seen, others = {*known.devices}, {*known.sources}
+        assumed = assumed_half(self.rows)
 
         def reach(i: int, spread: float) -> float:
-            rows, elsewhere = knowledge[asked[i]]
-            half = half_width(self.reach, k + rows, spread, given=given, source_known=elsewhere)
+            device, source = asked[i]
+            rows = counts[asked[i]] or (1 if device in seen else 0)
+            half = half_width(
+                self.reach, k + rows, spread, given=given, source_known=source in others
+            )
             return math.hypot(half, assumed[i]) / spread
 
         return np.array([reach(i, s) for i, s in zip(found.index, found.spread, strict=True)])
 
 
-def _tested(train: Prepared, reach: Reach, test: Rows, stand_in: Imputation) -> Tested:
+def assumed_half(rows: Rows) -> Array:
+    """Half of the interval (natural logs) that a power rating taken from a class adds."""
+    return np.where(rows.setups["tdp_imputed"], ASSUMED_HALF, 0.0)
+
+
+ASSUMED_HALF = 0.8
+"""Devices of one kind and host class differ by about a factor of 2.2 in TDP (bundled table)."""
+
+
+def _tested(train: Rows, reach: Reach, test: Rows) -> Tested:
     """Fits on one table and prepares the prediction of another."""
-    asked = prepare(test, stand_in)
-    return Tested(test, learned(train, asked, np.arange(len(test.models))), reach, stand_in)
+    return Tested(test, learned(train, test, np.arange(len(test))), reach)
 
 
-def _reach(train: Prepared) -> Reach:
+def _reach(rows: Rows) -> Reach:
     """Intervals that come from the training rows alone."""
-    rows = train.rows
     if len(set(rows.devices)) < 2:
         raise ValueError("only one device in the rows, so no interval can be checked")
-    device = held_out(train, "device")
-    source = held_out(train, "source") if len(set(rows.sources)) > 2 else device
+    device = held_out(rows, "device")
+    source = held_out(rows, "source") if len(set(rows.sources)) > 2 else device
     reach = quantiles(rows, device, source)
     if len(set(rows.models)) > 1:
-        reach["model"] = known_machine(rows, held_out(train, "model"))
+        reach["model"] = known_machine(rows, held_out(rows, "model"))
     return filled(reach)
 
 
@@ -145,14 +155,13 @@ def _after_probes(tested: Tested, measured: Positions, k: int) -> Scored:
     """Predictions with k probe rows, drawn among the rows that were measured."""
     part = tested.rows.take(np.isin(np.arange(len(tested.rows.models)), measured))
     fold = tested.fold
-    inside = Fold(
-        np.arange(len(measured)),
-        fold.fits,
-        fold.asked.take(measured),
-        fold.memory,
-        fold.sources,
-        {},
-        fold.energy[measured],
+    inside = msgspec.structs.replace(
+        fold,
+        index=np.arange(len(measured)),
+        timed=fold.timed.take(measured),
+        untimed=fold.untimed.take(measured),
+        baselines={},
+        energy=fold.energy[measured],
     )
     found = probed(part, [inside], draws(part, k))
     return msgspec.structs.replace(found, index=measured[found.index])
@@ -182,38 +191,37 @@ def evaluate(
     Raises:
         BadTableError: A table cannot be used.
     """
-    table, specs = rowtable.read(rows), rowtable.read_devices(devices)
-    train = rowtable.rows(rowtable.averaged(table), specs)
-    if len(train.models) < FEWEST:
+    table, given = rowtable.read(rows), rowtable.read_devices(devices)
+    whole = None if test is None else rowtable.read(test)
+    tables = [table] if whole is None else [table, whole]
+    specs = rowtable.machines(given, tables, bundled.devices().values())
+    averaged = rowtable.averaged(table)
+    if len(averaged) < FEWEST:
         raise BadTableError(
-            f"{rows}: of {len(table)} row(s) {len(train.models)} are left that have a runtime and "
+            f"{rows}: of {len(table)} row(s) {len(averaged)} are left that have a runtime and "
             f"an energy, repeats averaged; at least {FEWEST} are needed"
         )
-    stand_in = _stand_in(specs)
-    notes = _notes(table, specs, rows) + _impossible(devices)
-    whole = None if test is None else rowtable.read(test)
+    train = rowtable.rows(averaged, specs)
+    notes = _notes(table, given, rows) + _impossible(devices)
     if whole is not None and not len(rowtable.usable(whole)):
         raise BadTableError(f"{test}: of {len(whole)} row(s) none has a runtime")
     with threadpool_limits(1):
-        prepared = prepare(train, stand_in)
         try:
             if test is None or whole is None:
-                return {**cross_validate(prepared, split, probes, subset)[0], "notes": notes}
-            reach = _reach(prepared)
+                return {**cross_validate(train, split, probes, subset)[0], "notes": notes}
+            reach = _reach(train)
         except ValueError as error:
             raise BadTableError(f"{rows}: {error}") from error
-        notes += _notes(whole, specs, test)
+        notes += _notes(whole, given, test)
         another = test, whole
-        return _on_another(
-            prepared, reach, another, specs, split, subset, probes, predictions, notes
-        )
+        return _on_another(train, reach, another, specs, split, subset, probes, predictions, notes)
 
 
 def _on_another(
-    train: Prepared,
+    train: Rows,
     reach: Reach,
     another: tuple[Path, pd.DataFrame],
-    specs: dict[str, Device],
+    specs: pd.DataFrame,
     split: Split,
     subset: str,
     probes: Sequence[int],
@@ -221,42 +229,28 @@ def _on_another(
     notes: list[str],
 ) -> dict[str, Any]:
     """The error on another table; writes its predictions if asked."""
-    stand_in = _stand_in(specs)
     path, whole = another
     raw = rowtable.usable(whole)
     if predictions is not None:
-        lines = list(
-            _predictions(_tested(train, reach, rowtable.rows(raw, specs), stand_in), probes)
-        )
+        lines = list(_predictions(_tested(train, reach, rowtable.rows(raw, specs)), probes))
         frame = pd.DataFrame(lines).assign(row=lambda f: raw.index.to_numpy()[f["row"]])
         with atomic_write(predictions) as part:
             frame.to_csv(part, index=False, float_format="%.10g")
     averaged = rowtable.averaged(whole)
     if not len(averaged):
         notes.append(f"{path.name}: nothing is measured")
-        return _unscored(split, len(train.rows.models), notes)
+        return _unscored(split, len(train), notes)
     asked = rowtable.rows(averaged, specs)
     if subset == "encoders":
         asked = asked.take(encoders(asked))
     if not asked.models:
         notes.append(f"{path.name}: no encoders")
-        return _unscored(split, len(train.rows.models), notes)
-    tested = _tested(train, reach, asked, stand_in)
-    everything = np.ones(len(asked.models), dtype=bool)
+        return _unscored(split, len(train), notes)
+    tested = _tested(train, reach, asked)
+    everything = np.ones(len(asked), dtype=bool)
     table = report(asked, [tested.fold], everything, probes, tested.quantiles)
-    counts = {"split": split, "n_train": len(train.rows.models), "n_test": len(asked.models)}
+    counts = {"split": split, "n_train": len(train), "n_test": len(asked)}
     return counts | table | {"notes": notes}
-
-
-def _stand_in(specs: dict[str, Device]) -> Imputation:
-    """Medians of the bundled devices and the given ones; what those lack is the bundled ones'."""
-    known = bundled.devices()
-    own = {}
-    for name, device in specs.items():
-        given = msgspec.structs.asdict(device)
-        stated = {field: value for field, value in given.items() if value is not None}
-        own[name] = msgspec.structs.replace(known.get(name, device), **stated)
-    return imputation([*(known | own).values()])
 
 
 def _unscored(split: Split, n_train: int, notes: list[str]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from advisor.estimator.features import Array, Mask
+from advisor.estimator.table import Array, Mask
 
 
 class Errors(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,19 +7,21 @@ and averages repeats of one configuration, so that grids of near-duplicates coun
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 
-from advisor.estimator.setup import Setup
-from advisor.estimator.training_rows import Rows
+from advisor.estimator import hardware
+from advisor.estimator.profiles import MAXIMUM_TOKENS
+from advisor.estimator.table import table as columns_of
+from advisor.estimator.training_rows import Rows, rows_of
 from advisor.evaluation.experts import active_parameters
 from catalog.energy import SCOPE_OF_SOURCE
 from catalog.files.csv_dialect import other_delimiter
-from catalog.records import Device, Kind, Scope
+from catalog.records import Device, Kind
 
 REQUIRED = ("source", "model", "device", "energy_scope", "runtime_s_per_inference")
 MEASURED = "energy_j_per_inference"
@@ -47,7 +49,6 @@ CONFIGURATION = tuple(
     for name in INPUTS
     if name not in ("runtime_s_per_inference", "flops_per_inference", "model_params")
 )
-_DEVICE_COLUMNS = {"device": "name", "memory_bandwidth_gbs": "bandwidth_gbs"}
 
 
 class BadTableError(ValueError):
@@ -82,7 +83,7 @@ def _columns(table: pd.DataFrame) -> str:
 
 
 def read(path: Path) -> pd.DataFrame:
-    """A table of published rows.
+    """A table of published rows; those of an unknown scope are left out, see `unknown_scopes`.
 
     Raises:
         BadTableError: Unreadable, a needed column is missing, or a number is none.
@@ -98,9 +99,7 @@ def read(path: Path) -> pd.DataFrame:
             table[name] = np.nan
     for name in _NAMES:
         _refuse(path, table, name, table[name].isna(), "is empty")
-    scopes = table["energy_scope"]
-    unknown = ~scopes.astype(str).isin(SCOPE_OF_SOURCE)
-    _refuse(path, table, "energy_scope", unknown, f"is none of: {', '.join(SCOPE_OF_SOURCE)}")
+    table = table[table["energy_scope"].astype(str).isin(SCOPE_OF_SOURCE)].copy()
     for name in _NUMBERS:
         table[name] = _numbers(path, table, name)
     return table
@@ -126,6 +125,13 @@ def _numbers(path: Path, table: pd.DataFrame, name: str) -> pd.Series:
     return numbers.where(np.isfinite(numbers) & (numbers > 0))
 
 
+def unknown_scopes(path: Path) -> dict[str, int]:
+    """By word of ``energy_scope`` that means none of the three scopes: how many rows have it."""
+    scopes = read_csv(path)["energy_scope"].astype(str)
+    counts = scopes[~scopes.isin(SCOPE_OF_SOURCE)].value_counts().sort_index()
+    return {str(word): int(count) for word, count in counts.items()}
+
+
 def impossible(path: Path) -> dict[str, tuple[int, int]]:
     """By column: cells with a number that is not above 0, or infinite, and counts as missing.
 
@@ -133,7 +139,7 @@ def impossible(path: Path) -> dict[str, tuple[int, int]]:
         How many there are and the row of the first; the first row of the file is 1.
     """
     table = read_csv(path)
-    specs = ["cores", *_SPECS, *(own for own, name in _DEVICE_COLUMNS.items() if name in _SPECS)]
+    specs = [*hardware.SPECS, "bandwidth_gbs"]
     found = {}
     for name in table.columns[table.columns.isin([*_NUMBERS, *specs])]:
         numbers = pd.to_numeric(table[name], errors="coerce")
@@ -156,15 +162,15 @@ _NUMBERS = (
 )
 
 
-def read_devices(path: Path) -> dict[str, Device]:
+def read_devices(path: Path) -> pd.DataFrame:
     """Devices by name from a table in the layout of the bundled one or of `devices.csv`.
 
     Raises:
         BadTableError: Unreadable, without names, a device twice, an unknown kind or no number.
     """
     cells = read_csv(path)
-    table = cells.rename(columns=_DEVICE_COLUMNS)
-    missing = [own for own, name in (("device", "name"), ("kind", "kind")) if name not in table]
+    table = cells.rename(columns={"name": "device", "bandwidth_gbs": "memory_bandwidth_gbs"})
+    missing = [name for name in ("device", "kind") if name not in table]
     if missing:
         raise BadTableError(
             f"{path}: needed columns are missing: {', '.join(missing)}; it has {_columns(cells)}"
@@ -174,29 +180,31 @@ def read_devices(path: Path) -> dict[str, Device]:
     _refuse(path, cells, names, cells[names].duplicated(), "is listed twice")
     kinds = get_args(Kind)
     _refuse(path, table, "kind", ~table["kind"].isin(kinds), f"is none of: {', '.join(kinds)}")
-    for name in (*_SPECS, "cores"):
-        if name in table:
-            table[name] = _numbers(path, table, name)
-    found = {}
-    for row in table.to_dict("records"):
-        name, cores = str(row["name"]), row.get("cores")
-        given: dict[str, Any] = {key: row[key] for key in _SPECS if pd.notna(row.get(key))}
-        found[name] = Device(
-            name=name, kind=row["kind"], cores=int(cores) if pd.notna(cores) else None, **given
-        )
-    return found
+    table = table.set_index("device", drop=False)
+    for name in hardware.SPECS:
+        given = name in table
+        table[name] = _numbers(path, table, name) if given else np.nan
+    return table.drop(columns="device")
 
 
-_SPECS = (
-    "tdp_w",
-    "power_max_w",
-    "idle_w",
-    "peak_fp32_tflops",
-    "peak_fp16_tflops",
-    "peak_int8_tops",
-    "memory_gb",
-    "bandwidth_gbs",
-)
+def machines(
+    given: pd.DataFrame, tables: Sequence[pd.DataFrame], bundled: Iterable[Device]
+) -> pd.DataFrame:
+    """Completed specs of every device: as given, else as bundled, else its kind alone.
+
+    Args:
+        given: From `read_devices`.
+        tables: Rows whose devices are needed.
+        bundled: Devices of the catalog.
+    """
+    known = given.combine_first(hardware.from_devices(bundled))
+    for table in tables:
+        named = table.drop_duplicates("device").set_index("device")["device_type"]
+        for name in sorted({*map(str, named.index)} - {*known.index}):
+            known.loc[name, "kind"] = _kind(named.get(name))
+    if "isa" in known:
+        known["isa"] = known["isa"].astype(object).fillna("")
+    return hardware.completed(known)
 
 
 def source_of(name: str) -> str:
@@ -208,41 +216,6 @@ def _kind(text: object) -> Kind:
     """The kind of a device the table lacks; a GPU where the row does not say."""
     kinds: dict[object, Kind] = {"cpu": "cpu", "npu": "npu", "soc": "soc"}
     return kinds.get(text, "gpu")
-
-
-def _scope(text: str) -> Scope:
-    """Which of the three scopes a source's word means."""
-    if text not in SCOPE_OF_SOURCE:
-        allowed = ", ".join(SCOPE_OF_SOURCE)
-        raise BadTableError(f"column 'energy_scope': {text!r} is not known; allowed: {allowed}")
-    return SCOPE_OF_SOURCE[text]
-
-
-def _setup(row: Mapping[str, Any], devices: Mapping[str, Device]) -> Setup:
-    """One row as a setup; a device the table lacks has a kind and no specs."""
-
-    def value(name: str) -> Any:
-        return None if pd.isna(row[name]) else row[name]
-
-    flag, name = str(row["flag"]), str(row["device"])
-    return Setup(
-        device=devices.get(name) or Device(name=name, kind=_kind(row["device_type"])),
-        n_parameters=value("model_params"),
-        n_active_parameters=active_parameters(str(row["model"])),
-        runtime_s=value("runtime_s_per_inference"),
-        batch_size=value("batch_size"),
-        tokens=value("seq_len_or_tokens"),
-        precision=None if value("precision") is None else str(row["precision"]),
-        scope=_scope(str(row["energy_scope"])),
-        n_devices=value("n_devices"),
-        n_active=value("n_active_devices"),
-        flops=value("flops_per_inference"),
-        llm="llm" in flag,
-        classical="classical" in flag,
-        startup="startup" in flag,
-        source=source_of(str(row["source"])),
-        pair=f"{row['model']}|{row['task']}",
-    )
 
 
 def usable(table: pd.DataFrame) -> pd.DataFrame:
@@ -270,21 +243,24 @@ def averaged(table: pd.DataFrame) -> pd.DataFrame:
     return grouped
 
 
-def rows(table: pd.DataFrame, devices: Mapping[str, Device]) -> Rows:
-    """A table of `read` (or `averaged`) as rows of the estimator; unmeasured energies are NaN."""
-    cells = [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
-    setups = [_setup(row, devices) for row in cells]
-    sources = [setup.source or "" for setup in setups]
-    names = [setup.device.name for setup in setups]
-    scopes = table["energy_scope"].astype(str).tolist()
-    units = [f"{s}|{d}|{c}" for s, d, c in zip(sources, names, scopes, strict=True)]
-    works = [f"{unit}|{task}" for unit, task in zip(units, table["task"].tolist(), strict=True)]
-    return Rows(
-        setups,
-        np.log(table[MEASURED].to_numpy(dtype=float)),
-        table["model"].astype(str).tolist(),
-        names,
-        sources,
-        units,
-        works,
-    )
+def rows(table: pd.DataFrame, specs: pd.DataFrame) -> Rows:
+    """A table of `read` (or `averaged`) as rows of the estimator; unmeasured energies are NaN.
+
+    MLPerf's 384 tokens are a maximum, the texts about half as long.
+
+    Args:
+        table: n rows.
+        specs: From `machines`.
+    """
+    found = table.reset_index(drop=True)
+    found["scope"] = found["energy_scope"].map(SCOPE_OF_SOURCE)
+    maximum = found["source"].str.contains("MLPerf") & (found["seq_len_or_tokens"] == 384)
+    tokens = found["seq_len_or_tokens"].where(~maximum, MAXIMUM_TOKENS)
+    found["seq_len_or_tokens"] = tokens
+    found["source"] = [source_of(str(name)) for name in found["source"]]
+    models = found["model"].astype(str)
+    known = {name: active_parameters(name) for name in models.unique()}
+    found["active_params"] = models.map(known).astype(float).fillna(found["model_params"])
+    measured = np.log(found[MEASURED].to_numpy(dtype=float))
+    works = found["task"].astype(str).tolist()
+    return rows_of(columns_of(found), specs, measured, models.tolist(), works)

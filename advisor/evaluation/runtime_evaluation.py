@@ -17,15 +17,14 @@ import pandas as pd
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from advisor.estimator import intervals, runtime
+from advisor.estimator.intervals import Intervals
+from advisor.estimator.runtime import RuntimeModel, class_of_question
+from advisor.estimator.table import Array, take
 from advisor.evaluation import runtime_rows
 from advisor.evaluation.metrics import bootstrap, errors
 from advisor.evaluation.published_rows import BadTableError
 from advisor.evaluation.runtime_rows import RuntimeRows
-from advisor.runtime import intervals
-from advisor.runtime import model as runtime
-from advisor.runtime.intervals import Intervals
-from advisor.runtime.mixed_effects import Array
-from advisor.runtime.model import RuntimeModel, class_of_question
 from catalog.files.atomic_write import atomic_write
 
 RuntimeSplit = Literal["device", "publisher", "both", "model"]
@@ -79,13 +78,13 @@ ABLATIONS: dict[str, Fit] = {
     "without trees": _model(trees=False),
     "without ridge": _model(ridge=False),
     "without cells of tokens per call": _model(
-        cells=[name for name in _ALL if name != "kind_format_backend_tokens"]
+        levels=[name for name in _ALL if name != "kind_format_backend_tokens"]
     ),
     "without levels of device and publisher": _model(
-        cells=[name for name in _ALL if name not in ("device", "publisher")]
+        levels=[name for name in _ALL if name not in ("device", "publisher")]
     ),
     "without backend classes": _model(
-        cells=[name for name in _ALL if "backend" not in name],
+        levels=[name for name in _ALL if "backend" not in name],
         tree_classes=[name for name in runtime.TREE_CLASSES if name != "backend"],
     ),
     "without bounds of physics": _model(physics=False),
@@ -129,11 +128,13 @@ def held_out(rows: RuntimeRows, split: RuntimeSplit, most: int, fit: Fit) -> Arr
 
 def honest_half(rows: RuntimeRows, error: Array, regime: str, split: RuntimeSplit) -> Array:
     """Half-widths of intervals, each row's learned from the held-out errors of other groups."""
-    numeric, groups = runtime.features(rows.profiles), runtime.questions(rows.profiles)
+    numeric, groups = runtime.features(rows.profiles), runtime.cells(rows.profiles)
     found, regimes = np.zeros(len(error)), np.full(len(error), regime)
     for others, own in folds(rows.profiles, split if split != "both" else "publisher", 10):
-        learned = intervals.fit(numeric[others], groups[others], {regime: error[others]})
-        found[own] = learned.half(numeric[own], groups[own], regimes[own])
+        learned = intervals.fit(
+            take(numeric, others), take(groups, others), {regime: error[others]}
+        )
+        found[own] = learned.half(take(numeric, own), take(groups, own), regimes[own])
     return runtime.bounded_half(found, rows.log_seconds + error, rows.profiles)
 
 
@@ -149,7 +150,7 @@ def figures(rows: RuntimeRows, predicted: Array, half: Array | None = None) -> d
 
 def by_class(rows: RuntimeRows, predicted: Array, half: Array) -> list[dict[str, Any]]:
     """Errors, width and coverage of each class of question, the largest first."""
-    names = class_of_question(rows.profiles)
+    names = pd.Series(class_of_question(rows.profiles))
     table = []
     for name, own in sorted(names.groupby(names).indices.items(), key=lambda p: -len(p[1])):
         profile = rows.profiles.iloc[own]
@@ -215,14 +216,31 @@ def _device_medians(rows: RuntimeRows, predicted: Array) -> pd.Series:
     return relative.groupby(rows.profiles["device"].to_numpy()).median()
 
 
-def learn(rows: RuntimeRows) -> tuple[RuntimeModel, Intervals]:
-    """The model of all rows with intervals from rows held out in each regime."""
-    numeric, groups = runtime.features(rows.profiles), runtime.questions(rows.profiles)
+def learn(rows: RuntimeRows) -> tuple[RuntimeModel, Intervals, dict[str, Array]]:
+    """The model of all rows, intervals from rows held out in each regime, and their errors."""
+    numeric, groups = runtime.features(rows.profiles), runtime.cells(rows.profiles)
     out: dict[str, Array] = {}
     for regime, most in INTERVAL_FOLDS.items():
         split: RuntimeSplit = regime  # type: ignore[assignment]
         out[regime] = held_out(rows, split, most, MODEL) - rows.log_seconds
-    return runtime.fit(rows.profiles, rows.log_seconds), intervals.fit(numeric, groups, out)
+    model = runtime.fit(rows.profiles, rows.log_seconds)
+    return model, intervals.fit(numeric, groups, out), out
+
+
+def scorecard(rows: RuntimeRows, errors_of: dict[str, Array]) -> dict[str, Any]:
+    """The error table of each regime, from held-out errors."""
+    found: dict[str, Any] = {}
+    for regime, error in errors_of.items():
+        split: RuntimeSplit = regime  # type: ignore[assignment]
+        predicted, half = rows.log_seconds + error, honest_half(rows, error, regime, split)
+        simple = held_out(rows, split, INTERVAL_FOLDS[regime], rule)
+        found[regime] = {
+            "n_test": len(error),
+            "estimator": figures(rows, predicted, half),
+            "baselines": {"one_line_rule": figures(rows, simple)},
+            "classes": by_class(rows, predicted, half),
+        }
+    return found
 
 
 def regimes(asked: pd.DataFrame, known: pd.DataFrame) -> NDArray[np.str_]:
@@ -276,12 +294,12 @@ def evaluate(
                     raise BadTableError(
                         f"{rows}: only one {name} in the rows; none can be held out"
                     )
-            found = _cross_validated(train, split, with_ablation=with_ablation)
+            found = cross_validated(train, split, with_ablation=with_ablation)
     return counts | {"n_train": len(train.log_seconds)} | found | {"notes": notes}
 
 
-def _cross_validated(
-    rows: RuntimeRows, split: RuntimeSplit, *, with_ablation: bool
+def cross_validated(
+    rows: RuntimeRows, split: RuntimeSplit, *, with_ablation: bool = False
 ) -> dict[str, Any]:
     """The error table of held-out groups."""
     regime = split if split in intervals.REGIMES else "device"
@@ -311,9 +329,9 @@ def _on_another(
     """The error on another table; writes its predictions if asked."""
     asked = runtime_rows.read(test, machines)
     notes += _notes(test, asked)
-    model, reach = learn(train)
+    model, reach, _ = learn(train)
     predicted = model.predict(asked.profiles)
-    numeric, groups = runtime.features(asked.profiles), runtime.questions(asked.profiles)
+    numeric, groups = runtime.features(asked.profiles), runtime.cells(asked.profiles)
     half = reach.half(numeric, groups, regimes(asked.profiles, train.profiles))
     half = runtime.bounded_half(half, predicted, asked.profiles)
     if predictions is not None:

@@ -13,9 +13,9 @@ import msgspec
 import numpy as np
 import pandas as pd
 
+from advisor.estimator import hardware
+from advisor.estimator.profiles import NUMBERS, REQUIRED, TEXT, profiles
 from advisor.evaluation.published_rows import BadTableError, read_csv
-from advisor.runtime import hardware
-from advisor.runtime.profiles import NUMBERS, REQUIRED, TEXT, profiles
 
 MEASURED = "runtime_s_per_item"
 
@@ -32,7 +32,7 @@ class RuntimeRows(msgspec.Struct, frozen=True):
     """Rows of a table with their profiles.
 
     Attributes:
-        profiles: From `advisor.runtime.profiles`; its index is the number of each row.
+        profiles: From `advisor.estimator.profiles`; its index is the number of each row.
         log_seconds: Natural log of measured seconds per item; NaN where there are none.
         refused: Rows without a profile.
     """

@@ -11,13 +11,12 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from advisor.estimator.features import Array, Mask
+from advisor.estimator.table import Array, Mask
 from advisor.estimator.training_rows import Rows
 from advisor.evaluation.baselines import BASELINES
 from advisor.evaluation.cross_validation import (
     Draw,
     Fold,
-    Prepared,
     Scored,
     Split,
     draws,
@@ -172,7 +171,7 @@ def points(rows: Rows, found: Scored, quantiles: Array) -> list[list[Any]]:
 
 
 def cross_validate(
-    prepared: Prepared, split: Split, probes: Sequence[int], subset: str = "all"
+    rows: Rows, split: Split, probes: Sequence[int], subset: str = "all"
 ) -> tuple[dict[str, Any], list[Fold]]:
     """Errors on held-out groups of one table, and the folds behind them.
 
@@ -181,11 +180,10 @@ def cross_validate(
     Raises:
         ValueError: Fewer than two groups, so nothing can be held out.
     """
-    rows = prepared.rows
     groups = groups_of(rows, split)
     if len(set(groups)) < 2:
         raise ValueError(f"only one {split} in the rows, so none can be held out")
-    held = held_out(prepared, split)
+    held = held_out(rows, split)
     kept = encoders(rows) if subset == "encoders" else np.ones(len(groups), dtype=bool)
     if split in ("model", "family"):
         kept &= known_devices(rows, held)

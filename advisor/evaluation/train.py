@@ -7,28 +7,29 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
+import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from advisor.estimator import power
 from advisor.estimator.artefact import REGIMES, Artefact, StaleEstimatorError, read, save
-from advisor.estimator.features import FEATURES, MEANING
-from advisor.estimator.imputation import imputation
-from advisor.estimator.model import asked, fit, remembered
-from advisor.estimator.training_rows import Rows, trained_runs, training_rows
+from advisor.estimator.model import ask, fit, is_pass, remember
+from advisor.estimator.training_rows import Rows, catalog_rows, joined, trained_runs
+from advisor.evaluation import published_rows, runtime_evaluation, runtime_rows
 from advisor.evaluation.cross_validation import (
     Fold,
-    Prepared,
     Scored,
     Split,
     converted,
     draws,
     groups_of,
     known_devices,
-    prepare,
     probed,
     scored,
 )
 from advisor.evaluation.metrics import grouped_quantile
+from advisor.evaluation.runtime_rows import RuntimeRows
 from advisor.evaluation.scorecard import (
     PROBES,
     by_device,
@@ -37,6 +38,7 @@ from advisor.evaluation.scorecard import (
     from_others,
     points,
 )
+from catalog.reference_files import FOLDER
 from catalog.snapshot import Snapshot
 
 SPLITS: tuple[Split, ...] = ("device", "source", "model", "family")
@@ -97,14 +99,13 @@ def filled(reach: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
     return filled
 
 
-def _validated(prepared: Prepared) -> tuple[dict[str, Any], dict[str, dict[str, float]]]:
+def _validated(rows: Rows) -> tuple[dict[str, Any], dict[str, dict[str, float]]]:
     """The splits of the scorecard and the reach of the intervals."""
-    rows = prepared.rows
     splits: dict[str, Any] = {}
     held: dict[str, list[Fold]] = {}
     for name in SPLITS:
         if len(set(groups_of(rows, name))) > 1:
-            splits[name], held[name] = cross_validate(prepared, name, PROBES)
+            splits[name], held[name] = cross_validate(rows, name, PROBES)
     found = scored(held["device"], given=True)
     reach = from_others(rows, rows.devices)(found, 0, True)
     splits["device"]["by_device"] = by_device(rows, found, reach)
@@ -118,8 +119,51 @@ def _validated(prepared: Prepared) -> tuple[dict[str, Any], dict[str, dict[str, 
     return splits, filled(widths)
 
 
+def other_work(rows: Rows) -> RuntimeRows:
+    """Runtimes of whole answers, classical models and process starts among measured energies."""
+    chosen = rows.take(rows.once & ~is_pass(rows.profiles))
+    return RuntimeRows(pd.DataFrame(chosen.profiles), chosen.log_seconds, [])
+
+
+IN_THE_CATALOG = {
+    "sashavor/co2_inference": "luccioni-2024",
+    "ml-energy/leaderboard": "ml-energy-leaderboard",
+    "mlcommons/cm4mlperf-results": "mlperf-inference-power",
+    "JHA-Lab/protran": "protran-2022",
+}
+"""By source of the training tables: its name among the bundled measurements."""
+
+
+def renamed(rows: Rows) -> Rows:
+    """Rows with the names that the catalog has for their sources."""
+    s = rows.setups
+    sources = np.array([IN_THE_CATALOG.get(n, n) for n in s["source"].tolist()], dtype=object)
+    parts = zip(sources.tolist(), s["device"].tolist(), s["scope"].tolist(), strict=True)
+    units = np.array(["|".join(part) for part in parts], dtype=object)
+    return msgspec.structs.replace(rows, setups=s | {"source": sources, "unit": units})
+
+
+def training_data(snapshot: Snapshot) -> tuple[Rows, RuntimeRows]:
+    """Energies and runtimes to learn from: the bundled tables and this catalog's own rows.
+
+    Raises:
+        TooFewRowsError: Too little to learn from.
+    """
+    folder = Path(str(FOLDER / "training"))
+    energies = published_rows.read(folder / "energy.csv.gz")
+    given = published_rows.read_devices(folder / "devices.csv.gz")
+    machines = published_rows.machines(given, [energies], snapshot.devices.values())
+    rows = published_rows.rows(published_rows.averaged(energies), machines)
+    rows = renamed(rows)
+    own = catalog_rows(snapshot, machines)
+    published = runtime_rows.read(folder / "runtime.csv.gz", machines)
+    return joined(rows, own), runtime_rows.measured(published)
+
+
 def learn(snapshot: Snapshot) -> tuple[Artefact, dict[str, Any]]:
     """Fits the estimator and validates it on held-out devices, sources and models.
+
+    Learns from the bundled training tables and from what this catalog measured beside them.
 
     Returns:
         The artefact and its scorecard.
@@ -127,22 +171,25 @@ def learn(snapshot: Snapshot) -> tuple[Artefact, dict[str, Any]]:
     Raises:
         TooFewRowsError: Too little to learn from.
     """
-    rows = training_rows(snapshot)
-    stand_in = imputation(list(snapshot.devices.values()))
-    prepared = prepare(rows, stand_in)
-    splits, reach = _validated(prepared)
-    fits = fit(prepared.known, prepared.unknown, rows.log_joules, rows.groupings(), rows.pairs)
-    memory = remembered(fits, asked(fits, rows.setups, prepared.raw), rows.log_joules)
+    rows, published = training_data(snapshot)
+    splits, reach = _validated(rows)
+    _, intervals, held = runtime_evaluation.learn(published)
+    _, other_intervals, _ = runtime_evaluation.learn(other_work(rows))
+    model = fit(rows, (published.profiles, published.log_seconds))
+    known = remember(ask(model, rows, np.ones(len(rows), dtype=bool)), rows.log_joules)
+    numeric = power.features(rows.setups)
     artefact = Artefact(
         catalog_digest=snapshot.digest,
-        features=list(FEATURES),
-        meaning=MEANING,
-        stand_in=stand_in,
-        fits=fits,
-        memory=memory,
+        features=list(power.FEATURES),
+        model=model,
+        known=known,
         quantiles=reach,
+        intervals=intervals,
+        other_intervals=other_intervals,
+        low=[float(values.min()) for values in numeric.values()],
+        high=[float(values.max()) for values in numeric.values()],
         runs=trained_runs(snapshot),
-        n_rows=len(rows.models),
+        n_rows=len(rows),
         n_devices=len(set(rows.devices)),
         sources=sorted(set(rows.sources)),
     )
@@ -152,6 +199,7 @@ def learn(snapshot: Snapshot) -> tuple[Artefact, dict[str, Any]]:
         "devices": sorted(set(rows.devices)),
         "sources": artefact.sources,
         "splits": splits,
+        "runtime": runtime_evaluation.scorecard(published, held),
     }
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 import numpy as np
 
-from advisor.estimator.features import Array
+from advisor.estimator.table import Array
 from advisor.recommend.group import Pool
 from advisor.recommend.messages import figure
 from advisor.recommend.options import Verdict

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.estimator.estimator import Estimator
-from advisor.estimator.features import Array
+from advisor.estimator.table import Array
 from advisor.recommend.messages import figure
 from advisor.recommend.options import (
     Offer,
@@ -142,7 +142,7 @@ class Pool:
         offers = _offers(asked, inside, snapshot, estimator)
         if asked.rate_per_s is not None:
             sizes = {offer.row.candidate: size_of(offer.row, snapshot) for offer in work}
-            offers += at_rate(work, offers, asked.rate_per_s, estimator.artefact.stand_in, sizes)
+            offers += at_rate(work, offers, asked.rate_per_s, estimator.rated_power, sizes)
         self.offers = sorted(offers, key=rank)
         names = [offer.row.candidate for offer in self.offers]
         self.candidates = list(dict.fromkeys(names))

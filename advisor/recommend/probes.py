@@ -16,9 +16,10 @@ import msgspec
 import numpy as np
 
 from advisor.estimator.estimator import Estimator
-from advisor.estimator.features import Array
-from advisor.estimator.probe_selection import noise, picked
+from advisor.estimator.machine_effects import noise
+from advisor.estimator.probe_selection import picked
 from advisor.estimator.setup import Setup, from_measurement
+from advisor.estimator.table import Array
 from advisor.recommend.advisor import Advisor
 from advisor.recommend.options import Z90, Offer
 from advisor.recommend.query import BadQuestionError, Query

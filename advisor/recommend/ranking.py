@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from advisor.estimator.features import Array
+from advisor.estimator.table import Array
 from advisor.recommend.constraints import FLOOR, Constraint, Limits, constraints, floored
 from advisor.recommend.group import Pool
 from advisor.recommend.options import Verdict

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from advisor.energy_arithmetic import Setting, joules
-from advisor.estimator.features import CPU_MEMORY_SHARE, HOST_W, IDLE_SHARE, SUPPLY_EFFICIENCY
-from advisor.estimator.imputation import Imputation, part_class
+from advisor.estimator.power import DRAM_SHARE, SUPPLY_EFFICIENCY
 from advisor.estimator.setup import host_class
-from advisor.recommend.options import Z90, Offer, Served, least_devices
+from advisor.recommend.options import Offer, Served, least_devices
 from advisor.recommend.pareto import runtime
 from advisor.recommend.records import EnergyPer1000, WarningCode
 from catalog.energy import components, energy
@@ -41,6 +40,15 @@ _OWN: dict[Scope, frozenset[str]] = {
 """Components within each scope; of a CPU the `cpu` too is within `device`."""
 
 
+IDLE_SHARE = 0.15
+"""Power of an idle device over its TDP (A100: 52-63 W of 400 W; V100: 26-40 W of 300 W, bundled
+device table)."""
+HOST_W = {"edge": 3.0, "desktop": 60.0, "server": 200.0}
+"""Watts around the devices of one machine, by class of host; a machine of its own pays them all."""
+RatedPower = Callable[[Device], tuple[float, float]]
+"""Rated watts of a device, and half the interval (logs) that taking its class's adds."""
+
+
 class Idle(NamedTuple):
     """Watts of a machine that waits, and what is doubtful about them; `read` in the run itself."""
 
@@ -60,7 +68,7 @@ def idle(
     row: Measurement,
     device: Device,
     scope: Scope,
-    stand_in: Imputation,
+    rated: RatedPower,
     working: Working,
     n_parameters: float | None = None,
 ) -> Idle:
@@ -77,7 +85,7 @@ def idle(
     if not (device.tdp_w or device.power_max_w or (device.idle_w and scope == "device")):
         codes = ("device-specs-assumed", *codes)
     n_devices = row.n_devices or least_devices(row, device, n_parameters) or 1
-    low, value, high = _declared(device, n_devices, scope, stand_in)
+    low, value, high = _declared(device, n_devices, scope, rated)
     value, high = min(value, working.value), min(high, working.high)
     low = min(low, value)
     if found is not None:
@@ -100,13 +108,11 @@ def _reading(row: Measurement, device: Device, scope: Scope) -> tuple[float | No
 
 
 def _declared(
-    device: Device, n_devices: int, scope: Scope, stand_in: Imputation
+    device: Device, n_devices: int, scope: Scope, rated: RatedPower
 ) -> tuple[float, float, float]:
     """Low, value and high of idle watts that nobody read."""
-    name, tdp, half = part_class(device), device.tdp_w or device.power_max_w, math.log(SPREAD)
-    if tdp is None:
-        tdp = stand_in.watts[name] * ((device.cores or 8) if device.kind == "cpu" else 1)
-        half = math.hypot(half, Z90 * stand_in.spread[name])
+    tdp, assumed = rated(device)
+    half = math.hypot(math.log(SPREAD), assumed)
     ends = (math.exp(-half), 1.0, math.exp(half))
     chips = [n_devices * IDLE_SHARE * tdp * end for end in ends]
     if device.idle_w:
@@ -126,7 +132,7 @@ def _around(device: Device, scope: Scope, tdp: float) -> float:
     host = HOST_W[host_class(device)]
     if device.kind != "cpu":
         return host
-    return CPU_MEMORY_SHARE * tdp + (host if scope == "wall" else 0.0)
+    return DRAM_SHARE * tdp + (host if scope == "wall" else 0.0)
 
 
 def timed(offer: Offer) -> bool:
@@ -138,7 +144,7 @@ def at_rate(
     work: Iterable[Offer],
     measured: Sequence[Offer],
     rate: float,
-    stand_in: Imputation,
+    rated: RatedPower,
     sizes: Mapping[str, float | None],
 ) -> list[Offer]:
     """Offers at a request rate, worked out from what setups need one text at a time or in batches.
@@ -151,14 +157,14 @@ def at_rate(
         work: Offers of the scenarios ``single`` and ``offline``.
         measured: Those measured at this very rate; what they tell is not worked out again.
         rate: Texts per second.
-        stand_in: For devices of unknown power.
+        rated: Rated watts of devices.
         sizes: Parameters of candidates by name, as far as they are known.
     """
     known = {_setup(offer) for offer in measured}
     able = [offer for offer in work if timed(offer)]
     least = _at_work(able)
     made = [
-        _served(offer, rate, stand_in, least[_machine(offer)], sizes.get(offer.row.candidate))
+        _served(offer, rate, rated, least[_machine(offer)], sizes.get(offer.row.candidate))
         for offer in able
         if _setup(offer) not in known and offer.row.repeat_group != SORTED
     ]
@@ -204,7 +210,7 @@ def _preferred(group: Sequence[tuple[Offer, Served]]) -> list[Offer]:
 
 
 def _served(
-    work: Offer, rate: float, stand_in: Imputation, working: Working, n_parameters: float | None
+    work: Offer, rate: float, rated: RatedPower, working: Working, n_parameters: float | None
 ) -> tuple[Offer, Served]:
     """An offer at a rate."""
     row, per_1000 = work.row, work.energy
@@ -212,7 +218,7 @@ def _served(
     if seconds is None:
         raise ValueError("an offer without a runtime cannot be worked out for a rate")
     busy = Quantity(seconds.low / 1000, seconds.value / 1000, seconds.high / 1000)
-    found = idle(row, work.device, per_1000.scope, stand_in, working, n_parameters)
+    found = idle(row, work.device, per_1000.scope, rated, working, n_parameters)
     window = max(1000 / rate, seconds.value)
     spent = joules(
         Setting(

@@ -8,15 +8,16 @@ numbers and text, so that an artefact needs no unpickling.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from advisor.estimator.table import Array, Column
+
 DECIMALS = 9
 """Inputs and coefficients are rounded, so that sums in another order end in the same artefact."""
 CLIP = 4.0
@@ -40,24 +41,29 @@ class Ridge(msgspec.Struct, frozen=True):
     intercept: float
     levels: dict[str, dict[str, float]]
 
-    def predict(self, numeric: pd.DataFrame, groups: pd.DataFrame) -> Array:
+    def sound(self) -> bool:
+        """Whether there is one number for each feature."""
+        lengths = {len(v) for v in (self.features, self.centre, self.scale, self.slopes)}
+        return len(lengths) == 1
+
+    def predict(self, numeric: Mapping[str, Column], groups: Mapping[str, Column]) -> Array:
         """Predictions of n rows; values of a group that were not seen add 0."""
-        standard = _standard(numeric[self.features], np.array(self.centre), np.array(self.scale))
+        values = np.column_stack([numeric[name] for name in self.features])
+        standard = _standard(values, np.array(self.centre), np.array(self.scale))
         found = standard @ np.array(self.slopes) + self.intercept
         for name, effects in self.levels.items():
-            codes, values = pd.factorize(groups[name])
-            found += np.array([effects.get(str(value), 0.0) for value in values])[codes]
+            found += np.array([effects.get(value, 0.0) for value in groups[name].tolist()])
         return np.asarray(found, dtype=float)
 
 
-def _standard(numeric: pd.DataFrame, centre: Array, scale: Array) -> Array:
+def _standard(values: Array, centre: Array, scale: Array) -> Array:
     """Standardised features, clipped."""
-    return np.clip((numeric.to_numpy(dtype=float) - centre) / scale, -CLIP, CLIP)
+    return np.clip((values - centre) / scale, -CLIP, CLIP)
 
 
 def fit_ridge(
-    numeric: pd.DataFrame,
-    groups: pd.DataFrame,
+    numeric: Mapping[str, Column],
+    groups: Mapping[str, Column],
     y: Array,
     weights: Array,
     penalty: float,
@@ -76,14 +82,14 @@ def fit_ridge(
     """
     from sklearn.linear_model import Ridge as Solver
 
-    values = numeric.to_numpy(dtype=float)
+    values = np.column_stack([*numeric.values()]).astype(float)
     centre = np.average(values, axis=0, weights=weights)
     scale = np.sqrt(np.average((values - centre) ** 2, axis=0, weights=weights))
     scale = np.where(scale < 1e-9, 1.0, scale)
-    parts = [_standard(numeric, centre, scale) / np.sqrt(penalty)]
+    parts = [_standard(values, centre, scale) / np.sqrt(penalty)]
     names: list[tuple[str, list[str]]] = []
     for name, own in penalties.items():
-        codes, found = pd.factorize(groups[name].astype(str), sort=True)
+        codes, found = pd.factorize(np.asarray(groups[name], dtype=object), sort=True)
         parts.append(np.eye(len(found))[codes] / np.sqrt(own))
         names.append((name, [str(value) for value in found]))
     design, current = np.hstack(parts), weights
@@ -96,7 +102,7 @@ def fit_ridge(
     slopes, *effects = np.split(solver.coef_, np.cumsum(widths)[:-1])
     own_penalties = penalties.values()
     return Ridge(
-        features=[str(name) for name in numeric.columns],
+        features=list(numeric),
         centre=centre.round(DECIMALS).tolist(),
         scale=scale.round(DECIMALS).tolist(),
         slopes=(slopes / np.sqrt(penalty)).round(DECIMALS).tolist(),
@@ -108,46 +114,47 @@ def fit_ridge(
     )
 
 
-class Trees:
+class Trees(msgspec.Struct, frozen=True, dict=True):
     """Boosted trees over numeric columns and classes, held as LightGBM's own text.
 
     Attributes:
         model: The text, one tree after another.
         features: Names of the numeric columns.
-        classes: By class column: its known values, in the order of their codes.
+        classes: By class column: its known values, in the order of their columns.
     """
 
-    def __init__(
-        self, model: str, features: Sequence[str], classes: Mapping[str, Sequence[str]]
-    ) -> None:
-        self.model, self.features = model, list(features)
-        self.classes = {name: list(values) for name, values in classes.items()}
-        self._booster: Any = None
+    model: str
+    features: list[str]
+    classes: dict[str, list[str]]
 
-    def predict(self, numeric: pd.DataFrame, groups: pd.DataFrame) -> Array:
+    @functools.cached_property
+    def _booster(self) -> Any:
+        """The trees, parsed."""
+        from lightgbm import Booster
+
+        return Booster(model_str=self.model)
+
+    def predict(self, numeric: Mapping[str, Column], groups: Mapping[str, Column]) -> Array:
         """Predictions of n rows; an unknown class is a class of its own."""
-        if self._booster is None:
-            from lightgbm import Booster
-
-            self._booster = Booster(model_str=self.model)
-        design = _coded(numeric[self.features], groups, self.classes)
+        design = _coded([numeric[name] for name in self.features], groups, self.classes)
         return np.asarray(self._booster.predict(design, num_threads=1), dtype=float)
 
 
 def _coded(
-    numeric: pd.DataFrame, groups: pd.DataFrame, classes: Mapping[str, Sequence[str]]
+    numeric: Sequence[Column], groups: Mapping[str, Column], classes: Mapping[str, Sequence[str]]
 ) -> Array:
     """Numeric columns beside one column of 0 and 1 for each known class."""
-    parts = [numeric.to_numpy(dtype=float).round(DECIMALS)]
+    parts = [np.column_stack(numeric).astype(float).round(DECIMALS)]
     for name, known in classes.items():
-        codes = pd.Index(list(known)).get_indexer(pd.Index(groups[name].astype(str)))
+        places = {value: place for place, value in enumerate(known)}
+        codes = np.array([places.get(value, -1) for value in groups[name].tolist()])
         parts.append((codes[:, None] == np.arange(len(known))).astype(float))
     return np.hstack(parts)
 
 
 def fit_trees(
-    numeric: pd.DataFrame,
-    groups: pd.DataFrame,
+    numeric: Mapping[str, Column],
+    groups: Mapping[str, Column],
     y: Array,
     weights: Array,
     classes: Sequence[str],
@@ -170,8 +177,8 @@ def fit_trees(
     """
     import lightgbm
 
-    known = {name: sorted({*groups[name].astype(str)}) for name in classes}
-    design = _coded(numeric, groups, known)
+    known = {name: sorted({*groups[name].tolist()}) for name in classes}
+    design = _coded([*numeric.values()], groups, known)
     parameters = {
         "objective": "l2",
         "num_leaves": leaves,
@@ -186,16 +193,17 @@ def fit_trees(
         "force_col_wise": True,
     }
     if rising:
-        up = [int(name in rising) for name in numeric.columns]
+        up = [int(name in rising) for name in numeric]
         parameters["monotone_constraints"] = up + [0] * (design.shape[1] - len(up))
     data = lightgbm.Dataset(design, y.round(DECIMALS), weight=weights.round(DECIMALS))
     booster = lightgbm.train(parameters, data, rounds)
     text = booster.model_to_string(num_iteration=rounds)
-    return Trees(text, [str(name) for name in numeric.columns], known)
+    return Trees(text, list(numeric), known)
 
 
-def weighed(groups: pd.DataFrame, columns: Sequence[str], power: float) -> Array:
+def weighed(groups: Mapping[str, Column], columns: Sequence[str], power: float) -> Array:
     """Weights with which a group of n rows counts n^(1 - power) instead of n; mean 1."""
-    sizes = groups.groupby(list(columns))[columns[0]].transform("size").to_numpy(dtype=float)
+    codes = pd.MultiIndex.from_arrays([groups[name] for name in columns]).factorize()[0]
+    sizes = np.bincount(codes)[codes].astype(float)
     weights = sizes**-power
-    return np.asarray(weights / weights.mean())
+    return np.asarray(weights / weights.mean(), dtype=float)

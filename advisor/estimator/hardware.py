@@ -67,11 +67,13 @@ def from_devices(devices: Iterable[Device]) -> pd.DataFrame:
     """Devices of the catalog in the columns of a device table, by name."""
     columns = [name for name in SPECS if name not in ("base_ghz", "memory_bandwidth_gbs")]
     rows = [
-        {"device": d.name, "kind": d.kind, "memory_bandwidth_gbs": d.bandwidth_gbs, "isa": ""}
+        {"device": d.name, "kind": d.kind, "isa": "", "memory_bandwidth_gbs": d.bandwidth_gbs}
         | {name: getattr(d, name) for name in columns}
         for d in devices
     ]
-    return pd.DataFrame(rows).drop_duplicates("device").set_index("device")
+    found = pd.DataFrame(rows).drop_duplicates("device").set_index("device")
+    found["base_ghz"] = np.nan
+    return found.astype(dict.fromkeys(SPECS, float))
 
 
 def read(paths: Iterable[Path]) -> pd.DataFrame:
@@ -172,7 +174,7 @@ def _rates(found: pd.DataFrame, table: pd.DataFrame, classes: pd.Series) -> None
         basis = fp32 if name == "fp16" else found["fp16"] / 1e12
         other = fp32 * times if name == "fp16" else basis * doubled
         guess = pd.Series(np.where(cpu, fp32 * times, other), fp32.index)
-        guess = guess.where(cpu | (name == "int8"), fp32.clip(lower=0))
+        guess = guess.where(cpu | (name == "int8"), fp32)
         found[name] = 1e12 * np.maximum(stated.fillna(guess), basis)
     found["fp32"] = 1e12 * fp32
 
