@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from advisor.recommend.messages import figure
-from advisor.recommend.pareto import rank
+from advisor.recommend.warnings import figure
+from advisor.recommend.option import rank
 from advisor.recommend.records import Comparison, Option
 from catalog.intervals import wilson
 from catalog.predictions import Predictions

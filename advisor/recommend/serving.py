@@ -1,0 +1,193 @@
+"""Serving choices: backend, numeric format and batch of a candidate on a chip, and its setup.
+
+Defaults are those of `docs/method.md`: PyTorch in fp16 on GPUs and in fp32 on CPUs, MPS on Apple,
+vLLM for language models on GPUs, the maker's runtime on NPUs, batches of 32.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from advisor.estimator.setup import Setup, precision_bits
+from catalog import profiles
+from catalog.accuracy import NumericFormat, numeric_format_of
+from catalog.records import EAGER_BACKENDS, Candidate, Device, Measurement, Scope, Workload
+from catalog.registry.families import CLASSICAL, FAMILIES
+
+BATCH = 32.0
+"""Texts per call of scenario ``offline`` where the question states none."""
+ENGLISH_TABLE = 1.3
+"""Parameters of an encoder with an English token table over those of its layers (BERT base: 110 of
+86 million); larger tables are looked up, not multiplied, and cost nothing."""
+OF_GPUS = (
+    *(("torch", "fp32"), ("torch", "bf16"), ("torch", "int8")),
+    *(("onnxruntime", "fp16"), ("tensorrt", "fp16"), ("tensorrt", "int8")),
+)
+OF_CPUS = (
+    *(("torch", "bf16"), ("torch", "int8")),
+    *(("onnxruntime", "fp32"), ("onnxruntime", "int8"), ("openvino", "fp32"), ("openvino", "int8")),
+)
+OF_LANGUAGE_MODELS = (("torch", "fp16"), ("vllm", "fp8"), ("vllm", "int8"))
+_KNOWS_BACKENDS = "backend" in Setup.__struct_fields__
+
+
+class Choice(NamedTuple):
+    """Software and numeric format that serve a candidate."""
+
+    backend: str
+    precision: str
+
+    @property
+    def numeric_format(self) -> NumericFormat:
+        """The format whose accuracy counts."""
+        return numeric_format_of(self.precision)
+
+
+def usual(candidate: Candidate, device: Device, quantised: bool = False) -> Choice:
+    """The default choice of a candidate on a chip.
+
+    Args:
+        candidate: By its family.
+        device: What runs it.
+        quantised: Whether only an int4 checkpoint of it has an accuracy.
+    """
+    traits = FAMILIES[candidate.family]
+    if candidate.family in CLASSICAL:
+        return Choice(traits.backends[0], traits.precisions[0])
+    apple = device.name.startswith("Apple")
+    if device.kind == "cpu":
+        backend, precision = "torch", traits.precisions[0]
+    elif device.kind == "npu":
+        backend, precision = ("neuron" if "AWS" in device.name else "vendor"), "fp16"
+    elif apple:
+        backend, precision = "mps", "fp16"
+    else:
+        backend, precision = ("vllm" if traits.causal else "torch"), "fp16"
+    return Choice(backend, "int4" if quantised else precision)
+
+
+def others(candidate: Candidate, device: Device) -> list[Choice]:
+    """Further choices that a candidate can be served with on a chip, the usual one left out."""
+    first = usual(candidate, device)
+    if candidate.family in CLASSICAL or device.kind not in ("cpu", "gpu"):
+        return []
+    known = OF_CPUS if device.kind == "cpu" else OF_GPUS
+    if FAMILIES[candidate.family].causal and device.kind == "gpu":
+        known = OF_LANGUAGE_MODELS
+    found = [Choice(*each) for each in known if Choice(*each) != first]
+    if first.backend == "mps":
+        found = [Choice("mps", "fp32")]
+    if not _KNOWS_BACKENDS:  # the same joules for each backend would be no figure of it
+        found = [each for each in found if each.backend == first.backend]
+    return found
+
+
+def fits(row: Measurement, choice: Choice, candidate: Candidate | None) -> bool:
+    """Whether a row was measured with a choice, as far as its source states one."""
+    if candidate is not None and candidate.family in CLASSICAL:
+        return True
+    named = row.backend in (None, choice.backend)
+    eager = row.backend in EAGER_BACKENDS and choice.backend in (*EAGER_BACKENDS, "mps")
+    return (named or eager) and same_format(row.precision, choice.precision)
+
+
+def same_format(one: str | None, other: str) -> bool:
+    """Whether weights are as wide; a format that is not stated is like any."""
+    if one is None:
+        return True
+    return precision_bits(one) == precision_bits(other) and (
+        numeric_format_of(one) == numeric_format_of(other)
+    )
+
+
+def from_candidate(
+    candidate: Candidate,
+    device: Device,
+    *,
+    tokens: float,
+    n_classes: int | None,
+    backend: str,
+    precision: str,
+    batch_size: float,
+    scope: Scope = "host",
+    runtime_s: float | None = None,
+    source: str | None = None,
+) -> Setup:
+    """The setup of a candidate by its compute profile.
+
+    Args:
+        candidate: With its profile.
+        device: What runs it.
+        tokens: Of one text, without prompt.
+        n_classes: Of the workload; a candidate may read a text once for each.
+        backend: Serving backend.
+        precision: Numeric format of the weights.
+        batch_size: Texts per call.
+        scope: Whose joules are asked for.
+        runtime_s: Seconds per text, where they are known.
+        source: Who measured them.
+    """
+    text = Workload(name="", task="", mean_tokens=tokens, n_classes=n_classes)
+    need = profiles.work(candidate, text)
+    size = candidate.n_parameters
+    classical = candidate.family in CLASSICAL
+    if size is not None and candidate.flops_per_token and not classical:
+        size = min(size, ENGLISH_TABLE * candidate.flops_per_token / 2)
+    return Setup(
+        device=device,
+        n_parameters=size,
+        n_active_parameters=candidate.n_active_parameters,
+        runtime_s=runtime_s,
+        batch_size=batch_size,
+        tokens=need.tokens * need.passes,
+        precision=precision,
+        scope=scope,
+        n_active=1.0,
+        flops=need.flops,
+        llm=need.generated_tokens > 1 or candidate.family == "reasoning-llm",
+        classical=classical,
+        source=source,
+    )
+
+
+def setup_of(
+    candidate: Candidate,
+    device: Device,
+    workload: Workload,
+    choice: Choice,
+    batch_size: float,
+    scope: Scope,
+    runtime_s: float | None = None,
+    n_devices: int = 1,
+) -> Setup:
+    """The setup of a candidate on a workload; see `from_candidate`."""
+    found = from_candidate(
+        candidate,
+        device,
+        tokens=profiles.text_tokens(workload)[0],
+        n_classes=workload.n_classes,
+        backend=choice.backend,
+        precision=choice.precision,
+        batch_size=batch_size,
+        scope=scope,
+        runtime_s=runtime_s,
+    )
+    pair = f"{candidate.name}|{workload.name}"
+    return msgspec.structs.replace(
+        found, pair=pair, n_devices=float(n_devices), n_active=float(n_devices)
+    )
+
+
+def has_profile(candidate: Candidate | None) -> bool:
+    """Whether what one text costs can be told: a network of known size, or none at all."""
+    return candidate is not None and (
+        candidate.family in CLASSICAL or candidate.n_parameters is not None
+    )
+
+
+def weights_gb(candidate: Candidate | None, row: Measurement | None, precision: str | None) -> float:
+    """What the weights take, 1e9 bytes; 0 where the size is unknown."""
+    size = (candidate.n_parameters if candidate else None) or (row.n_parameters if row else None)
+    return (size or 0.0) * precision_bits(precision) / 8 / 1e9
