@@ -20,7 +20,7 @@ from advisor.recommend.cascades import cascades, pairs
 from advisor.recommend.constraints import Judged, judged
 from advisor.recommend.entries import Z90, Entry, Key, Prices
 from advisor.recommend.machine import Machine, resolve
-from advisor.recommend.option import memory_gb, option, shown
+from advisor.recommend.option import memory_gb, option
 from advisor.recommend.paired import comparisons
 from advisor.recommend.pricing import prices, rows_of
 from advisor.recommend.qualification import About, about
@@ -41,16 +41,17 @@ from advisor.recommend.records import (
     WarningCode,
 )
 from advisor.recommend.request_rate import at_rate, rate_of
-from advisor.recommend.suggestions import Pending, best_devices, pending, suggestions
+from advisor.recommend.suggestions import Pending, best_devices, pending, suggestions, unjudged
 from advisor.recommend.variants import (
     DEARER,
     dearer,
     factors,
-    is_variant,
     ratio_sds,
     sentence,
+    variants,
 )
 from advisor.recommend.warnings import CAUTIONS, about_accuracy, about_task, figure
+from catalog.evidence import OF_LABELS
 from catalog.records import Device
 from catalog.snapshot import Snapshot
 
@@ -75,6 +76,20 @@ def recommend(
         BadQuestionError: A value is out of its range, or a workload belongs to another task.
     """
     return Advisor(snapshot, estimator, setting).recommend(query)
+
+
+class Limits(NamedTuple):
+    """Entries of the lists of an answer, which share the limit of a question."""
+
+    alternatives: int
+    front: int
+    rejected: int
+
+    @classmethod
+    def of(cls, limit: int) -> Limits:
+        """A fifth alternatives, three in twenty on the front, the others rejections."""
+        alternatives, front = max(1, limit // 5), max(1, limit * 3 // 20)
+        return cls(alternatives, front, max(1, limit - alternatives - front))
 
 
 class Asked(NamedTuple):
@@ -115,6 +130,9 @@ class Advisor:
         self.prices = functools.lru_cache(KEPT_PRICES)(lambda key: me._prices(key))
         self._devices = functools.lru_cache(KEPT_DEVICES)(
             lambda *asked: best_devices(*asked, me.snapshot, me.estimator)
+        )
+        self._unjudged = functools.lru_cache(KEPT_PRICES)(
+            lambda key: unjudged(key, me.snapshot, me.estimator)
         )
 
     def _machine(self, asked: str | Device | None) -> Machine:
@@ -202,16 +220,18 @@ class Advisor:
         asked = self.asked(query)
         key, qualified = asked.judged.prices.key, asked.qualified
         chosen = qualified[0] if qualified else None
-        listed = _listed(qualified[1:], max(1, query.limit * 3 // 10))
-        best = _front(asked.entries)[: max(1, query.limit // 4)]
-        tied = self._tied(qualified)
-        write = Writer(self, key, chosen)
-        alternatives, front = write.options(listed), write.options(best)
+        most = Limits.of(query.limit)
+        listed = _listed(qualified[1:], most.alternatives)
+        best = _front(asked.judged)[: most.front]
+        tied = self._tied(asked.judged.prices, qualified)
+        write = Writer(self, asked.judged.prices, chosen)
+        alternatives, front = (
+            write.options(listed, listed=True),
+            write.options(best, beside=False, listed=True),
+        )
         first = write.options([chosen])[0] if chosen is not None else None
-        rejected = [
-            *_majority(self.snapshot, key.workload),
-            *_rejected(asked, {e.candidate.name for e in (*listed, *qualified[:1])}),
-        ]
+        shown = {each.candidate.name for each in (*listed, *qualified[:1])}
+        rejected, more = _rejected(asked, shown, most.rejected, self.snapshot)
         compared, unlike = self._compared(first, asked, write)
         return Recommendation(
             query=query,
@@ -228,10 +248,10 @@ class Advisor:
             alternatives=alternatives,
             front=front,
             variants=self._variants(asked),
-            rejected=tuple(rejected[: query.limit]),
-            rejected_more=max(0, len(rejected) - query.limit),
+            rejected=rejected,
+            rejected_more=more,
             nearest_miss=None if qualified else write.nearest(asked.judged),
-            suggestions=suggestions(asked.judged, query, self.snapshot, self.estimator, tied),
+            suggestions=suggestions(asked.judged, query, self.snapshot, tied, self._unjudged),
             warnings=self._cautions(asked, first, tied, unlike),
             catalog_digest=self.snapshot.digest,
             estimator_version=self.estimator.version,
@@ -246,14 +266,14 @@ class Advisor:
         need = round(memory_gb(chosen) or 0.0, 3)
         return self._devices(chosen.candidate, need, key.workload, key.batch, key.scope)
 
-    def _tied(self, qualified: Sequence[Entry]) -> list[Entry]:
+    def _tied(self, prices: Prices, qualified: Sequence[Entry]) -> list[Entry]:
         """The chosen entry, and those whose energy may be as little, measured ones first."""
         chosen, others = qualified[:1], qualified[1:TIED_LOOK]
         others = [each for each in others if each.candidate.name != chosen[0].candidate.name]
         if not chosen or not others or not chosen[0].joules:
             return list(chosen)
         logs = np.log([each.joules / chosen[0].joules for each in others])
-        sds = ratio_sds(chosen[0], others, self.estimator)
+        sds = ratio_sds(prices, chosen[0], others, self.estimator)
         tied = [each for each, log, sd in zip(others, logs, sds, strict=True) if log <= Z90 * sd]
         return [*chosen, *sorted(tied, key=lambda each: not each.measured)]
 
@@ -274,21 +294,7 @@ class Advisor:
             key, candidate=chosen.candidate.name, backend=ANY_BACKEND, precision=None
         )
         found = judged(self.prices(wide), asked.query, asked.about.speaks)
-        places = [p for p, each in enumerate(found.prices.entries) if is_variant(each, chosen)]
-        entries = [found.prices.entries[place] for place in places]
-        ratios = factors(chosen, entries, self.estimator)
-        return tuple(
-            Variant(
-                backend=entry.choice.backend,
-                precision=entry.choice.precision,
-                accuracy=entry.evidence.value if entry.evidence else None,
-                energy_j_per_1000=shown(entry.energy),
-                factor=ratio,
-                qualifies=place in found.qualifies,
-            )
-            for place, entry, ratio in zip(places, entries, ratios, strict=True)
-            if ratio is not None
-        )
+        return variants(found, chosen, self.estimator)
 
     def _compared(
         self, chosen: Option | None, asked: Asked, write: Writer
@@ -297,7 +303,7 @@ class Advisor:
         if chosen is None or not self.snapshot.predictions:
             return (), ()
         predicted, workload = self.snapshot.predicted, chosen.workload
-        others = [*asked.qualified[1:], *_front(asked.entries)]
+        others = [*asked.qualified[1:], *_front(asked.judged)]
         told = [each for each in others if (workload, each.candidate.name) in predicted]
         return comparisons(self.snapshot, chosen, write.options(told))
 
@@ -322,7 +328,13 @@ class Advisor:
     ) -> tuple[Caution, ...]:
         """What a reader must know before trusting the answer, by code."""
         key, query = asked.judged.prices.key, asked.query
-        n_known = len({each.candidate.name for each in asked.entries if each.evidence})
+        n_known = len(
+            {
+                each.candidate.name
+                for each in asked.entries
+                if each.evidence and each.evidence.regime in OF_LABELS[query.labels]
+            }
+        )
         codes = about_task(
             self.snapshot, key.workload, query.min_acc, n_known, asked.about.better_known
         )
@@ -369,23 +381,21 @@ class Advisor:
 
 
 class Writer:
-    """Writes entries of one key as options, each with its factor over the chosen one."""
+    """Writes entries of some prices as options, each with its factor over the chosen one."""
 
-    def __init__(self, advisor: Advisor, key: Key, chosen: Entry | None) -> None:
-        self._advisor, self._key, self._chosen = advisor, key, chosen
+    def __init__(self, advisor: Advisor, prices: Prices, chosen: Entry | None) -> None:
+        self._advisor, self._prices, self._chosen = advisor, prices, chosen
 
-    def options(self, entries: Sequence[Entry]) -> tuple[Option, ...]:
-        """Entries as options."""
+    def options(
+        self, entries: Sequence[Entry], *, beside: bool = True, listed: bool = False
+    ) -> tuple[Option, ...]:
+        """Entries as options, `beside` the chosen one with their factors; briefly in a list."""
+        key, snapshot = self._prices.key, self._advisor.snapshot
         ratios: Sequence[Factor | None] = [None] * len(entries)
-        if self._chosen is not None:
-            ratios = factors(self._chosen, entries, self._advisor.estimator)
+        if self._chosen is not None and beside:
+            ratios = factors(self._prices, self._chosen, entries, self._advisor.estimator)
         return tuple(
-            option(
-                entry,
-                self._key,
-                self._advisor.snapshot,
-                None if entry is self._chosen else ratio,
-            )
+            option(entry, key, snapshot, None if entry is self._chosen else ratio, whole=not listed)
             for entry, ratio in zip(entries, ratios, strict=True)
         )
 
@@ -396,7 +406,7 @@ class Writer:
             return None
         place, missing = near
         entry = found.prices.entries[place]
-        return option(entry, self._key, self._advisor.snapshot, missing=missing)
+        return option(entry, self._prices.key, self._advisor.snapshot, missing=missing)
 
 
 def _about_machine(machine: Machine) -> dict[WarningCode, str]:
@@ -456,61 +466,66 @@ def _listed(others: Sequence[Entry], most: int) -> list[Entry]:
     return [found[place] for place in sorted(found)]
 
 
-def _front(entries: Sequence[Entry]) -> list[Entry]:
-    """Entries that no other beats in both accuracy and energy, cheapest first."""
+def _front(found: Judged) -> list[Entry]:
+    """Entries that meet all but the floor and that no other beats, cheapest first."""
     best, kept = -1.0, []
-    for each in entries:
-        if each.evidence is not None and each.misfit is None and each.evidence.value > best:
+    for place in np.flatnonzero(found.limits == 0):
+        each = found.prices.entries[place]
+        if each.evidence is not None and each.evidence.value > best:
             kept.append(each)
             best = each.evidence.value
     return kept
 
 
-def _rejected(asked: Asked, listed: set[str]) -> list[Rejected]:
-    """Why every other candidate lost: those with rows and the first of each family first."""
+def _rejected(
+    asked: Asked, listed: set[str], limit: int, snapshot: Snapshot
+) -> tuple[tuple[Rejected, ...], int]:
+    """Why every other candidate lost, and how many more did.
+
+    The majority class first, then what the suite can run or somebody measured, then the first of
+    each family, the others by energy.
+    """
     found, prices = asked.judged, asked.judged.prices
     qualifies = set(found.qualifies)
     places: dict[str, list[int]] = {}
     for place, entry in enumerate(prices.entries):
-        places.setdefault(entry.candidate.name, []).append(place)
-    chosen = prices.entries[found.qualifies[0]].joules if found.qualifies else None
-    entries: list[tuple[tuple[bool, bool, int], Rejected]] = []
+        if entry.candidate.name not in listed:
+            places.setdefault(entry.candidate.name, []).append(place)
     families: set[str] = set()
+    order: list[tuple[bool, bool, bool, str]] = []
     for name, own in places.items():
-        if name in listed:
-            continue
-        place = next((p for p in own if p in qualifies), own[0])
-        entry = prices.entries[place]
-        if place in qualifies:
-            reason, detail = "more-energy", _dearer_than(entry, chosen)
-        else:
-            reason, detail, _ = found.verdicts(place)[0]
-        known = entry.candidate.family in families
+        entry = prices.entries[own[0]]
+        known = entry.candidate.runnable or entry.row is not None
+        order.append((not known, entry.misfit is not None, entry.candidate.family in families, name))
         families.add(entry.candidate.family)
-        order = (entry.row is None, known, len(entries))
-        entries.append((order, _lost(entry, reason, detail, len(own))))
-    entries.sort(key=lambda pair: pair[0])
-    absent = [
-        Rejected(
-            candidate=each.candidate,
-            device=each.device,
-            reason=each.reason,
-            detail=each.detail,
-            setups=0,
+    names = [name for *_, name in sorted(order, key=lambda each: each[:-1])]
+    total = len(names) + len(prices.absent)
+    entries = _majority(snapshot, prices.key.workload)
+    most = limit - len(entries)
+    for name in names[:most]:
+        own = places[name]
+        place = next((p for p in own if p in qualifies), own[0])
+        entries.append(_lost(found, place, len(own)))
+    for each in prices.absent[: max(0, most - len(names))]:
+        entries.append(
+            Rejected(
+                candidate=each.candidate,
+                device=each.device,
+                reason=each.reason,
+                detail=each.detail,
+                setups=0,
+            )
         )
-        for each in prices.absent
-    ]
-    return [each for _, each in entries] + absent
+    return tuple(entries), max(0, total - most)
 
 
-def _dearer_than(entry: Entry, chosen: float | None) -> str:
-    """How much more a qualifying entry needs than the chosen one, in words."""
-    times = f", {figure(entry.joules / chosen)} times the chosen option's" if chosen else ""
-    return f"{figure(entry.joules)} J per 1,000 texts{times}"
-
-
-def _lost(entry: Entry, reason: Reason, detail: str, setups: int) -> Rejected:
-    """A rejected entry."""
+def _lost(found: Judged, place: int, setups: int) -> Rejected:
+    """Why one candidate lost."""
+    entry, reason, detail = found.prices.entries[place], "more-energy", ""
+    if place in found.qualifies:
+        detail = _dearer_than(entry, found.prices.entries[found.qualifies[0]].joules)
+    else:
+        reason, detail, _ = found.verdicts(place)[0]
     return Rejected(
         candidate=entry.candidate.name,
         device=entry.device.name,
@@ -520,12 +535,18 @@ def _lost(entry: Entry, reason: Reason, detail: str, setups: int) -> Rejected:
     )
 
 
+def _dearer_than(entry: Entry, chosen: float) -> str:
+    """How much more a qualifying entry needs than the chosen one, in words."""
+    times = f", {figure(entry.joules / chosen)} times the chosen one" if chosen else ""
+    return f"{figure(entry.joules)} J{times}"
+
+
 def _majority(snapshot: Snapshot, workload: str) -> list[Rejected]:
     """The floor that everything must beat: always answering the most frequent class."""
     facts = snapshot.workloads.get(workload)
     if facts is None or facts.majority_share is None:
         return []
-    detail = f"always answers the most frequent class: accuracy {facts.majority_share:.3f}"
+    detail = f"always the most frequent class: accuracy {facts.majority_share:.3f}"
     return [
         Rejected(
             candidate="majority-class",

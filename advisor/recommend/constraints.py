@@ -19,6 +19,7 @@ from advisor.recommend.option import latency_ms, memory_gb
 from advisor.recommend.qualification import bounds
 from advisor.recommend.query import Query
 from advisor.recommend.records import Missing, Reason, Shortfall
+from catalog.evidence import OF_LABELS
 
 _FAR = 1e6
 """Gap of a constraint that no number measures but that another candidate meets."""
@@ -84,7 +85,8 @@ def judged(prices: Prices, query: Query, speaks: str | None = None) -> Judged:
     """
     entries = prices.entries
     low = bounds([entry.evidence for entry in entries], query.confidence)
-    found = [_recommendable(entries), _known(entries, query), _keeps_up(entries)]
+    found = [_recommendable(entries), _known(entries, query), _labels(entries, query)]
+    found.append(_keeps_up(entries))
     if query.max_latency_ms is not None:
         reasons: tuple[Reason, Reason] = ("latency-unknown", "latency-too-high")
         values = [latency_ms(entry)[0] for entry in entries]
@@ -128,6 +130,20 @@ def _known(entries: Sequence[Entry], query: Query) -> Constraint:
     return Constraint(_gaps([math.inf if e.evidence is None else 0.0 for e in entries]), verdict)
 
 
+def _labels(entries: Sequence[Entry], query: Query) -> Constraint:
+    """Whether as many labelled texts are there as the accuracy rests on."""
+    allowed = OF_LABELS[query.labels]
+
+    def verdict(place: int) -> Verdict:
+        known = entries[place].evidence
+        regime = known.regime if known else "unknown"
+        missing = Shortfall(constraint="labels", asked=query.labels, has=regime)
+        return Verdict("labels-too-few", f"known with labels ({regime}) only", missing)
+
+    far = [0.0 if e.evidence is None or e.evidence.regime in allowed else _FAR for e in entries]
+    return Constraint(_gaps(far), verdict)
+
+
 def _keeps_up(entries: Sequence[Entry]) -> Constraint:
     """A machine that needs longer for a text than until the next one comes never gets there."""
 
@@ -156,7 +172,7 @@ def _floor(entries: Sequence[Entry], query: Query, low: Array) -> Constraint:
         value = known.value if known else bound
         said = f"{query.metric} {value:.3f}"
         if query.confidence:
-            said = f"at least {bound:.3f} with {query.confidence:g} confidence ({value:.3f})"
+            said = f"{value:.3f}, at least {bound:.3f} ({query.confidence:.0%} sure)"
         return Verdict("accuracy-too-low", f"{said} < {query.min_acc:g}", missing)
 
     gaps = np.maximum(query.min_acc - low, 0.0) / max(query.min_acc, 1e-9)

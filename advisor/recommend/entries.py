@@ -6,11 +6,14 @@ A measured row becomes an entry as it is; its joules are never altered.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 import msgspec
+import numpy as np
 
-from advisor.estimator.estimator import Prediction
+from advisor.estimator.estimator import Estimator, Prediction
+from advisor.estimator.features import Array
 from advisor.estimator.setup import Setup, batch_of
 from advisor.recommend.machine import Machine
 from advisor.recommend.qualification import excluded
@@ -152,12 +155,47 @@ class Absent(NamedTuple):
     detail: str
 
 
-class Prices(NamedTuple):
-    """All entries of a key, least energy first, and who has none."""
+class Prices:
+    """All entries of a key, least energy first, and who has none.
 
-    key: Key
-    entries: list[Entry]
-    absent: list[Absent]
+    Attributes:
+        entries: Least energy first.
+        absent: Candidates without a price.
+    """
+
+    def __init__(self, key: Key, entries: Iterable[Entry], absent: Sequence[Absent]) -> None:
+        self.key, self.absent = key, absent
+        self.entries = sorted(entries, key=lambda entry: entry.rank)
+        self._places = {id(entry): place for place, entry in enumerate(self.entries)}
+        self._covariance: dict[str, tuple[dict[int, int], Array]] = {}
+
+    def variances_of_ratios(
+        self, first: Entry, others: Sequence[Entry], estimator: Estimator
+    ) -> Array:
+        """Variance of the log ratio of estimates to the first one's, what they share left out.
+
+        Infinite where the two are not estimates for one chip. The covariance of all estimates of a
+        chip is kept once it was needed.
+        """
+        found = np.full(len(others), np.inf)
+        if first.setup is None or first.served is not None:
+            return found
+        chip = first.device.name
+        if chip not in self._covariance:
+            alike = [
+                (place, entry.setup)
+                for place, entry in enumerate(self.entries)
+                if entry.setup is not None and entry.device.name == chip
+            ]
+            rows = {place: row for row, (place, _) in enumerate(alike)}
+            matrix = estimator.covariance([setup for _, setup in alike]).astype(np.float32)
+            self._covariance[chip] = rows, matrix
+        rows, matrix = self._covariance[chip]
+        own = rows[self._places[id(first)]]
+        for at, other in enumerate(others):
+            if (row := rows.get(self._places[id(other)])) is not None:
+                found[at] = max(matrix[own, own] + matrix[row, row] - 2 * matrix[own, row], 0.0)
+        return found
 
 
 def measured_entry(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 from advisor.estimator.setup import precision_bits
 from advisor.recommend.entries import Entry, Key
@@ -26,8 +27,6 @@ from catalog.registry.families import CLASSICAL
 from catalog.snapshot import Snapshot
 from catalog.staleness import newest_of
 
-PUBLISHED = "atlas"
-"""Run id of options that no row stands behind."""
 STALE: WarningCode = "stale-measurement"
 UNCOUNTED: WarningCode = "devices-unstated"
 UNSTABLE_CV = 0.05
@@ -48,7 +47,8 @@ def option(
     snapshot: Snapshot,
     factor: Factor | None = None,
     missing: Missing | None = None,
-    codes: Sequence[WarningCode] = (),
+    *,
+    whole: bool = True,
 ) -> Option:
     """An entry as an option of an answer.
 
@@ -58,7 +58,7 @@ def option(
         snapshot: Where its evidence is.
         factor: Its energy over the chosen option's.
         missing: Of a nearest miss.
-        codes: Further doubts.
+        whole: Whether its reference is given in full; else its last part, as in lists.
     """
     row = entry.row if entry.there else None
     opinion = _second_opinion(entry)
@@ -69,7 +69,7 @@ def option(
     return Option(
         candidate=entry.candidate.name,
         family=entry.candidate.family,
-        n_parameters=entry.candidate.n_parameters or (entry.row.n_parameters if entry.row else None),
+        n_parameters=_count(size_of(entry)),
         device=entry.device.name,
         workload=key.workload,
         scenario=row.scenario if row is not None and entry.measured else key.scenario,
@@ -78,18 +78,20 @@ def option(
         batch_size=_count(entry.batch_size),
         memory_gb=None if memory is None else rounded(memory),
         latency_ms=None if latency is None else rounded(latency),
-        accuracy=None if known is None else accuracy(known, snapshot, key.labels),
+        accuracy=None
+        if known is None
+        else accuracy(known, snapshot, key.labels, cited=row is not None),
         energy_j_per_1000=shown(entry.energy),
         n_devices=entry.n_devices,
         runtime_s_per_1000=_runtime(entry.runtime),
-        provenance=_provenance(entry),
+        provenance=_provenance(entry, whole=whole),
         energy_factor=factor,
         variant=row.repeat_group if row is not None else None,
         n_devices_at_least=fewest,
-        latency_basis=latency_basis if latency is not None else None,
+        latency_basis=latency_basis,
         rate_per_s=key.rate_per_s,
         second_opinion_j_per_1000=None if opinion is None else rounded(opinion),
-        warnings=_warnings(entry, snapshot, opinion, fewest, codes),
+        warnings=_warnings(entry, snapshot, opinion, fewest),
         missing=missing,
     )
 
@@ -115,14 +117,14 @@ def _runtime(found: RuntimePer1000 | None) -> RuntimePer1000 | None:
     )
 
 
-def latency_ms(entry: Entry) -> tuple[float | None, str | None]:
+def latency_ms(entry: Entry) -> tuple[float | None, Literal["measured", "estimated"]]:
     """Milliseconds of a call and how they are known: read, else runtime times texts per call."""
     row = entry.row
     if row is not None and entry.measured and row.latency_p95_ms is not None:
         return row.latency_p95_ms, "measured"
     work = entry.served.work if entry.served is not None else entry
     if work.runtime is None:
-        return None, None
+        return None, "estimated"
     return work.runtime.value * (work.batch_size or 1.0), "estimated"
 
 
@@ -162,20 +164,27 @@ def _second_opinion(entry: Entry) -> float | None:
     return 1000 * modelled.value_j / row.n_items
 
 
+def size_of(entry: Entry) -> float | None:
+    """Parameters of a candidate: as declared, else those of its row."""
+    return entry.candidate.n_parameters or (entry.row.n_parameters if entry.row else None)
+
+
 def _count(value: float | None) -> float | int | None:
-    """A batch size as a whole number where it is one."""
+    """A number as a whole one where it is."""
     return int(value) if value is not None and float(value).is_integer() else value
 
 
-def _provenance(entry: Entry) -> Provenance:
+def _provenance(entry: Entry, *, whole: bool) -> Provenance:
     """Where an option's figures were taken."""
     row, known = entry.row, entry.evidence
     if row is None or not entry.there:
+        reference = known.reference if known else None
+        if reference is not None and not whole:
+            reference = reference.rpartition("; ")[2]
         return Provenance(
             source=", ".join(known.sources) if known else "",
-            reference=known.reference if known else None,
+            reference=reference,
             measured_at=None,
-            run_id=PUBLISHED,
             notes=f"energy from what was {entry.converted}" if entry.converted else None,
         )
     return Provenance(
@@ -210,10 +219,9 @@ def _warnings(
     snapshot: Snapshot,
     opinion: float | None,
     fewest: int | None,
-    further: Sequence[WarningCode],
 ) -> tuple[WarningCode, ...]:
     """What is doubtful about an option."""
-    codes: list[WarningCode] = [*entry.codes, *further]
+    codes: list[WarningCode] = [*entry.codes]
     work = entry.served.work if entry.served is not None else entry
     row = work.row if work.there else None
     if row is not None:
@@ -245,7 +253,7 @@ def ranking_joules(found: Option) -> float:
 
 def ran_there(found: Option) -> bool:
     """Whether a setup was run on the device it is offered for."""
-    return found.provenance.run_id != PUBLISHED
+    return found.provenance.run_id is not None
 
 
 def rank(found: Option) -> tuple[float, float, str]:
@@ -276,4 +284,4 @@ def energy_from(found: Option, version: str) -> str:
     if joules.basis == "estimated":
         return f"Joulewise estimator {version}, from the runtime measured by {row.source}"
     said = f"Joulewise estimator {version}; the setup was not run on this device"
-    return f"{said}, {row.notes}" if row.notes and row.run_id == PUBLISHED else said
+    return f"{said}, {row.notes}" if row.notes and row.run_id is None else said

@@ -16,7 +16,7 @@ from advisor.recommend import conversion
 from advisor.recommend.conversion import Plan, estimated, planned
 from advisor.recommend.entries import Absent, Entry, Key, Prices, measured_entry, ranked
 from advisor.recommend.machine import Machine
-from advisor.recommend.qualification import evidence, needs_labels
+from advisor.recommend.qualification import evidence
 from advisor.recommend.query import ANY_BACKEND
 from advisor.recommend.serving import Choice, fits, has_profile, others, same_format, usual
 from catalog.accuracy import NumericFormat
@@ -31,12 +31,7 @@ _FORMATS: tuple[NumericFormat, ...] = ("float", "int8", "int4")
 def prices(key: Key, snapshot: Snapshot, estimator: Estimator) -> Prices:
     """Prices every candidate that has an accuracy or a row on the workload of a key."""
     rows = rows_of(snapshot, key.workload)
-    formats = {
-        numeric: evidence(
-            snapshot, key.workload, key.metric, key.labels, key.measured_accuracy, numeric
-        )
-        for numeric in _FORMATS
-    }
+    formats = {numeric: _evidence(key, snapshot, numeric) for numeric in _FORMATS}
     entries: list[Entry] = []
     plans: list[Plan] = []
     absent: list[Absent] = []
@@ -58,19 +53,16 @@ def prices(key: Key, snapshot: Snapshot, estimator: Estimator) -> Prices:
         if not priced:
             absent.append(_absent(key, candidate, device, own))
     entries += estimated(key, plans, snapshot, estimator)
-    seen = {entry.candidate.name for entry in entries} | {each.candidate for each in absent}
-    if key.candidate is None:
-        absent += _without_labels(key, snapshot, seen)
-    return Prices(key, sorted(entries, key=lambda entry: entry.rank), absent)
+    return Prices(key, entries, absent)
 
 
-def _without_labels(key: Key, snapshot: Snapshot, seen: set[str]) -> list[Absent]:
-    """Candidates that are known only with more labelled texts than there are."""
-    return [
-        Absent(name, None, "labels-too-few", f"known only with more labels than {key.labels}")
-        for name in needs_labels(snapshot, key.workload, key.metric, key.labels)
-        if name not in seen
-    ]
+def _evidence(key: Key, snapshot: Snapshot, numeric: NumericFormat) -> Mapping[str, Evidence]:
+    """What is known of each candidate within the label budget, else with more labels."""
+    about = (key.workload, key.metric)
+    allowed = evidence(snapshot, *about, key.labels, key.measured_accuracy, numeric)
+    if key.labels == "full":
+        return allowed
+    return {**evidence(snapshot, *about, "full", key.measured_accuracy, numeric), **allowed}
 
 
 def rows_of(snapshot: Snapshot, workload: str) -> Mapping[str, list[Measurement]]:

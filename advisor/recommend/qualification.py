@@ -14,7 +14,7 @@ from advisor.recommend.query import BadQuestionError, Query
 from advisor.recommend.records import Accuracy, Reason
 from catalog.accuracy import NumericFormat
 from catalog.evidence import (
-    OF_LABELS,
+    AcrossTask,
     Evidence,
     Labels,
     Metric,
@@ -29,12 +29,12 @@ from catalog.snapshot import Snapshot
 EXCLUDED: dict[str, tuple[Reason, str]] = {
     "not-obtainable": (
         "not-obtainable",
-        "no open weights are named and the suite does not build it; its accuracy is for comparison",
+        "no open weights: for comparison",
     ),
     "contaminated": ("contaminated", "it was trained on texts of this data set"),
     "below-majority-share": (
         "below-majority-share",
-        "its accuracy is not above always answering the most frequent class",
+        "not above always answering the most frequent class",
     ),
 }
 
@@ -186,8 +186,23 @@ def bounds(known: Sequence[Evidence | None], confidence: float) -> Array:
     return np.where(accurate, low, by_draws)
 
 
-def accuracy(known: Evidence, snapshot: Snapshot, labels: Labels) -> Accuracy:
-    """Evidence as an answer shows it, with the candidate's accuracy across the task."""
+def _across(values: Mapping[str, float]) -> AcrossTask | None:
+    """A candidate's accuracy across a task at the digits that answers write."""
+    found = across_task(values)
+    return found and AcrossTask(found.n, rounded(found.median), rounded(found.min))
+
+
+def accuracy(
+    known: Evidence, snapshot: Snapshot, labels: Labels, *, cited: bool = True
+) -> Accuracy:
+    """Evidence as an answer shows it, with the candidate's accuracy across the task.
+
+    Args:
+        known: The evidence.
+        snapshot: For its workload.
+        labels: The label budget.
+        cited: Whether its reference is to be named here.
+    """
     workload = snapshot.workloads[known.workload]
     across = snapshot.accuracies.values(workload.task, workload.language, labels)
     return Accuracy(
@@ -199,28 +214,15 @@ def accuracy(known: Evidence, snapshot: Snapshot, labels: Labels) -> Accuracy:
         regime=known.regime,
         n_test=known.n_test,
         source=", ".join(known.sources),
-        across_task=across_task(across.get(known.candidate, {})),
+        across_task=_across(across.get(known.candidate, {})),
         split=known.split,
         samples_per_label=known.samples_per_label,
         n_train=known.n_train,
-        reference=known.reference,
+        reference=known.reference if cited else None,
         warnings=known.warnings,
     )
 
 
-def needs_labels(snapshot: Snapshot, workload: str, metric: Metric, labels: Labels) -> list[str]:
-    """Candidates whose only evidence on a workload needs more labelled texts than there are."""
-    if labels == "full":
-        return []
-    allowed = snapshot.accuracies.answers(workload, metric, labels)
-    known = snapshot.accuracies.evidence(workload, metric)
-    return sorted(
-        name
-        for name, own in known.items()
-        if name not in allowed and not any(each.regime in OF_LABELS[labels] for each in own)
-    )
-
-
 def rounded(value: float) -> float:
-    """A figure at six significant digits, as answers write it."""
-    return float(f"{value:.6g}")
+    """A figure at five significant digits, as answers write it."""
+    return float(f"{value:.5g}")

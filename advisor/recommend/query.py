@@ -59,8 +59,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
         runtime_s_per_1000: Seconds that whoever asks measured; they price what was not measured.
         rate: Texts per second of scenario ``server``; the energy of setups that were not measured
             at it is derived from their work and idle watts.
-        limit: Entries at most in `rejected`; lists of options are shorter, see
-            `advisor.recommend.advisor`.
+        limit: Entries at most in alternatives, front and rejected together, a few in each.
     """
 
     task: Annotated[
@@ -135,7 +134,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
         Annotated[float, Meta(ge=1e-6, le=1e9, description="texts per second; scenario=server")]
         | None
     ) = None
-    limit: Annotated[int, Meta(ge=1, le=1000, description="entries per list, 1 to 1000")] = 20
+    limit: Annotated[int, Meta(ge=1, le=1000, description="entries of the lists together, 1 to 1000")] = 20
 
     def check(self) -> None:
         """Refuses values out of range; a record made in code was not checked when it was made.

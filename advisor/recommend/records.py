@@ -213,7 +213,7 @@ class Option(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     energy_factor: Factor | None = None
     variant: str | None = None
     n_devices_at_least: int | None = None
-    latency_basis: Literal["measured", "estimated"] | None = None
+    latency_basis: Literal["measured", "estimated"] = "estimated"
     rate_per_s: float | None = None
     second_opinion_j_per_1000: float | None = None
     warnings: tuple[WarningCode, ...] = ()
@@ -224,23 +224,30 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
     """The chosen candidate with another backend or numeric format.
 
     Attributes:
-        qualifies: Whether it meets what was asked, too.
+        energy_j_per_1000: Joules per 1,000 texts, of `basis`.
         factor: Its energy over the chosen option's.
+        qualifies: Whether it meets what was asked, too.
     """
 
     backend: str | None
     precision: str | None
     accuracy: float | None
-    energy_j_per_1000: EnergyPer1000
+    energy_j_per_1000: float | None
+    basis: Basis
     factor: Factor
     qualifies: bool
 
 
 class BestDevice(msgspec.Struct, frozen=True, kw_only=True):
-    """A device of the table on which the chosen option is estimated to need least."""
+    """A device of the table on which the chosen option is estimated to need least.
+
+    `energy_j_per_1000` is joules per 1,000 texts, with the ends of its 90 % interval.
+    """
 
     device: str
-    energy_j_per_1000: EnergyPer1000
+    energy_j_per_1000: float
+    low: float
+    high: float
 
 
 class Suggestion(msgspec.Struct, frozen=True, kw_only=True):

@@ -156,7 +156,7 @@ def at_rate(key: Key, measured: Prices, work: Sequence[Prices]) -> Prices:
         if _setup(entry) not in known:
             groups[_setup(entry)].append(_served(key, entry, least[entry.device.name]))
     made = [_preferred(group) for group in groups.values()]
-    entries = sorted([*measured.entries, *made], key=lambda entry: entry.rank)
+    entries = [*measured.entries, *made]
     seen = {entry.candidate.name for entry in entries}
     absent = {each.candidate: each for part in (*work, measured) for each in part.absent}
     for entry in (each for part in work for each in part.entries):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import msgspec
@@ -23,10 +23,9 @@ from advisor.estimator.setup import Setup
 from advisor.recommend.constraints import Judged
 from advisor.recommend.entries import Z90, Entry, Key
 from advisor.recommend.machine import memory_gb as device_memory_gb
-from advisor.recommend.option import shown
 from advisor.recommend.qualification import rounded
 from advisor.recommend.query import Query
-from advisor.recommend.records import BestDevice, EnergyPer1000, Suggestion
+from advisor.recommend.records import BestDevice, Suggestion
 from advisor.recommend.serving import setup_of, usual
 from catalog.evidence import OF_LABELS
 from catalog.accuracies import regime_of
@@ -154,7 +153,11 @@ def next_probes(
 
 
 def suggestions(
-    judged: Judged, query: Query, snapshot: Snapshot, estimator: Estimator, tied: Sequence[Entry]
+    judged: Judged,
+    query: Query,
+    snapshot: Snapshot,
+    tied: Sequence[Entry],
+    unjudged: Callable[[Key], tuple[Suggestion, ...]],
 ) -> tuple[Suggestion, ...]:
     """What an expert would measure next, with the command that does it.
 
@@ -165,8 +168,8 @@ def suggestions(
         judged: The answer's prices under its question.
         query: The question.
         snapshot: The catalog.
-        estimator: For what a candidate may need.
         tied: The chosen entry and those that may need as little.
+        unjudged: See the function of this name.
     """
     key = judged.prices.key
     if judged.qualifies:
@@ -176,10 +179,8 @@ def suggestions(
     found = _usual_tool(snapshot, key.workload)
     found += _promising(judged, query)
     seen = {each.candidate for each in found}
-    found += [
-        each for each in _unjudged(key, query, snapshot, estimator) if each.candidate not in seen
-    ]
-    return tuple(found[: MOST_SUGGESTIONS])
+    found += [each for each in unjudged(key) if each.candidate not in seen]
+    return tuple(found[:MOST_SUGGESTIONS])
 
 
 def _command(key: Key, name: str) -> str:
@@ -224,18 +225,21 @@ def _promising(judged: Judged, query: Query) -> list[Suggestion]:
     entries, key = judged.prices.entries, judged.prices.key
     able = [e for e in entries if e.evidence is not None and e.misfit is None]
     able.sort(key=lambda entry: (not entry.candidate.runnable, entry.joules))
-    near = [e for e in able if e.evidence and e.evidence.value >= query.min_acc]
+    allowed = OF_LABELS[query.labels]
+    near = [
+        e
+        for e in able
+        if e.evidence and e.evidence.value >= query.min_acc and e.evidence.regime in allowed
+    ]
     said = "its accuracy reaches the floor, its lower bound or another constraint does not"
     found = [_of_entry(each, key, said) for each in near[:2]]
     return found
 
 
-def _unjudged(
-    key: Key, query: Query, snapshot: Snapshot, estimator: Estimator
-) -> list[Suggestion]:
+def unjudged(key: Key, snapshot: Snapshot, estimator: Estimator) -> tuple[Suggestion, ...]:
     """Candidates the suite can run, most accurate on the task's other workloads first."""
     workload = snapshot.workloads[key.workload]
-    allowed = OF_LABELS[query.labels]
+    allowed = OF_LABELS[key.labels]
     runnable = [
         each
         for each in snapshot.candidates.values()
@@ -244,7 +248,7 @@ def _unjudged(
         and regime_of(each) in allowed
         and (not each.languages or workload.language in (None, *each.languages))
     ]
-    values = snapshot.accuracies.values(workload.task, workload.language, query.labels)
+    values = snapshot.accuracies.values(workload.task, workload.language, key.labels)
     medians = {
         each.name: float(np.median(list(values[each.name].values())))
         for each in runnable
@@ -258,7 +262,7 @@ def _unjudged(
         setups.append(
             setup_of(each, device, workload, usual(each, device), key.batch, key.scope)
         )
-    return [
+    return tuple(
         Suggestion(
             candidate=each.name,
             expected_accuracy=rounded(medians[each.name]) if each.name in medians else None,
@@ -269,7 +273,7 @@ def _unjudged(
             else "the suite can run it; nothing tells its accuracy yet",
         )
         for each, found in zip(chosen, estimator.predict(setups), strict=True)
-    ]
+    )
 
 
 def best_devices(
@@ -299,16 +303,9 @@ def best_devices(
     return tuple(
         BestDevice(
             device=device.name,
-            energy_j_per_1000=shown(
-                EnergyPer1000(
-                    value=1000 * (prediction.energy_j.value or 0.0),
-                    low=1000 * (prediction.energy_j.low or 0.0),
-                    high=1000 * (prediction.energy_j.high or 0.0),
-                    basis=prediction.energy_j.basis,
-                    scope=scope,
-                    label="estimated",
-                )
-            ),
+            energy_j_per_1000=rounded(1000 * (prediction.energy_j.value or 0.0)),
+            low=rounded(1000 * (prediction.energy_j.low or 0.0)),
+            high=rounded(1000 * (prediction.energy_j.high or 0.0)),
         )
         for device, prediction in found[:MOST_DEVICES]
     )

@@ -16,10 +16,11 @@ import numpy as np
 from advisor.estimator.estimator import Estimator
 from advisor.estimator.features import Array
 from advisor.estimator.setup import precision_bits
-from advisor.recommend.entries import Z90, Entry, measured_energy, ranked
+from advisor.recommend.constraints import Judged
+from advisor.recommend.entries import Z90, Entry, Prices, measured_energy, ranked
 from advisor.recommend.warnings import figure
 from advisor.recommend.qualification import rounded
-from advisor.recommend.records import Factor, WarningCode
+from advisor.recommend.records import Factor, Variant, WarningCode
 from catalog.records import Measurement, Scope
 from catalog.registry.families import CLASSICAL
 from catalog.snapshot import Snapshot
@@ -32,29 +33,23 @@ _NAMED = 5
 """Variants that a sentence names."""
 
 
-def ratio_sds(first: Entry, others: Sequence[Entry], estimator: Estimator) -> Array:
+def ratio_sds(
+    prices: Prices, first: Entry, others: Sequence[Entry], estimator: Estimator
+) -> Array:
     """Standard deviation of the log ratio of each of `others`' energies to the first one's.
 
     Where both are estimates for one chip, what they share cancels; else their errors add.
+
+    Args:
+        prices: That hold all of them.
+        first: The chosen entry.
+        others: Entries beside it.
+        estimator: For the covariance of estimates.
     """
     own = _variance(first)
-    found = np.sqrt(np.array([own + _variance(each) for each in others], dtype=float))
-    setup = first.setup
-    if setup is None or first.served is not None:
-        return found
-    shared = [
-        place
-        for place, each in enumerate(others)
-        if each.setup is not None and each.device.name == first.device.name
-    ]
-    setups = [setup, *(s for place in shared if (s := others[place].setup) is not None)]
-    if len(setups) > 1:
-        covariance = estimator.covariance(setups)
-        spread = np.diag(covariance)
-        variance = spread[0] + spread[1:] - 2 * covariance[0, 1:]
-        noise = 2 * NOISE**2
-        found[shared] = np.minimum(found[shared], np.sqrt(np.maximum(variance, 0.0) + noise))
-    return found
+    alone = np.array([own + _variance(each) for each in others], dtype=float)
+    shared = prices.variances_of_ratios(first, others, estimator) + 2 * NOISE**2
+    return np.asarray(np.sqrt(np.minimum(alone, shared)))
 
 
 def _variance(entry: Entry) -> float:
@@ -66,12 +61,14 @@ def _variance(entry: Entry) -> float:
     return max(math.log(joules.high / joules.value) / Z90, noise) ** 2
 
 
-def factors(first: Entry, others: Sequence[Entry], estimator: Estimator) -> list[Factor | None]:
+def factors(
+    prices: Prices, first: Entry, others: Sequence[Entry], estimator: Estimator
+) -> list[Factor | None]:
     """Energy of each of `others` over the first one's; ``None`` where one has no value."""
     if not others or not first.energy.value:
         return [None] * len(others)
     found: list[Factor | None] = []
-    for each, sd in zip(others, ratio_sds(first, others, estimator), strict=True):
+    for each, sd in zip(others, ratio_sds(prices, first, others, estimator), strict=True):
         if not each.energy.value:
             found.append(None)
             continue
@@ -198,10 +195,30 @@ def _said(pair: Pair) -> str:
     )
 
 
-def is_variant(entry: Entry, chosen: Entry) -> bool:
-    """Whether an entry is the chosen candidate served in another way."""
-    return (
-        entry.candidate.name == chosen.candidate.name
-        and entry.choice != chosen.choice
-        and entry.candidate.family not in CLASSICAL
+def variants(found: Judged, chosen: Entry, estimator: Estimator) -> tuple[Variant, ...]:
+    """The chosen candidate served in other ways.
+
+    Args:
+        found: Its prices with every backend and format.
+        chosen: As it was chosen.
+        estimator: For factors.
+    """
+    entries = found.prices.entries
+    own = [each for each in entries if each.choice == chosen.choice]
+    if not own or chosen.candidate.family in CLASSICAL:
+        return ()
+    others = [(place, each) for place, each in enumerate(entries) if each is not own[0]]
+    ratios = factors(found.prices, own[0], [each for _, each in others], estimator)
+    return tuple(
+        Variant(
+            backend=each.choice.backend,
+            precision=each.choice.precision,
+            accuracy=rounded(each.evidence.value) if each.evidence else None,
+            energy_j_per_1000=rounded(each.joules),
+            basis=each.energy.basis,
+            factor=ratio,
+            qualifies=place in found.qualifies,
+        )
+        for (place, each), ratio in zip(others, ratios, strict=True)
+        if ratio is not None
     )
