@@ -17,7 +17,7 @@ import numpy as np
 
 from advisor.estimator.estimator import Estimator
 from advisor.recommend.cascades import cascades, pairs
-from advisor.recommend.constraints import Judged, judged
+from advisor.recommend.constraints import Judged, front_of, judged, listed_of, rejections
 from advisor.recommend.entries import Z90, Entry, Key, Prices
 from advisor.recommend.machine import Machine, resolve
 from advisor.recommend.option import memory_gb, option
@@ -30,27 +30,29 @@ from advisor.recommend.records import (
     Cascade,
     Caution,
     Comparison,
-    Factor,
     Group,
     Option,
-    PricedMachine,
-    Reason,
     Recommendation,
-    Rejected,
     Variant,
-    WarningCode,
 )
 from advisor.recommend.request_rate import at_rate, rate_of
 from advisor.recommend.suggestions import Pending, best_devices, pending, suggestions, unjudged
 from advisor.recommend.variants import (
     DEARER,
+    Writer,
     dearer,
-    factors,
     ratio_sds,
     sentence,
     variants,
 )
-from advisor.recommend.warnings import CAUTIONS, about_accuracy, about_task, figure
+from advisor.recommend.warnings import (
+    CAUTIONS,
+    about_accuracy,
+    about_machine,
+    about_task,
+    about_tie,
+    figure,
+)
 from catalog.evidence import OF_LABELS
 from catalog.records import Device
 from catalog.snapshot import Snapshot
@@ -60,7 +62,6 @@ KEPT_PRICES = 500
 KEPT_DEVICES = 2000
 TIED_LOOK = 40
 """Cheapest qualifying entries that are looked at for ties."""
-TIED_NAMED = 5
 
 
 def recommend(
@@ -129,7 +130,9 @@ class Advisor:
         self.machine = functools.lru_cache(KEPT_DEVICES)(lambda asked: me._machine(asked))
         self.prices = functools.lru_cache(KEPT_PRICES)(lambda key: me._prices(key))
         self._devices = functools.lru_cache(KEPT_DEVICES)(
-            lambda *asked: best_devices(*asked, me.snapshot, me.estimator)
+            lambda candidate, need, key: best_devices(
+                candidate, need, key, me.snapshot, me.estimator
+            )
         )
         self._unjudged = functools.lru_cache(KEPT_PRICES)(
             lambda key: unjudged(key, me.snapshot, me.estimator)
@@ -180,7 +183,7 @@ class Advisor:
         priced = self.prices(self.key(query, found.workload))
         return Asked(query, found, judged(priced, query, found.speaks))
 
-    def setups(self, query: Query, candidate: str) -> list[Entry]:
+    def setups(self, query: Query, candidate: str) -> tuple[list[Entry], Key]:
         """Every price of one candidate, whatever it qualifies for, least energy first.
 
         With all backends and formats unless the question names some; raises what `recommend` does.
@@ -190,7 +193,7 @@ class Advisor:
         if query.backend is None:
             wide = msgspec.structs.replace(query, backend=ANY_BACKEND)
         key = self.key(wide, about(self.snapshot, query).workload)
-        return self.prices(msgspec.structs.replace(key, candidate=candidate)).entries
+        return self.prices(msgspec.structs.replace(key, candidate=candidate)).entries, key
 
     def option(self, entry: Entry, key: Key) -> Option:
         """An entry as an option."""
@@ -221,17 +224,17 @@ class Advisor:
         key, qualified = asked.judged.prices.key, asked.qualified
         chosen = qualified[0] if qualified else None
         most = Limits.of(query.limit)
-        listed = _listed(qualified[1:], most.alternatives)
-        best = _front(asked.judged)[: most.front]
+        listed = listed_of(qualified[1:], most.alternatives)
+        best = front_of(asked.judged)[: most.front]
         tied = self._tied(asked.judged.prices, qualified)
-        write = Writer(self, asked.judged.prices, chosen)
+        write = Writer(asked.judged.prices, chosen, self.snapshot, self.estimator)
         alternatives, front = (
             write.options(listed, listed=True),
             write.options(best, beside=False, listed=True),
         )
         first = write.options([chosen])[0] if chosen is not None else None
         shown = {each.candidate.name for each in (*listed, *qualified[:1])}
-        rejected, more = _rejected(asked, shown, most.rejected, self.snapshot)
+        rejected, more = rejections(asked.judged, shown, most.rejected, self.snapshot)
         compared, unlike = self._compared(first, asked, write)
         return Recommendation(
             query=query,
@@ -241,7 +244,7 @@ class Advisor:
                 scope=key.scope,
                 rate_per_s=key.rate_per_s,
             ),
-            machine=_priced_machine(key.machine),
+            machine=key.machine.priced(),
             chosen=first,
             chosen_by_point=self._by_point(asked, write),
             best_devices=self._best_devices(chosen, key),
@@ -264,7 +267,7 @@ class Advisor:
         if chosen is None:
             return ()
         need = round(memory_gb(chosen) or 0.0, 3)
-        return self._devices(chosen.candidate, need, key.workload, key.batch, key.scope)
+        return self._devices(chosen.candidate, need, key)
 
     def _tied(self, prices: Prices, qualified: Sequence[Entry]) -> list[Entry]:
         """The chosen entry, and those whose energy may be as little, measured ones first."""
@@ -303,7 +306,7 @@ class Advisor:
         if chosen is None or not self.snapshot.predictions:
             return (), ()
         predicted, workload = self.snapshot.predicted, chosen.workload
-        others = [*asked.qualified[1:], *_front(asked.judged)]
+        others = [*asked.qualified[1:], *front_of(asked.judged)]
         told = [each for each in others if (workload, each.candidate.name) in predicted]
         return comparisons(self.snapshot, chosen, write.options(told))
 
@@ -338,14 +341,14 @@ class Advisor:
         codes = about_task(
             self.snapshot, key.workload, query.min_acc, n_known, asked.about.better_known
         )
-        codes |= _about_machine(key.machine)
+        codes |= about_machine(key.machine)
         if asked.about.speaks is not None:
             codes["accuracy-other-language"] = CAUTIONS["accuracy-other-language"]
         if query.metric == "macro_f1":
             codes["accuracy-interval-absent"] = CAUTIONS["accuracy-interval-absent"]
         if query.scenario == "server" and query.rate is None:
-            codes["rate-assumed"] = f"{figure(key.rate_per_s or 0)} texts per second; " + (
-                CAUTIONS["rate-assumed"]
+            codes["rate-assumed"] = (
+                f"{figure(key.rate_per_s or 0)} texts per second; " + (CAUTIONS["rate-assumed"])
             )
         if unlike:
             codes["test-sets-differ"] = f"{CAUTIONS['test-sets-differ']}: {', '.join(unlike[:5])}"
@@ -362,7 +365,7 @@ class Advisor:
                     f"; its weights need at least {fewest} {chosen.device}, so one does not do"
                 )
         if len(tied) > 1:
-            codes["tie"] = _tie(tied)
+            codes["tie"] = about_tie([(e.candidate.name, e.measured) for e in tied])
         return tuple(Caution(code=code, message=text) for code, text in sorted(codes.items()))
 
     def _raised(self, asked: Asked) -> str:
@@ -378,181 +381,3 @@ class Advisor:
         ]
         found = dearer(here, self.snapshot, key.scope)
         return sentence(found) if found else ""
-
-
-class Writer:
-    """Writes entries of some prices as options, each with its factor over the chosen one."""
-
-    def __init__(self, advisor: Advisor, prices: Prices, chosen: Entry | None) -> None:
-        self._advisor, self._prices, self._chosen = advisor, prices, chosen
-
-    def options(
-        self, entries: Sequence[Entry], *, beside: bool = True, listed: bool = False
-    ) -> tuple[Option, ...]:
-        """Entries as options, `beside` the chosen one with their factors; briefly in a list."""
-        key, snapshot = self._prices.key, self._advisor.snapshot
-        ratios: Sequence[Factor | None] = [None] * len(entries)
-        if self._chosen is not None and beside:
-            ratios = factors(self._prices, self._chosen, entries, self._advisor.estimator)
-        return tuple(
-            option(entry, key, snapshot, None if entry is self._chosen else ratio, whole=not listed)
-            for entry, ratio in zip(entries, ratios, strict=True)
-        )
-
-    def nearest(self, found: Judged) -> Option | None:
-        """The nearest miss with what it misses."""
-        near = found.nearest()
-        if near is None:
-            return None
-        place, missing = near
-        entry = found.prices.entries[place]
-        return option(entry, self._prices.key, self._advisor.snapshot, missing=missing)
-
-
-def _about_machine(machine: Machine) -> dict[WarningCode, str]:
-    """What an answer must say about its machine."""
-    codes: dict[WarningCode, str] = {}
-    if machine.basis != "asked":
-        words = {
-            "setting": "the setting JOULEWISE_DEVICE",
-            "calibrated": "the machine that was calibrated last",
-            "default": "the default",
-        }
-        codes["reference-machine"] = (
-            f"{CAUTIONS['reference-machine']}: here {machine.device.name} with {machine.host.name} "
-            f"({words[machine.basis]})"
-        )
-    if machine.note:
-        code: WarningCode = "instance-hardware" if machine.instance else "device-assumed"
-        whole = "; energy that counts the host counts a whole one" if machine.instance else ""
-        codes[code] = f"{machine.note}{whole}"
-    if machine.host_note:
-        codes["host-assumed"] = machine.host_note
-    return codes
-
-
-def _priced_machine(machine: Machine) -> PricedMachine:
-    """The machine as an answer states it."""
-    return PricedMachine(
-        device=machine.device.name,
-        host_cpu=machine.host.name,
-        basis=machine.basis,
-        n_devices=machine.n_devices,
-        instance=machine.instance,
-    )
-
-
-def _tie(tied: Sequence[Entry]) -> str:
-    """Which candidates may need as little as the chosen one, those measured named as such."""
-    names = [f"{e.candidate.name}{' (measured)' if e.measured else ''}" for e in tied[1:]]
-    more = f" and {len(names) - TIED_NAMED} more" if len(names) > TIED_NAMED else ""
-    return (
-        f"{', '.join(names[:TIED_NAMED])}{more} may need as little as {tied[0].candidate.name}: "
-        f"{CAUTIONS['tie']}; measure them to settle it"
-    )
-
-
-def _listed(others: Sequence[Entry], most: int) -> list[Entry]:
-    """Alternatives: the cheapest, and the cheapest one of each further family, cheapest first."""
-    found: dict[int, Entry] = {place: others[place] for place in range(min(most // 2, len(others)))}
-    families = {each.candidate.family for each in found.values()}
-    for place, each in enumerate(others):
-        if len(found) < most and each.candidate.family not in families:
-            found[place] = each
-            families.add(each.candidate.family)
-    for place, each in enumerate(others[:most]):
-        if len(found) < most:
-            found.setdefault(place, each)
-    return [found[place] for place in sorted(found)]
-
-
-def _front(found: Judged) -> list[Entry]:
-    """Entries that meet all but the floor and that no other beats, cheapest first."""
-    best, kept = -1.0, []
-    for place in np.flatnonzero(found.limits == 0):
-        each = found.prices.entries[place]
-        if each.evidence is not None and each.evidence.value > best:
-            kept.append(each)
-            best = each.evidence.value
-    return kept
-
-
-def _rejected(
-    asked: Asked, listed: set[str], limit: int, snapshot: Snapshot
-) -> tuple[tuple[Rejected, ...], int]:
-    """Why every other candidate lost, and how many more did.
-
-    The majority class first, then what the suite can run or somebody measured, then the first of
-    each family, the others by energy.
-    """
-    found, prices = asked.judged, asked.judged.prices
-    qualifies = set(found.qualifies)
-    places: dict[str, list[int]] = {}
-    for place, entry in enumerate(prices.entries):
-        if entry.candidate.name not in listed:
-            places.setdefault(entry.candidate.name, []).append(place)
-    families: set[str] = set()
-    order: list[tuple[bool, bool, bool, str]] = []
-    for name, own in places.items():
-        entry = prices.entries[own[0]]
-        known = entry.candidate.runnable or entry.row is not None
-        order.append((not known, entry.misfit is not None, entry.candidate.family in families, name))
-        families.add(entry.candidate.family)
-    names = [name for *_, name in sorted(order, key=lambda each: each[:-1])]
-    total = len(names) + len(prices.absent)
-    entries = _majority(snapshot, prices.key.workload)
-    most = limit - len(entries)
-    for name in names[:most]:
-        own = places[name]
-        place = next((p for p in own if p in qualifies), own[0])
-        entries.append(_lost(found, place, len(own)))
-    for each in prices.absent[: max(0, most - len(names))]:
-        entries.append(
-            Rejected(
-                candidate=each.candidate,
-                device=each.device,
-                reason=each.reason,
-                detail=each.detail,
-                setups=0,
-            )
-        )
-    return tuple(entries), max(0, total - most)
-
-
-def _lost(found: Judged, place: int, setups: int) -> Rejected:
-    """Why one candidate lost."""
-    entry, reason, detail = found.prices.entries[place], "more-energy", ""
-    if place in found.qualifies:
-        detail = _dearer_than(entry, found.prices.entries[found.qualifies[0]].joules)
-    else:
-        reason, detail, _ = found.verdicts(place)[0]
-    return Rejected(
-        candidate=entry.candidate.name,
-        device=entry.device.name,
-        reason=reason,
-        detail=detail,
-        setups=setups,
-    )
-
-
-def _dearer_than(entry: Entry, chosen: float) -> str:
-    """How much more a qualifying entry needs than the chosen one, in words."""
-    times = f", {figure(entry.joules / chosen)} times the chosen one" if chosen else ""
-    return f"{figure(entry.joules)} J{times}"
-
-
-def _majority(snapshot: Snapshot, workload: str) -> list[Rejected]:
-    """The floor that everything must beat: always answering the most frequent class."""
-    facts = snapshot.workloads.get(workload)
-    if facts is None or facts.majority_share is None:
-        return []
-    detail = f"always the most frequent class: accuracy {facts.majority_share:.3f}"
-    return [
-        Rejected(
-            candidate="majority-class",
-            device=None,
-            reason="below-majority-share",
-            detail=f"{detail} ({facts.majority_basis})",
-            setups=0,
-        )
-    ]

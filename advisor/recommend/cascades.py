@@ -17,8 +17,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from advisor.recommend.paired import predictions_of
 from advisor.recommend.option import front, rank
+from advisor.recommend.paired import predictions_of
 from advisor.recommend.query import Query
 from advisor.recommend.records import Accuracy, Cascade, CascadeStep, EnergyPer1000, Option
 from catalog.intervals import wilson, wilson_lower

@@ -14,12 +14,13 @@ import numpy as np
 
 from advisor.estimator.features import Array
 from advisor.recommend.entries import Entry, Prices
-from advisor.recommend.warnings import figure
 from advisor.recommend.option import latency_ms, memory_gb
 from advisor.recommend.qualification import bounds
 from advisor.recommend.query import Query
-from advisor.recommend.records import Missing, Reason, Shortfall
+from advisor.recommend.records import Missing, Reason, Rejected, Shortfall
+from advisor.recommend.warnings import figure
 from catalog.evidence import OF_LABELS
+from catalog.snapshot import Snapshot
 
 _FAR = 1e6
 """Gap of a constraint that no number measures but that another candidate meets."""
@@ -225,3 +226,112 @@ def _language(entries: Sequence[Entry], language: str) -> Constraint:
         return Verdict("language-differs", f"made for {has}", missing)
 
     return Constraint(_gaps(far), verdict)
+
+
+def listed_of(others: Sequence[Entry], most: int) -> list[Entry]:
+    """Alternatives: the cheapest, and the cheapest one of each further family, cheapest first."""
+    found: dict[int, Entry] = {place: others[place] for place in range(min(most // 2, len(others)))}
+    families = {each.candidate.family for each in found.values()}
+    for place, each in enumerate(others):
+        if len(found) < most and each.candidate.family not in families:
+            found[place] = each
+            families.add(each.candidate.family)
+    for place, each in enumerate(others[:most]):
+        if len(found) < most:
+            found.setdefault(place, each)
+    return [found[place] for place in sorted(found)]
+
+
+def front_of(found: Judged) -> list[Entry]:
+    """Entries that meet all but the floor and that no other beats, cheapest first."""
+    best, kept = -1.0, []
+    for place in np.flatnonzero(found.limits == 0):
+        each = found.prices.entries[place]
+        if each.evidence is not None and each.evidence.value > best:
+            kept.append(each)
+            best = each.evidence.value
+    return kept
+
+
+def rejections(
+    found: Judged, listed: set[str], limit: int, snapshot: Snapshot
+) -> tuple[tuple[Rejected, ...], int]:
+    """Why every other candidate lost, and how many more did.
+
+    The majority class first, then what the suite can run or somebody measured, then the first of
+    each family, the others by energy.
+    """
+    prices = found.prices
+    qualifies = set(found.qualifies)
+    places: dict[str, list[int]] = {}
+    for place, entry in enumerate(prices.entries):
+        if entry.candidate.name not in listed:
+            places.setdefault(entry.candidate.name, []).append(place)
+    families: set[str] = set()
+    order: list[tuple[bool, bool, bool, str]] = []
+    for name, own in places.items():
+        entry = prices.entries[own[0]]
+        known = entry.candidate.runnable or entry.row is not None
+        order.append(
+            (not known, entry.misfit is not None, entry.candidate.family in families, name)
+        )
+        families.add(entry.candidate.family)
+    names = [name for *_, name in sorted(order, key=lambda each: each[:-1])]
+    total = len(names) + len(prices.absent)
+    entries = _majority(snapshot, prices.key.workload)
+    most = limit - len(entries)
+    for name in names[:most]:
+        own = places[name]
+        place = next((p for p in own if p in qualifies), own[0])
+        entries.append(_lost(found, place, len(own)))
+    for each in prices.absent[: max(0, most - len(names))]:
+        entries.append(
+            Rejected(
+                candidate=each.candidate,
+                device=each.device,
+                reason=each.reason,
+                detail=each.detail,
+                setups=0,
+            )
+        )
+    return tuple(entries), max(0, total - most)
+
+
+def _lost(found: Judged, place: int, setups: int) -> Rejected:
+    """Why one candidate lost."""
+    entry = found.prices.entries[place]
+    reason: Reason = "more-energy"
+    if place in found.qualifies:
+        detail = _dearer_than(entry, found.prices.entries[found.qualifies[0]].joules)
+    else:
+        reason, detail, _ = found.verdicts(place)[0]
+    return Rejected(
+        candidate=entry.candidate.name,
+        device=entry.device.name,
+        reason=reason,
+        detail=detail,
+        setups=setups,
+    )
+
+
+def _dearer_than(entry: Entry, chosen: float) -> str:
+    """How much more a qualifying entry needs than the chosen one, in words."""
+    times = f", {figure(entry.joules / chosen)} times the chosen one" if chosen else ""
+    return f"{figure(entry.joules)} J{times}"
+
+
+def _majority(snapshot: Snapshot, workload: str) -> list[Rejected]:
+    """The floor that everything must beat: always answering the most frequent class."""
+    facts = snapshot.workloads.get(workload)
+    if facts is None or facts.majority_share is None:
+        return []
+    detail = f"always the most frequent class: accuracy {facts.majority_share:.3f}"
+    return [
+        Rejected(
+            candidate="majority-class",
+            device=None,
+            reason="below-majority-share",
+            detail=f"{detail} ({facts.majority_basis})",
+            setups=0,
+        )
+    ]

@@ -19,7 +19,6 @@ import numpy as np
 from advisor.estimator.estimator import Estimator, Prediction
 from advisor.estimator.setup import Setup, batch_of, from_measurement, precision_bits
 from advisor.recommend.entries import Z90, Entry, Key, of_a_repeat, ranked
-from advisor.recommend.machine import memory_gb
 from advisor.recommend.qualification import excluded
 from advisor.recommend.records import EnergyPer1000, Reason, RuntimePer1000
 from advisor.recommend.serving import Choice, fits, has_profile, same_format, setup_of
@@ -108,7 +107,12 @@ def _distance(
     """How far a row is from what is asked: its format and backend, its batch, its age."""
     batch = math.log((batch_of(row) or key.batch) / key.batch)
     form = same_format(row.precision, choice.precision)
-    return not form, not fits(row, choice, candidate), round(abs(batch), 9), -moment(row.measured_at)
+    return (
+        not form,
+        not fits(row, choice, candidate),
+        round(abs(batch), 9),
+        -moment(row.measured_at),
+    )
 
 
 def _nearest_here(
@@ -196,8 +200,8 @@ def _from_profile(
     """From the compute profile alone."""
     workload = snapshot.workloads[key.workload]
     need = profiles.work(candidate, workload)
-    n_devices, misfit = _fitting(
-        key, device, memory_of(candidate, choice, key.batch, need.tokens * need.passes)
+    n_devices, misfit = key.machine.fitting(
+        device, memory_of(candidate, choice, key.batch, need.tokens * need.passes)
     )
     asked = setup_of(
         candidate, device, workload, choice, key.batch, key.scope, key.runtime_s, n_devices
@@ -218,7 +222,7 @@ def _from_elsewhere(
     row = min(rows, key=lambda row: _distance(key, candidate, choice, row))
     there = from_measurement(row, snapshot.devices[row.device], candidate, key.scope)
     weights = (row.n_parameters or 0.0) * 2 / 1e9
-    n_devices, misfit = _fitting(key, device, weights)
+    n_devices, misfit = key.machine.fitting(device, weights)
     asked = msgspec.structs.replace(
         there,
         device=device,
@@ -238,19 +242,6 @@ def memory_of(candidate: Candidate, choice: Choice, batch: float, tokens: float)
     if candidate.n_parameters is None:
         return profiles.CLASSICAL_GB
     return profiles.memory_gb(candidate, precision_bits(choice.precision), batch, tokens)
-
-
-def _fitting(
-    key: Key, device: Device, needed_gb: float | None
-) -> tuple[int, tuple[Reason, str] | None]:
-    """How many devices of the machine hold a model, and why it does not fit if it does not."""
-    has, needed = memory_gb(device), needed_gb or 0.0
-    number = max(1, math.ceil(needed / has)) if has else 1
-    most = key.machine.n_devices if device.name == key.machine.device.name else 1
-    if number <= most:
-        return number, None
-    count = f"{most} x {device.name}" if most > 1 else device.name
-    return 1, ("does-not-fit", f"needs {needed:.3g} GB; {count} has {most * has:.3g} GB")
 
 
 def _elsewhere(

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from advisor.estimator.estimator import Estimator, Prediction
 from advisor.estimator.features import Array
@@ -167,7 +168,7 @@ class Prices:
         self.key, self.absent = key, absent
         self.entries = sorted(entries, key=lambda entry: entry.rank)
         self._places = {id(entry): place for place, entry in enumerate(self.entries)}
-        self._covariance: dict[str, tuple[dict[int, int], Array]] = {}
+        self._covariance: dict[str, tuple[dict[int, int], NDArray[np.float32]]] = {}
 
     def variances_of_ratios(
         self, first: Entry, others: Sequence[Entry], estimator: Estimator
@@ -187,9 +188,10 @@ class Prices:
                 for place, entry in enumerate(self.entries)
                 if entry.setup is not None and entry.device.name == chip
             ]
-            rows = {place: row for row, (place, _) in enumerate(alike)}
-            matrix = estimator.covariance([setup for _, setup in alike]).astype(np.float32)
-            self._covariance[chip] = rows, matrix
+            self._covariance[chip] = (
+                {place: row for row, (place, _) in enumerate(alike)},
+                estimator.covariance([setup for _, setup in alike]).astype(np.float32),
+            )
         rows, matrix = self._covariance[chip]
         own = rows[self._places[id(first)]]
         for at, other in enumerate(others):
@@ -264,5 +266,3 @@ def read_runtime(row: Measurement) -> RuntimePer1000 | None:
     seconds, half = 1000 * row.runtime_s / row.n_items, Z90 * (row.cv or 0.0)
     low, high = seconds * math.exp(-half), seconds * math.exp(half)
     return RuntimePer1000(value=seconds, low=low, high=high, basis="measured")
-
-

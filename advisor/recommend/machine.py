@@ -6,14 +6,16 @@ vectors. Where nothing is named a reference machine stands, which the answer sta
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
 
+from advisor.recommend.records import PricedMachine, Reason
 from catalog.hardware.device_defaults import completed
 from catalog.hardware.machines import ResolvedDevice
-from catalog.records import Candidate, Device, Family, Measurement, moment
+from catalog.records import Device, Family, Measurement, moment
 from catalog.registry.families import CLASSICAL
 from catalog.snapshot import Snapshot
 
@@ -55,6 +57,28 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
         """
         chip = self.runs(family).name
         return (chip,) if chip == self.device.name else (self.device.name, chip)
+
+    def priced(self) -> PricedMachine:
+        """The machine as an answer states it."""
+        return PricedMachine(
+            device=self.device.name,
+            host_cpu=self.host.name,
+            basis=self.basis,
+            n_devices=self.n_devices,
+            instance=self.instance,
+        )
+
+    def fitting(
+        self, device: Device, needed_gb: float | None
+    ) -> tuple[int, tuple[Reason, str] | None]:
+        """How many of its devices hold a model, and why it does not fit if it does not."""
+        has, needed = memory_gb(device), needed_gb or 0.0
+        number = max(1, math.ceil(needed / has)) if has else 1
+        most = self.n_devices if device.name == self.device.name else 1
+        if number <= most:
+            return number, None
+        count = f"{most} x {device.name}" if most > 1 else device.name
+        return 1, ("does-not-fit", f"needs {needed:.3g} GB; {count} has {most * has:.3g} GB")
 
 
 def resolve(
@@ -161,8 +185,3 @@ def _calibrated_host(snapshot: Snapshot, device: str) -> Device | None:
 def memory_gb(device: Device) -> float:
     """Memory of a device, 1e9 bytes; the class default where none is stated."""
     return completed(device).device.memory_gb or 0.0
-
-
-def is_classical(candidate: Candidate | None) -> bool:
-    """Whether a candidate is no network."""
-    return candidate is not None and candidate.family in CLASSICAL

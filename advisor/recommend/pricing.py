@@ -129,9 +129,7 @@ def _measured(
     return measured_entry(row, joules, key.scope, snapshot, known, candidate, choice)
 
 
-def _absent(
-    key: Key, candidate: Candidate, device: Device, rows: Sequence[Measurement]
-) -> Absent:
+def _absent(key: Key, candidate: Candidate, device: Device, rows: Sequence[Measurement]) -> Absent:
     """Why a candidate has no price."""
     if key.basis == "measured":
         detail = f"not measured on {device.name} in scenario {key.scenario}, scope {key.scope}"
@@ -151,7 +149,7 @@ def of_row(
     snapshot: Snapshot,
     estimator: Estimator,
     known: Evidence | None = None,
-) -> Entry | None:
+) -> tuple[Entry, Key] | None:
     """A row where it was taken: measured in a scope, else estimated from what was read there."""
     device = snapshot.devices[row.device]
     candidate = snapshot.candidates.get(row.candidate) or Candidate(
@@ -159,14 +157,16 @@ def of_row(
     )
     first = usual(candidate, device)
     choice = Choice(row.backend or first.backend, row.precision or first.precision)
-    joules = ranked(row, snapshot, scope)
-    if joules is not None:
-        return measured_entry(row, joules, scope, snapshot, known, candidate, choice)
     key = Key(
         workload=row.workload,
         machine=Machine(device=device, host=device),
         scenario="offline" if row.scenario == "unstated" else row.scenario,
         scope=scope,
+        rate_per_s=row.rate_per_s,
         batch_size=batch_of(row),
     )
-    return conversion.of_row(key, candidate, choice, row, snapshot, estimator, known)
+    joules = ranked(row, snapshot, scope)
+    if joules is not None:
+        return measured_entry(row, joules, scope, snapshot, known, candidate, choice), key
+    found = conversion.of_row(key, candidate, choice, row, snapshot, estimator, known)
+    return None if found is None else (found, key)

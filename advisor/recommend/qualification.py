@@ -146,9 +146,7 @@ def excluded(snapshot: Snapshot, known: Evidence) -> tuple[Reason, str] | None:
     if candidate is not None and candidate.family in FLOORS:
         return "majority-class", "answers every text with the most frequent class: for comparison"
     share = snapshot.workloads[known.workload].majority_share
-    why = exclusion(
-        known, obtainable=obtainable(snapshot, known.candidate), majority_share=share
-    )
+    why = exclusion(known, obtainable=obtainable(snapshot, known.candidate), majority_share=share)
     if why is None:
         return None
     reason, detail = EXCLUDED[why]

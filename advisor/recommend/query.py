@@ -100,9 +100,9 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     labels: Annotated[
         Labels, Meta(description="labelled texts there are: none, few (8 per class) or full")
     ] = "full"
-    metric: Annotated[
-        Metric, Meta(description="what the floor is about: accuracy or macro_f1")
-    ] = "accuracy"
+    metric: Annotated[Metric, Meta(description="what the floor is about: accuracy or macro_f1")] = (
+        "accuracy"
+    )
     accuracy_basis: Annotated[
         AskedAccuracyBasis,
         Meta(description="whose accuracies count: measured (by the suite), published or any"),
@@ -134,7 +134,9 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
         Annotated[float, Meta(ge=1e-6, le=1e9, description="texts per second; scenario=server")]
         | None
     ) = None
-    limit: Annotated[int, Meta(ge=1, le=1000, description="entries of the lists together, 1 to 1000")] = 20
+    limit: Annotated[
+        int, Meta(ge=1, le=1000, description="entries of the lists together, 1 to 1000")
+    ] = 20
 
     def check(self) -> None:
         """Refuses values out of range; a record made in code was not checked when it was made.

@@ -11,6 +11,8 @@ from catalog.accuracy import Regime
 from catalog.evidence import AccuracyBasis, AcrossTask, Metric
 from catalog.records import Basis, Label, Scope
 
+AnyLabel = Label | Literal["estimated"]
+"""What a measured energy is made of, or that it is an estimate."""
 Reason = Literal[
     "majority-class",
     "accuracy-too-low",
@@ -126,7 +128,7 @@ class EnergyPer1000(msgspec.Struct, frozen=True, kw_only=True):
     high: float | None
     basis: Basis
     scope: Scope
-    label: Label | Literal["estimated"] | None
+    label: AnyLabel | None
 
 
 class RuntimePer1000(msgspec.Struct, frozen=True, kw_only=True):

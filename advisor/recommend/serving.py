@@ -6,6 +6,7 @@ vLLM for language models on GPUs, the maker's runtime on NPUs, batches of 32.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -29,7 +30,11 @@ OF_CPUS = (
     *(("torch", "bf16"), ("torch", "int8")),
     *(("onnxruntime", "fp32"), ("onnxruntime", "int8"), ("openvino", "fp32"), ("openvino", "int8")),
 )
-OF_LANGUAGE_MODELS = (("torch", "fp16"), ("vllm", "fp8"), ("vllm", "int8"))
+OF_LANGUAGE_MODELS: tuple[tuple[str, str], ...] = (
+    ("torch", "fp16"),
+    ("vllm", "fp8"),
+    ("vllm", "int8"),
+)
 _KNOWS_BACKENDS = "backend" in Setup.__struct_fields__
 
 
@@ -73,7 +78,7 @@ def others(candidate: Candidate, device: Device) -> list[Choice]:
     first = usual(candidate, device)
     if candidate.family in CLASSICAL or device.kind not in ("cpu", "gpu"):
         return []
-    known = OF_CPUS if device.kind == "cpu" else OF_GPUS
+    known: Sequence[tuple[str, str]] = OF_CPUS if device.kind == "cpu" else OF_GPUS
     if FAMILIES[candidate.family].causal and device.kind == "gpu":
         known = OF_LANGUAGE_MODELS
     found = [Choice(*each) for each in known if Choice(*each) != first]
@@ -108,7 +113,7 @@ def from_candidate(
     *,
     tokens: float,
     n_classes: int | None,
-    backend: str,
+    backend: str,  # noqa: ARG001  # for estimators that know backends
     precision: str,
     batch_size: float,
     scope: Scope = "host",
@@ -187,7 +192,9 @@ def has_profile(candidate: Candidate | None) -> bool:
     )
 
 
-def weights_gb(candidate: Candidate | None, row: Measurement | None, precision: str | None) -> float:
+def weights_gb(
+    candidate: Candidate | None, row: Measurement | None, precision: str | None
+) -> float:
     """What the weights take, 1e9 bytes; 0 where the size is unknown."""
     size = (candidate.n_parameters if candidate else None) or (row.n_parameters if row else None)
     return (size or 0.0) * precision_bits(precision) / 8 / 1e9

@@ -27,16 +27,16 @@ from advisor.recommend.qualification import rounded
 from advisor.recommend.query import Query
 from advisor.recommend.records import BestDevice, Suggestion
 from advisor.recommend.serving import setup_of, usual
-from catalog.evidence import OF_LABELS
 from catalog.accuracies import regime_of
-from catalog.records import Candidate, Device, Scope
+from catalog.evidence import OF_LABELS
+from catalog.records import Candidate, Device
 from catalog.registry.families import CLASSICAL, FLOORS
 from catalog.registry.tasks import tasks
 from catalog.snapshot import Snapshot
 
 MOST_SUGGESTIONS, MOST_DEVICES = 3, 5
 CONSIDERED = 32
-"""Devices by either measure whose need is estimated: those of least power per rate and bandwidth."""
+"""Devices whose need is estimated: those of least power per rate, and as many per bandwidth."""
 
 
 class Probe(msgspec.Struct, frozen=True):
@@ -218,10 +218,7 @@ def _usual_tool(snapshot: Snapshot, workload: str) -> list[Suggestion]:
 
 
 def _promising(judged: Judged, query: Query) -> list[Suggestion]:
-    """Candidates whose accuracy reaches the floor although its lower bound does not, cheapest first.
-
-    Then the most accurate that can be run, whatever they reach.
-    """
+    """Candidates whose accuracy reaches the floor although its bound does not, cheapest first."""
     entries, key = judged.prices.entries, judged.prices.key
     able = [e for e in entries if e.evidence is not None and e.misfit is None]
     able.sort(key=lambda entry: (not entry.candidate.runnable, entry.joules))
@@ -232,8 +229,7 @@ def _promising(judged: Judged, query: Query) -> list[Suggestion]:
         if e.evidence and e.evidence.value >= query.min_acc and e.evidence.regime in allowed
     ]
     said = "its accuracy reaches the floor, its lower bound or another constraint does not"
-    found = [_of_entry(each, key, said) for each in near[:2]]
-    return found
+    return [_of_entry(each, key, said) for each in near[:2]]
 
 
 def unjudged(key: Key, snapshot: Snapshot, estimator: Estimator) -> tuple[Suggestion, ...]:
@@ -259,9 +255,7 @@ def unjudged(key: Key, snapshot: Snapshot, estimator: Estimator) -> tuple[Sugges
     setups = []
     for each in chosen:
         device = key.machine.runs(each.family)
-        setups.append(
-            setup_of(each, device, workload, usual(each, device), key.batch, key.scope)
-        )
+        setups.append(setup_of(each, device, workload, usual(each, device), key.batch, key.scope))
     return tuple(
         Suggestion(
             candidate=each.name,
@@ -279,9 +273,7 @@ def unjudged(key: Key, snapshot: Snapshot, estimator: Estimator) -> tuple[Sugges
 def best_devices(
     candidate: Candidate,
     need_gb: float,
-    workload: str,
-    batch_size: float,
-    scope: Scope,
+    key: Key,
     snapshot: Snapshot,
     estimator: Estimator,
 ) -> tuple[BestDevice, ...]:
@@ -291,9 +283,9 @@ def best_devices(
     without these figures tell nothing.
     """
     able = [d for d in _comparable(snapshot, candidate) if need_gb <= device_memory_gb(d)]
-    about = snapshot.workloads[workload]
+    about = snapshot.workloads[key.workload]
     setups = [
-        setup_of(candidate, each, about, usual(candidate, each), batch_size, scope)
+        setup_of(candidate, each, about, usual(candidate, each), key.batch, key.scope)
         for each in able
     ]
     found = sorted(

@@ -18,9 +18,10 @@ from advisor.estimator.features import Array
 from advisor.estimator.setup import precision_bits
 from advisor.recommend.constraints import Judged
 from advisor.recommend.entries import Z90, Entry, Prices, measured_energy, ranked
-from advisor.recommend.warnings import figure
+from advisor.recommend.option import option
 from advisor.recommend.qualification import rounded
-from advisor.recommend.records import Factor, Variant, WarningCode
+from advisor.recommend.records import Factor, Option, Variant, WarningCode
+from advisor.recommend.warnings import figure
 from catalog.records import Measurement, Scope
 from catalog.registry.families import CLASSICAL
 from catalog.snapshot import Snapshot
@@ -33,9 +34,7 @@ _NAMED = 5
 """Variants that a sentence names."""
 
 
-def ratio_sds(
-    prices: Prices, first: Entry, others: Sequence[Entry], estimator: Estimator
-) -> Array:
+def ratio_sds(prices: Prices, first: Entry, others: Sequence[Entry], estimator: Estimator) -> Array:
     """Standard deviation of the log ratio of each of `others`' energies to the first one's.
 
     Where both are estimates for one chip, what they share cancels; else their errors add.
@@ -190,9 +189,7 @@ def _said(pair: Pair) -> str:
         )
         same = f" in {row.precision}" if row.precision else ""
     dear, cheap = (figure(value) for value in pair.joules)
-    return (
-        f"{row.candidate} on {row.device}{same}: {one} {dear} J per 1,000 texts, {two} {cheap} J"
-    )
+    return f"{row.candidate} on {row.device}{same}: {one} {dear} J per 1,000 texts, {two} {cheap} J"
 
 
 def variants(found: Judged, chosen: Entry, estimator: Estimator) -> tuple[Variant, ...]:
@@ -222,3 +219,35 @@ def variants(found: Judged, chosen: Entry, estimator: Estimator) -> tuple[Varian
         for (place, each), ratio in zip(others, ratios, strict=True)
         if ratio is not None
     )
+
+
+class Writer:
+    """Writes entries of some prices as options, each with its factor over the chosen one."""
+
+    def __init__(
+        self, prices: Prices, chosen: Entry | None, snapshot: Snapshot, estimator: Estimator
+    ) -> None:
+        self._prices, self._chosen = prices, chosen
+        self._snapshot, self._estimator = snapshot, estimator
+
+    def options(
+        self, entries: Sequence[Entry], *, beside: bool = True, listed: bool = False
+    ) -> tuple[Option, ...]:
+        """Entries as options, `beside` the chosen one with their factors; briefly in a list."""
+        key, snapshot = self._prices.key, self._snapshot
+        ratios: Sequence[Factor | None] = [None] * len(entries)
+        if self._chosen is not None and beside:
+            ratios = factors(self._prices, self._chosen, entries, self._estimator)
+        return tuple(
+            option(entry, key, snapshot, None if entry is self._chosen else ratio, whole=not listed)
+            for entry, ratio in zip(entries, ratios, strict=True)
+        )
+
+    def nearest(self, found: Judged) -> Option | None:
+        """The nearest miss with what it misses."""
+        near = found.nearest()
+        if near is None:
+            return None
+        place, missing = near
+        entry = found.prices.entries[place]
+        return option(entry, self._prices.key, self._snapshot, missing=missing)

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from advisor.recommend.machine import Machine
 from advisor.recommend.records import Option, WarningCode
 from catalog.evidence import below_on_most
 from catalog.registry.tasks import tasks
 from catalog.snapshot import Snapshot
 
+TIED_NAMED = 5
+"""Candidates of a tie that are named."""
 THIN = 20
 """Candidates with an accuracy under which a reference workload says little."""
 
@@ -172,3 +175,35 @@ def about_accuracy(snapshot: Snapshot, chosen: Option, floor: float) -> dict[War
                 f"{chosen.candidate} is {said} of the task: check it on your own texts"
             )
     return codes
+
+
+def about_machine(machine: Machine) -> dict[WarningCode, str]:
+    """What an answer must say about its machine."""
+    codes: dict[WarningCode, str] = {}
+    if machine.basis != "asked":
+        words = {
+            "setting": "the setting JOULEWISE_DEVICE",
+            "calibrated": "the machine that was calibrated last",
+            "default": "the default",
+        }
+        codes["reference-machine"] = (
+            f"{CAUTIONS['reference-machine']}: here {machine.device.name} with {machine.host.name} "
+            f"({words[machine.basis]})"
+        )
+    if machine.note:
+        code: WarningCode = "instance-hardware" if machine.instance else "device-assumed"
+        whole = "; energy that counts the host counts a whole one" if machine.instance else ""
+        codes[code] = f"{machine.note}{whole}"
+    if machine.host_note:
+        codes["host-assumed"] = machine.host_note
+    return codes
+
+
+def about_tie(tied: Sequence[tuple[str, bool]]) -> str:
+    """Which candidates may need as little as the first one, with whether each was measured."""
+    names = [f"{name}{' (measured)' if measured else ''}" for name, measured in tied[1:]]
+    more = f" and {len(names) - TIED_NAMED} more" if len(names) > TIED_NAMED else ""
+    return (
+        f"{', '.join(names[:TIED_NAMED])}{more} may need as little as {tied[0][0]}: "
+        f"{CAUTIONS['tie']}; measure them to settle it"
+    )
