@@ -186,13 +186,10 @@ class Advisor:
     def setups(self, query: Query, candidate: str) -> tuple[list[Entry], Key]:
         """Every price of one candidate, whatever it qualifies for, least energy first.
 
-        With all backends and formats unless the question names some; raises what `recommend` does.
+        Raises what `recommend` does.
         """
         query.check()
-        wide = query
-        if query.backend is None:
-            wide = msgspec.structs.replace(query, backend=ANY_BACKEND)
-        key = self.key(wide, about(self.snapshot, query).workload)
+        key = self.key(query, about(self.snapshot, query).workload)
         return self.prices(msgspec.structs.replace(key, candidate=candidate)).entries, key
 
     def option(self, entry: Entry, key: Key) -> Option:

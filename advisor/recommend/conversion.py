@@ -19,6 +19,7 @@ import numpy as np
 from advisor.estimator.estimator import Estimator, Prediction
 from advisor.estimator.setup import Setup, batch_of, from_measurement, precision_bits
 from advisor.recommend.entries import Z90, Entry, Key, of_a_repeat, ranked
+from advisor.recommend.machine import worker
 from advisor.recommend.qualification import excluded
 from advisor.recommend.records import EnergyPer1000, Reason, RuntimePer1000
 from advisor.recommend.serving import Choice, fits, has_profile, same_format, setup_of
@@ -106,7 +107,8 @@ def _distance(
 ) -> tuple[bool, bool, float, float]:
     """How far a row is from what is asked: its format and backend, its batch, its age."""
     batch = math.log((batch_of(row) or key.batch) / key.batch)
-    form = same_format(row.precision, choice.precision)
+    form = row.precision is None or same_format(row.precision, choice.precision)
+    same = fits(row, choice, candidate, key.machine.runs(candidate.family))
     return (
         not form,
         not fits(row, choice, candidate),
@@ -126,7 +128,8 @@ def _nearest_here(
     here = [row for row in rows if row.device in key.machine.names(candidate.family)]
     with_joules = [row for row in here if _scope_of(row, snapshot, key.scope) is not None]
     timed = [row for row in here if row.runtime_s is not None]
-    exact = [row for row in timed if key.holds(row) and fits(row, choice, candidate)]
+    chip = key.machine.runs(candidate.family)
+    exact = [row for row in timed if key.holds(row) and fits(row, choice, candidate, chip)]
     for pool in (with_joules, exact, timed):
         if pool:
             return min(pool, key=lambda row: _distance(key, candidate, choice, row))
@@ -145,7 +148,7 @@ def _scope_of(row: Measurement, snapshot: Snapshot, asked: Scope) -> Scope | Non
 def _basis(row: Measurement, candidate: Candidate, snapshot: Snapshot, asked: Scope) -> Told:
     """What a row tells, in the scope it was measured in."""
     scope = _scope_of(row, snapshot, asked)
-    setup = from_measurement(row, snapshot.devices[row.device], candidate, scope or asked)
+    setup = from_measurement(row, worker(snapshot, row, candidate), candidate, scope or asked)
     joules = None if scope is None else ranked(row, snapshot, scope)
     return Told(
         row=row,
@@ -165,7 +168,7 @@ def _from_here(
 ) -> Plan:
     """From a row of this machine that was measured otherwise than asked."""
     told = _basis(row, candidate, snapshot, key.scope)
-    same = fits(row, choice, candidate)
+    same = fits(row, choice, candidate, key.machine.runs(candidate.family))
     alike = same and batch_of(row) in (None, key.batch)
     asked = msgspec.structs.replace(
         told.setup,
@@ -351,7 +354,7 @@ def _entry(
         there=plan.there,
         setup=plan.asked,
         prediction=prediction,
-        converted=_words(key, plan, snapshot) if joules else "",
+        converted=_words(key, plan, snapshot) if against else "",
         misfit=plan.misfit,
         codes=("energy-converted",) if joules and plan.there else (),
     )

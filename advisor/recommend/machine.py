@@ -15,7 +15,7 @@ import msgspec
 from advisor.recommend.records import PricedMachine, Reason
 from catalog.hardware.device_defaults import completed
 from catalog.hardware.machines import ResolvedDevice
-from catalog.records import Device, Family, Measurement, moment
+from catalog.records import Candidate, Device, Family, Measurement, moment
 from catalog.registry.families import CLASSICAL
 from catalog.snapshot import Snapshot
 
@@ -103,6 +103,14 @@ def resolve(
     if newest is not None:
         return _named(snapshot, newest, "calibrated")
     return _named(snapshot, REFERENCE_DEVICE, "default")
+
+
+def worker(snapshot: Snapshot, row: Measurement, candidate: Candidate) -> Device:
+    """The chip that did the work of a row: of counts on a GPU machine its usual host CPU."""
+    device = snapshot.devices[row.device]
+    if candidate.family not in CLASSICAL or device.kind == "cpu":
+        return device
+    return _host(snapshot, ResolvedDevice(device=device))[0]
 
 
 def _named(snapshot: Snapshot, asked: str | Device, basis: MachineBasis) -> Machine:

@@ -120,7 +120,7 @@ def _measured(
     """The entry of energy that was measured as it is asked for; ``None`` where none was."""
     here = key.machine.names(candidate.family)
     fitting = [row for row in rows if row.device in here and key.holds(row)]
-    fitting = [row for row in fitting if fits(row, choice, candidate)]
+    fitting = [row for row in fitting if fits(row, choice, candidate, key.machine.device)]
     found = [(row, ranked(row, snapshot, key.scope)) for row in fitting]
     there = [(row, joules) for row, joules in found if joules is not None]
     if not there:

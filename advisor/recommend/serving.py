@@ -89,19 +89,26 @@ def others(candidate: Candidate, device: Device) -> list[Choice]:
     return found
 
 
-def fits(row: Measurement, choice: Choice, candidate: Candidate | None) -> bool:
-    """Whether a row was measured with a choice, as far as its source states one."""
-    if candidate is not None and candidate.family in CLASSICAL:
+def fits(row: Measurement, choice: Choice, candidate: Candidate, device: Device) -> bool:
+    """Whether a row was measured with a choice; what its source leaves open is the usual one.
+
+    Args:
+        row: The row.
+        choice: Backend and format.
+        candidate: Of both.
+        device: What runs it.
+    """
+    if candidate.family in CLASSICAL:
         return True
-    named = row.backend in (None, choice.backend)
-    eager = row.backend in EAGER_BACKENDS and choice.backend in (*EAGER_BACKENDS, "mps")
-    return (named or eager) and same_format(row.precision, choice.precision)
+    first = usual(candidate, device)
+    backend = row.backend or first.backend
+    eager = (*EAGER_BACKENDS, "mps")
+    alike = backend == choice.backend or (backend in eager and choice.backend in eager)
+    return alike and same_format(row.precision or first.precision, choice.precision)
 
 
-def same_format(one: str | None, other: str) -> bool:
-    """Whether weights are as wide; a format that is not stated is like any."""
-    if one is None:
-        return True
+def same_format(one: str, other: str) -> bool:
+    """Whether two formats have weights as wide, both of floats or both quantised."""
     return precision_bits(one) == precision_bits(other) and (
         numeric_format_of(one) == numeric_format_of(other)
     )

@@ -14,7 +14,7 @@ import msgspec
 from advisor.recommend.advisor import Advisor
 from advisor.recommend.entries import Entry, Key
 from advisor.recommend.pricing import of_row
-from advisor.recommend.query import AskedScenario, Query
+from advisor.recommend.query import ANY_BACKEND, AskedScenario, Query
 from advisor.recommend.records import AnyLabel, Option, Recommendation, WarningCode
 from advisor.report.records import PartBasis
 from catalog.energy import energy
@@ -166,6 +166,7 @@ class Desk:
             scope=wanted.scope,
             batch_size=wanted.batch_size if wanted.scenario != "single" else None,
             rate=wanted.rate,
+            backend=ANY_BACKEND if wanted.precision is not None else None,
         )
         entries, key = self.advisor.setups(query, wanted.candidate)
         able = [each for each in entries if each.misfit is None or each.misfit[0] not in UNABLE]
