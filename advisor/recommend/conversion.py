@@ -111,7 +111,7 @@ def _distance(
     same = fits(row, choice, candidate, key.machine.runs(candidate.family))
     return (
         not form,
-        not fits(row, choice, candidate),
+        not same,
         round(abs(batch), 9),
         -moment(row.measured_at),
     )
