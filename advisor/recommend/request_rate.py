@@ -191,9 +191,10 @@ def _preferred(group: Sequence[Entry]) -> Entry:
     """Of one setup's ways the surest that keeps up, cheapest first; else the fastest."""
     able = [entry for entry in group if entry.served is not None and entry.served.busy <= 1]
 
-    def way(entry: Entry) -> tuple[bool, bool, float]:
+    def way(entry: Entry) -> tuple[bool, bool, bool, float]:
         work = entry.served.work if entry.served is not None else entry
-        return not work.there, "batches-assumed" in entry.codes, entry.joules
+        converted = "energy-converted" in work.codes
+        return not work.there, converted, "batches-assumed" in entry.codes, entry.joules
 
     if able:
         return min(able, key=way)
@@ -227,7 +228,9 @@ def _served(key: Key, work: Entry, working: Working) -> Entry:
     sums = total((spent.inference, spent.idle))
     least = min(found.watts.least * window, sums.value or 0.0)  # it never draws less than idle
     basis: Basis = "estimated" if per_1000.basis == "measured" else per_1000.basis
-    single = (work.batch_size or 0) == 1 or (row is not None and row.scenario == "single")
+    single = work.batch_size == 1 or (
+        row is not None and work.measured and row.scenario == "single"
+    )
     codes: list[WarningCode] = ["rate-worked-out", *found.codes]
     codes += [] if single else ["batches-assumed"]
     codes += ["rate-near-capacity"] if rate * (busy.high or 0.0) > 1 else []

@@ -23,7 +23,7 @@ ENGLISH_TABLE = 1.3
 """Parameters of an encoder with an English token table over those of its layers (BERT base: 110 of
 86 million); larger tables are looked up, not multiplied, and cost nothing."""
 OF_GPUS = (
-    *(("torch", "fp32"), ("torch", "bf16"), ("torch", "int8")),
+    *(("torch", "fp32"), ("torch", "int8")),
     *(("onnxruntime", "fp16"), ("tensorrt", "fp16"), ("tensorrt", "int8")),
 )
 OF_CPUS = (
