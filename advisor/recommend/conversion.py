@@ -30,7 +30,7 @@ from catalog.snapshot import Snapshot
 
 ELSEWHERE = 0.85
 """Share (in logs) of what a candidate needed beyond its estimates on other machines that counts."""
-LEAST_SD = 0.1
+LEAST_SD = 0.2
 """Least standard deviation of log joules that a conversion on one machine adds."""
 DEVICES = 30
 """Other machines that tell about a candidate: a mean is known long before."""
@@ -84,19 +84,16 @@ def planned(
     device = key.machine.runs(candidate.family)
     works = [row for row in rows if row.rate_per_s is None]
     local = _nearest_here(key, candidate, choice, works, snapshot)
+    others = [row for row in works if row.device not in key.machine.names(candidate.family)]
+    told = tuple(_elsewhere(key, candidate, choice, others, snapshot))
     if local is not None:
         plan = _from_here(key, candidate, choice, local, snapshot, known)
+    elif told:
+        plan = _from_elsewhere(key, candidate, choice, device, told, known)
     elif has_profile(candidate):
         plan = _from_profile(key, candidate, choice, device, snapshot, known)
-    elif works:
-        plan = _from_elsewhere(key, candidate, choice, device, works, snapshot, known)
     else:
         return None
-    if local is None:
-        there = key.machine.names(candidate.family)
-        others = [row for row in works if row.device not in there]
-        told = tuple(_elsewhere(key, candidate, choice, others, snapshot))
-        plan = plan._replace(told=told, row=told[0].row if told else plan.row)
     if plan.misfit is None and known is not None:
         plan = plan._replace(misfit=excluded(snapshot, known))
     return plan
@@ -217,18 +214,19 @@ def _from_elsewhere(
     candidate: Candidate,
     choice: Choice,
     device: Device,
-    rows: Sequence[Measurement],
-    snapshot: Snapshot,
+    told: tuple[Told, ...],
     known: Evidence | None,
 ) -> Plan:
-    """From a row of another machine, of a candidate without a profile."""
-    row = min(rows, key=lambda row: _distance(key, candidate, choice, row))
-    there = from_measurement(row, snapshot.devices[row.device], candidate, key.scope)
-    weights = (row.n_parameters or 0.0) * 2 / 1e9
-    n_devices, misfit = key.machine.fitting(device, weights)
+    """From the rows of other machines, the setup of the one most alike moved here."""
+    nearest = min(told, key=lambda each: _distance(key, candidate, choice, each.row))
+    size = candidate.n_parameters or nearest.row.n_parameters
+    sized = msgspec.structs.replace(candidate, n_parameters=size)
+    needed = memory_of(sized, choice, key.batch, nearest.setup.tokens or 0.0)
+    n_devices, misfit = key.machine.fitting(device, needed)
     asked = msgspec.structs.replace(
-        there,
+        nearest.setup,
         device=device,
+        scope=key.scope,
         batch_size=key.batch,
         precision=choice.precision,
         runtime_s=key.runtime_s,
@@ -237,7 +235,9 @@ def _from_elsewhere(
         startup=False,
         source=None,
     )
-    return Plan(candidate, choice, device, n_devices, known, asked, row=row, misfit=misfit)
+    return Plan(
+        candidate, choice, device, n_devices, known, asked, told, row=nearest.row, misfit=misfit
+    )
 
 
 def memory_of(candidate: Candidate, choice: Choice, batch: float, tokens: float) -> float | None:
