@@ -150,9 +150,7 @@ def main() -> None:
     estimator = load().informed(snapshot)
     every = list(cases(snapshot))
     random.Random(SEED).shuffle(every)  # noqa: S311
-    print(
-        "| from | rows | median error, % | covered, % | picks | measured over pick | under half, % |"
-    )
+    print("| from | rows | error, % | covered, % | picks | measured over pick | under half, % |")
     print("|---|---|---|---|---|---|---|")
     for way in ("there", "elsewhere"):
         chosen = [case for case in every if case.way == way][:most]

@@ -145,7 +145,7 @@ class Advisor:
     def _prices(self, key: Key) -> Prices:
         """Prices of a key; at a request rate also those derived from work."""
         found = prices(key, self.snapshot, self.estimator)
-        if key.scenario != "server" or key.basis == "measured":
+        if key.rate_per_s is None or key.basis == "measured":
             return found
         work = [
             self.prices(msgspec.structs.replace(key, scenario=scenario, rate_per_s=None))
@@ -193,8 +193,8 @@ class Advisor:
         return self.prices(msgspec.structs.replace(key, candidate=candidate)).entries, key
 
     def option(self, entry: Entry, key: Key) -> Option:
-        """An entry as an option."""
-        return option(entry, key, self.snapshot)
+        """An entry as an option, with all digits."""
+        return option(entry, key, self.snapshot, exact=True)
 
     def pending(self, query: Query, k: int) -> Pending:
         """Which candidates to measure on the asked machine; see `suggestions.pending`.
@@ -343,7 +343,7 @@ class Advisor:
             codes["accuracy-other-language"] = CAUTIONS["accuracy-other-language"]
         if query.metric == "macro_f1":
             codes["accuracy-interval-absent"] = CAUTIONS["accuracy-interval-absent"]
-        if query.scenario == "server" and query.rate is None:
+        if query.rate is None and key.rate_per_s is not None:
             codes["rate-assumed"] = (
                 f"{figure(key.rate_per_s or 0)} texts per second; " + (CAUTIONS["rate-assumed"])
             )

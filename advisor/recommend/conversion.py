@@ -82,7 +82,7 @@ def planned(
     if key.basis == "measured" or key.scenario == "server":
         return None
     device = key.machine.runs(candidate.family)
-    works = [row for row in rows if row.rate_per_s is None]
+    works = [row for row in rows if row.scenario != "server" and row.rate_per_s is None]
     local = _nearest_here(key, candidate, choice, works, snapshot)
     others = [row for row in works if row.device not in key.machine.names(candidate.family)]
     told = tuple(_elsewhere(key, candidate, choice, others, snapshot))

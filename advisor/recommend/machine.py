@@ -78,7 +78,10 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
         if number <= most:
             return number, None
         count = f"{most} x {device.name}" if most > 1 else device.name
-        return 1, ("does-not-fit", f"needs {needed:.3g} GB; {count} has {most * has:.3g} GB")
+        return 1, (
+            "does-not-fit",
+            f"does not fit: {needed:.3g} GB; {count} has {most * has:.3g} GB",
+        )
 
 
 def resolve(

@@ -49,6 +49,7 @@ def option(
     missing: Missing | None = None,
     *,
     whole: bool = True,
+    exact: bool = False,
 ) -> Option:
     """An entry as an option of an answer.
 
@@ -59,6 +60,7 @@ def option(
         factor: Its energy over the chosen option's.
         missing: Of a nearest miss.
         whole: Whether its reference is given in full; else its last part, as in lists.
+        exact: Whether energy and runtime keep all their digits.
     """
     row = entry.row if entry.there else None
     opinion = _second_opinion(entry)
@@ -81,9 +83,9 @@ def option(
         accuracy=None
         if known is None
         else accuracy(known, snapshot, key.labels, cited=row is not None),
-        energy_j_per_1000=shown(entry.energy),
+        energy_j_per_1000=entry.energy if exact else shown(entry.energy),
         n_devices=entry.n_devices,
-        runtime_s_per_1000=_runtime(entry.runtime),
+        runtime_s_per_1000=entry.runtime if exact else _runtime(entry.runtime),
         provenance=_provenance(entry, whole=whole),
         energy_factor=factor,
         variant=row.repeat_group if row is not None else None,

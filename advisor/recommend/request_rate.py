@@ -63,12 +63,18 @@ class Working(NamedTuple):
     high: float
 
 
-def rate_of(rows: Iterable[Measurement], asked: float | None) -> float:
-    """The request rate an answer is about: the asked one, else the commonest of the rows."""
+def rate_of(rows: Iterable[Measurement], asked: float | None) -> float | None:
+    """The request rate an answer is about: the asked one, else the commonest of the rows.
+
+    ``None`` where rows were measured as requests arrived and none states how many.
+    """
     if asked is not None:
         return asked
-    rates = Counter(row.rate_per_s for row in rows if row.rate_per_s is not None)
-    return min(rates, key=lambda rate: (-rates[rate], rate), default=DEFAULT_RATE)
+    served = [row for row in rows if row.scenario == "server"]
+    rates = Counter(row.rate_per_s for row in served if row.rate_per_s is not None)
+    if not rates:
+        return None if served else DEFAULT_RATE
+    return min(rates, key=lambda rate: (-rates[rate], rate))
 
 
 def idle(

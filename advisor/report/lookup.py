@@ -137,7 +137,7 @@ class Desk:
         fitting = [
             entry
             for entry in entries
-            if wanted.precision in (None, entry.choice.precision, entry.row and entry.row.precision)
+            if wanted.precision in (None, served_in(entry))
             and wanted.batch_size in (None, entry.batch_size)
         ]
         if not fitting:
@@ -180,8 +180,7 @@ class Desk:
         if entries:
             field = "precision" if wanted.precision is not None else "batch_size"
             there = {
-                f"{each.choice.precision}"
-                + (f" at batch size {each.batch_size:g}" if each.batch_size else "")
+                served_in(each) + (f" at batch size {each.batch_size:g}" if each.batch_size else "")
                 for each in entries
             }
             return NoSetupError(field, getattr(wanted, field), f"known: {', '.join(sorted(there))}")
@@ -265,7 +264,7 @@ class Desk:
                 entry
                 for entry in asked.entries
                 if entry.energy.value is not None
-                and entry.misfit is None
+                and (entry.misfit is None or entry.misfit[0] not in UNABLE)
                 and entry.candidate.family in ZERO_SHOT
             )
             entry = next(fitting, None)
@@ -278,6 +277,13 @@ class Desk:
 UNABLE = ("does-not-fit",)
 """Reasons why a setup cannot run on a machine."""
 LOWER: WarningCode = "idle-lower-bound"
+
+
+def served_in(entry: Entry) -> str:
+    """The numeric format of a priced setup, as its source names it."""
+    row = entry.row
+    named = row.precision if row is not None and entry.measured else None
+    return named or entry.choice.precision
 
 
 def amount_of(low: float | None, value: float | None, high: float | None) -> Quantity:

@@ -119,11 +119,11 @@ def _found(
         rate=entry.rate,
     )
     found = desk.find(wanted)
-    if found.fitting > 1:
+    if entry.precision is None:
         option = found.option
         said = [option.precision or "precision not stated"]
         said += [f"batch size {option.batch_size:g}"] if option.batch_size else []
-        why = f"the least energy of {found.fitting} setups that fit"
+        why = "the usual one on this device"
         assumed.append(Assumed("serving choice", ", ".join(said), why))
     _assume_rate(entry, found, assumed)
     return found, None
