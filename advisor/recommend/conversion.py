@@ -26,6 +26,7 @@ from advisor.recommend.serving import Choice, fits, has_profile, same_format, se
 from catalog import profiles
 from catalog.evidence import Evidence
 from catalog.records import SCOPES, Basis, Candidate, Device, Measurement, Scope, moment
+from catalog.registry.families import CLASSICAL
 from catalog.snapshot import Snapshot
 
 ELSEWHERE = 0.85
@@ -228,7 +229,7 @@ def _from_elsewhere(
         device=device,
         scope=key.scope,
         batch_size=key.batch,
-        precision=choice.precision,
+        precision=nearest.setup.precision if candidate.family in CLASSICAL else choice.precision,
         runtime_s=key.runtime_s,
         n_devices=float(n_devices),
         n_active=float(n_devices),
