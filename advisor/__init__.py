@@ -130,7 +130,7 @@ def _advisor(snapshot: Snapshot | None, estimator: Estimator | None) -> Advisor:
     if estimator is None:
         folder = os.environ.get("JOULEWISE_ESTIMATOR")
         estimator = estimators.load(Path(folder) if folder else None).informed(known)
-    return Advisor(known, estimator)
+    return Advisor(known, estimator, os.environ.get("JOULEWISE_DEVICE") or None)
 
 
 def __getattr__(name: str) -> Any:

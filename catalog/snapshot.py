@@ -81,7 +81,8 @@ class Snapshot:
         with deferred_collection():
             self.current = _newest((*self.measurements, *self.own.rows))
         self.predictions = tuple(predictions)
-        beside = functools.partial(of_measurements, self.own.rows, self.candidates)
+        telling = self.own.rows if accuracies is not None else self.current
+        beside = functools.partial(of_measurements, telling, self.candidates)
         self.accuracies = Accuracies(
             accuracies or (), self.workloads, beside=beside, bundled=accuracies is not None
         )

@@ -8,13 +8,20 @@ from typer.testing import CliRunner
 
 from advisor.estimator.estimator import load
 from advisor.recommend.advisor import recommend
-from advisor.recommend.pareto import rank
+from advisor.recommend.option import rank
 from advisor.recommend.query import Query
 from api.cli.main import app
 from api.pages import at_rate, wording
 from catalog import snapshot
 
-SERVED = Query(task="sentiment", min_acc=0.8, scenario="server", rate=5, scope="device")
+SERVED = Query(
+    task="sentiment",
+    min_acc=0.8,
+    scenario="server",
+    rate=0.05,
+    scope="device",
+    limit=200,
+)
 
 
 def test_options_that_differ_by_less_than_a_tenth_are_folded() -> None:
@@ -41,13 +48,17 @@ def test_a_ranking_of_measured_work_is_shown_whole() -> None:
 def test_the_command_that_measures_a_rate_is_named(client: TestClient[Litestar]) -> None:
     """Terminal and page name it where joules are worked out, or no rate is given."""
     words = ["recommend", "--task", "sentiment", "--min-acc", "0.8", "--scenario", "server"]
-    worked_out = CliRunner().invoke(app, [*words, "--rate", "5", "--scope", "device"]).output
-    assert "joulewise calibrate --rate 5" in worked_out
+    worked_out = (
+        CliRunner()
+        .invoke(app, [*words, "--rate", "0.05", "--scope", "device", "--limit", "200"])
+        .output
+    )
+    assert "joulewise calibrate --rate 0.05" in worked_out
     assert "more need within 10%" in " ".join(worked_out.split())
     without = " ".join(CliRunner().invoke(app, words).output.split())
     assert "joulewise calibrate --rate" in without
     address = "/?task=sentiment&min_acc=0.8&scenario=server"
-    for more in ("&rate=5&scope=device", ""):
+    for more in ("&rate=0.05&scope=device", ""):
         text = client.get(address + more).text
         assert "joulewise calibrate --rate" in text
     text = client.get("/?task=sentiment&min_acc=0.8").text
@@ -66,8 +77,8 @@ def test_a_runtime_that_is_the_spacing_of_arrivals_says_so() -> None:
     served = recommend(snapshot.load(), load(), SERVED).chosen
     assert served is not None
     assert served.runtime_s_per_1000 is not None
-    assert served.runtime_s_per_1000.value == 200
-    assert wording.runtime_basis(served) == "as they arrive, 5 a second"
+    assert served.runtime_s_per_1000.value == 20_000
+    assert wording.runtime_basis(served) == "as they arrive, 0.05 a second"
     for device in ("NVIDIA A30", "RTX 4090"):
         query = Query(task="sentiment", min_acc=0.8, scope="device", device=device)
         found = recommend(snapshot.load(), load(), query)

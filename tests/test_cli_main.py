@@ -60,12 +60,13 @@ def test_recommend_says_answer_origin_and_why_others_lost(joulewise: Run) -> Non
     assert "Why the others lost" in done.stdout
 
 
-def test_json_is_the_http_body(joulewise: Run, server: str) -> None:
+def test_json_is_the_http_body(joulewise: Run, server: str, server_catalog: str) -> None:
     """`recommend --json` prints what the service answers."""
     import httpx
 
     served = httpx.get(f"{server}/recommend?task=topic&min_acc=0.4").json()
-    asked = body(joulewise("recommend", "--task", "topic", "--min-acc", "0.4", "--json"))
+    words = ["recommend", "--task", "topic", "--min-acc", "0.4", "--json"]
+    asked = body(joulewise(*words, JOULEWISE_CATALOG=server_catalog))
     for answer in (served, asked):
         answer.pop("catalog_digest")
     assert asked == served
@@ -127,7 +128,8 @@ def test_run_files_go_in_and_out(
     (tmp_path / "run.csv").write_bytes(run_csv({"gpu_j": "6", "cpu_j": "3", "dram_j": "1"}))
     assert body(joulewise("catalog", "import", "run.csv", "--json"))["inserted"] == 1
     assert body(joulewise("catalog", "import", "run.csv", "--json"))["inserted"] == 0
-    assert body(joulewise(*ASK, "--json"))["chosen"]["candidate"] == "tfidf-word-logistic"
+    own = ("--device", "NVIDIA A30", "--basis", "measured", "--json")
+    assert body(joulewise(*ASK, *own))["chosen"]["candidate"] == "tfidf-word-logistic"
     (row,) = body(joulewise("catalog", "list", "--source", "lab", "--json"))
     assert (row["precision"], row["batch_size"], row["gpu_label"]) == ("fp32", 32, "measured")
     for name in ("out.csv", "out.parquet"):

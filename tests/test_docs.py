@@ -12,8 +12,8 @@ from typing import get_args
 
 import pytest
 
-from advisor.recommend.messages import CAUTIONS
 from advisor.recommend.records import Reason
+from advisor.recommend.warnings import CAUTIONS
 from advisor.report.wording import METHODS
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -157,7 +157,7 @@ def test_three_specs_are_enough_and_their_answer_says_what_it_is(client: Client,
         joules = option["energy_j_per_1000"]
         assert joules["basis"] in ("extrapolated", "estimated", "estimated-runtime")
         assert joules["low"] < joules["value"] < joules["high"]
-        assert joules["label"] is None
+        assert joules["label"] == "estimated"
         assert "device-not-calibrated" in option["warnings"]
         assert ("out-of-range" in option["warnings"]) == (joules["basis"] == "extrapolated")
     codes = {caution["code"] for caution in body["warnings"]}
@@ -217,7 +217,7 @@ def test_a_measurement_beats_the_estimate_of_its_setup(
     ]
     assert own == ["measured"]
     tie = [caution for caution in body["warnings"] if caution["code"] == "tie"]
-    assert "overlap" in tie[0]["message"]
+    assert "bow-complement-nb (measured)" in tie[0]["message"]
 
 
 @pytest.mark.parametrize("path", ["/tasks", "/workloads", "/devices", "/candidates"])
@@ -310,12 +310,12 @@ def test_posted_rows_are_served_at_once_and_move_the_answer(
     client: Client, writer: dict[str, str], run_csv: Csv
 ) -> None:
     """A cheaper measured setup becomes the answer without a restart."""
-    before = ask(client)
+    before = ask(client, device="NVIDIA A30")
     cheap = run_csv({"gpu_j": "6", "cpu_j": "3", "dram_j": "1"})
     done = client.post("/measurements", content=cheap, headers=writer)
     assert done.status_code == 201
     assert done.json() == {"run_ids": ["lab-1"], "inserted": 1, "present": 0}
-    after = ask(client)
+    after = ask(client, device="NVIDIA A30", basis="measured")
     assert after["catalog_digest"] != before["catalog_digest"]
     assert after["chosen"]["candidate"] == "tfidf-word-logistic"
     assert after["chosen"]["energy_j_per_1000"]["value"] == pytest.approx(10)

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from advisor.estimator.estimator import load as load_estimator
 from advisor.estimator.setup import Setup
 from advisor.recommend.advisor import Advisor
-from advisor.recommend.probes import next_probes, pending
 from advisor.recommend.query import BadQuestionError, Query
+from advisor.recommend.suggestions import next_probes
 from api.cli import calibrate
 from api.cli.context import settings
 from api.cli.main import app
@@ -65,7 +65,7 @@ def test_every_probe_narrows_what_is_open() -> None:
 
 def test_an_uncalibrated_device_has_something_to_measure() -> None:
     """The bundled catalog never saw an L4: what may answer is named, and runs of its workload."""
-    found = pending(ADVISOR, Query(task="sentiment", min_acc=0.85, device="NVIDIA L4"), 3)
+    found = ADVISOR.pending(Query(task="sentiment", min_acc=0.85, device="NVIDIA L4"), 3)
     answer = ADVISOR.recommend(Query(task="sentiment", min_acc=0.85, device="NVIDIA L4"))
     assert answer.chosen is not None
     assert answer.chosen.candidate in found.contenders
@@ -76,11 +76,11 @@ def test_an_uncalibrated_device_has_something_to_measure() -> None:
 
 def test_nothing_is_open_where_nothing_qualifies() -> None:
     """An impossible floor leaves nothing to measure; without a device the question is refused."""
-    found = pending(ADVISOR, Query(task="sentiment", min_acc=0.999, device="NVIDIA L4"), 3)
+    found = ADVISOR.pending(Query(task="sentiment", min_acc=0.999, device="NVIDIA L4"), 3)
     assert (found.contenders, found.probes) == ([], [])
     assert found.settled == "nothing-qualifies"
     with pytest.raises(BadQuestionError, match="device"):
-        pending(ADVISOR, Query(task="sentiment", min_acc=0.85), 3)
+        ADVISOR.pending(Query(task="sentiment", min_acc=0.85), 3)
 
 
 def test_what_was_timed_without_a_counter_stays_an_estimate() -> None:
@@ -104,7 +104,7 @@ def test_what_was_timed_without_a_counter_stays_an_estimate() -> None:
     )
     task = BUNDLED.workloads["fktg"].task
     query = Query(task=task, min_acc=0.5, device="NVIDIA L4", workload="fktg")
-    found = pending(Advisor(view, ESTIMATOR.informed(view)), query, 3)
+    found = Advisor(view, ESTIMATOR.informed(view)).pending(query, 3)
     assert (found.contenders, found.settled) == ([], "timed-there")
 
 
@@ -140,7 +140,7 @@ def test_the_printed_command_measures_what_was_asked(
         scenario="server" if rates else "offline",
         rate=rates[0] if rates else None,
     )
-    found = pending(ADVISOR, query, 3)
+    found = ADVISOR.pending(query, 3)
     (given,) = plans
     assert given["rates"] == rates
     assert given["workloads"] == [found.workload]
@@ -163,10 +163,9 @@ def test_texts_that_calibrate_lacks_are_named(tmp_path: Path) -> None:
 
 
 def test_requests_are_measured_at_a_rate() -> None:
-    """Where no rate is stated and none was measured, the question is refused with its name."""
+    """Where no rate is stated, the one of the answer is measured."""
     query = Query(task="topic", min_acc=0.7, device="NVIDIA L4", scenario="server")
-    with pytest.raises(BadQuestionError, match="rate"):
-        pending(ADVISOR, query, 3)
+    assert ADVISOR.pending(query, 3).rate_per_s == ADVISOR.recommend(query).group.rate_per_s
 
 
 def test_contenders_that_the_suite_cannot_run_are_named() -> None:
@@ -184,7 +183,7 @@ def test_contenders_that_the_suite_cannot_run_are_named() -> None:
     told = CliRunner().invoke(app, ["probes", *asked])
     assert told.exit_code == 0
     query = Query(task="hate", workload="multi-hate-de", min_acc=0.75, device="NVIDIA L4")
-    found = pending(ADVISOR, query, 3)
+    found = ADVISOR.pending(query, 3)
     assert found.contenders
     assert not found.probes
     said = re.sub(r"\s+", " ", told.output)

@@ -1,297 +1,380 @@
-"""The decision: which option meets the floor for the least energy, and why the others lost.
+"""The decision: the candidate that meets the floor for the least energy, and why others lost.
 
-Ranking happens inside one comparability group (workload, scenario, scope). Within it, raising
-the accuracy floor never lowers the chosen energy: the qualifying set only shrinks. A published
-bound ranks at its high end.
+One answer ranks everything that qualifies on one workload, one machine, one scenario and one scope.
+Raising the floor never lowers the chosen energy: the qualifying set only shrinks. A published bound
+ranks at its high end.
 """
 
 from __future__ import annotations
 
 import functools
-import sys
 import weakref
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
+import numpy as np
 
 from advisor.estimator.estimator import Estimator
-from advisor.recommend.answer_json import (
-    Encoded,
-    Place,
-    Records,
-    Templates,
-    Writer,
-    filled,
-    template,
-)
-from advisor.recommend.cascades import Pair, cascades, pairs
-from advisor.recommend.constraints import Limits
-from advisor.recommend.group import COUNTS_AS, Asked, Pool, arrivals, rate_of, rows_of
-from advisor.recommend.options import Offer
+from advisor.recommend.cascades import cascades, pairs
+from advisor.recommend.constraints import Judged, front_of, judged, listed_of, rejections
+from advisor.recommend.entries import Z90, Entry, Key, Prices
+from advisor.recommend.machine import Machine, resolve
+from advisor.recommend.option import memory_gb, option
 from advisor.recommend.paired import comparisons
-from advisor.recommend.query import AskedScenario, BadQuestionError, Query
-from advisor.recommend.ranking import Ranking
-from advisor.recommend.records import Comparison, Group, Missing, Option, Recommendation
-from advisor.recommend.views import Ranked, View
-from advisor.recommend.warnings import cautions, compared_joules
+from advisor.recommend.pricing import prices, rows_of
+from advisor.recommend.qualification import About, about
+from advisor.recommend.query import ANY_BACKEND, BadQuestionError, Query
+from advisor.recommend.records import (
+    BestDevice,
+    Cascade,
+    Caution,
+    Comparison,
+    Group,
+    Option,
+    Recommendation,
+    Variant,
+)
+from advisor.recommend.request_rate import at_rate, rate_of
+from advisor.recommend.suggestions import Pending, best_devices, pending, suggestions, unjudged
+from advisor.recommend.variants import (
+    DEARER,
+    Writer,
+    dearer,
+    ratio_sds,
+    sentence,
+    variants,
+)
+from advisor.recommend.warnings import (
+    CAUTIONS,
+    about_accuracy,
+    about_machine,
+    about_task,
+    about_tie,
+    figure,
+)
+from catalog.evidence import OF_LABELS
 from catalog.records import Device
 from catalog.snapshot import Snapshot
 
-KEPT_POOLS = 2000
-"""Pools kept; the least recently asked go first."""
-KEPT_BYTES = 100_000_000
-"""Answers kept with their floor left open."""
-KEPT_VIEWS = 4000
-"""Questions of one kind, whatever their floor, whose rankings are kept."""
-_WORK: tuple[AskedScenario, ...] = ("single", "offline")
-"""Scenarios from which energy at a request rate is worked out."""
+KEPT_PRICES = 500
+"""Priced keys kept; the least recently asked go first."""
+KEPT_DEVICES = 2000
+TIED_LOOK = 40
+"""Cheapest qualifying entries that are looked at for ties."""
 
 
-def recommend(snapshot: Snapshot, estimator: Estimator, query: Query) -> Recommendation:
+def recommend(
+    snapshot: Snapshot,
+    estimator: Estimator,
+    query: Query,
+    setting: str | Device | None = None,
+) -> Recommendation:
     """Answers one question; for many, keep an `Advisor`.
 
     Raises:
         UnknownNameError: Task, workload or device is not in the catalog.
         BadQuestionError: A value is out of its range, or a workload belongs to another task.
     """
-    return Advisor(snapshot, estimator).recommend(query)
+    return Advisor(snapshot, estimator, setting).recommend(query)
 
 
-def _workloads(snapshot: Snapshot, query: Query) -> list[str]:
-    """The workloads that may answer, the preferred one first."""
-    task = snapshot.task(query.task)
-    names = list(snapshot.tasks()[task])
-    if query.language is not None and (own := snapshot.reference(task, query.language)):
-        names.sort(key=lambda name: name != own.workload)
-    if query.workload is not None:
-        workload = snapshot.workload(query.workload)
-        if workload.task != task:
-            raise BadQuestionError("workload", query.workload, f"allowed for {task}: {_few(names)}")
-        names = [workload.name, *(name for name in names if name != workload.name)]
-    if query.language is not None:
-        spoken = [n for n in names if snapshot.workloads[n].language == query.language]
-        if not spoken or (query.workload is not None and names[0] not in spoken):
-            known = sorted({snapshot.workloads[n].language or "not stated" for n in names})
-            raise BadQuestionError(
-                "language", query.language, f"allowed for {query.task}: {', '.join(known)}"
-            )
-        names = spoken
-    first, *others = names
-    return [first, *(name for name in others if name in snapshot.by_workload)]
+class Limits(NamedTuple):
+    """Entries of the lists of an answer, which share the limit of a question."""
+
+    alternatives: int
+    front: int
+    rejected: int
+
+    @classmethod
+    def of(cls, limit: int) -> Limits:
+        """A fifth alternatives, three in twenty on the front, the others rejections."""
+        alternatives, front = max(1, limit // 5), max(1, limit * 3 // 20)
+        return cls(alternatives, front, max(1, limit - alternatives - front))
 
 
-def _few(names: Sequence[str]) -> str:
-    """The first names of a list and how many there are."""
-    more = f" ... ({len(names)} in all)" if len(names) > 20 else ""
-    return ", ".join(names[:20]) + more
+class Asked(NamedTuple):
+    """A question with its prices under it, and which workload they are about."""
+
+    query: Query
+    about: About
+    judged: Judged
+
+    @property
+    def entries(self) -> list[Entry]:
+        """All entries, least energy first."""
+        return self.judged.prices.entries
+
+    @property
+    def qualified(self) -> list[Entry]:
+        """Those that qualify, least energy first."""
+        return [self.entries[place] for place in self.judged.qualifies]
 
 
 class Advisor:
-    """Answers questions from one snapshot and one estimator; what it works out it keeps.
+    """Answers questions from one snapshot and one estimator; prices are kept.
 
-    Safe to share between threads: two that work out the same at once come to the same.
+    Safe to share between threads: two that price the same at once come to the same.
+
+    Args:
+        snapshot: The catalog.
+        estimator: Informed of it.
+        setting: The machine where a question names none, as of ``JOULEWISE_DEVICE``.
     """
 
-    def __init__(self, snapshot: Snapshot, estimator: Estimator) -> None:
-        self.snapshot, self.estimator = snapshot, estimator
-        self._rows = functools.cache(functools.partial(rows_of, snapshot))
+    def __init__(
+        self, snapshot: Snapshot, estimator: Estimator, setting: str | Device | None = None
+    ) -> None:
+        self.snapshot, self.estimator, self.setting = snapshot, estimator, setting
         me: Advisor = weakref.proxy(self)  # what it keeps goes with it, before any collection
-        self._pool = functools.lru_cache(KEPT_POOLS)(lambda asked: me._make_pool(asked))
-        self._view = functools.lru_cache(KEPT_VIEWS)(lambda query: me._make_view(query))
-        self._templates = Templates(KEPT_BYTES)
-        self._pairs = functools.lru_cache(KEPT_VIEWS)(lambda ranking: me._make_pairs(ranking))
+        self.machine = functools.lru_cache(KEPT_DEVICES)(lambda asked: me._machine(asked))
+        self.prices = functools.lru_cache(KEPT_PRICES)(lambda key: me._prices(key))
+        self._devices = functools.lru_cache(KEPT_DEVICES)(
+            lambda candidate, need, key: best_devices(
+                candidate, need, key, me.snapshot, me.estimator
+            )
+        )
+        self._unjudged = functools.lru_cache(KEPT_PRICES)(
+            lambda key: unjudged(key, me.snapshot, me.estimator)
+        )
+
+    def _machine(self, asked: str | Device | None) -> Machine:
+        """The machine a question is about."""
+        return resolve(self.snapshot, asked, self.setting)
+
+    def _prices(self, key: Key) -> Prices:
+        """Prices of a key; at a request rate also those derived from work."""
+        found = prices(key, self.snapshot, self.estimator)
+        if key.rate_per_s is None or key.basis == "measured":
+            return found
+        work = [
+            self.prices(msgspec.structs.replace(key, scenario=scenario, rate_per_s=None))
+            for scenario in ("single", "offline")
+        ]
+        return at_rate(key, found, work)
+
+    def key(self, query: Query, workload: str) -> Key:
+        """What the prices of a question depend on."""
+        rate = None
+        if query.scenario == "server":
+            rows = (row for own in rows_of(self.snapshot, workload).values() for row in own)
+            rate = rate_of(rows, query.rate)
+        seconds = query.runtime_s_per_1000
+        return Key(
+            workload=workload,
+            machine=self.machine(query.device),
+            scenario=query.scenario,
+            scope=query.scope,
+            rate_per_s=rate,
+            backend=query.backend,
+            precision=query.precision,
+            batch_size=query.batch_size,
+            basis=query.basis,
+            labels=query.labels,
+            metric=query.metric,
+            measured_accuracy=query.accuracy_basis == "measured",
+            runtime_s=None if seconds is None else seconds / 1000,
+        )
+
+    def asked(self, query: Query) -> Asked:
+        """A question with its prices, judged; raises what `recommend` does."""
+        query.check()
+        found = about(self.snapshot, query)
+        priced = self.prices(self.key(query, found.workload))
+        return Asked(query, found, judged(priced, query, found.speaks))
+
+    def setups(self, query: Query, candidate: str) -> tuple[list[Entry], Key]:
+        """Every price of one candidate, whatever it qualifies for, least energy first.
+
+        Raises what `recommend` does.
+        """
+        query.check()
+        key = self.key(query, about(self.snapshot, query).workload)
+        return self.prices(msgspec.structs.replace(key, candidate=candidate)).entries, key
+
+    def option(self, entry: Entry, key: Key) -> Option:
+        """An entry as an option, with all digits."""
+        return option(entry, key, self.snapshot, exact=True)
+
+    def pending(self, query: Query, k: int) -> Pending:
+        """Which candidates to measure on the asked machine; see `suggestions.pending`.
+
+        Raises:
+            BadQuestionError: No device is asked about, or what `recommend` raises.
+        """
+        if query.device is None:
+            raise BadQuestionError("device", None, "name the machine that is to be measured")
+        return pending(self.asked(query).judged, self.estimator, k)
+
+    def encode(self, query: Query) -> bytes:
+        """The answer as JSON; raises what `recommend` does."""
+        return msgspec.json.encode(self.recommend(query))
 
     def recommend(self, query: Query) -> Recommendation:
-        """The answer as a record.
+        """The answer.
 
         Raises:
             UnknownNameError: Task, workload or device is not in the catalog.
             BadQuestionError: A value is out of its range, or a workload belongs to another task.
         """
-        query.check()
-        return self._answer(query, self._view_of(query), Records(query.min_acc))
-
-    def contest(self, query: Query) -> tuple[Pool, list[int]]:
-        """The pool an answer comes from and the places of all that qualify, cheapest first.
-
-        Raises what `recommend` does.
-        """
-        query.check()
-        here = self._view_of(query).used(query.min_acc, named=query.workload is not None).inside
-        return here.pool, here.qualifying(query.min_acc, len(here.pool.offers))
-
-    def encode(self, query: Query) -> bytes:
-        """The answer as JSON; raises what `recommend` does.
-
-        Between two accuracies of the catalog all floors have one answer but for the floor itself,
-        so that it is put together once for each such span.
-        """
-        query.check()
-        view = self._view_of(query)
-        place = view.span(query.min_acc)
-        if place is None:
-            return filled(template(self._answer(query, view, Encoded())), query)
-        span, most = (view, place), view.longest.get(place, sys.maxsize)
-        form = self._templates.get((span, min(query.limit, most)))
-        if form is None:
-            write = Encoded()
-            form = template(self._answer(query, view, write))
-            if write.longest < query.limit:
-                most = view.longest[place] = write.longest
-            self._templates.keep((span, min(query.limit, most)), form)
-        return filled(form, query)
-
-    def _view_of(self, query: Query) -> View:
-        """What a question has in common with those that differ in floor and limit."""
-        return self._view(msgspec.structs.replace(query, min_acc=0.0, limit=1))
-
-    def pool(self, asked: Asked) -> Pool:
-        """The offers of a group, made once."""
-        return self._pool(asked)
-
-    def _make_pool(self, asked: Asked) -> Pool:
-        """The offers of a group."""
-        work: list[Offer] = []
-        if asked.worked_out:
-            for scenario in _WORK:
-                part = msgspec.structs.replace(
-                    asked, scenario=scenario, rate_per_s=None, worked_out=False
-                )
-                work += self._pool(part).offers
-        return Pool(asked, self._rows(asked.workload), self.snapshot, self.estimator, work)
-
-    def _make_view(self, query: Query) -> View:
-        """Rankings of a question without floor and limit."""
-        names = _workloads(self.snapshot, query)
-        named = query.device
-        hardware = self.snapshot.machines.find(named) if isinstance(named, str) else None
-        device = named if isinstance(named, Device) else None
-        if hardware is not None:
-            device = hardware.device
-        limits = Limits(
-            confidence=query.confidence,
-            max_latency_ms=query.max_latency_ms,
-            max_memory_gb=query.max_memory_gb,
-            licence=query.licence,
+        asked = self.asked(query)
+        key, qualified = asked.judged.prices.key, asked.qualified
+        chosen = qualified[0] if qualified else None
+        most = Limits.of(query.limit)
+        listed = listed_of(qualified[1:], most.alternatives)
+        best = front_of(asked.judged)[: most.front]
+        tied = self._tied(asked.judged.prices, qualified)
+        write = Writer(asked.judged.prices, chosen, self.snapshot, self.estimator)
+        alternatives, front = (
+            write.options(listed, listed=True),
+            write.options(best, beside=False, listed=True),
         )
-        default, *others = (
-            self._ranked(query, name, device, limits, published=name == names[0]) for name in names
-        )
-        by_reach = sorted(others, key=lambda ranked: -ranked.inside.pool.reach)
-        told = any(workload in names for workload, _ in self.snapshot.predicted)
-        return View(default, tuple(others), tuple(by_reach), told, {}, hardware)
-
-    def _ranked(
-        self,
-        query: Query,
-        workload: str,
-        device: Device | None,
-        limits: Limits,
-        *,
-        published: bool,
-    ) -> Ranked:
-        """Rankings of one workload; in the asked scenario with what is `published` about it."""
-        rows = self._rows(workload)
-        rate = rate_of(rows, query.scenario, query.rate)
-        asked = Asked(
-            workload=workload,
-            scenario=query.scenario,
-            scope=query.scope,
-            basis=query.basis,
-            batch_size=query.batch_size,
-            device=device,
-            rate_per_s=rate,
-            worked_out=query.rate is not None and query.basis == "any",
-            published=published,
-        )
-        others = [group for group in arrivals(rows) if group != (query.scenario, rate)]
-        apart = [
-            Ranking(
-                self._pool(
-                    msgspec.structs.replace(
-                        asked,
-                        scenario=scenario,
-                        rate_per_s=each,
-                        worked_out=False,
-                        published=False,
-                    )
-                ),
-                limits,
-            )
-            for scenario, each in others
-        ]
-        return Ranked(workload, Ranking(self._pool(asked), limits), tuple(apart))
-
-    def _make_pairs(self, ranking: Ranking) -> tuple[Pair, ...]:
-        """What can be put into cascades under some limits."""
-        pool, predicted = ranking.pool, self.snapshot.predicted
-        names = [(pool.asked.workload, name) in predicted for name in pool.candidates]
-        members = [place for place in ranking.passing if names[pool.candidate[place]]]
-        return pairs(self.snapshot, map(pool.option, members))
-
-    def _compared(
-        self, here: Ranking, floor: float
-    ) -> tuple[Option | None, tuple[Comparison, ...], tuple[str, ...]]:
-        """The chosen option, and what answers to the same test items say about the others."""
-        first, *others = here.winners(floor).places or (None,)
-        if first is None:
-            return None, (), ()
-        chosen = here.pool.option(first)
-        if not self.snapshot.predictions:
-            return chosen, (), ()
-        pool, predicted = here.pool, self.snapshot.predicted
-        answered = [(pool.asked.workload, name) in predicted for name in pool.candidates]
-        places = [*others, *here.front, *here.qualifying(floor, len(pool.offers))]
-        told = (place for place in dict.fromkeys(places) if answered[pool.candidate[place]])
-        return chosen, *comparisons(self.snapshot, chosen, map(pool.option, told))
-
-    def _answer(self, query: Query, view: View, write: Writer) -> Recommendation:
-        """Finds what qualifies and writes it down."""
-        floor, limit = query.min_acc, query.limit
-        used = view.used(floor, named=query.workload is not None)
-        here, pool = used.inside, used.inside.pool
-        places = here.qualifying(floor, limit + 1)
-        least = compared_joules(query, here)
-        apart = view.apart(used, floor, limit, least)
-        listed = [(pool, at) for at in dict.fromkeys([*places, *here.front[:limit]])]
-        entries = here.outbid(floor, limit)
-        if len(entries) < limit:
-            entries = [*entries, *here.lost(floor)][:limit]
-        chosen, compared, unlike = self._compared(here, floor)
+        first = write.options([chosen])[0] if chosen is not None else None
+        shown = {each.candidate.name for each in (*listed, *qualified[:1])}
+        rejected, more = rejections(asked.judged, shown, most.rejected, self.snapshot)
+        compared, unlike = self._compared(first, asked, write)
         return Recommendation(
-            query=write.query(query),
+            query=query,
             group=Group(
-                workload=used.workload,
-                scenario=query.scenario,
-                scope=query.scope,
-                rate_per_s=pool.asked.rate_per_s,
+                workload=key.workload,
+                scenario=key.scenario,
+                scope=key.scope,
+                rate_per_s=key.rate_per_s,
             ),
-            chosen=write.option((pool, places[0])) if places else None,
-            alternatives=write.options((pool, at) for at in places[1:]),
-            front=write.options((pool, at) for at in here.front[:limit]),
-            other_groups=write.options(apart),
-            rejected=write.rejected(entries),
-            nearest_miss=None if places else _nearest(query, here, apart, write),
-            warnings=cautions(self.snapshot, query, view, used, apart, listed, unlike),
+            machine=key.machine.priced(),
+            chosen=first,
+            chosen_by_point=self._by_point(asked, write),
+            best_devices=self._best_devices(chosen, key),
+            alternatives=alternatives,
+            front=front,
+            variants=self._variants(asked),
+            rejected=rejected,
+            rejected_more=more,
+            nearest_miss=None if qualified else write.nearest(asked.judged),
+            suggestions=suggestions(asked.judged, query, self.snapshot, tied, self._unjudged),
+            warnings=self._cautions(asked, first, tied, unlike),
             catalog_digest=self.snapshot.digest,
             estimator_version=self.estimator.version,
-            comparisons=compared[:limit],
-            cascades=cascades(self._pairs(here), query, chosen),
+            comparisons=compared[: query.limit],
+            cascades=self._cascades(asked, write, first),
         )
 
+    def _best_devices(self, chosen: Entry | None, key: Key) -> tuple[BestDevice, ...]:
+        """Where the chosen entry is estimated to need least."""
+        if chosen is None:
+            return ()
+        need = round(memory_gb(chosen) or 0.0, 3)
+        return self._devices(chosen.candidate, need, key)
 
-def _nearest(query: Query, here: Ranking, apart: Sequence[Place], write: Writer) -> Option | None:
-    """The offer that misses by least, with what it misses; else the best one apart."""
-    found = here.nearest(query.min_acc)
-    if found is not None:
-        return write.option((here.pool, found[0]), found[1])
-    if not apart:
-        return None
-    row = apart[0][0].offers[apart[0][1]].row
-    missing = Missing(constraint="scenario", asked=query.scenario, has=row.scenario)
-    if row.scenario in COUNTS_AS[query.scenario] and query.rate not in (None, row.rate_per_s):
-        missing = Missing(constraint="rate", asked=query.rate, has=row.rate_per_s)
-    elif row.scenario in COUNTS_AS[query.scenario]:
-        asked = query.workload or query.task
-        missing = Missing(constraint="workload", asked=asked, has=row.workload)
-    return write.option(apart[0], missing)
+    def _tied(self, prices: Prices, qualified: Sequence[Entry]) -> list[Entry]:
+        """The chosen entry, and those whose energy may be as little, measured ones first."""
+        chosen, others = qualified[:1], qualified[1:TIED_LOOK]
+        others = [each for each in others if each.candidate.name != chosen[0].candidate.name]
+        if not chosen or not others or not chosen[0].joules:
+            return list(chosen)
+        logs = np.log([each.joules / chosen[0].joules for each in others])
+        sds = ratio_sds(prices, chosen[0], others, self.estimator)
+        tied = [each for each, log, sd in zip(others, logs, sds, strict=True) if log <= Z90 * sd]
+        return [*chosen, *sorted(tied, key=lambda each: not each.measured)]
+
+    def _by_point(self, asked: Asked, write: Writer) -> Option | None:
+        """What the accuracies as they are would choose, where that differs."""
+        query = msgspec.structs.replace(asked.query, confidence=0.0)
+        other = judged(asked.judged.prices, query, asked.about.speaks).qualifies
+        if not other or other[:1] == asked.judged.qualifies[:1]:
+            return None
+        return write.options([asked.entries[other[0]]])[0]
+
+    def _variants(self, asked: Asked) -> tuple[Variant, ...]:
+        """The chosen candidate with other backends and numeric formats."""
+        if not asked.judged.qualifies:
+            return ()
+        chosen, key = asked.qualified[0], asked.judged.prices.key
+        wide = msgspec.structs.replace(
+            key, candidate=chosen.candidate.name, backend=ANY_BACKEND, precision=None
+        )
+        found = judged(self.prices(wide), asked.query, asked.about.speaks)
+        return variants(found, chosen, self.estimator)
+
+    def _compared(
+        self, chosen: Option | None, asked: Asked, write: Writer
+    ) -> tuple[tuple[Comparison, ...], tuple[str, ...]]:
+        """What answers to the same test items say about the chosen option and the others."""
+        if chosen is None or not self.snapshot.predictions:
+            return (), ()
+        predicted, workload = self.snapshot.predicted, chosen.workload
+        others = [*asked.qualified[1:], *front_of(asked.judged)]
+        told = [each for each in others if (workload, each.candidate.name) in predicted]
+        return comparisons(self.snapshot, chosen, write.options(told))
+
+    def _cascades(self, asked: Asked, write: Writer, chosen: Option | None) -> tuple[Cascade, ...]:
+        """Pairs that would meet the floor with less energy than the chosen option."""
+        if not self.snapshot.predictions:  # the usual case of a bundled catalog
+            return ()
+        key, predicted = asked.judged.prices.key, self.snapshot.predicted
+        passing = [
+            asked.entries[place]
+            for place in np.flatnonzero(asked.judged.limits == 0)
+            if (key.workload, asked.entries[place].candidate.name) in predicted
+        ]
+        return cascades(pairs(self.snapshot, write.options(passing)), asked.query, chosen)
+
+    def _cautions(
+        self,
+        asked: Asked,
+        chosen: Option | None,
+        tied: Sequence[Entry],
+        unlike: Sequence[str],
+    ) -> tuple[Caution, ...]:
+        """What a reader must know before trusting the answer, by code."""
+        key, query = asked.judged.prices.key, asked.query
+        n_known = len(
+            {
+                each.candidate.name
+                for each in asked.entries
+                if each.evidence and each.evidence.regime in OF_LABELS[query.labels]
+            }
+        )
+        codes = about_task(
+            self.snapshot, key.workload, query.min_acc, n_known, asked.about.better_known
+        )
+        codes |= about_machine(key.machine)
+        if asked.about.speaks is not None:
+            codes["accuracy-other-language"] = CAUTIONS["accuracy-other-language"]
+        if query.metric == "macro_f1":
+            codes["accuracy-interval-absent"] = CAUTIONS["accuracy-interval-absent"]
+        if query.rate is None and key.rate_per_s is not None:
+            codes["rate-assumed"] = (
+                f"{figure(key.rate_per_s or 0)} texts per second; " + (CAUTIONS["rate-assumed"])
+            )
+        if unlike:
+            codes["test-sets-differ"] = f"{CAUTIONS['test-sets-differ']}: {', '.join(unlike[:5])}"
+        if raised := self._raised(asked):
+            codes[DEARER] = raised
+        if chosen is not None:
+            codes |= {code: CAUTIONS[code] for code in chosen.warnings if code != DEARER}
+            codes |= about_accuracy(self.snapshot, chosen, query.min_acc)
+            splits = {each.evidence.split for each in asked.qualified if each.evidence}
+            if len(splits) > 1:
+                codes["splits-differ"] = CAUTIONS["splits-differ"]
+            if (fewest := chosen.n_devices_at_least or 1) > 1:
+                codes["devices-unstated"] += (
+                    f"; its weights need at least {fewest} {chosen.device}, so one does not do"
+                )
+        if len(tied) > 1:
+            codes["tie"] = about_tie([(e.candidate.name, e.measured) for e in tied])
+        return tuple(Caution(code=code, message=text) for code, text in sorted(codes.items()))
+
+    def _raised(self, asked: Asked) -> str:
+        """Variants on this machine that were measured to raise energy, in words; else empty."""
+        key = asked.judged.prices.key
+        rows = rows_of(self.snapshot, key.workload)
+        names = {each.candidate.name for each in asked.qualified[:TIED_LOOK]}
+        here = [
+            row
+            for name in sorted(names)
+            for row in rows.get(name, ())
+            if row.device in (key.machine.device.name, key.machine.host.name)
+        ]
+        found = dearer(here, self.snapshot, key.scope)
+        return sentence(found) if found else ""

@@ -17,8 +17,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from advisor.recommend.option import front, rank
 from advisor.recommend.paired import predictions_of
-from advisor.recommend.pareto import front, rank
 from advisor.recommend.query import Query
 from advisor.recommend.records import Accuracy, Cascade, CascadeStep, EnergyPer1000, Option
 from catalog.intervals import wilson, wilson_lower
@@ -114,7 +114,7 @@ class _Judged(NamedTuple):
     n: int
 
 
-def _judged(pair: _Answers, floor: float, confidence: float | None) -> _Judged | None:
+def _judged(pair: _Answers, floor: float, confidence: float) -> _Judged | None:
     """Cross-fits the threshold for a floor; ``None`` where some part cannot reach it."""
     n = len(pair.score)
     own = [threshold(part, _wanted(floor, part.n, n, confidence)) for part in pair.halves]
@@ -129,10 +129,10 @@ def _judged(pair: _Answers, floor: float, confidence: float | None) -> _Judged |
 
 
 @functools.lru_cache(maxsize=4096)
-def _wanted(floor: float, items: int, n: int, confidence: float | None) -> int:
+def _wanted(floor: float, items: int, n: int, confidence: float) -> int:
     """How many of `items` must be right for the floor; with a confidence as if they were `n`."""
     least = int(np.ceil(floor * items - 1e-9))
-    if confidence is None:
+    if confidence == 0:
         return least
     shares = range(least, items + 1)
     return next((k for k in shares if wilson_lower(k / items, n, confidence) >= floor), items + 1)
@@ -211,7 +211,7 @@ def _cascade(query: Query, pair: Pair) -> Cascade | None:
     if judged is None or not 0 < judged.deferred < judged.n or math.isinf(judged.threshold):
         return None
     share = judged.right / judged.n
-    lower = share if query.confidence is None else wilson_lower(share, judged.n, query.confidence)
+    lower = share if query.confidence == 0 else wilson_lower(share, judged.n, query.confidence)
     if lower < query.min_acc:
         return None
     low, high = wilson(share, judged.n, 0.9)
@@ -225,7 +225,18 @@ def _cascade(query: Query, pair: Pair) -> Cascade | None:
         deferred=handed,
         deferred_low=handed_low,
         deferred_high=handed_high,
-        accuracy=Accuracy(value=share, low=low, high=high, n_test=judged.n, split=_split(cheap)),
+        accuracy=Accuracy(
+            value=share,
+            low=low,
+            high=high,
+            metric="accuracy",
+            basis="measured",
+            regime=cheap.accuracy.regime if cheap.accuracy else None,
+            n_test=judged.n,
+            source=None,
+            across_task=None,
+            split=_split(cheap),
+        ),
         energy_j_per_1000=_added(cheap, dear, (handed_low, handed, handed_high)),
         energy_from=f"worked out: {cheap.candidate} on every text and {dear.candidate} on the "
         "share handed on; each from its own figure",
@@ -240,10 +251,10 @@ def _split(option: Option) -> str | None:
 
 def _limits(query: Query, cheap: Option, dear: Option) -> bool:
     """Latency and memory where both models are there and a text may go through both."""
-    latency = (cheap.latency_p95_ms or 0.0) + (dear.latency_p95_ms or 0.0)
-    memory = (cheap.peak_memory_mb or 0.0) + (dear.peak_memory_mb or 0.0)
+    latency = (cheap.latency_ms or 0.0) + (dear.latency_ms or 0.0)
+    memory = (cheap.memory_gb or 0.0) + (dear.memory_gb or 0.0)
     return (query.max_latency_ms is None or latency <= query.max_latency_ms) and (
-        query.max_memory_gb is None or memory / 1000 <= query.max_memory_gb
+        query.max_memory_gb is None or memory <= query.max_memory_gb
     )
 
 

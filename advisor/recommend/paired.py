@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from advisor.recommend.messages import figure
-from advisor.recommend.pareto import rank
+from advisor.recommend.option import rank
 from advisor.recommend.records import Comparison, Option
+from advisor.recommend.warnings import figure
 from catalog.intervals import wilson
 from catalog.predictions import Predictions
 from catalog.snapshot import Snapshot
@@ -114,7 +114,7 @@ def predictions_of(snapshot: Snapshot, option: Option) -> Predictions | None:
         n = len(answers.truth)
         same_model = option.precision in (None, each.precision)
         same_items = accuracy.n_test in (None, n) and accuracy.split in (None, each.split)
-        if same_model and same_items and abs(answers.accuracy - accuracy.value) < 0.5 / n:
+        if same_model and same_items and abs(answers.accuracy - accuracy.value) < 0.5 / n + 1e-5:
             return each
     return None
 

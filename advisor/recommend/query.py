@@ -14,10 +14,16 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 import msgspec
 from msgspec import Meta
 
+from catalog.evidence import Labels, Metric
 from catalog.hardware.device_defaults import check_specs
-from catalog.records import Device, Kind, Scope
+from catalog.records import BACKENDS, Device, Kind, Scope
 
 AskedScenario = Literal["single", "offline", "server"]
+AskedAccuracyBasis = Literal["measured", "published", "any"]
+ANY_BACKEND = "any"
+VENDORS = ("mps", "neuron", "vendor")
+"""Runtimes of makers beside `catalog.records.BACKENDS`: Apple's, AWS's, another NPU's own."""
+PRECISIONS = ("fp64", "fp32", "bf16", "fp16", "fp8", "int8", "int4")
 AS_SPECIFIED = "as specified"
 """Name of a device that is given by its specs."""
 
@@ -41,13 +47,19 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     """What a product team asks.
 
     Attributes:
-        min_acc: Least accuracy, 0 to 1.
-        device: Name of a device, or its specs where the table lacks it; ``None`` means any.
-        workload: One data set of the task; ``None`` takes the task's default.
-        confidence: With it the accuracy floor holds for the one-sided Wilson lower bound.
-        rate: Texts per second of scenario ``server``; rows measured at other rates do not count,
-            the energy of setups without one is derived from their work and idle watts.
-        limit: Entries at most in each list of the answer.
+        min_acc: Least value of `metric`, 0 to 1.
+        device: Name of a device, or its specs where the table lacks it; ``None`` takes the
+            reference machine, see `advisor.recommend.machine`.
+        workload: One data set of the task; ``None`` takes the task's reference workload.
+        confidence: With which the floor holds for the one-sided lower bound of the accuracy; 0
+            holds it against the value itself.
+        labels: Labelled texts there are: ``none``, ``few`` (per class) or ``full``.
+        accuracy_basis: ``measured`` by the calibration suite only, or ``published`` too.
+        backend: One serving backend, or ``any`` to rank all; ``None`` takes each one's usual.
+        runtime_s_per_1000: Seconds that whoever asks measured; they price what was not measured.
+        rate: Texts per second of scenario ``server``; the energy of setups that were not measured
+            at it is derived from their work and idle watts.
+        limit: Entries at most in alternatives, front and rejected together, a few in each.
     """
 
     task: Annotated[
@@ -76,12 +88,37 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     batch_size: (
         Annotated[float, Meta(ge=1, le=1e7, description="texts per call, 1 or more")] | None
     ) = None
-    confidence: (
+    confidence: Annotated[
+        float,
+        Meta(
+            ge=0,
+            lt=1,
+            description="hold the accuracy floor with this one-sided confidence, 0.5 to 1; "
+            "0 takes the value as it is",
+        ),
+    ] = 0.9
+    labels: Annotated[
+        Labels, Meta(description="labelled texts there are: none, few (8 per class) or full")
+    ] = "full"
+    metric: Annotated[Metric, Meta(description="what the floor is about: accuracy or macro_f1")] = (
+        "accuracy"
+    )
+    accuracy_basis: Annotated[
+        AskedAccuracyBasis,
+        Meta(description="whose accuracies count: measured (by the suite), published or any"),
+    ] = "published"
+    backend: (
+        Annotated[
+            str,
+            Meta(description="serving backend, e.g. onnxruntime; any ranks all of them"),
+        ]
+        | None
+    ) = None
+    precision: Annotated[str, Meta(description="numeric format, e.g. fp16 or int8")] | None = None
+    runtime_s_per_1000: (
         Annotated[
             float,
-            Meta(
-                gt=0.5, lt=1, description="hold the accuracy floor with this confidence, 0.5 to 1"
-            ),
+            Meta(gt=0, le=1e9, description="seconds per 1,000 texts, measured on that device"),
         ]
         | None
     ) = None
@@ -97,7 +134,9 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
         Annotated[float, Meta(ge=1e-6, le=1e9, description="texts per second; scenario=server")]
         | None
     ) = None
-    limit: Annotated[int, Meta(ge=1, le=1000, description="entries per list, 1 to 1000")] = 100
+    limit: Annotated[
+        int, Meta(ge=1, le=1000, description="entries of the lists together, 1 to 1000")
+    ] = 20
 
     def check(self) -> None:
         """Refuses values out of range; a record made in code was not checked when it was made.
@@ -107,11 +146,18 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
         """
         if self.rate is not None and self.scenario != "server":
             raise BadQuestionError("rate", self.rate, "allowed with scenario=server only")
+        if 0 < self.confidence < 0.5:
+            raise BadQuestionError("confidence", self.confidence, "0, or 0.5 to 1")
         given = {name: getattr(self, name) for name in _declared().__struct_fields__}
         try:
             msgspec.convert(given, _declared())
         except msgspec.ValidationError as error:
             raise _refusal(given, str(error)) from error
+        backends = (ANY_BACKEND, *BACKENDS, *VENDORS)
+        if self.backend is not None and self.backend not in backends:
+            raise BadQuestionError("backend", self.backend, f"one of {', '.join(backends)}")
+        if self.precision is not None and self.precision not in PRECISIONS:
+            raise BadQuestionError("precision", self.precision, f"one of {', '.join(PRECISIONS)}")
         if isinstance(self.device, Device) and self.device.status == "asked":
             check_specs(self.device)
 

@@ -11,6 +11,8 @@ from catalog.accuracy import Regime
 from catalog.evidence import AccuracyBasis, AcrossTask, Metric
 from catalog.records import Basis, Label, Scope
 
+AnyLabel = Label | Literal["estimated"]
+"""What a measured energy is made of, or that it is an estimate."""
 Reason = Literal[
     "majority-class",
     "accuracy-too-low",
@@ -26,45 +28,46 @@ Reason = Literal[
     "memory-unknown",
     "runtime-unknown",
     "licence-differs",
+    "labels-too-few",
+    "language-differs",
     "energy-absent",
-    "scope-absent",
     "not-measured-there",
     "does-not-fit",
-    "needs-cpu",
-    "other-scenario",
-    "other-batch-size",
+    "backend-differs",
     "more-energy",
-    "not-more-accurate",
 ]
 WarningCode = Literal[
     "accuracy-contaminated",
     "accuracy-contamination-unknown",
     "accuracy-full-not-measured",
+    "accuracy-interval-absent",
     "accuracy-low-across-task",
     "accuracy-other-device",
-    "accuracy-other-workload",
+    "accuracy-other-language",
     "accuracy-self-reported",
     "accuracy-suspect",
-    "accuracy-uncertain",
     "batches-assumed",
     "device-assumed",
     "device-not-calibrated",
     "device-specs-assumed",
     "devices-unstated",
     "energy-bound",
+    "energy-converted",
     "energy-mixed",
     "floor-below-majority",
+    "host-assumed",
     "idle-assumed",
     "idle-devices-counted",
     "idle-lower-bound",
     "idle-missing",
     "instance-hardware",
-    "other-groups",
     "other-load",
     "out-of-range",
     "peak-above-capacity",
+    "rate-assumed",
     "rate-near-capacity",
     "rate-worked-out",
+    "reference-machine",
     "reference-thin",
     "scenario-unstated",
     "second-opinion-differs",
@@ -84,12 +87,11 @@ WarningCode = Literal[
 ]
 
 
-class Accuracy(msgspec.Struct, frozen=True, kw_only=True):
-    """Share answered right, with its interval where the test size is known.
+class Accuracy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Share answered right (or macro-F1), with its interval where one is known.
 
     Attributes:
-        low: Low end of the 90 % interval from test size, training draws and sources; of a
-            measurement's own accuracy, of the 90 % Wilson interval.
+        low: Low end of the 90 % interval from test size, training draws and sources.
         basis: ``measured`` by the calibration suite, ``published`` or ``estimated`` (a numeric
             format without results of its own).
         regime: Labelled texts behind it, e.g. ``few-shot`` with `samples_per_label`.
@@ -101,23 +103,24 @@ class Accuracy(msgspec.Struct, frozen=True, kw_only=True):
     value: float
     low: float | None
     high: float | None
-    basis: AccuracyBasis = "measured"
-    n_test: int | None = None
+    metric: Metric
+    basis: AccuracyBasis
+    regime: Regime | None
+    n_test: int | None
+    source: str | None
+    across_task: AcrossTask | None
     split: str | None = None
-    metric: Metric = "accuracy"
-    regime: Regime | None = None
     samples_per_label: float | None = None
     n_train: int | None = None
-    source: str | None = None
     reference: str | None = None
-    across_task: AcrossTask | None = None
     warnings: tuple[str, ...] = ()
 
 
 class EnergyPer1000(msgspec.Struct, frozen=True, kw_only=True):
     """Joules per 1,000 texts in one scope; a published bound has no `value`.
 
-    `basis` says whether it was measured or estimated, `label` what the measured part is.
+    `basis` says whether it was measured or estimated, `label` what a measured one is made of;
+    that of an estimate is ``estimated``.
     """
 
     value: float | None
@@ -125,7 +128,7 @@ class EnergyPer1000(msgspec.Struct, frozen=True, kw_only=True):
     high: float | None
     basis: Basis
     scope: Scope
-    label: Label | None
+    label: AnyLabel | None
 
 
 class RuntimePer1000(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,7 +140,7 @@ class RuntimePer1000(msgspec.Struct, frozen=True, kw_only=True):
     basis: Basis
 
 
-class Provenance(msgspec.Struct, frozen=True, kw_only=True):
+class Provenance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where the figures of an option were taken."""
 
     source: str
@@ -165,19 +168,30 @@ class Missing(Shortfall, frozen=True, kw_only=True):
     also: tuple[Shortfall, ...] = ()
 
 
-class Option(msgspec.Struct, frozen=True, kw_only=True):
+class Factor(msgspec.Struct, frozen=True, kw_only=True):
+    """Energy over that of the chosen option; errors that both share cancel in the interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Option(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One setup as an answer: candidate, device and serving choice with its figures.
 
     Attributes:
+        device: What runs it: the machine's GPU, or its host CPU for counts, word lists and word
+            vectors.
         backend: Software that ran the model; ``None`` where the source does not state it.
         variant: What else tells setups of a source apart, e.g. ``length-sorted`` batches.
+        memory_gb: The peak where it was read, else what the compute profile needs, 1e9 bytes.
+        latency_ms: 95th percentile of a call where it was read, else its mean duration.
         n_devices: Devices whose energy counts; ``None`` where the source does not say.
-        n_devices_at_least: Where it does not, the fewest that hold the weights: see
-            `advisor.recommend.options.least_devices`.
-        energy_from: Who says the energy: a source's meter, or our estimator and from what.
-        provenance: Where the row was taken; of a setup brought from another device the accuracy.
-        memory_gb: `peak_memory_mb` where it was read, else what the compute profile needs, 1e9 B.
+        n_devices_at_least: Where it does not, the fewest that hold the weights.
+        provenance: Where the energy or runtime was measured; of an estimate without either, the
+            source of the accuracy.
         second_opinion_j_per_1000: Modelled joules, shown beside an estimate, never ranked.
+        energy_factor: Its energy over the chosen option's; ``None`` for the chosen one itself.
         warnings: Codes of what is doubtful about this option.
         missing: Only in a nearest miss: the constraint that binds.
     """
@@ -191,25 +205,82 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
     backend: str | None
     precision: str | None
     batch_size: float | None
-    variant: str | None
-    n_devices: int | None
-    n_devices_at_least: int | None
+    memory_gb: float | None
+    latency_ms: float | None
     accuracy: Accuracy | None
     energy_j_per_1000: EnergyPer1000
+    n_devices: int | None
     runtime_s_per_1000: RuntimePer1000 | None
-    energy_from: str
     provenance: Provenance
+    energy_factor: Factor | None = None
+    variant: str | None = None
+    n_devices_at_least: int | None = None
+    latency_basis: Literal["measured", "estimated"] = "estimated"
     rate_per_s: float | None = None
-    latency_p95_ms: float | None = None
-    peak_memory_mb: float | None = None
-    memory_gb: float | None = None
     second_opinion_j_per_1000: float | None = None
     warnings: tuple[WarningCode, ...] = ()
     missing: Missing | None = None
 
 
+class Variant(msgspec.Struct, frozen=True, kw_only=True):
+    """The chosen candidate with another backend or numeric format.
+
+    Attributes:
+        energy_j_per_1000: Joules per 1,000 texts, of `basis`.
+        factor: Its energy over the chosen option's.
+        qualifies: Whether it meets what was asked, too.
+    """
+
+    backend: str | None
+    precision: str | None
+    accuracy: float | None
+    energy_j_per_1000: float | None
+    basis: Basis
+    factor: Factor
+    qualifies: bool
+
+
+class BestDevice(msgspec.Struct, frozen=True, kw_only=True):
+    """A device of the table on which the chosen option is estimated to need least.
+
+    `energy_j_per_1000` is joules per 1,000 texts, with the ends of its 90 % interval.
+    """
+
+    device: str
+    energy_j_per_1000: float
+    low: float
+    high: float
+
+
+class Suggestion(msgspec.Struct, frozen=True, kw_only=True):
+    """What to measure next, with the command that does it; expectations are estimates."""
+
+    candidate: str
+    expected_accuracy: float | None
+    expected_energy_j_per_1000: float | None
+    command: str
+    reason: str
+
+
+class PricedMachine(msgspec.Struct, frozen=True, kw_only=True):
+    """The machine that every option was priced on.
+
+    Attributes:
+        device: The GPU, NPU or CPU it is named by.
+        host_cpu: The CPU that runs what needs no GPU.
+        basis: How it came about: ``asked``, the setting ``JOULEWISE_DEVICE``, the machine that was
+            ``calibrated`` last, or the ``default``.
+    """
+
+    device: str
+    host_cpu: str
+    basis: Literal["asked", "setting", "calibrated", "default"]
+    n_devices: int = 1
+    instance: str | None = None
+
+
 class Rejected(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a candidate lost: the reason of its best setup and how many setups it had."""
+    """Why a candidate lost: the reason of its best setup and how many were priced."""
 
     candidate: str
     device: str | None
@@ -290,9 +361,9 @@ class Caution(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
-    """The comparability group of an answer: nothing outside it is ranked with it.
+    """What every option of an answer is about; figures of other kinds are converted to it.
 
-    `rate_per_s` is that of its rows in scenario ``server``: the asked one, else the commonest.
+    `rate_per_s` is that of scenario ``server``: the asked one, else the commonest measured.
     """
 
     workload: str
@@ -305,11 +376,17 @@ class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
     """The answer: the qualifying option of least energy and why the others lost.
 
     Attributes:
-        alternatives: Other qualifying options, least energy first.
-        front: Options of the group, qualifying or not, that no other beats in both accuracy and
-            energy, cheapest first.
-        other_groups: Qualifying options that cannot be compared with the chosen one.
+        machine: What every option was priced on.
+        chosen_by_point: What the accuracies as they are would choose, where that differs.
+        best_devices: Where the chosen option is estimated to need least.
+        alternatives: Other qualifying options, least energy first: the cheapest, and the cheapest
+            one of each further family.
+        front: Options, qualifying or not, that no other beats in both accuracy and energy,
+            cheapest first.
+        variants: The chosen candidate with other backends and numeric formats.
+        rejected: Why other candidates lost; `rejected_more` further ones are not listed.
         nearest_miss: Where nothing qualifies, the option closest to it.
+        suggestions: What to measure next.
         comparisons: The chosen option against others on the same test items, where the answers
             of both are in the catalog.
         cascades: Pairs that would meet the floor with less energy than the chosen option.
@@ -317,12 +394,17 @@ class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
 
     query: Query
     group: Group
+    machine: PricedMachine
     chosen: Option | None
+    chosen_by_point: Option | None
+    best_devices: tuple[BestDevice, ...]
     alternatives: tuple[Option, ...]
     front: tuple[Option, ...]
-    other_groups: tuple[Option, ...]
+    variants: tuple[Variant, ...]
     rejected: tuple[Rejected, ...]
+    rejected_more: int
     nearest_miss: Option | None
+    suggestions: tuple[Suggestion, ...]
     warnings: tuple[Caution, ...]
     catalog_digest: str
     estimator_version: str

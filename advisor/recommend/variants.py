@@ -1,60 +1,137 @@
-"""Variants that raise energy: a lower precision or a larger batch that needs more than without it.
+"""Ratios of two energies with their interval, ties, variants of the chosen one, dearer variants.
 
-Compared are measured setups of one candidate on one machine that differ in nothing else.
+Estimates for one machine err together, so the interval of a ratio is narrower than its parts tell:
+the estimator's covariance of log joules says by how much.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
-from advisor.estimator.setup import batch_of, precision_bits
-from advisor.recommend.messages import figure
-from advisor.recommend.options import Offer
-from advisor.recommend.records import WarningCode
+import numpy as np
+
+from advisor.estimator.estimator import Estimator
+from advisor.estimator.setup import precision_bits
+from advisor.estimator.table import Array
+from advisor.recommend.constraints import Judged
+from advisor.recommend.entries import Z90, Entry, Prices, measured_energy, ranked
+from advisor.recommend.option import option
+from advisor.recommend.qualification import rounded
+from advisor.recommend.records import Factor, Option, Variant, WarningCode
+from advisor.recommend.warnings import figure
+from catalog.records import Measurement, Scope
+from catalog.registry.families import CLASSICAL
+from catalog.snapshot import Snapshot
 
 DEARER: WarningCode = "variant-raises-energy"
 NOISE = 0.05
 """Natural log by which a figure of unstated spread may be off: where repeats that differ by more
 are called unstable."""
-_TOLD = 5
+_NAMED = 5
 """Variants that a sentence names."""
 
 
-def dearer(offers: Sequence[Offer]) -> dict[int, int]:
-    """Places of variants that need more energy, each with that of the cheapest plainer setup.
+def ratio_sds(prices: Prices, first: Entry, others: Sequence[Entry], estimator: Estimator) -> Array:
+    """Standard deviation of the log ratio of each of `others`' energies to the first one's.
 
-    The interval of the variant lies above the other's.
+    Where both are estimates for one chip, what they share cancels; else their errors add.
 
     Args:
-        offers: Of one comparability group, least energy first.
+        prices: That hold all of them.
+        first: The chosen entry.
+        others: Entries beside it.
+        estimator: For the covariance of estimates.
     """
-    found: dict[int, int] = {}
-    measured = [at for at, offer in enumerate(offers) if _measured(offer)]
-    for choice, fixed in ((_coarseness, "batch_size"), (_batch, "precision")):
-        groups: dict[tuple[Any, ...], list[tuple[float, int]]] = {}
-        for at in measured:
-            size = choice(offers[at])
-            if size is not None:
-                key = (*_machine(offers[at]), getattr(offers[at].row, fixed))
-                groups.setdefault(key, []).append((size, at))
-        for group in groups.values():
-            for variant, plain in _raised(group, offers):
-                found[variant] = min(plain, found.get(variant, plain))
+    own = _variance(first)
+    alone = np.array([own + _variance(each) for each in others], dtype=float)
+    shared = prices.variances_of_ratios(first, others, estimator) + 2 * NOISE**2
+    return np.asarray(np.sqrt(np.minimum(alone, shared)))
+
+
+def _variance(entry: Entry) -> float:
+    """Variance of the log of an entry's energy by its own interval."""
+    joules = entry.energy
+    if not joules.value or not joules.high:
+        return 0.0
+    noise = NOISE if entry.measured else 0.0
+    return max(math.log(joules.high / joules.value) / Z90, noise) ** 2
+
+
+def factors(
+    prices: Prices, first: Entry, others: Sequence[Entry], estimator: Estimator
+) -> list[Factor | None]:
+    """Energy of each of `others` over the first one's; ``None`` where one has no value."""
+    if not others or not first.energy.value:
+        return [None] * len(others)
+    found: list[Factor | None] = []
+    for each, sd in zip(others, ratio_sds(prices, first, others, estimator), strict=True):
+        if not each.energy.value:
+            found.append(None)
+            continue
+        value, half = each.energy.value / first.energy.value, Z90 * float(sd)
+        found.append(
+            Factor(
+                value=rounded(value),
+                low=rounded(value * math.exp(-half)),
+                high=rounded(value * math.exp(half)),
+            )
+        )
     return found
 
 
-def _measured(offer: Offer) -> bool:
-    """Whether an offer has a measured value that can be compared."""
-    return offer.energy.basis == "measured" and offer.energy.value is not None
+class Pair(NamedTuple):
+    """A measured variant that needs more than its plain setup."""
+
+    variant: Measurement
+    plain: Measurement
+    joules: tuple[float, float]
 
 
-def _machine(offer: Offer) -> tuple[Any, ...]:
+def dearer(rows: Iterable[Measurement], snapshot: Snapshot, scope: Scope) -> list[Pair]:
+    """Quantised or batched setups that were measured to need more energy than without it.
+
+    Compared are setups of one candidate on one machine that differ in nothing else; the interval of
+    the variant lies above the other's.
+    """
+    known = [(row, ends) for row in rows if (ends := _ends(row, snapshot, scope)) is not None]
+    found: dict[int, Pair] = {}
+    for level, fixed in ((_coarseness, "batch_size"), (_batch, "precision")):
+        groups: dict[tuple[Any, ...], list[tuple[float, Measurement, _Ends]]] = {}
+        for row, ends in known:
+            size = level(row)
+            if size is not None:
+                key = (*_machine(row), getattr(row, fixed))
+                groups.setdefault(key, []).append((size, row, ends))
+        for group in groups.values():
+            for pair in _raised(group):
+                found.setdefault(id(pair.variant), pair)
+    return list(found.values())
+
+
+class _Ends(NamedTuple):
+    """Joules per 1,000 texts with ends as wide as noise at least."""
+
+    low: float
+    value: float
+    high: float
+
+
+def _ends(row: Measurement, snapshot: Snapshot, scope: Scope) -> _Ends | None:
+    """Measured joules of a row; ``None`` without a value."""
+    joules = ranked(row, snapshot, scope)
+    if joules is None or joules.value_j is None:
+        return None
+    found = measured_energy(row, joules, scope)
+    value, noise = found.value or 0.0, NOISE if row.cv is None else 0.0
+    low, high = found.low or 0.0, math.inf if found.high is None else found.high
+    return _Ends(min(low, value * math.exp(-noise)), value, max(high, value * math.exp(noise)))
+
+
+def _machine(row: Measurement) -> tuple[Any, ...]:
     """What must be equal beside precision and batch size."""
-    row = offer.row
-    arrival = (row.scenario, row.rate_per_s)
     return (
         row.candidate,
         row.device,
@@ -63,67 +140,114 @@ def _machine(offer: Offer) -> tuple[Any, ...]:
         row.source,
         row.backend,
         row.repeat_group,
-        *arrival,
+        row.scenario,
+        row.rate_per_s,
     )
 
 
-def _coarseness(offer: Offer) -> float | None:
-    """Rises as bits of a weight fall; ``None`` where nobody stated the precision."""
-    return None if offer.row.precision is None else -precision_bits(offer.row.precision)
+def _coarseness(row: Measurement) -> float | None:
+    """Rises as bits of a weight fall; ``None`` where the precision is not stated."""
+    return None if row.precision is None else -precision_bits(row.precision)
 
 
-def _batch(offer: Offer) -> float | None:
+def _batch(row: Measurement) -> float | None:
     """Texts per call."""
-    return offer.row.batch_size
+    return row.batch_size
 
 
-def _raised(
-    group: Iterable[tuple[float, int]], offers: Sequence[Offer]
-) -> Iterable[tuple[int, int]]:
-    """Pairs (variant, plain) of a group, given with how far each is from plain."""
-    least: int | None = None
-    for _, level in itertools.groupby(sorted(group), key=lambda pair: pair[0]):
-        places = [at for _, at in level]
+def _raised(group: Sequence[tuple[float, Measurement, _Ends]]) -> Iterator[Pair]:
+    """Pairs of a group, whose members are given with how far each is from plain."""
+    least: tuple[Measurement, _Ends] | None = None
+    ordered = sorted(group, key=lambda each: each[0])
+    for _, level in itertools.groupby(ordered, key=lambda each: each[0]):
+        members = [(row, ends) for _, row, ends in level]
         if least is not None:
-            plain = least
-            yield from (
-                (at, plain) for at in places if _ends(offers[at])[0] > _ends(offers[plain])[1]
-            )
-        least = min(places if least is None else [least, *places])
+            plain, own = least
+            for row, ends in members:
+                if ends.low > own.high:
+                    yield Pair(row, plain, (ends.value, own.value))
+        least = min([*members, *([least] if least else [])], key=lambda each: each[1].value)
 
 
-def _ends(offer: Offer) -> tuple[float, float]:
-    """Low and high end of measured joules, as wide as noise at least where no spread is stated."""
-    joules = offer.energy
-    value, noise = joules.value or 0.0, NOISE if offer.row.cv is None else 0.0
-    low, high = joules.low or 0.0, math.inf if joules.high is None else joules.high
-    return min(low, value * math.exp(-noise)), max(high, value * math.exp(noise))
-
-
-def sentence(pairs: Sequence[tuple[Offer, Offer]]) -> str:
-    """The variants and plain setups in words, each with its figure.
-
-    Args:
-        pairs: Variant and plain setup.
-    """
-    words = "; ".join(_told(*pair) for pair in pairs[:_TOLD])
-    more = f"; and {len(pairs) - _TOLD} more" if len(pairs) > _TOLD else ""
+def sentence(pairs: Sequence[Pair]) -> str:
+    """Dearer variants and their plain setups in words, each with its figure."""
+    words = "; ".join(map(_said, pairs[:_NAMED]))
+    more = f"; and {len(pairs) - _NAMED} more" if len(pairs) > _NAMED else ""
     return f"measured to need more energy than without it: {words}{more}"
 
 
-def _told(variant: Offer, plain: Offer) -> str:
+def _said(pair: Pair) -> str:
     """One pair in words."""
-    row, other = variant.row, plain.row
+    row, other = pair.variant, pair.plain
     if row.precision != other.precision:
         one, two = row.precision or "", other.precision or ""
         same = f" in batches of {figure(row.batch_size)}" if row.batch_size else ""
     else:
         one, two = (
-            f"batches of {figure(size)}" if size else "an unstated batch"
-            for size in map(batch_of, (row, other))
+            f"batches of {figure(each.batch_size)}" if each.batch_size else "an unstated batch"
+            for each in (row, other)
         )
         same = f" in {row.precision}" if row.precision else ""
-    return (
-        f"{row.candidate} on {row.device}{same}: {one} {figure(variant.joules)} J per 1,000 texts, "
-        f"{two} {figure(plain.joules)} J"
+    dear, cheap = (figure(value) for value in pair.joules)
+    return f"{row.candidate} on {row.device}{same}: {one} {dear} J per 1,000 texts, {two} {cheap} J"
+
+
+def variants(found: Judged, chosen: Entry, estimator: Estimator) -> tuple[Variant, ...]:
+    """The chosen candidate served in other ways.
+
+    Args:
+        found: Its prices with every backend and format.
+        chosen: As it was chosen.
+        estimator: For factors.
+    """
+    entries = found.prices.entries
+    own = [each for each in entries if each.choice == chosen.choice]
+    if not own or chosen.candidate.family in CLASSICAL:
+        return ()
+    others = [(place, each) for place, each in enumerate(entries) if each is not own[0]]
+    ratios = factors(found.prices, own[0], [each for _, each in others], estimator)
+    return tuple(
+        Variant(
+            backend=each.choice.backend,
+            precision=each.choice.precision,
+            accuracy=rounded(each.evidence.value) if each.evidence else None,
+            energy_j_per_1000=rounded(each.joules),
+            basis=each.energy.basis,
+            factor=ratio,
+            qualifies=place in found.qualifies,
+        )
+        for (place, each), ratio in zip(others, ratios, strict=True)
+        if ratio is not None
     )
+
+
+class Writer:
+    """Writes entries of some prices as options, each with its factor over the chosen one."""
+
+    def __init__(
+        self, prices: Prices, chosen: Entry | None, snapshot: Snapshot, estimator: Estimator
+    ) -> None:
+        self._prices, self._chosen = prices, chosen
+        self._snapshot, self._estimator = snapshot, estimator
+
+    def options(
+        self, entries: Sequence[Entry], *, beside: bool = True, listed: bool = False
+    ) -> tuple[Option, ...]:
+        """Entries as options, `beside` the chosen one with their factors; briefly in a list."""
+        key, snapshot = self._prices.key, self._snapshot
+        ratios: Sequence[Factor | None] = [None] * len(entries)
+        if self._chosen is not None and beside:
+            ratios = factors(self._prices, self._chosen, entries, self._estimator)
+        return tuple(
+            option(entry, key, snapshot, None if entry is self._chosen else ratio, whole=not listed)
+            for entry, ratio in zip(entries, ratios, strict=True)
+        )
+
+    def nearest(self, found: Judged) -> Option | None:
+        """The nearest miss with what it misses."""
+        near = found.nearest()
+        if near is None:
+            return None
+        place, missing = near
+        entry = found.prices.entries[place]
+        return option(entry, self._prices.key, self._snapshot, missing=missing)

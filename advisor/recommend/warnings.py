@@ -1,93 +1,135 @@
-"""What a reader must know before trusting an answer: its warnings, by code."""
+"""Warnings of an answer by code: the sentences behind the codes, and figures as people read them.
+
+A warning says what is doubtful, what it does to the number and what to do about it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from advisor.recommend.answer_json import Place
-from advisor.recommend.messages import CAUTIONS, SCENARIOS, figure
-from advisor.recommend.options import Offer
-from advisor.recommend.query import Query
-from advisor.recommend.ranking import Ranking
-from advisor.recommend.records import Caution, Option, WarningCode
-from advisor.recommend.variants import DEARER, sentence
-from advisor.recommend.views import NOTABLE, Ranked, View
+from advisor.recommend.machine import Machine
+from advisor.recommend.records import Option, WarningCode
 from catalog.evidence import below_on_most
-from catalog.registry.tasks import references, tasks
+from catalog.registry.tasks import tasks
 from catalog.snapshot import Snapshot
 
+TIED_NAMED = 5
+"""Candidates of a tie that are named."""
 THIN = 20
 """Candidates with an accuracy under which a reference workload says little."""
 
+CAUTIONS: dict[WarningCode, str] = {
+    "accuracy-contaminated": "the model may have seen this data set in training; its accuracy "
+    "may be too good",
+    "accuracy-contamination-unknown": "nothing says whether the model saw this data set in "
+    "training; check the accuracy on texts of your own",
+    "accuracy-full-not-measured": "the accuracy is of a head on few texts per class; trained on "
+    "all labelled texts the same model is usually better",
+    "accuracy-interval-absent": "a macro-F1 has no interval of its test size: the floor is held "
+    "against the value less its spread over training draws",
+    "accuracy-low-across-task": "the chosen candidate is under the floor on most data sets of the "
+    "task: check it on your own texts",
+    "accuracy-other-device": "the accuracy was taken with the same candidate on another device",
+    "accuracy-other-language": "no data set of the task is in that language; the accuracy is that "
+    "of another language, of candidates that state the asked one",
+    "accuracy-self-reported": "only the model's author reports this accuracy; such figures run 1.3 "
+    "points higher on average, up to 8: check it on texts of your own",
+    "accuracy-suspect": "the source's accuracy looks like a fault of the output format",
+    "batches-assumed": "measured in batches: it is assumed that as many texts may wait for each "
+    "other, which takes longer the rarer they come",
+    "device-assumed": "the name may mean several devices, or no figure of the device is known; the "
+    "message says what was assumed",
+    "device-not-calibrated": "no measured energy of this device and scope is in the estimator's "
+    "data; one reading of a counter or meter there would narrow the interval",
+    "device-specs-assumed": "the device's power is not known: a median of the device table, and "
+    "a wider interval for it",
+    "devices-unstated": "the source does not say how many such devices worked; read the joules as "
+    "those of all of them",
+    "energy-bound": "the source prints only an upper bound of the energy; it ranks at that bound",
+    "energy-converted": "measured on this machine with another batch, format or scope, and "
+    "converted by the estimator; the interval is that of the conversion",
+    "energy-mixed": "part of the energy was measured, part modelled by the source's tool",
+    "floor-below-majority": "always answering the most frequent class of the data set reaches the "
+    "floor; ask for more",
+    "host-assumed": "the host CPU was not stated; the usual one is priced for what needs no GPU",
+    "idle-assumed": "the idle watts of this machine with the model loaded were not read in this "
+    "scope: a declared share of its power, never above what it draws at work, with a wide interval",
+    "idle-devices-counted": "the total counts devices that sat idle beside the one at work; read "
+    "it as an upper bound",
+    "idle-lower-bound": "the idle watts leave something out (the loaded model, or parts of the "
+    "machine), so the total is a lower bound; state idle_w",
+    "idle-missing": "nothing states the idle watts of this machine, so the idle part is missing "
+    "and the total a lower bound; state idle_w or calibrate the machine",
+    "instance-hardware": "a cloud instance was named: its device is priced, and energy that counts "
+    "the host counts a whole one",
+    "other-load": "other processes kept more than half a core busy while it was measured "
+    "(`context.other_cores`)",
+    "out-of-range": "the setup lies outside the data the estimator learned from",
+    "peak-above-capacity": "the stated machines cannot keep up with the peak rate; texts will wait",
+    "rate-assumed": "no rate was stated; the commonest measured one, else 1 text per second, is "
+    "priced; state the rate",
+    "rate-near-capacity": "within the interval of its runtime the setup may not keep up with the "
+    "asked rate",
+    "rate-worked-out": "derived, not measured: energy per text plus idle power of a dedicated "
+    "machine; latency is that of the work alone; `joulewise calibrate --rate` measures both",
+    "reference-machine": "no device was named, so every candidate is priced on one machine; name "
+    "yours",
+    "reference-thin": "fewer than 20 candidates have an accuracy on this data set",
+    "scenario-unstated": "the source does not state batch size or request pattern; the row counts "
+    "as offline",
+    "second-opinion-differs": "the joules a tool modelled lie outside the estimate's interval",
+    "spread-unstated": "the source states no spread of repeats; the interval is that of the "
+    "printed figure alone",
+    "server-rate-differs": "the joules are of another request rate than each machine is planned "
+    "for; the waiting between requests is held at that rate",
+    "setup-assumed": "parameters, batch size, tokens or precision were not stated: the estimate is "
+    "for what published rows that state none are like; state them",
+    "splits-differ": "some accuracies were taken on the dev split, others on the test split",
+    "stale-measurement": "the machine has changed since (driver, power limit, governor, protocol, "
+    "meter or a library); calibrate it again",
+    "startup-in-window": "the measured window holds process start and model load",
+    "test-sets-differ": "some candidates were judged on other test items and are not compared "
+    "item by item",
+    "tie": "the interval of the ratio of two energies holds 1",
+    "training-estimated": "the training's joules are estimated from its runtime by an estimator "
+    "that learned from inference",
+    "training-missing": "no training of this candidate on this device is in the catalog, so the "
+    "training part is missing and the total a lower bound; state training_kwh",
+    "unstable": "repeats differ by more than 5 %, or meters disagree",
+    "usual-tool-unmeasured": "what practitioners use for this task has no published accuracy here",
+    "variant-raises-energy": "a lower precision or a larger batch was measured to need more energy "
+    "than the same candidate without it",
+}
+"""Every warning code with what it means."""
+SCENARIOS = {
+    "offline": "in batches",
+    "single": "one text at a time",
+    "server": "as requests arrive",
+    "unstated": "in a way the source does not state",
+}
+"""How texts come, in words, by scenario."""
 
-def compared_joules(query: Query, here: Ranking) -> float | None:
-    """Joules of the chosen offer, for what other groups need less than.
 
-    ``None`` without one, and for a request rate: its joules hold the waiting, others' do not.
+def figure(value: float) -> str:
+    """A number at three significant digits, without exponents up to a million."""
+    if value == 0 or not 1e-4 <= abs(value) < 1e12:
+        return f"{value:.3g}"
+    digits = f"{value:.3g}"
+    return f"{float(digits):,.10g}" if "e" in digits or abs(value) >= 1000 else digits
+
+
+def about_task(
+    snapshot: Snapshot, workload: str, floor: float, n_known: int, better_known: str | None
+) -> dict[WarningCode, str]:
+    """What an answer about a workload must say, whatever is chosen.
+
+    Args:
+        snapshot: The catalog.
+        workload: On which candidates were judged.
+        floor: Least accuracy.
+        n_known: Candidates with evidence on it.
+        better_known: A workload that it answers for.
     """
-    chosen = _compared(query, here)
-    return None if chosen is None else chosen.joules
-
-
-def _compared(query: Query, here: Ranking) -> Offer | None:
-    """The chosen offer, where `compared_joules` are its joules."""
-    places = here.winners(query.min_acc).places
-    if not places or query.scenario == "server":
-        return None
-    return here.pool.offers[places[0]]
-
-
-def cautions(
-    snapshot: Snapshot,
-    query: Query,
-    view: View,
-    used: Ranked,
-    apart: Sequence[Place],
-    listed: Sequence[Place],
-    unlike: Sequence[str],
-) -> tuple[Caution, ...]:
-    """What a reader must know before trusting the answer, by code."""
-    codes: dict[WarningCode, str] = {}
-    here, winners = used.inside, used.inside.winners(query.min_acc)
-    codes |= about_task(snapshot, used.workload, query.min_acc)
-    if used is not view.default:
-        found = "the answer is about" if winners.places else "the nearest miss is on"
-        codes["accuracy-other-workload"] = (
-            f"nothing qualifies on {view.default.workload}; {found} {used.workload}, another data "
-            "set of the same task: check its accuracy on your own texts"
-        )
-    if view.hardware is not None and view.hardware.note:
-        code: WarningCode = "instance-hardware" if view.hardware.instance else "device-assumed"
-        whole = "; energy that counts the host counts a whole one" if view.hardware.instance else ""
-        codes[code] = f"{view.hardware.note}{whole}"
-    if apart:
-        said = _first(apart[0], _compared(query, here))
-        codes["other-groups"] = f"{CAUTIONS['other-groups']}: {said}"
-    if unlike:
-        codes["test-sets-differ"] = f"{CAUTIONS['test-sets-differ']}: {', '.join(unlike[:5])}"
-    if raised := _raised([*listed, *apart]):
-        codes[DEARER] = sentence(raised)
-    if winners.places:
-        chosen = here.pool.option(winners.places[0])
-        codes |= {code: CAUTIONS[code] for code in chosen.warnings if code != DEARER}
-        if (fewest := chosen.n_devices_at_least or 1) > 1:
-            codes["devices-unstated"] += (
-                f"; its weights need at least {fewest} {chosen.device}, so one does not do"
-            )
-        codes |= about_accuracy(snapshot, chosen, query.min_acc)
-        low = chosen.accuracy.low if chosen.accuracy else None
-        if query.confidence is None and low is not None and low < query.min_acc:
-            codes["accuracy-uncertain"] = CAUTIONS["accuracy-uncertain"]
-        if sum(best >= query.min_acc for best in here.splits.values()) > 1:
-            codes["splits-differ"] = CAUTIONS["splits-differ"]
-        if winners.tied:
-            named = ", ".join(winners.tied)
-            codes["tie"] = f"the energy intervals of the chosen option and of {named} overlap"
-    return tuple(Caution(code=code, message=text) for code, text in sorted(codes.items()))
-
-
-def about_task(snapshot: Snapshot, workload: str, floor: float) -> dict[WarningCode, str]:
-    """What an answer about a workload must say, whatever is chosen."""
     codes: dict[WarningCode, str] = {}
     facts = snapshot.workloads.get(workload)
     if facts is None:
@@ -95,17 +137,13 @@ def about_task(snapshot: Snapshot, workload: str, floor: float) -> dict[WarningC
     if facts.majority_share is not None and floor <= facts.majority_share:
         share = f"{facts.majority_share:.3f} of {workload} is one class"
         codes["floor-below-majority"] = f"{share}: {CAUTIONS['floor-below-majority']}"
-    language = facts.language or "mul"
-    reference = references().get((facts.task, language, "accuracy"))
-    if reference is not None and reference.workload == workload:
-        if reference.n_candidates < THIN:
-            found = f"{reference.n_candidates} candidates have an accuracy on {workload}"
-            codes["reference-thin"] = f"{found}; more would need to be measured to trust the choice"
-        if reference.better_known:
-            codes["reference-thin"] = (
-                f"{workload} answers, as {reference.better_known}, which is better known, has "
-                "too few candidates"
-            )
+    if n_known < THIN:
+        found = f"{n_known} candidates have an accuracy on {workload}"
+        codes["reference-thin"] = f"{found}; more would need to be measured to trust the choice"
+    if better_known is not None:
+        codes["reference-thin"] = (
+            f"{workload} answers, as {better_known}, which is better known, has too few candidates"
+        )
     task = tasks().get(facts.task)
     if task is not None and task.usual_tool:
         codes["usual-tool-unmeasured"] = (
@@ -139,45 +177,33 @@ def about_accuracy(snapshot: Snapshot, chosen: Option, floor: float) -> dict[War
     return codes
 
 
-def _raised(places: Sequence[Place]) -> list[tuple[Offer, Offer]]:
-    """Variants that raise energy where they or their plain setups are among the places."""
-    found: dict[tuple[int, int], tuple[Offer, Offer]] = {}
-    for pool, at in places:
-        pairs = pool.dearer
-        mine = [(at, pairs[at])] if at in pairs else pool.outdone.get(at, ())
-        for variant, plain in mine:
-            found[id(pool), variant] = pool.offers[variant], pool.offers[plain]
-    return list(found.values())
+def about_machine(machine: Machine) -> dict[WarningCode, str]:
+    """What an answer must say about its machine."""
+    codes: dict[WarningCode, str] = {}
+    if machine.basis != "asked":
+        words = {
+            "setting": "the setting JOULEWISE_DEVICE",
+            "calibrated": "the machine that was calibrated last",
+            "default": "the default",
+        }
+        codes["reference-machine"] = (
+            f"{CAUTIONS['reference-machine']}: here {machine.device.name} with {machine.host.name} "
+            f"({words[machine.basis]})"
+        )
+    if machine.note:
+        code: WarningCode = "instance-hardware" if machine.instance else "device-assumed"
+        whole = "; energy that counts the host counts a whole one" if machine.instance else ""
+        codes[code] = f"{machine.note}{whole}"
+    if machine.host_note:
+        codes["host-assumed"] = machine.host_note
+    return codes
 
 
-def _first(place: Place, chosen: Offer | None) -> str:
-    """An offer of another group in words, against the chosen one, and how to ask for its group.
-
-    That its energy is less is said where it is, not that it is better: another scenario or data set
-    is other work.
-    """
-    pool, at = place
-    offer = pool.offers[at]
-    row = offer.row
-    accuracy = "" if row.accuracy is None else f" at accuracy {row.accuracy:.3f}"
-    less = ""
-    if chosen is not None and offer.joules * NOTABLE <= chosen.joules:
-        less = f", {figure(chosen.joules / offer.joules)} times less than the chosen option"
-        if any(each.energy.basis != "measured" for each in (offer, chosen)):
-            less += " by estimate"
+def about_tie(tied: Sequence[tuple[str, bool]]) -> str:
+    """Which candidates may need as little as the first one, with whether each was measured."""
+    names = [f"{name}{' (measured)' if measured else ''}" for name, measured in tied[1:]]
+    more = f" and {len(names) - TIED_NAMED} more" if len(names) > TIED_NAMED else ""
     return (
-        f"e.g. {row.candidate} on {row.workload}, {SCENARIOS[row.scenario]}, {_origin(offer)}: "
-        f"{figure(offer.joules)} J per 1,000 texts{accuracy}{less}; ask for "
-        f"workload={row.workload}, scenario={pool.asked.scenario}"
+        f"{', '.join(names[:TIED_NAMED])}{more} may need as little as {tied[0][0]}: "
+        f"{CAUTIONS['tie']}; measure them to settle it"
     )
-
-
-def _origin(offer: Offer) -> str:
-    """Whether an offer's joules were measured; of an estimate its interval."""
-    energy = offer.energy
-    if energy.basis == "measured":
-        return "measured"
-    word = "extrapolated" if energy.basis == "extrapolated" else "estimated"
-    if energy.low is None or energy.high is None:
-        return word
-    return f"{word} ({figure(energy.low)} – {figure(energy.high)})"

@@ -12,17 +12,15 @@ from typing import NamedTuple
 import msgspec
 
 from advisor.recommend.advisor import Advisor
-from advisor.recommend.group import Asked, Pool, in_words, rate_of
-from advisor.recommend.options import measured_or_estimated
-from advisor.recommend.pareto import option as shown
-from advisor.recommend.pareto import ran_there, rank
-from advisor.recommend.query import AskedScenario, Query
-from advisor.recommend.records import Option, Recommendation, WarningCode
+from advisor.recommend.entries import Entry, Key
+from advisor.recommend.pricing import of_row
+from advisor.recommend.query import ANY_BACKEND, AskedScenario, Query
+from advisor.recommend.records import AnyLabel, Option, Recommendation, WarningCode
 from advisor.report.records import PartBasis
 from catalog.energy import energy
 from catalog.errors import UnknownNameError
 from catalog.quantity import Quantity
-from catalog.records import Device, Label, Measurement, Scope
+from catalog.records import Device, Measurement, Scope
 from catalog.registry.families import ZERO_SHOT
 from catalog.snapshot import Snapshot
 
@@ -75,7 +73,7 @@ class Trained(msgspec.Struct, frozen=True):
 
     joules: Quantity
     basis: PartBasis
-    label: Label | None
+    label: AnyLabel | None
     option: Option
 
 
@@ -86,7 +84,7 @@ class Desk:
         self.advisor = advisor
         self._found: dict[Wanted, Found | NoSetupError] = {}
         self._advice: dict[Query, Recommendation] = {}
-        self._rivals: dict[tuple[object, ...], Option | None] = {}
+        self._rivals: dict[Query, Option | None] = {}
         self._trained: dict[tuple[str, str, str, Scope], Trained | None] = {}
 
     @property
@@ -135,110 +133,68 @@ class Desk:
         """See `find`."""
         if wanted.candidate not in self.snapshot.candidates:
             raise UnknownNameError("candidate", wanted.candidate, self.snapshot.candidates)
-        options = self._offers(wanted)
+        entries, key = self._entries(wanted)
         fitting = [
-            option
-            for option in options
-            if wanted.precision in (None, option.precision)
-            and wanted.batch_size in (None, option.batch_size)
+            entry
+            for entry in entries
+            if wanted.precision in (None, served_in(entry))
+            and wanted.batch_size in (None, entry.batch_size)
         ]
         if not fitting:
-            raise self._nothing(wanted, options)
-        best = min(fitting, key=rank)
-        return Found(best, self.row(best), self.device(wanted.device), len(fitting))
+            raise self._nothing(wanted, entries)
+        best = min(fitting, key=lambda entry: entry.rank)
+        return self._of(best, key, len(fitting))
 
-    def _offers(self, wanted: Wanted) -> list[Option]:
-        """Every option of a candidate on a device."""
-        workload, device = self.snapshot.workload(wanted.workload), self.device(wanted.device)
-        rate, stated = self._rate(wanted), wanted.rate is not None
-        pool = self._pool(workload.name, wanted.scenario, wanted.scope, device, rate, stated)
-        own = [
-            place
-            for place, offer in enumerate(pool.offers)
-            if offer.row.candidate == wanted.candidate
-        ]
-        fitting = [pool.option(place) for place in own if place not in pool.unfit]
-        if own and not fitting:
-            raise NoSetupError("device", device.name, pool.unfit[own[0]].detail)
-        return fitting
+    def _of(self, entry: Entry, key: Key, fitting: int = 1) -> Found:
+        """A priced setup as the report's."""
+        row = entry.row if entry.there else None
+        return Found(self.advisor.option(entry, key), row, entry.device, fitting)
 
-    def _rate(self, wanted: Wanted) -> float | None:
-        """The request rate a plan means: its own, else the commonest of the candidate there.
+    def _entries(self, wanted: Wanted) -> tuple[list[Entry], Key]:
+        """Every price of a candidate on a machine.
 
-        Else the commonest on the workload, as where the advisor is asked without a rate.
+        Raises:
+            NoSetupError: It cannot run there.
         """
-        rows = self.snapshot.by_workload.get(wanted.workload, ())
-        name = self.device(wanted.device).name
-        own = [row for row in rows if (row.candidate, row.device) == (wanted.candidate, name)]
-        own = [row for row in own if row.scenario == "server"] or list(rows)
-        return rate_of(own, wanted.scenario, wanted.rate)
-
-    def _pool(
-        self,
-        workload: str,
-        scenario: AskedScenario,
-        scope: Scope,
-        device: Device,
-        rate: float | None,
-        worked_out: bool,
-    ) -> Pool:
-        """Every offer on a device; `worked_out` adds what nobody measured at the rate."""
-        return self.advisor.pool(
-            Asked(
-                workload=workload,
-                scenario=scenario,
-                scope=scope,
-                basis="any",
-                batch_size=None,
-                device=device,
-                rate_per_s=rate,
-                worked_out=worked_out,
-                published=True,
-            )
+        workload = self.snapshot.workload(wanted.workload)
+        query = Query(
+            task=workload.task,
+            min_acc=0.0,
+            device=wanted.device,
+            workload=workload.name,
+            scenario=wanted.scenario,
+            scope=wanted.scope,
+            batch_size=wanted.batch_size if wanted.scenario != "single" else None,
+            rate=wanted.rate,
+            backend=ANY_BACKEND if wanted.precision is not None else None,
         )
+        entries, key = self.advisor.setups(query, wanted.candidate)
+        able = [each for each in entries if each.misfit is None or each.misfit[0] not in UNABLE]
+        if entries and not able:
+            misfit = entries[0].misfit
+            raise NoSetupError("device", key.machine.device.name, misfit[1] if misfit else "")
+        return able, key
 
-    def _nothing(self, wanted: Wanted, options: Sequence[Option]) -> NoSetupError:
+    def _nothing(self, wanted: Wanted, entries: Sequence[Entry]) -> NoSetupError:
         """Why nothing fits, with what there is."""
-        if options:
+        if entries:
             field = "precision" if wanted.precision is not None else "batch_size"
             there = {
-                f"{option.precision or 'precision not stated'}"
-                + (f" at batch size {option.batch_size:g}" if option.batch_size else "")
-                for option in options
+                served_in(each) + (f" at batch size {each.batch_size:g}" if each.batch_size else "")
+                for each in entries
             }
             return NoSetupError(field, getattr(wanted, field), f"known: {', '.join(sorted(there))}")
         own = [row for row in self.snapshot.current if row.candidate == wanted.candidate]
-        here = {
-            in_words(row.scenario, row.rate_per_s) for row in own if row.workload == wanted.workload
-        }
-        if here:
-            ways = ", ".join(sorted(here))
-            said = f"{wanted.candidate} is measured on {wanted.workload} as {ways} only"
-            if wanted.rate is not None:
-                return NoSetupError("rate", wanted.rate, said)
-            if wanted.scenario == "server":
-                said += "; state a rate to have it worked out"
-            return NoSetupError("scenario", wanted.scenario, said)
         there = {row.workload for row in own if row.phase == "inference"}
         known = f"on {', '.join(sorted(there))}" if there else "nowhere yet; calibrate a machine"
         return NoSetupError("workload", wanted.workload, f"{wanted.candidate} is measured {known}")
 
-    def row(self, option: Option) -> Measurement | None:
-        """The row an option was measured in; ``None`` for a setup brought from elsewhere."""
-        if not ran_there(option):
-            return None
-        named = (option.candidate, option.device, option.precision, option.variant)
-        for row in self.snapshot.by_workload.get(option.workload, ()):
-            if (
-                (row.candidate, row.device, row.precision, row.repeat_group) == named
-                and row.phase == "inference"
-                and row.run_id == option.provenance.run_id
-                and row.batch_size == option.batch_size
-                and row.n_devices == option.n_devices
-                and (row.scenario, row.rate_per_s) == (option.scenario, option.rate_per_s)
-            ):
-                return row
-        return None
+    def picked(self, query: Query) -> tuple[Found | None, Recommendation]:
+        """The advisor's choice as a setup, and its answer."""
+        answer, asked = self.recommend(query), self.advisor.asked(query)
+        if answer.chosen is None:
+            return None, answer
+        return self._of(asked.qualified[0], asked.judged.prices.key), answer
 
     def idle(self, found: Found, scope: Scope) -> Idle:
         """Watts of one idle machine, the best that is known.
@@ -278,40 +234,56 @@ class Desk:
         if not rows:
             return None
         row = max(rows, key=lambda row: row.measured_at or "")
-        estimator = self.advisor.estimator
-        found = measured_or_estimated([row], self.snapshot, estimator, scope)
-        if not found:
+        found = of_row(row, scope, self.snapshot, self.advisor.estimator)
+        if found is None:
             return None
-        per_1000, share = found[0].energy, row.n_items / 1000
+        entry, key = found
+        per_1000, share = entry.energy, row.n_items / 1000
         high = None if per_1000.high is None else per_1000.high * share
         value = high if per_1000.value is None else per_1000.value * share
         amount = Quantity((per_1000.low or 0.0) * share, value, high)
-        made = shown(found[0], self.snapshot, estimator.version)
+        made = self.advisor.option(entry, key)
         return Trained(amount, per_1000.basis, per_1000.label, made)
 
     def zero_shot(
-        self,
-        workload: str,
-        scenario: AskedScenario,
-        scope: Scope,
-        device: Device,
-        rate: float | None,
+        self, option: Option, device: Device, scenario: AskedScenario, scope: Scope
     ) -> Option | None:
-        """The zero-shot option of least energy on a device and workload, at a rate if any."""
-        key = (workload, scenario, scope, device, rate)
-        if key not in self._rivals:
-            pool = self._pool(workload, scenario, scope, device, rate, rate is not None)
+        """The zero-shot option of least energy where a setup runs, at its rate if any."""
+        query = Query(
+            task=self.snapshot.workloads[option.workload].task,
+            min_acc=0.0,
+            device=device,
+            workload=option.workload,
+            scenario=scenario,
+            scope=scope,
+            rate=option.rate_per_s,
+        )
+        if query not in self._rivals:
+            asked = self.advisor.asked(query)
             fitting = (
-                place
-                for place, offer in enumerate(pool.offers)
-                if offer.energy.value is not None and pool.family(place) in ZERO_SHOT
+                entry
+                for entry in asked.entries
+                if entry.energy.value is not None
+                and (entry.misfit is None or entry.misfit[0] not in UNABLE)
+                and entry.candidate.family in ZERO_SHOT
             )
-            place = next(fitting, None)
-            self._rivals[key] = None if place is None else pool.option(place)
-        return self._rivals[key]
+            entry = next(fitting, None)
+            self._rivals[query] = (
+                None if entry is None else self.advisor.option(entry, asked.judged.prices.key)
+            )
+        return self._rivals[query]
 
 
+UNABLE = ("does-not-fit",)
+"""Reasons why a setup cannot run on a machine."""
 LOWER: WarningCode = "idle-lower-bound"
+
+
+def served_in(entry: Entry) -> str:
+    """The numeric format of a priced setup, as its source names it."""
+    row = entry.row
+    named = row.precision if row is not None and entry.measured else None
+    return named or entry.choice.precision
 
 
 def amount_of(low: float | None, value: float | None, high: float | None) -> Quantity:

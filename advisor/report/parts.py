@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from advisor.energy_arithmetic import J_PER_KWH
+from advisor.recommend.records import AnyLabel
 from advisor.report.plan import Deployment
 from advisor.report.records import Part, PartBasis, PartName, PlannedSetup
 from advisor.report.sizing import Work
 from advisor.report.sources import Book
 from advisor.report.terms import PLAN_SOURCE, Terms
 from catalog.quantity import Quantity
-from catalog.records import Device, Label
+from catalog.records import Device
 from catalog.registry.families import ZERO_SHOT
 
 
@@ -46,7 +47,7 @@ def parts(
         name: PartName,
         kwh: Quantity,
         basis: PartBasis,
-        label: Label | None,
+        label: AnyLabel | None,
         method: str,
         *sources: str,
     ) -> Part:
@@ -79,7 +80,7 @@ def parts(
     )
 
 
-Origin = tuple[PartBasis, Label | None, str, str] | tuple[PartBasis, Label | None, str]
+Origin = tuple[PartBasis, AnyLabel | None, str, str] | tuple[PartBasis, AnyLabel | None, str]
 
 
 def _idle_origin(done: Work, book: Book, device: Device) -> Origin:

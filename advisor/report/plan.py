@@ -101,7 +101,7 @@ class Recommend(BaseModel):
     task: str = Field(max_length=200, description="a task such as sentiment")
     min_acc: float = _field("min_acc")
     basis: Literal["any", "measured"] = Field(default="any", description="any or measured")
-    confidence: float | None = _field("confidence")
+    confidence: float = _field("confidence")
     max_latency_ms: float | None = _field("max_latency_ms")
     max_memory_gb: float | None = _field("max_memory_gb")
     language: str | None = Field(default=None, max_length=20, description="an ISO 639-1 code")

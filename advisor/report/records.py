@@ -6,9 +6,8 @@ from typing import Literal
 
 import msgspec
 
-from advisor.recommend.records import Accuracy, EnergyPer1000, RuntimePer1000, WarningCode
+from advisor.recommend.records import Accuracy, AnyLabel, EnergyPer1000, RuntimePer1000, WarningCode
 from catalog.quantity import Quantity
-from catalog.records import Label
 
 PartName = Literal["inference", "idle", "training", "pue"]
 PART_NAMES: tuple[PartName, ...] = ("inference", "idle", "training", "pue")
@@ -58,7 +57,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     kg_co2e: Quantity
     cost: Quantity | None
     basis: PartBasis
-    label: Label | None
+    label: AnyLabel | None
     method: str
     sources: tuple[str, ...]
 

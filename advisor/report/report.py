@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 from advisor.energy_arithmetic import embodied_kg
 from advisor.estimator.specs import DeviceSpecs
 from advisor.recommend.advisor import Advisor
-from advisor.recommend.messages import CAUTIONS, figure
 from advisor.recommend.query import BadQuestionError, Query
 from advisor.recommend.records import Recommendation, WarningCode
+from advisor.recommend.warnings import CAUTIONS, figure
 from advisor.report import grid_factors as grid
 from advisor.report.lookup import Desk, Found, NoSetupError, Wanted
 from advisor.report.parts import parts, planned_setup
@@ -40,7 +40,6 @@ from advisor.report.terms import Terms, terms
 from advisor.report.wording import METHODS
 from catalog.errors import UnknownNameError
 from catalog.quantity import ZERO, Quantity, total
-from catalog.records import Device
 
 
 class _NothingQualifiesError(ValueError):
@@ -53,7 +52,7 @@ def report(advisor: Advisor, plan: Plan) -> Report:
     Raises:
         PlanError: A deployment cannot be computed; lists every one that cannot, and why.
     """
-    desk, book = Desk(advisor), Book()
+    desk, book = Desk(advisor), Book(advisor.estimator.version)
     answers: list[Deployed] = []
     problems: list[PlanProblem] = []
     unqualified = 0
@@ -120,11 +119,11 @@ def _found(
         rate=entry.rate,
     )
     found = desk.find(wanted)
-    if found.fitting > 1:
+    if entry.precision is None:
         option = found.option
         said = [option.precision or "precision not stated"]
         said += [f"batch size {option.batch_size:g}"] if option.batch_size else []
-        why = f"the least energy of {found.fitting} setups that fit"
+        why = "the usual one on this device"
         assumed.append(Assumed("serving choice", ", ".join(said), why))
     _assume_rate(entry, found, assumed)
     return found, None
@@ -143,7 +142,7 @@ def _picked(desk: Desk, entry: Deployment, conditions: Terms) -> tuple[Found, Re
     if asked is None:
         raise NoSetupError("recommend", None, "required without candidate")
     device = entry.device.device() if isinstance(entry.device, DeviceSpecs) else entry.device
-    answer = desk.recommend(
+    found, answer = desk.picked(
         Query(
             task=asked.task,
             min_acc=asked.min_acc,
@@ -161,11 +160,9 @@ def _picked(desk: Desk, entry: Deployment, conditions: Terms) -> tuple[Found, Re
             licence=asked.licence,
         )
     )
-    chosen = answer.chosen
-    if chosen is None:
+    if found is None:
         raise _NothingQualifiesError(_missed(answer))
-    there = device if isinstance(device, Device) else desk.device(chosen.device)
-    return Found(chosen, desk.row(chosen), there, 1), answer
+    return found, answer
 
 
 def _missed(answer: Recommendation) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from advisor.energy_arithmetic import J_PER_KWH, break_even_texts
-from advisor.recommend.messages import figure
-from advisor.recommend.pareto import rank
+from advisor.recommend.option import rank
 from advisor.recommend.query import Query
 from advisor.recommend.records import Option
-from advisor.report.lookup import Desk, Found, NoSetupError, amount_of
+from advisor.recommend.warnings import figure
+from advisor.report.lookup import Desk, NoSetupError, amount_of
 from advisor.report.parts import planned_setup
 from advisor.report.plan import Deployment
 from advisor.report.records import Alternative, BreakEven
@@ -34,21 +34,17 @@ def alternative(
         scenario=conditions.scenario,
         scope=conditions.scope,
         rate=own.rate_per_s,
+        confidence=0.0,
     )
-    pick = desk.recommend(query).chosen
-    if pick is None or _group(pick) != _group(own) or rank(pick) >= rank(own):
+    found, _ = desk.picked(query)
+    if found is None or rank(found.option) >= rank(own):
         return Alternative(note="nothing in the catalog needs less at this accuracy there")
-    found = Found(pick, desk.row(pick), device, 1)
+    pick = found.option
     try:
         other = work(desk, book, found, entry, conditions, own=False)
     except NoSetupError as error:
         return Alternative(note=f"{pick.candidate} would need less per text, but {error.allowed}")
     return _compared(done, other, book, conditions)
-
-
-def _group(option: Option) -> tuple[str, float | None]:
-    """Workload and request rate: joules of others hold other texts or other waiting."""
-    return option.workload, option.rate_per_s
 
 
 def _as_asked(entry: Deployment, device: Device) -> str | Device:
@@ -99,8 +95,7 @@ def break_even(desk: Desk, done: Work, device: Device, conditions: Terms) -> Bre
     own = done.option
     if own.family in ZERO_SHOT:
         return None
-    asked = (own.workload, conditions.scenario, conditions.scope, device, own.rate_per_s)
-    rival = desk.zero_shot(*asked)
+    rival = desk.zero_shot(own, device, conditions.scenario, conditions.scope)
     if rival is None:
         return BreakEven(note=f"no zero-shot candidate of known energy on {own.workload}")
     if done.once is None:

@@ -13,14 +13,13 @@ from advisor.energy_arithmetic import (
     left_over,
     machines_for,
 )
-from advisor.recommend.records import Option, RuntimePer1000, WarningCode
+from advisor.recommend.records import AnyLabel, Option, RuntimePer1000, WarningCode
 from advisor.report.lookup import Desk, Found, Idle, NoSetupError, amount_of
 from advisor.report.plan import Deployment
 from advisor.report.records import PartBasis
 from advisor.report.sources import Book
 from advisor.report.terms import PLAN_SOURCE, Terms
 from catalog.quantity import UNKNOWN, ZERO, Quantity, total
-from catalog.records import Label
 from catalog.registry.families import ZERO_SHOT
 
 RATE_TOLERANCE = 0.1
@@ -32,7 +31,7 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
 
     joules: Quantity
     basis: PartBasis
-    label: Label | None
+    label: AnyLabel | None
     method: str
     source: str
     code: WarningCode | None = None

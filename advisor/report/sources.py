@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from advisor.recommend.option import energy_from
 from advisor.recommend.records import Option
 from advisor.report.records import Source
 from advisor.report.terms import GRID_SOURCE, PLAN_SOURCE, PUE_SOURCE
@@ -9,9 +10,14 @@ from catalog.records import Device
 
 
 class Book:
-    """The sources a report names, each once."""
+    """The sources a report names, each once.
 
-    def __init__(self) -> None:
+    Args:
+        version: The estimator's, for the words about an estimate.
+    """
+
+    def __init__(self, version: str) -> None:
+        self._version = version
         self.sources = {source.id: source for source in (PLAN_SOURCE, PUE_SOURCE, GRID_SOURCE)}
         self._ids: dict[tuple[object, ...], str] = {}
 
@@ -35,7 +41,7 @@ class Book:
             self.sources[name] = Source(
                 id=name,
                 what=f"{what} of {option.candidate} on {option.device}, {option.workload}",
-                source=option.energy_from,
+                source=energy_from(option, self._version),
                 reference=origin.reference,
                 citation=origin.citation,
                 licence=origin.licence,

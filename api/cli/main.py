@@ -58,7 +58,8 @@ def recommend(*, as_json: Json = False, **asked: Any) -> None:
 
     snapshot = load_snapshot()
     query = resolve_query(asked, snapshot)
-    answer = policy.recommend(snapshot, load_estimator(snapshot), query)
+    machine = resolve_device(settings().device, snapshot)
+    answer = policy.recommend(snapshot, load_estimator(snapshot), query, machine)
     if as_json:
         terminal.print_json(answer)
     else:

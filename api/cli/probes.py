@@ -32,14 +32,13 @@ def probes(
 ) -> None:
     """Which candidates to measure on a machine next to narrow the decision most."""
     from advisor.recommend.advisor import Advisor
-    from advisor.recommend.probes import pending
     from api.cli.calibrate import has_texts
 
     snapshot = load_snapshot()
     if asked["device"] is None:
         raise BadQuestionError("device", None, "name the machine, e.g. `this`")
     query = resolve_query(asked, snapshot)
-    found = pending(Advisor(snapshot, load_estimator(snapshot)), query, most)
+    found = Advisor(snapshot, load_estimator(snapshot)).pending(query, most)
     if as_json:
         return terminal.print_json(found)
     if not found.contenders or found.width is None:

@@ -10,14 +10,14 @@ from collections.abc import Collection, Iterable
 import msgspec
 
 from advisor.estimator.estimator import Estimator
-from advisor.recommend import advisor as policy
-from advisor.recommend.pareto import front, ran_there, rank
-from advisor.recommend.query import Query
+from advisor.recommend.machine import CALIBRATION
+from advisor.recommend.option import front, option, rank
+from advisor.recommend.pricing import of_row
 from advisor.recommend.records import Option
+from catalog.accuracy import numeric_format_of
 from catalog.records import Scope
+from catalog.registry.families import FLOORS
 from catalog.snapshot import Snapshot
-
-_NO_LIMIT = 1000
 
 
 class WorkloadResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,7 +36,7 @@ class WorkloadResult(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def measured(self) -> bool:
         """Whether every energy was read from a counter, so that the order is a measured one."""
-        return all(option.energy_j_per_1000.basis == "measured" for option in self.options)
+        return all(each.energy_j_per_1000.basis == "measured" for each in self.options)
 
 
 def results(
@@ -63,7 +63,7 @@ def results(
         measured = [
             scope
             for scope in scopes
-            if any(option.energy_j_per_1000.basis == "measured" for option in of_scope[scope])
+            if any(each.energy_j_per_1000.basis == "measured" for each in of_scope[scope])
         ]
         scope = measured[0] if measured else "host"
         if options := of_scope[scope]:
@@ -75,18 +75,19 @@ def results(
 
 
 def _options(snapshot: Snapshot, estimator: Estimator, workload: str, scope: Scope) -> list[Option]:
-    """All qualifying options of a workload without an accuracy floor, cheapest first."""
-    query = Query(
-        task=snapshot.workloads[workload].task,
-        min_acc=0.0,
-        workload=workload,
-        scope=scope,
-        limit=_NO_LIMIT,
-    )
-    answer = policy.recommend(snapshot, estimator, query)
-    if answer.chosen is None or answer.group.workload != workload:
-        return []
-    return [answer.chosen, *answer.alternatives]
+    """Every calibrated setup in batches whose accuracy is known."""
+    found = []
+    for row in snapshot.by_workload.get(workload, ()):
+        if row.source != CALIBRATION or row.phase != "inference" or row.scenario != "offline":
+            continue
+        numeric = numeric_format_of(row.precision)
+        known = snapshot.accuracies.answers(workload, numeric_format=numeric).get(row.candidate)
+        candidate = snapshot.candidates.get(row.candidate)
+        floor = candidate is not None and candidate.family in FLOORS
+        if known is not None and not floor:
+            priced = of_row(row, scope, snapshot, estimator, known)
+            found += [option(*priced, snapshot)] if priced is not None else []
+    return found
 
 
 def _cheapest(
@@ -94,9 +95,8 @@ def _cheapest(
 ) -> list[Option]:
     """The cheapest calibrated variant of each candidate on these devices."""
     cheapest: dict[tuple[str, str], Option] = {}
-    for option in options:
-        calibrated = option.provenance.source == "calibration" and ran_there(option)
-        if calibrated and option.device in devices and option.candidate in candidates:
-            key = (option.candidate, option.device)
-            cheapest[key] = min(cheapest.get(key, option), option, key=rank)
+    for each in options:
+        if each.device in devices and each.candidate in candidates:
+            key = (each.candidate, each.device)
+            cheapest[key] = min(cheapest.get(key, each), each, key=rank)
     return sorted(cheapest.values(), key=rank)

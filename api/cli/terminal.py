@@ -21,7 +21,6 @@ from typer.core import TyperGroup
 from advisor.recommend.query import BadQuestionError
 from advisor.recommend.records import Option, Recommendation
 from api.pages import at_rate, wording
-from api.pages import other_groups as elsewhere
 from catalog.errors import (
     BadRunFileError,
     CatalogUnreadableError,
@@ -232,13 +231,15 @@ def _option_cells(mark: str, option: Option) -> tuple[str, ...]:
     if accuracy and accuracy.low is not None:
         shown += f"\n{wording.accuracy(accuracy.low)} – {wording.accuracy(accuracy.high)}"
     interval = wording.interval(energy.low, energy.high)
-    origin = f"{wording.ENERGY_KIND[energy.basis]}{f', {energy.label}' if energy.label else ''}"
+    times = f" × {wording.number(option.energy_factor.value)}" if option.energy_factor else ""
+    label = f", {energy.label}" if energy.label not in (None, "estimated", "measured") else ""
+    origin = f"{wording.ENERGY_KIND[energy.basis]}{label}"
     return (
         mark,
         option.candidate,
         wording.device_count(option),
         shown,
-        f"{wording.joules(energy)}\n{interval}".strip(),
+        f"{wording.joules(energy)}{times}\n{interval}".strip(),
         f"{origin}\n{_source_cell(option)}",
     )
 
@@ -258,12 +259,14 @@ def _source_cell(option: Option) -> str:
 def print_answer(answer: Recommendation) -> None:
     """Prints an answer: the ranking, warnings, and why other candidates were rejected."""
     console, group = Console(), answer.group
+    where = wording.machine(answer.machine)
     ranked, alike = at_rate.folded(answer)
     if ranked:
         marks = ["→", *(str(place) for place in range(2, len(ranked) + 1))]
         title = (
             f"{answer.query.task}: least energy first, on {group.workload} "
-            f"{wording.SCENARIO[group.scenario]}, energy of {wording.SCOPE[group.scope]}"
+            f"{wording.SCENARIO[group.scenario]}, energy of {wording.SCOPE[group.scope]}, "
+            f"priced on {where}"
         )
         columns = ("", "candidate", "device", "accuracy", "J per 1,000 texts", "basis and source")
         print_table(
@@ -273,7 +276,7 @@ def print_answer(answer: Recommendation) -> None:
             under=("device", "basis and source"),
         )
     else:
-        console.print(f"[bold red]{elsewhere.nothing(answer)}[/]")
+        console.print(f"[bold red]Nothing qualifies on {group.workload} on {escape(where)}.[/]")
     if answer.nearest_miss and (miss := answer.nearest_miss.missing):
         near = answer.nearest_miss
         where = f"{near.candidate} on {wording.device_count(near)}, {near.workload}"
@@ -282,14 +285,7 @@ def print_answer(answer: Recommendation) -> None:
         console.print(f"[dim]... and {escape(at_rate.alike(alike))}; --json has all[/]")
     if hint := at_rate.to_measure(answer):
         console.print(f"[bold green]at a rate[/] {escape(hint)}")
-    if less := elsewhere.cheaper(answer):
-        console.print(f"[bold green]less elsewhere[/] {escape(elsewhere.in_words(less, answer))}")
-        asking = elsewhere.command(answer.query, less)
-        console.print(f"  [dim]ask:[/] {escape(asking)}", soft_wrap=True)
-    elif instead := elsewhere.instead(answer):
-        console.print(f"[bold green]elsewhere[/] {escape(elsewhere.in_words(instead, answer))}")
-        asking = elsewhere.command(answer.query, instead)
-        console.print(f"  [dim]ask:[/] {escape(asking)}", soft_wrap=True)
+    _print_further(answer, console)
     for warning in answer.warnings:
         console.print(f"[yellow]note[/] {escape(warning.message)} [dim]({warning.code})[/]")
     _print_paired(answer, console)
@@ -298,12 +294,31 @@ def print_answer(answer: Recommendation) -> None:
             (entry.candidate, wording.reason(entry.reason), entry.detail, str(entry.setups))
             for entry in answer.rejected[:MAX_ROWS]
         ]
-        more = len(answer.rejected) - len(lost)
+        more = len(answer.rejected) - len(lost) + answer.rejected_more
         print_table("Why the others lost", ("candidate", "reason", "in figures", "setups"), lost)
         if more:
-            console.print(f"[dim]... and {more} more; --json has all[/]")
-    if answer.other_groups:
-        console.print(f"[dim]{len(answer.other_groups)} not comparable option(s); see --json[/]")
+            console.print(f"[dim]... and {more} more; --limit lists them[/]")
+
+
+def _print_further(answer: Recommendation, console: Console) -> None:
+    """Prints what the accuracies as they are would choose, other ways to serve, what to measure."""
+    if (other := answer.chosen_by_point) is not None:
+        value = wording.accuracy(other.accuracy.value if other.accuracy else None)
+        joules = wording.joules(other.energy_j_per_1000)
+        console.print(
+            f"[bold green]by point value[/] {escape(other.candidate)}: accuracy {value} without "
+            f"regard to its interval, {joules} J (--confidence 0)"
+        )
+    for each in answer.variants[:3]:
+        served = " ".join(filter(None, (each.backend, each.precision)))
+        unfit = "" if each.qualifies else ", does not qualify"
+        console.print(
+            f"[green]variant[/] {escape(served)}: × {wording.number(each.factor.value)} "
+            f"({wording.number(each.factor.low)} – {wording.number(each.factor.high)}){unfit}"
+        )
+    for advice in answer.suggestions:
+        console.print(f"[green]measure[/] {escape(advice.candidate)}: {escape(advice.reason)}")
+        console.print(f"  [dim]{escape(advice.command)}[/]", soft_wrap=True)
 
 
 def _print_paired(answer: Recommendation, console: Console) -> None:

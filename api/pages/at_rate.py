@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from advisor.recommend.pareto import rank
+from advisor.recommend.option import rank
 from advisor.recommend.records import Option, Recommendation
 from api.pages import wording as view
 
@@ -36,15 +36,10 @@ def alike(options: Sequence[Option]) -> str:
 
 
 def to_measure(answer: Recommendation) -> str:
-    """How joules at a request rate are had where nobody measured them; empty where somebody did."""
+    """How joules at a request rate are measured where they were not; else empty."""
     if answer.group.scenario != "server":
         return ""
-    if answer.query.rate is None and answer.chosen is None:
-        return (
-            "nobody measured texts as they arrive here: state how many come per second (rate), or "
-            "measure them with `joulewise calibrate --rate 5`"
-        )
     if answer.chosen is not None and "rate-worked-out" not in answer.chosen.warnings:
         return ""
-    rate = view.full_digits(answer.query.rate)
+    rate = view.full_digits(answer.group.rate_per_s)
     return f"`joulewise calibrate --rate {rate}` on the machine measures it"

@@ -139,7 +139,13 @@ def _point_energy(energy: EnergyPer1000) -> float:
 
 def plotted_options(answer: Recommendation) -> list[Option]:
     """Options with accuracy and energy, the chosen one last so that it is drawn on top."""
-    options = [*answer.front, *answer.alternatives, answer.nearest_miss, answer.chosen]
+    options = [
+        *answer.front,
+        *answer.alternatives,
+        answer.chosen_by_point,
+        answer.nearest_miss,
+        answer.chosen,
+    ]
     there = {
         wording.option_key(o): o
         for o in options

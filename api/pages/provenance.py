@@ -5,9 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from advisor.estimator.estimator import Estimator
-from advisor.recommend.group import rows_of
-from advisor.recommend.options import measured_or_estimated, moved
-from advisor.recommend.pareto import option
+from advisor.recommend.advisor import Advisor
+from advisor.recommend.option import option
+from advisor.recommend.pricing import of_row
+from advisor.recommend.query import Query
 from advisor.recommend.records import Option
 from api.pages import wording
 from api.service.listing import check_name
@@ -74,11 +75,8 @@ def _components(row: Measurement) -> list[tuple[str, float | None, str]]:
 
 def _by_scope(row: Measurement, snapshot: Snapshot, estimator: Estimator) -> list[Option]:
     """The row as an option in each scope where it has an energy."""
-    return [
-        option(offer, snapshot, estimator.version)
-        for scope in SCOPES
-        for offer in measured_or_estimated([row], snapshot, estimator, scope)
-    ]
+    found = (of_row(row, scope, snapshot, estimator) for scope in SCOPES)
+    return [option(entry, key, snapshot) for entry, key in filter(None, found)]
 
 
 def _row_provenance(
@@ -98,8 +96,7 @@ def _row_provenance(
 
 
 def setups(
-    snapshot: Snapshot,
-    estimator: Estimator,
+    advisor: Advisor,
     newest: Newest,
     candidate: str,
     device: str,
@@ -108,8 +105,7 @@ def setups(
     """Provenance of one cell of the coverage matrix.
 
     Args:
-        snapshot: The catalog.
-        estimator: For energies that were not measured.
+        advisor: With the catalog, and for energies that were not measured.
         newest: Newest fingerprint of each machine.
         candidate: Its name.
         device: Its name or an alias.
@@ -118,6 +114,7 @@ def setups(
     Raises:
         UnknownNameError: One of the names is not in the catalog.
     """
+    snapshot, estimator = advisor.snapshot, advisor.estimator
     record = snapshot.device(device)
     check_name("candidate", candidate, snapshot.candidates)
     wanted = snapshot.workload(workload) if workload else None
@@ -136,7 +133,7 @@ def setups(
     current_ids = {id(row) for row in own}
     transferred = []
     if wanted and not own:
-        transferred = _transferred(snapshot, estimator, wanted, candidate, record)
+        transferred = _transferred(advisor, wanted, candidate, record)
     return CellProvenance(
         workload=wanted,
         candidate=snapshot.candidates[candidate],
@@ -153,9 +150,9 @@ def setups(
 
 
 def _transferred(
-    snapshot: Snapshot, estimator: Estimator, workload: Workload, candidate: str, device: Device
+    advisor: Advisor, workload: Workload, candidate: str, device: Device
 ) -> list[Option]:
-    """A candidate's setups on other devices, transferred to `device` in scope ``host``."""
-    rows = [row for row in rows_of(snapshot, workload.name) if row.candidate == candidate]
-    offers = moved(rows, device, snapshot, estimator, "host")
-    return [option(offer, snapshot, estimator.version) for offer in offers]
+    """A candidate's price on a device where it was never run, in scope ``host``."""
+    query = Query(task=workload.task, min_acc=0.0, device=device, workload=workload.name)
+    entries, key = advisor.setups(query, candidate)
+    return [advisor.option(entry, key) for entry in entries]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import msgspec
 from litestar import Request, Router, get
 from litestar.datastructures import CacheControlHeader, MultiDict
 from litestar.di import NamedDependency
@@ -28,6 +29,8 @@ from catalog.snapshot import Snapshot
 
 FIRST_QUESTION = {"task": "sentiment", "min_acc": "0.85"}
 """Defaults of the form's fields."""
+LISTED = 100
+"""Entries of a page's lists, where the question states no limit."""
 
 
 @functools.lru_cache(maxsize=1)
@@ -64,6 +67,8 @@ def home(request: Request[Any, Any, Any], served: NamedDependency[ServiceState])
         now = served.now
         context["choices"] = _choices(now.snapshot)
         query = from_form(_without_hidden(request.query_params), FIRST_QUESTION)
+        if "limit" not in fields:
+            query = msgspec.structs.replace(query, limit=LISTED)
         context["answer"] = now.advisor.recommend(query)
         if isinstance(query.device, str):
             fields["device"] = now.snapshot.device(query.device).name
@@ -109,7 +114,7 @@ def setups(
     filled(request.query_params, ("workload", "candidate", "device"))
     now = served.now
     newest = coverage(now.snapshot).newest
-    found = provenance.setups(now.snapshot, now.estimator, newest, candidate, device, workload)
+    found = provenance.setups(now.advisor, newest, candidate, device, workload)
     return page("setups.html", served, "/catalog", found=found, answer=None, trouble=None)
 
 

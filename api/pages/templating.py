@@ -12,7 +12,8 @@ from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.response import Template
 from litestar.template import TemplateConfig
 
-from api.pages import at_rate, estimator, held_out, other_groups, plots, wording
+from advisor.recommend.option import energy_from
+from api.pages import at_rate, estimator, held_out, plots, wording
 from api.service.problems import to_problem
 from api.service.state import ServiceState
 from catalog.errors import CatalogUnreadableError
@@ -39,7 +40,7 @@ def environment() -> Environment:
     )
     made.globals |= {
         "at_rate": at_rate,
-        "other_groups": other_groups,
+        "energy_from": energy_from,
         "wording": wording,
         "plots": plots,
         "estimator": estimator,

@@ -14,8 +14,6 @@ from urllib.parse import urlencode
 
 from markupsafe import Markup, escape
 
-from advisor.recommend.messages import SCENARIOS
-from advisor.recommend.published import PUBLISHED
 from advisor.recommend.query import AS_SPECIFIED
 from advisor.recommend.records import (
     Cascade,
@@ -23,9 +21,11 @@ from advisor.recommend.records import (
     EnergyPer1000,
     Missing,
     Option,
+    PricedMachine,
     Rejected,
     Shortfall,
 )
+from advisor.recommend.warnings import SCENARIOS
 
 BASIS = {
     "measured": "energy was measured on that device",
@@ -51,6 +51,7 @@ LABEL = {
     "measured": "read from a counter or meter",
     "modelled": "power was assumed, not read",
     "mixed": "part read, part modelled",
+    "estimated": "estimated, not read",
 }
 SCENARIO = SCENARIOS
 SCOPE = {
@@ -71,16 +72,14 @@ REASON = {
     "runtime-unknown": "runtime unknown",
     "licence-differs": "another licence",
     "energy-absent": "no energy figure",
-    "scope-absent": "energy of another scope only",
+    "labels-too-few": "needs more labelled texts",
+    "language-differs": "another language",
     "not-measured-there": "not measured on that device",
-    "other-scenario": "measured in another scenario",
-    "other-batch-size": "measured at another batch size",
+    "backend-differs": "cannot be served that way",
     "does-not-fit": "too large for the device",
-    "needs-cpu": "runs on a CPU only",
     "below-majority-share": "no better than the most frequent class",
     "contaminated": "trained on this data set",
     "not-obtainable": "no open weights",
-    "not-more-accurate": "same energy, not more accurate",
     "more-energy": "needs more energy",
 }
 
@@ -90,6 +89,7 @@ CONSTRAINT = {
     "max_latency_ms": "latency in ms",
     "max_memory_gb": "memory in GB",
     "confidence": "how sure its accuracy is",
+    "labels": "labelled texts",
     "rate": "texts per second",
 }
 
@@ -278,7 +278,7 @@ def setup_url(option: Option) -> str:
     """
     if option.device == AS_SPECIFIED:
         return f"/catalog?{urlencode({'workload': option.workload, 'q': option.candidate})}"
-    if option.provenance.run_id == PUBLISHED:  # no row: the results behind its accuracy
+    if option.provenance.run_id is None:  # no row: the results behind its accuracy
         where = {"candidate": option.candidate, "workload": option.workload}
         return f"/accuracies?{urlencode(where)}"
     choice = (
@@ -365,6 +365,28 @@ def option_key(option: Option) -> tuple[object, ...]:
         option.provenance.run_id,
         option.energy_j_per_1000.value,
     )
+
+
+def factor(option: Option) -> str:
+    """Energy of an option over that of the chosen one, with its interval; empty without one."""
+    found = option.energy_factor
+    if found is None:
+        return ""
+    return f"× {number(found.value)} ({number(found.low)} – {number(found.high)})"
+
+
+def machine(found: PricedMachine) -> str:
+    """A machine in words: its device and, where it has one beside it, its host CPU."""
+    name = device_name(found.device)
+    count = f"{found.n_devices} × " if found.n_devices > 1 else ""
+    beside = "" if found.host_cpu == found.device else f" with {found.host_cpu}"
+    return f"{count}{name}{beside}{f' ({found.instance})' if found.instance else ''}"
+
+
+def serving(option: Option) -> str:
+    """Backend, numeric format and batch of an option, as far as they are known."""
+    size = f"batch {count(option.batch_size)}" if option.batch_size else None
+    return ", ".join(filter(None, (option.backend, option.precision, size)))
 
 
 def axis(options: Iterable[Option]) -> Axis:

@@ -9,8 +9,8 @@ from pydantic_core import PydanticCustomError
 from advisor.estimator.estimator import Estimator, Prediction, Setup
 from advisor.estimator.setup import BITS, stated_bits
 from advisor.estimator.specs import DeviceSpecs
-from advisor.recommend.messages import CAUTIONS
 from advisor.recommend.records import Caution, EnergyPer1000, WarningCode
+from advisor.recommend.warnings import CAUTIONS
 from catalog.hardware.machines import ResolvedDevice
 from catalog.records import Scope
 from catalog.snapshot import Snapshot
@@ -138,7 +138,7 @@ def estimate(
             high=high,
             basis=joules.basis,
             scope=request.scope,
-            label=joules.label,
+            label="estimated",
         ),
         warnings=_warnings(prediction, request, resolved),
         estimator_version=estimator.version,

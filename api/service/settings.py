@@ -19,6 +19,7 @@ class Settings(BaseSettings):
     Attributes:
         catalog: Database URL; ``None`` is SQLite in the user's data directory.
         data: Folder of workload folders; `models` the folder of checkpoints.
+        device: The machine that is priced where a question names none.
         estimator: Artefact folder; ``None`` is the bundled one.
         tokens: SHA-256 hashes (hex) of tokens that may write, beside those in the catalog.
         max_upload_mb: Largest run file accepted over HTTP, 1e6 bytes.
@@ -36,6 +37,7 @@ class Settings(BaseSettings):
     data: Path | None = None
     models: Path | None = None
     estimator: Path | None = None
+    device: str | None = None
     tokens: Annotated[tuple[str, ...], NoDecode] = ()
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)

@@ -106,11 +106,19 @@ class LoadedCatalog(msgspec.Struct, frozen=True):
     loaded_at: float
 
     @classmethod
-    def of(cls, snapshot: Snapshot, estimator: Estimator) -> LoadedCatalog:
-        """Builds the advisor and entity tag of a snapshot and an estimator."""
-        parts = (snapshot.digest, estimator.version, code_version())
+    def of(
+        cls, snapshot: Snapshot, estimator: Estimator, device: str | None = None
+    ) -> LoadedCatalog:
+        """Builds the advisor and entity tag of a snapshot and an estimator.
+
+        Args:
+            snapshot: The catalog.
+            estimator: Informed of it.
+            device: The machine that is priced where a question names none.
+        """
+        parts = (snapshot.digest, estimator.version, code_version(), device or "")
         digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
-        advisor = Advisor(snapshot, estimator)
+        advisor = Advisor(snapshot, estimator, device)
         return cls(snapshot, estimator, advisor, f'W/"{digest}"'.encode(), time.time())
 
 
@@ -198,7 +206,7 @@ class ServiceState:
         else:
             return
         now = snapshot.load(self.store, before)
-        self._loaded = LoadedCatalog.of(now, fitted.informed(now))
+        self._loaded = LoadedCatalog.of(now, fitted.informed(now), self.settings.device)
         del before  # frees the replaced catalog
         self._trim_memory()
 

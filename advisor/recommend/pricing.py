@@ -1,0 +1,172 @@
+"""Pricing: what every candidate needs on one workload and machine, in one scenario and scope.
+
+In order: energy measured there; energy measured with another batch, format, scope or machine,
+converted by the ratio of two estimates; the estimator on the runtime measured there; the estimator
+alone. Modelled joules are a second opinion and never ranked.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from advisor.estimator.estimator import Estimator
+from advisor.estimator.setup import batch_of
+from advisor.recommend import conversion
+from advisor.recommend.conversion import Plan, estimated, planned
+from advisor.recommend.entries import Absent, Entry, Key, Prices, measured_entry, ranked
+from advisor.recommend.machine import Machine
+from advisor.recommend.qualification import evidence
+from advisor.recommend.query import ANY_BACKEND
+from advisor.recommend.serving import Choice, fits, has_profile, others, same_format, usual
+from catalog.accuracy import NumericFormat
+from catalog.evidence import Evidence
+from catalog.records import Candidate, Device, Measurement, Scope, moment
+from catalog.registry.families import CLASSICAL
+from catalog.snapshot import Snapshot
+
+_FORMATS: tuple[NumericFormat, ...] = ("float", "int8", "int4")
+
+
+def prices(key: Key, snapshot: Snapshot, estimator: Estimator) -> Prices:
+    """Prices every candidate that has an accuracy or a row on the workload of a key."""
+    rows = rows_of(snapshot, key.workload)
+    formats = {numeric: _evidence(key, snapshot, numeric) for numeric in _FORMATS}
+    entries: list[Entry] = []
+    plans: list[Plan] = []
+    absent: list[Absent] = []
+    names = sorted({*formats["float"], *formats["int4"], *rows})
+    for name in names if key.candidate is None else [key.candidate]:
+        candidate = snapshot.candidates.get(name) or Candidate(name=name, family="other")
+        device, own = key.machine.runs(candidate.family), rows.get(name, ())
+        quantised = name not in formats["float"] and name in formats["int4"]
+        priced = False
+        for choice in _choices(key, candidate, device, own, quantised=quantised):
+            known = formats[choice.numeric_format].get(name)
+            if (exact := _measured(key, candidate, choice, own, snapshot, known)) is not None:
+                entries.append(exact)
+            elif plan := planned(key, candidate, choice, own, snapshot, known):
+                plans.append(plan)
+            else:
+                continue
+            priced = True
+        if not priced:
+            absent.append(_absent(key, candidate, device, own))
+    entries += estimated(key, plans, snapshot, estimator)
+    return Prices(key, entries, absent)
+
+
+def _evidence(key: Key, snapshot: Snapshot, numeric: NumericFormat) -> Mapping[str, Evidence]:
+    """What is known of each candidate within the label budget, else with more labels."""
+    about = (key.workload, key.metric)
+    allowed = evidence(snapshot, *about, key.labels, key.measured_accuracy, numeric)
+    if key.labels == "full":
+        return allowed
+    return {**evidence(snapshot, *about, "full", key.measured_accuracy, numeric), **allowed}
+
+
+def rows_of(snapshot: Snapshot, workload: str) -> Mapping[str, list[Measurement]]:
+    """The current inference rows of a workload by candidate."""
+    found: defaultdict[str, list[Measurement]] = defaultdict(list)
+    for row in snapshot.by_workload.get(workload, ()):
+        if row.phase == "inference":
+            found[row.candidate].append(row)
+    return found
+
+
+def _choices(
+    key: Key,
+    candidate: Candidate,
+    device: Device,
+    rows: Sequence[Measurement],
+    *,
+    quantised: bool,
+) -> list[Choice]:
+    """Serving choices that are priced: the usual one, the asked one, or all."""
+    first = usual(candidate, device, quantised)
+    if key.backend is None and key.precision is None:
+        return [first]
+    here = key.machine.names(candidate.family)
+    known = [first, *others(candidate, device)]
+    known += [
+        Choice(row.backend or first.backend, row.precision or first.precision)
+        for row in rows
+        if row.device in here and candidate.family not in CLASSICAL
+    ]
+    found: dict[tuple[str, object], Choice] = {}
+    for each in known:
+        backend = key.backend in (None, ANY_BACKEND, each.backend)
+        if key.backend is None and each.backend != first.backend:
+            backend = False
+        if backend and (key.precision is None or same_format(each.precision, key.precision)):
+            eager = "torch" if each.backend in ("sklearn", "torch") else each.backend
+            found.setdefault((eager, each.precision), each)
+    return list(found.values())
+
+
+def _rank_of_row(row: Measurement) -> tuple[bool, float, float]:
+    """Which of several rows of a setup answers: own calibrations, the newest, the fewest chips."""
+    return row.source == "calibration", moment(row.measured_at), -(row.n_devices or 1)
+
+
+def _measured(
+    key: Key,
+    candidate: Candidate,
+    choice: Choice,
+    rows: Sequence[Measurement],
+    snapshot: Snapshot,
+    known: Evidence | None,
+) -> Entry | None:
+    """The entry of energy that was measured as it is asked for; ``None`` where none was."""
+    here = key.machine.names(candidate.family)
+    fitting = [row for row in rows if row.device in here and key.holds(row)]
+    fitting = [row for row in fitting if fits(row, choice, candidate, key.machine.device)]
+    found = [(row, ranked(row, snapshot, key.scope)) for row in fitting]
+    there = [(row, joules) for row, joules in found if joules is not None]
+    if not there:
+        return None
+    row, joules = max(there, key=lambda pair: (pair[0].device == here[0], *_rank_of_row(pair[0])))
+    return measured_entry(row, joules, key.scope, snapshot, known, candidate, choice)
+
+
+def _absent(key: Key, candidate: Candidate, device: Device, rows: Sequence[Measurement]) -> Absent:
+    """Why a candidate has no price."""
+    if key.basis == "measured":
+        detail = f"not measured on {device.name} in scenario {key.scenario}, scope {key.scope}"
+        return Absent(candidate.name, device.name, "not-measured-there", detail)
+    if key.backend is not None or key.precision is not None:
+        asked = " ".join(filter(None, (key.backend, key.precision)))
+        detail = f"cannot be served with {asked} on {device.name}"
+        if has_profile(candidate) or rows:
+            return Absent(candidate.name, device.name, "backend-differs", detail)
+    detail = "its size is not known and no row measured it, so nothing tells what it needs"
+    return Absent(candidate.name, device.name, "energy-absent", detail)
+
+
+def of_row(
+    row: Measurement,
+    scope: Scope,
+    snapshot: Snapshot,
+    estimator: Estimator,
+    known: Evidence | None = None,
+) -> tuple[Entry, Key] | None:
+    """A row where it was taken: measured in a scope, else estimated from what was read there."""
+    device = snapshot.devices[row.device]
+    candidate = snapshot.candidates.get(row.candidate) or Candidate(
+        name=row.candidate, family="other"
+    )
+    first = usual(candidate, device)
+    choice = Choice(row.backend or first.backend, row.precision or first.precision)
+    key = Key(
+        workload=row.workload,
+        machine=Machine(device=device, host=device),
+        scenario="offline" if row.scenario == "unstated" else row.scenario,
+        scope=scope,
+        rate_per_s=row.rate_per_s,
+        batch_size=batch_of(row),
+    )
+    joules = ranked(row, snapshot, scope)
+    if joules is not None:
+        return measured_entry(row, joules, scope, snapshot, known, candidate, choice), key
+    found = conversion.of_row(key, candidate, choice, row, snapshot, estimator, known)
+    return None if found is None else (found, key)

@@ -1,0 +1,325 @@
+"""What to measure next: probes that narrow a decision, suggestions with commands, other devices.
+
+Estimates for one machine err together: its host, its cooling and its software are in all of them.
+So one measured row narrows many intervals, and by how much follows from the estimator's process
+before anything is measured (`advisor.estimator.probe_selection`), for those that may still be the
+answer.
+"""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import msgspec
+import numpy as np
+
+from advisor.estimator.estimator import Estimator
+from advisor.estimator.machine_effects import noise
+from advisor.estimator.probe_selection import picked
+from advisor.estimator.setup import Setup
+from advisor.estimator.table import Array
+from advisor.recommend.constraints import Judged
+from advisor.recommend.entries import Z90, Entry, Key
+from advisor.recommend.machine import memory_gb as device_memory_gb
+from advisor.recommend.qualification import rounded
+from advisor.recommend.query import Query
+from advisor.recommend.records import BestDevice, Suggestion
+from advisor.recommend.serving import setup_of, usual
+from catalog.accuracies import regime_of
+from catalog.evidence import OF_LABELS
+from catalog.records import Candidate, Device
+from catalog.registry.families import CLASSICAL, FLOORS
+from catalog.registry.tasks import tasks
+from catalog.snapshot import Snapshot
+
+MOST_SUGGESTIONS, MOST_DEVICES = 3, 5
+CONSIDERED = 32
+"""Devices whose need is estimated: those of least power per rate, and as many per bandwidth."""
+
+
+class Probe(msgspec.Struct, frozen=True):
+    """A candidate worth measuring.
+
+    Attributes:
+        width: High over low of the 90 % intervals of what may be the answer, their geometric
+            mean, once this candidate and those before it are measured; by the estimator's process
+            alone, so before the widening that its held-out errors ask for.
+    """
+
+    candidate: str
+    width: float
+
+
+class Pending(msgspec.Struct, frozen=True):
+    """What would make an answer surer.
+
+    Attributes:
+        workload: What the candidates are to be measured on.
+        rate_per_s: At what request rate, in scenario ``server``.
+        contenders: Candidates whose estimate may be the least energy.
+        width: High over low of their intervals now, see `Probe`.
+        probes: What to measure, the most telling first.
+        settled: Why there are no contenders: nothing qualifies; what needs least was timed there
+            and no counter was read, so another run would leave its joules an estimate; or what
+            needs least is measured. ``None`` where there are some.
+    """
+
+    workload: str
+    rate_per_s: float | None
+    contenders: list[str]
+    width: float | None
+    probes: list[Probe]
+    settled: Literal["nothing-qualifies", "timed-there", "measured"] | None = None
+
+
+def pending(judged: Judged, estimator: Estimator, k: int) -> Pending:
+    """Which candidates to measure on a machine, so that an answer about it gets surer.
+
+    Nothing is left to measure where no estimate can be the least energy.
+    """
+    entries, key = judged.prices.entries, judged.prices.key
+    qualified = [entries[place] for place in judged.qualifies]
+    least = min((_high(entry) for entry in qualified), default=math.inf)
+    open_ones = [
+        entry for entry in qualified if _open(entry) and (entry.energy.low or 0.0) <= least
+    ]
+    if not open_ones:
+        return Pending(key.workload, key.rate_per_s, [], None, [], _settled(qualified))
+    names = list(dict.fromkeys(entry.candidate.name for entry in open_ones))
+    chip = open_ones[0].device.name
+    shown = [e for e in entries if _open(e) and e.misfit is None and e.device.name == chip]
+    width, found = next_probes(
+        estimator,
+        [msgspec.structs.replace(e.setup, source=None) for e in shown if e.setup is not None],
+        [entry.candidate.name for entry in shown],
+        [entry in open_ones for entry in shown],
+        [entry.candidate.runnable for entry in shown],
+        k,
+    )
+    return Pending(key.workload, key.rate_per_s, names, width, found)
+
+
+def _settled(
+    qualified: Sequence[Entry],
+) -> Literal["nothing-qualifies", "timed-there", "measured"]:
+    """Why none of the entries is worth measuring."""
+    if not qualified:
+        return "nothing-qualifies"
+    least = min(qualified, key=_high)
+    return "measured" if least.measured else "timed-there"
+
+
+def _open(entry: Entry) -> bool:
+    """Whether an entry's energy could be measured on its machine and is not."""
+    work = entry.served.work if entry.served is not None else entry
+    return work.setup is not None and not work.there
+
+
+def _high(entry: Entry) -> float:
+    """The high end of an entry's energy."""
+    return math.inf if entry.energy.high is None else entry.energy.high
+
+
+def next_probes(
+    estimator: Estimator,
+    setups: Sequence[Setup],
+    names: Sequence[str],
+    contenders: Sequence[bool],
+    probeable: Sequence[bool],
+    k: int,
+) -> tuple[float, list[Probe]]:
+    """The width now and at most k candidates, the most telling first.
+
+    Args:
+        estimator: Knows what is known of the machine.
+        setups: n setups on one device.
+        names: Candidate of each.
+        contenders: Which of them may be the answer.
+        probeable: Which of them can be run.
+        k: Candidates at most.
+    """
+    given = np.array([setup.runtime_s is not None for setup in setups])
+    covariance, own, open_ones = estimator.covariance(setups), noise(given), np.array(contenders)
+
+    def width(variance: Array) -> float:
+        spread = np.sqrt(np.maximum(variance[open_ones], 0) + own[open_ones])
+        return math.exp(2 * Z90 * float(spread.mean()))
+
+    rows = picked(covariance, own, open_ones, np.array(probeable), names, k)
+    found = [Probe(names[place], width(variance)) for place, variance in rows]
+    return width(np.diag(covariance)), found
+
+
+def suggestions(
+    judged: Judged,
+    query: Query,
+    snapshot: Snapshot,
+    tied: Sequence[Entry],
+    unjudged: Callable[[Key], tuple[Suggestion, ...]],
+) -> tuple[Suggestion, ...]:
+    """What an expert would measure next, with the command that does it.
+
+    Where something qualifies: it and its rivals, as far as their energy is an estimate. Else
+    candidates whose accuracy may reach the floor, those the suite can run first; never empty then.
+
+    Args:
+        judged: The answer's prices under its question.
+        query: The question.
+        snapshot: The catalog.
+        tied: The chosen entry and those that may need as little.
+        unjudged: See the function of this name.
+    """
+    key = judged.prices.key
+    if judged.qualifies:
+        reason = "its energy is an estimate; a measured one settles the order"
+        wanted = [e for e in tied if e.candidate.runnable and not e.measured and not e.there]
+        return tuple(_of_entry(each, key, reason) for each in wanted[:MOST_SUGGESTIONS])
+    found = _usual_tool(snapshot, key.workload)
+    found += _promising(judged, query)
+    seen = {each.candidate for each in found}
+    found += [each for each in unjudged(key) if each.candidate not in seen]
+    return tuple(found[:MOST_SUGGESTIONS])
+
+
+def _command(key: Key, name: str) -> str:
+    """The command that measures a candidate on a workload."""
+    words = ["joulewise", "calibrate", "--workload", key.workload, "--candidate", name]
+    return shlex.join(words)
+
+
+def _of_entry(entry: Entry, key: Key, reason: str) -> Suggestion:
+    """A priced candidate as a suggestion."""
+    known = entry.evidence
+    return Suggestion(
+        candidate=entry.candidate.name,
+        expected_accuracy=rounded(known.value) if known else None,
+        expected_energy_j_per_1000=rounded(entry.joules) if math.isfinite(entry.joules) else None,
+        command=_command(key, entry.candidate.name),
+        reason=reason,
+    )
+
+
+def _usual_tool(snapshot: Snapshot, workload: str) -> list[Suggestion]:
+    """What practitioners use for the task, where it has no accuracy here."""
+    task = tasks().get(snapshot.workloads[workload].task)
+    if task is None or not task.usual_tool or not task.usual_tool_command:
+        return []
+    return [
+        Suggestion(
+            candidate=task.usual_tool,
+            expected_accuracy=None,
+            expected_energy_j_per_1000=None,
+            command=task.usual_tool_command,
+            reason="the usual tool of the field; its accuracy here is not published",
+        )
+    ]
+
+
+def _promising(judged: Judged, query: Query) -> list[Suggestion]:
+    """Candidates whose accuracy reaches the floor although its bound does not, cheapest first."""
+    entries, key = judged.prices.entries, judged.prices.key
+    able = [e for e in entries if e.evidence is not None and e.misfit is None]
+    able.sort(key=lambda entry: (not entry.candidate.runnable, entry.joules))
+    allowed = OF_LABELS[query.labels]
+    near = [
+        e
+        for e in able
+        if e.evidence and e.evidence.value >= query.min_acc and e.evidence.regime in allowed
+    ]
+    said = "its accuracy reaches the floor, its lower bound or another constraint does not"
+    return [_of_entry(each, key, said) for each in near[:2]]
+
+
+def unjudged(key: Key, snapshot: Snapshot, estimator: Estimator) -> tuple[Suggestion, ...]:
+    """Candidates the suite can run, most accurate on the task's other workloads first."""
+    workload = snapshot.workloads[key.workload]
+    allowed = OF_LABELS[key.labels]
+    runnable = [
+        each
+        for each in snapshot.candidates.values()
+        if each.runnable
+        and each.family not in FLOORS
+        and regime_of(each) in allowed
+        and (not each.languages or workload.language in (None, *each.languages))
+    ]
+    values = snapshot.accuracies.values(workload.task, workload.language, key.labels)
+    medians = {
+        each.name: float(np.median(list(values[each.name].values())))
+        for each in runnable
+        if values.get(each.name)
+    }
+    runnable.sort(key=lambda each: (-medians.get(each.name, 0.0), each.n_parameters or 0.0))
+    chosen = runnable[:MOST_SUGGESTIONS]
+    setups = []
+    for each in chosen:
+        device = key.machine.runs(each.family)
+        setups.append(setup_of(each, device, workload, usual(each, device), key.batch, key.scope))
+    return tuple(
+        Suggestion(
+            candidate=each.name,
+            expected_accuracy=rounded(medians[each.name]) if each.name in medians else None,
+            expected_energy_j_per_1000=rounded(1000 * (found.energy_j.value or 0.0)),
+            command=_command(key, each.name),
+            reason="the suite can run it; accuracy expected from other data sets of the task"
+            if each.name in medians
+            else "the suite can run it; nothing tells its accuracy yet",
+        )
+        for each, found in zip(chosen, estimator.predict(setups), strict=True)
+    )
+
+
+def best_devices(
+    candidate: Candidate,
+    need_gb: float,
+    key: Key,
+    snapshot: Snapshot,
+    estimator: Estimator,
+) -> tuple[BestDevice, ...]:
+    """Devices of the table on which a candidate is estimated to need least.
+
+    Estimated are those of least nominal power per peak rate and per bandwidth alone; devices
+    without these figures tell nothing.
+    """
+    able = [d for d in _comparable(snapshot, candidate) if need_gb <= device_memory_gb(d)]
+    about = snapshot.workloads[key.workload]
+    setups = [
+        setup_of(candidate, each, about, usual(candidate, each), key.batch, key.scope)
+        for each in able
+    ]
+    found = sorted(
+        zip(able, estimator.predict(setups), strict=True),
+        key=lambda pair: pair[1].energy_j.value or math.inf,
+    )
+    return tuple(
+        BestDevice(
+            device=device.name,
+            energy_j_per_1000=rounded(1000 * (prediction.energy_j.value or 0.0)),
+            low=rounded(1000 * (prediction.energy_j.low or 0.0)),
+            high=rounded(1000 * (prediction.energy_j.high or 0.0)),
+        )
+        for device, prediction in found[:MOST_DEVICES]
+    )
+
+
+def _comparable(snapshot: Snapshot, candidate: Candidate) -> list[Device]:
+    """Devices of known power and rates that may need least for a candidate."""
+    kinds = ("cpu",) if candidate.family in CLASSICAL else ("cpu", "gpu")
+    known = [
+        each
+        for each in snapshot.devices.values()
+        if each.kind in kinds and each.tdp_w and each.peak_fp32_tflops and each.bandwidth_gbs
+    ]
+
+    def per_rate(device: Device) -> float:
+        peak = device.peak_fp16_tflops if device.kind == "gpu" else None
+        return (device.tdp_w or 0.0) / (peak or device.peak_fp32_tflops or 1.0)
+
+    def per_byte(device: Device) -> float:
+        return (device.tdp_w or 0.0) / (device.bandwidth_gbs or 1.0)
+
+    first = sorted(known, key=per_rate)[:CONSIDERED]
+    names = {each.name for each in first}
+    return [*first, *(d for d in sorted(known, key=per_byte)[:CONSIDERED] if d.name not in names)]
