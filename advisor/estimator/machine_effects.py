@@ -114,6 +114,11 @@ class Known(msgspec.Struct, frozen=True, dict=True):
         """Answers of `about`."""
         return {}
 
+    @functools.cached_property
+    def solved(self) -> dict[Process, tuple[Known, Array]]:
+        """By process: the rows it reads and the inverse of their covariance."""
+        return {}
+
     def about(self, device: str, source: str) -> Known:
         """Rows that say something about one source's rows on a device."""
         if (device, source) not in self._about:
@@ -189,10 +194,12 @@ def _shared(one: Placed, two: Placed, process: Process) -> Array:
 
 
 def _weights(known: Known, residual: Array, process: Process) -> tuple[Known, Array]:
-    """Rows with a residual, and the inverse of their covariance."""
-    rows = known.take(np.flatnonzero(np.isfinite(residual)))
-    inner = _shared(rows, rows, process) + process.noise**2 * np.eye(len(rows.units))
-    return rows, np.asarray(np.linalg.inv(inner), dtype=float)
+    """Rows with a residual, and the inverse of their covariance; worked out once."""
+    if process not in known.solved:
+        rows = known.take(np.flatnonzero(np.isfinite(residual)))
+        inner = _shared(rows, rows, process) + process.noise**2 * np.eye(len(rows.units))
+        known.solved[process] = rows, np.asarray(np.linalg.inv(inner), dtype=float)
+    return known.solved[process]
 
 
 def corrected(
