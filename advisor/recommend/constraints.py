@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from advisor.estimator.features import Array
 from advisor.recommend.entries import Entry, Prices
 from advisor.recommend.option import latency_ms, memory_gb
 from advisor.recommend.qualification import bounds
@@ -20,6 +19,7 @@ from advisor.recommend.query import Query
 from advisor.recommend.records import Missing, Reason, Rejected, Shortfall
 from advisor.recommend.warnings import figure
 from catalog.evidence import OF_LABELS
+from catalog.intervals import Array
 from catalog.snapshot import Snapshot
 
 _FAR = 1e6

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from advisor.estimator.features import Array
 from advisor.recommend.query import BadQuestionError, Query
 from advisor.recommend.records import Accuracy, Reason
 from catalog.accuracy import NumericFormat
@@ -22,7 +21,7 @@ from catalog.evidence import (
     exclusion,
     reference_workload,
 )
-from catalog.intervals import lower_bounds
+from catalog.intervals import Array, lower_bounds
 from catalog.registry.families import FLOORS
 from catalog.snapshot import Snapshot
 

@@ -17,7 +17,6 @@ import msgspec
 import numpy as np
 
 from advisor.estimator.estimator import Estimator
-from advisor.estimator.features import Array
 from advisor.estimator.probe_selection import noise, picked
 from advisor.estimator.setup import Setup
 from advisor.recommend.constraints import Judged
@@ -29,6 +28,7 @@ from advisor.recommend.records import BestDevice, Suggestion
 from advisor.recommend.serving import setup_of, usual
 from catalog.accuracies import regime_of
 from catalog.evidence import OF_LABELS
+from catalog.intervals import Array
 from catalog.records import Candidate, Device
 from catalog.registry.families import CLASSICAL, FLOORS
 from catalog.registry.tasks import tasks

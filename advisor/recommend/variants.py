@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from advisor.estimator.estimator import Estimator
-from advisor.estimator.features import Array
 from advisor.estimator.setup import precision_bits
 from advisor.recommend.constraints import Judged
 from advisor.recommend.entries import Z90, Entry, Prices, measured_energy, ranked
@@ -22,6 +21,7 @@ from advisor.recommend.option import option
 from advisor.recommend.qualification import rounded
 from advisor.recommend.records import Factor, Option, Variant, WarningCode
 from advisor.recommend.warnings import figure
+from catalog.intervals import Array
 from catalog.records import Measurement, Scope
 from catalog.registry.families import CLASSICAL
 from catalog.snapshot import Snapshot

@@ -29,7 +29,6 @@ CAUTIONS: dict[WarningCode, str] = {
     "against the value less its spread over training draws",
     "accuracy-low-across-task": "the chosen candidate is under the floor on most data sets of the "
     "task: check it on your own texts",
-    "accuracy-other-device": "the accuracy was taken with the same candidate on another device",
     "accuracy-other-language": "no data set of the task is in that language; the accuracy is that "
     "of another language, of candidates that state the asked one",
     "accuracy-self-reported": "only the model's author reports this accuracy; such figures run 1.3 "
