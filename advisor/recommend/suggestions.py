@@ -34,7 +34,7 @@ from catalog.registry.families import CLASSICAL, FLOORS
 from catalog.registry.tasks import tasks
 from catalog.snapshot import Snapshot
 
-MOST_SUGGESTIONS, MOST_DEVICES = 3, 5
+MOST_SUGGESTIONS, MOST_DEVICES = 3, 4
 CONSIDERED = 32
 """Devices whose need is estimated: those of least power per rate, and as many per bandwidth."""
 
