@@ -629,7 +629,7 @@ def test_nothing_ends_in_an_empty_page() -> None:
 def test_answers_are_small() -> None:
     """Under 15 kB with the default limit; a larger one lists every candidate once."""
     for task, device in itertools.product(BUNDLED.tasks(), ("NVIDIA T4", "AMD EPYC 7763")):
-        for scenario in ("offline", "single"):
+        for scenario in get_args(AskedScenario):
             query = Query(task=task, min_acc=0.8, device=device, scenario=scenario)
             assert len(ADVISOR.encode(query)) < 15_000
     every = bundled(device="NVIDIA L4", limit=1000)

@@ -88,9 +88,9 @@ class Limits(NamedTuple):
 
     @classmethod
     def of(cls, limit: int) -> Limits:
-        """A fifth alternatives, three in twenty on the front, the others rejections."""
+        """A fifth alternatives, three in twenty on the front, three fifths rejections."""
         alternatives, front = max(1, limit // 5), max(1, limit * 3 // 20)
-        return cls(alternatives, front, max(1, limit - alternatives - front))
+        return cls(alternatives, front, max(1, limit * 3 // 5))
 
 
 class Asked(NamedTuple):
@@ -283,7 +283,7 @@ class Advisor:
         other = judged(asked.judged.prices, query, asked.about.speaks).qualifies
         if not other or other[:1] == asked.judged.qualifies[:1]:
             return None
-        return write.options([asked.entries[other[0]]])[0]
+        return write.options([asked.entries[other[0]]], listed=True)[0]
 
     def _variants(self, asked: Asked) -> tuple[Variant, ...]:
         """The chosen candidate with other backends and numeric formats."""

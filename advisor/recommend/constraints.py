@@ -20,6 +20,7 @@ from advisor.recommend.query import Query
 from advisor.recommend.records import Missing, Reason, Rejected, Shortfall
 from advisor.recommend.warnings import figure
 from catalog.evidence import OF_LABELS
+from catalog.intervals import Array
 from catalog.snapshot import Snapshot
 
 _FAR = 1e6

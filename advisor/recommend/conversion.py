@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ from advisor.recommend.entries import Z90, Entry, Key, of_a_repeat, ranked
 from advisor.recommend.machine import worker
 from advisor.recommend.qualification import excluded
 from advisor.recommend.records import EnergyPer1000, Reason, RuntimePer1000
-from advisor.recommend.serving import Choice, fits, has_profile, same_format, setup_of
+from advisor.recommend.serving import Choice, fits, has_profile, same_format, served_as, setup_of
 from catalog import profiles
 from catalog.evidence import Evidence
 from catalog.records import SCOPES, Basis, Candidate, Device, Measurement, Scope, moment
@@ -37,10 +37,46 @@ DEVICES = 30
 """Other machines that tell about a candidate: a mean is known long before."""
 
 
-class Told(NamedTuple):
-    """A row that tells what a candidate needs, with the setup it was measured in, and its joules.
+class Case(NamedTuple):
+    """A candidate with one serving choice that is to be priced.
 
-    `joules` and `seconds` are measured ones per text; either may be missing.
+    Attributes:
+        rows: Its inference rows on the workload of `key`, of every machine.
+        known: What is known of its accuracy in this numeric format.
+    """
+
+    key: Key
+    candidate: Candidate
+    choice: Choice
+    rows: Sequence[Measurement]
+    snapshot: Snapshot
+    known: Evidence | None
+
+    @property
+    def device(self) -> Device:
+        """The chip of the machine that does the work."""
+        return self.key.machine.runs(self.candidate.family)
+
+    def fits(self, row: Measurement) -> bool:
+        """Whether a row was measured with this serving choice."""
+        return fits(row, self.choice, self.candidate, self.device)
+
+    def here(self) -> list[Measurement]:
+        """The rows of this machine."""
+        names = self.key.machine.names(self.candidate.family)
+        return [row for row in self.rows if row.device in names]
+
+    def distance(self, row: Measurement) -> tuple[bool, bool, float, float]:
+        """How far a row is from what is asked: its format, its backend, its batch, its age."""
+        batch = math.log((batch_of(row) or self.key.batch) / self.key.batch)
+        alike = row.precision is None or same_format(row.precision, self.choice.precision)
+        return not alike, not self.fits(row), round(abs(batch), 9), -moment(row.measured_at)
+
+
+class Told(NamedTuple):
+    """A row that tells what a candidate needs, and the setup it was measured in.
+
+    `joules` and `seconds` are measured ones per text; one of them may be missing.
     """
 
     row: Measurement
@@ -50,7 +86,7 @@ class Told(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """How one entry comes to its price: the estimate of `asked`, scaled by what rows needed.
+    """How an entry comes to its price: the estimate of `asked`, scaled by what rows needed.
 
     Attributes:
         n_devices: Devices whose energy counts; ``None`` where the row does not say.
@@ -59,11 +95,9 @@ class Plan(NamedTuple):
         row: The row behind the entry.
     """
 
-    candidate: Candidate
-    choice: Choice
+    case: Case
     device: Device
     n_devices: int | None
-    evidence: Evidence | None
     asked: Setup
     told: tuple[Told, ...] = ()
     there: bool = False
@@ -71,83 +105,52 @@ class Plan(NamedTuple):
     misfit: tuple[Reason, str] | None = None
 
 
-def planned(
-    key: Key,
-    candidate: Candidate,
-    choice: Choice,
-    rows: Sequence[Measurement],
-    snapshot: Snapshot,
-    known: Evidence | None,
-) -> Plan | None:
-    """How a candidate is estimated; ``None`` where nothing tells what it needs."""
-    if key.basis == "measured" or key.scenario == "server":
+def planned(case: Case) -> Plan | None:
+    """How a case is estimated; ``None`` where nothing tells what it needs."""
+    if case.key.basis == "measured" or case.key.scenario == "server":
         return None
-    device = key.machine.runs(candidate.family)
-    works = [row for row in rows if row.scenario != "server" and row.rate_per_s is None]
-    local = _nearest_here(key, candidate, choice, works, snapshot)
-    others = [row for row in works if row.device not in key.machine.names(candidate.family)]
-    told = tuple(_elsewhere(key, candidate, choice, others, snapshot))
+    local = _nearest_here(case)
     if local is not None:
-        plan = _from_here(key, candidate, choice, local, snapshot, known)
-    elif told:
-        plan = _from_elsewhere(key, candidate, choice, device, told, known)
-    elif has_profile(candidate):
-        plan = _from_profile(key, candidate, choice, device, snapshot, known)
+        plan = from_here(case, local)
+    elif told := tuple(_elsewhere(case)):
+        plan = _from_elsewhere(case, told)
+    elif has_profile(case.candidate):
+        plan = _from_profile(case)
     else:
         return None
-    if plan.misfit is None and known is not None:
-        plan = plan._replace(misfit=excluded(snapshot, known))
+    if plan.misfit is None and case.known is not None:
+        plan = plan._replace(misfit=excluded(case.snapshot, case.known))
     return plan
 
 
-def _distance(
-    key: Key, candidate: Candidate, choice: Choice, row: Measurement
-) -> tuple[bool, bool, float, float]:
-    """How far a row is from what is asked: its format and backend, its batch, its age."""
-    batch = math.log((batch_of(row) or key.batch) / key.batch)
-    form = row.precision is None or same_format(row.precision, choice.precision)
-    same = fits(row, choice, candidate, key.machine.runs(candidate.family))
-    return (
-        not form,
-        not same,
-        round(abs(batch), 9),
-        -moment(row.measured_at),
-    )
+def _works(row: Measurement) -> bool:
+    """Whether a row holds work alone: at a request rate it holds waiting, too."""
+    return row.scenario != "server" and row.rate_per_s is None
 
 
-def _nearest_here(
-    key: Key,
-    candidate: Candidate,
-    choice: Choice,
-    rows: Sequence[Measurement],
-    snapshot: Snapshot,
-) -> Measurement | None:
+def _nearest_here(case: Case) -> Measurement | None:
     """The row of this machine that is closest to what is asked: with joules, else with seconds."""
-    here = [row for row in rows if row.device in key.machine.names(candidate.family)]
-    with_joules = [row for row in here if _scope_of(row, snapshot, key.scope) is not None]
+    here = list(filter(_works, case.here()))
+    with_joules = [row for row in here if _scope_of(case, row) is not None]
     timed = [row for row in here if row.runtime_s is not None]
-    chip = key.machine.runs(candidate.family)
-    exact = [row for row in timed if key.holds(row) and fits(row, choice, candidate, chip)]
-    for pool in (with_joules, exact, timed):
-        if pool:
-            return min(pool, key=lambda row: _distance(key, candidate, choice, row))
-    return None
+    exact = [row for row in timed if case.key.holds(row) and case.fits(row)]
+    return min(with_joules or exact or timed, key=case.distance, default=None)
 
 
-def _scope_of(row: Measurement, snapshot: Snapshot, asked: Scope) -> Scope | None:
+def _scope_of(case: Case, row: Measurement) -> Scope | None:
     """The scope a row has a measured value in: the asked one, else the widest."""
-    for scope in (asked, *reversed(SCOPES)):
-        joules = ranked(row, snapshot, scope)
+    for scope in (case.key.scope, *reversed(SCOPES)):
+        joules = ranked(row, case.snapshot, scope)
         if joules is not None and joules.value_j:
             return scope
     return None
 
 
-def _basis(row: Measurement, candidate: Candidate, snapshot: Snapshot, asked: Scope) -> Told:
+def _told(case: Case, row: Measurement) -> Told:
     """What a row tells, in the scope it was measured in."""
-    scope = _scope_of(row, snapshot, asked)
-    setup = from_measurement(row, worker(snapshot, row, candidate), candidate, scope or asked)
-    joules = None if scope is None else ranked(row, snapshot, scope)
+    scope, chip = _scope_of(case, row), worker(case.snapshot, row, case.candidate)
+    setup = from_measurement(row, chip, case.candidate, scope or case.key.scope)
+    joules = None if scope is None else ranked(row, case.snapshot, scope)
     return Told(
         row=row,
         setup=msgspec.structs.replace(setup, runtime_s=None),
@@ -156,121 +159,95 @@ def _basis(row: Measurement, candidate: Candidate, snapshot: Snapshot, asked: Sc
     )
 
 
-def _from_here(
-    key: Key,
-    candidate: Candidate,
-    choice: Choice,
-    row: Measurement,
-    snapshot: Snapshot,
-    known: Evidence | None,
-) -> Plan:
+def from_here(case: Case, row: Measurement) -> Plan:
     """From a row of this machine that was measured otherwise than asked."""
-    told = _basis(row, candidate, snapshot, key.scope)
-    same = fits(row, choice, candidate, key.machine.runs(candidate.family))
+    key, told, same = case.key, _told(case, row), case.fits(row)
     alike = same and batch_of(row) in (None, key.batch)
-    asked = msgspec.structs.replace(
+    choice = case.choice if not same else None
+    asked = served_as(
         told.setup,
+        choice,
         scope=key.scope,
         batch_size=told.setup.batch_size if alike else key.batch,
-        precision=row.precision if same else choice.precision,
         runtime_s=told.seconds if alike else key.runtime_s,
     )
     if alike and told.joules is not None:  # only the scope differs: the runtime holds for both
         told = told._replace(setup=msgspec.structs.replace(told.setup, runtime_s=told.seconds))
     return Plan(
-        candidate=candidate,
-        choice=choice,
-        device=snapshot.devices[row.device],
-        n_devices=row.n_devices,
-        evidence=known,
-        asked=asked,
+        case,
+        case.snapshot.devices[row.device],
+        row.n_devices,
+        asked,
         told=() if alike and told.joules is None else (told,),
         there=True,
         row=row,
     )
 
 
-def _from_profile(
-    key: Key,
-    candidate: Candidate,
-    choice: Choice,
-    device: Device,
-    snapshot: Snapshot,
-    known: Evidence | None,
-) -> Plan:
+def _from_profile(case: Case) -> Plan:
     """From the compute profile alone."""
-    workload = snapshot.workloads[key.workload]
-    need = profiles.work(candidate, workload)
-    n_devices, misfit = key.machine.fitting(
-        device, memory_of(candidate, choice, key.batch, need.tokens * need.passes)
-    )
+    key, workload = case.key, case.snapshot.workloads[case.key.workload]
+    need = profiles.work(case.candidate, workload)
+    needed = _memory_gb(case, case.candidate, need.tokens * need.passes)
+    number, misfit = key.machine.fitting(case.device, needed)
     asked = setup_of(
-        candidate, device, workload, choice, key.batch, key.scope, key.runtime_s, n_devices
+        case.candidate,
+        case.device,
+        workload,
+        case.choice,
+        key.batch,
+        key.scope,
+        key.runtime_s,
+        number,
     )
-    return Plan(candidate, choice, device, n_devices, known, asked, misfit=misfit)
+    return Plan(case, case.device, number, asked, misfit=misfit)
 
 
-def _from_elsewhere(
-    key: Key,
-    candidate: Candidate,
-    choice: Choice,
-    device: Device,
-    told: tuple[Told, ...],
-    known: Evidence | None,
-) -> Plan:
+def _from_elsewhere(case: Case, told: tuple[Told, ...]) -> Plan:
     """From the rows of other machines, the setup of the one most alike moved here."""
-    nearest = min(told, key=lambda each: _distance(key, candidate, choice, each.row))
-    size = candidate.n_parameters or nearest.row.n_parameters
-    sized = msgspec.structs.replace(candidate, n_parameters=size)
-    needed = memory_of(sized, choice, key.batch, nearest.setup.tokens or 0.0)
-    n_devices, misfit = key.machine.fitting(device, needed)
-    asked = msgspec.structs.replace(
+    nearest = min(told, key=lambda each: case.distance(each.row))
+    size = case.candidate.n_parameters or nearest.row.n_parameters
+    sized = msgspec.structs.replace(case.candidate, n_parameters=size)
+    needed = _memory_gb(case, sized, nearest.setup.tokens or 0.0)
+    number, misfit = case.key.machine.fitting(case.device, needed)
+    asked = served_as(
         nearest.setup,
-        device=device,
-        scope=key.scope,
-        batch_size=key.batch,
-        precision=nearest.setup.precision if candidate.family in CLASSICAL else choice.precision,
-        runtime_s=key.runtime_s,
-        n_devices=float(n_devices),
-        n_active=float(n_devices),
+        None if case.candidate.family in CLASSICAL else case.choice,
+        device=case.device,
+        scope=case.key.scope,
+        batch_size=case.key.batch,
+        runtime_s=case.key.runtime_s,
+        n_devices=float(number),
+        n_active=float(number),
         startup=False,
         source=None,
     )
-    return Plan(
-        candidate, choice, device, n_devices, known, asked, told, row=nearest.row, misfit=misfit
-    )
+    return Plan(case, case.device, number, asked, told, row=nearest.row, misfit=misfit)
 
 
-def memory_of(candidate: Candidate, choice: Choice, batch: float, tokens: float) -> float | None:
-    """Memory that a candidate needs by its profile, 1e9 bytes; ``None`` where it has none."""
+def _memory_gb(case: Case, candidate: Candidate, tokens: float) -> float | None:
+    """Memory that a candidate needs by its profile, 1e9 bytes."""
     if candidate.n_parameters is None:
         return profiles.CLASSICAL_GB
-    return profiles.memory_gb(candidate, precision_bits(choice.precision), batch, tokens)
+    bits = precision_bits(case.choice.precision)
+    return profiles.memory_gb(candidate, bits, case.key.batch, tokens)
 
 
-def _elsewhere(
-    key: Key,
-    candidate: Candidate,
-    choice: Choice,
-    rows: Iterable[Measurement],
-    snapshot: Snapshot,
-) -> Iterator[Told]:
+def _elsewhere(case: Case) -> Iterator[Told]:
     """The row of each other machine that is closest to what is asked."""
+    own = case.key.machine.names(case.candidate.family)
     by_device: defaultdict[str, list[Measurement]] = defaultdict(list)
-    for row in rows:
+    for row in filter(_works, case.rows):
         idle = row.n_active_devices and row.n_devices and row.n_active_devices < row.n_devices
-        if not idle:  # what the working ones drew of the sum was not read
+        if row.device not in own and not idle:  # what the working ones drew was not read
             by_device[row.device].append(row)
-    for _, own in sorted(by_device.items())[:DEVICES]:
-        nearest = min(own, key=lambda row: _distance(key, candidate, choice, row))
-        told = _basis(nearest, candidate, snapshot, key.scope)
+    for _, rows in sorted(by_device.items())[:DEVICES]:
+        told = _told(case, min(rows, key=case.distance))
         if told.joules is not None or told.seconds is not None:
             yield told
 
 
-def estimated(
-    key: Key, plans: Sequence[Plan], snapshot: Snapshot, estimator: Estimator
-) -> list[Entry]:
+def estimated(plans: Sequence[Plan], estimator: Estimator) -> list[Entry]:
     """Entries of plans."""
     told = [each for plan in plans for each in plan.told]
     found = estimator.predict([*(plan.asked for plan in plans), *(each.setup for each in told)])
@@ -280,7 +257,7 @@ def estimated(
     for plan, prediction in zip(plans, found, strict=False):
         against = [next(of_told) for _ in plan.told]
         sd = next(spreads) if plan.there and plan.told else None
-        entries.append(_entry(key, plan, prediction, against, sd, snapshot))
+        entries.append(_entry(plan, prediction, against, sd))
     return entries
 
 
@@ -293,52 +270,46 @@ def _ratio_sds(plans: Sequence[Plan], estimator: Estimator) -> list[float]:
     for places in by_device.values():
         pairs = [plans[p].asked for p in places] + [plans[p].told[0].setup for p in places]
         n, covariance = len(places), estimator.covariance(pairs)
-        diagonal = np.diag(covariance)
-        both = np.array([covariance[k, n + k] for k in range(n)])
-        variance = np.maximum(diagonal[:n] + diagonal[n:] - 2 * both, 0.0)
+        own, both = np.diag(covariance), np.diag(covariance, n)
+        variance = np.maximum(own[:n] + own[n:] - 2 * both, 0.0)
         for place, value in zip(places, np.sqrt(variance + LEAST_SD**2), strict=True):
             sds[place] = float(value)
     return sds
 
 
+def _shift(logs: Sequence[float], otherwise: Sequence[float], share: float) -> float:
+    """How far (log) an estimate moves: by the mean of one quantity, else of the other."""
+    return share * fmean(logs or otherwise or [0.0])
+
+
 def _entry(
-    key: Key,
     plan: Plan,
     prediction: Prediction,
     against: Sequence[tuple[Told, Prediction]],
     sd: float | None,
-    snapshot: Snapshot,
 ) -> Entry:
     """One entry: its estimate, scaled by what rows needed beyond theirs."""
-    share = 1.0 if plan.there else ELSEWHERE
-    joules = [
-        math.log(each.joules / found.energy_j.value)
-        for each, found in against
-        if each.joules and found.energy_j.value
-    ]
-    seconds = [
-        math.log(each.seconds / found.runtime_s.value)
-        for each, found in against
-        if each.seconds and found.runtime_s.value
-    ]
-    shift_s = share * fmean(seconds or joules or [0.0])
-    shift_j = share * fmean(joules or seconds or [0.0])
-    row = plan.row
-    half = math.log((prediction.energy_j.high or 1.0) / (prediction.energy_j.value or 1.0))
-    cv = (row.cv or 0.0) if row is not None and plan.there else 0.0
-    if sd is not None and joules:
-        half = math.hypot(of_a_repeat(row.repeats if row else None) * cv, Z90 * sd)
-    else:
-        half = math.hypot(half, Z90 * cv)
-    value = 1000 * (prediction.energy_j.value or 0.0) * math.exp(shift_j)
-    basis: Basis = prediction.energy_j.basis
-    if joules and plan.there and basis != "extrapolated":
-        basis = "estimated"
+    energy, share = prediction.energy_j, 1.0 if plan.there else ELSEWHERE
+    joules, seconds = [], []
+    for each, found in against:
+        if each.joules and found.energy_j.value:
+            joules.append(math.log(each.joules / found.energy_j.value))
+        if each.seconds and found.runtime_s.value:
+            seconds.append(math.log(each.seconds / found.runtime_s.value))
+    row = plan.row if plan.there else None
+    spread = (row.cv or 0.0) if row is not None else 0.0
+    half = math.hypot(math.log((energy.high or 1.0) / (energy.value or 1.0)), Z90 * spread)
+    basis: Basis = energy.basis
+    if row is not None and joules and sd is not None:
+        half = math.hypot(of_a_repeat(row.repeats) * spread, Z90 * sd)
+        basis = basis if basis == "extrapolated" else "estimated"
+    value = 1000 * (energy.value or 0.0) * math.exp(_shift(joules, seconds, share))
     given = plan.asked.runtime_s is not None
+    moved = 0.0 if given else _shift(seconds, joules, share)
     return Entry(
-        candidate=plan.candidate,
+        candidate=plan.case.candidate,
         device=plan.device,
-        choice=plan.choice,
+        choice=plan.case.choice,
         batch_size=plan.asked.batch_size,
         n_devices=plan.n_devices,
         energy=EnergyPer1000(
@@ -346,29 +317,27 @@ def _entry(
             low=value * math.exp(-half),
             high=value * math.exp(half),
             basis=basis,
-            scope=key.scope,
+            scope=plan.case.key.scope,
             label="estimated",
         ),
-        runtime=_runtime(prediction, 0.0 if given else shift_s, row if plan.there else None),
-        evidence=plan.evidence,
-        row=row,
+        runtime=_runtime(prediction, moved, spread),
+        evidence=plan.case.known,
+        row=plan.row,
         there=plan.there,
         setup=plan.asked,
         prediction=prediction,
-        converted=_words(key, plan, snapshot) if against else "",
+        converted=_words(plan) if against else "",
         misfit=plan.misfit,
         codes=("energy-converted",) if joules and plan.there else (),
     )
 
 
-def _runtime(
-    prediction: Prediction, shift: float, row: Measurement | None
-) -> RuntimePer1000 | None:
+def _runtime(prediction: Prediction, shift: float, spread: float) -> RuntimePer1000 | None:
     """Seconds per 1,000 texts of an estimate."""
     found = prediction.runtime_s
     if not found.value:
         return None
-    times, half = 1000 * math.exp(shift), Z90 * (row.cv or 0.0) if row else 0.0
+    times, half = 1000 * math.exp(shift), Z90 * spread
     return RuntimePer1000(
         value=times * found.value,
         low=times * (found.low or 0.0) * math.exp(-half),
@@ -377,12 +346,12 @@ def _runtime(
     )
 
 
-def _words(key: Key, plan: Plan, snapshot: Snapshot) -> str:
+def _words(plan: Plan) -> str:
     """From what rows an energy was converted."""
-    if plan.there and plan.row is not None:
-        row = plan.row
-        said = [f"scope {scope}"] if (scope := _scope_of(row, snapshot, key.scope)) else []
-        size = batch_of(row)
+    row = plan.row
+    if plan.there and row is not None:
+        size, scope = batch_of(row), _scope_of(plan.case, row)
+        said = [f"scope {scope}"] if scope else []
         said += [] if size is None else [f"batch {size:g}"]
         said += [row.precision] if row.precision else []
         return f"measured on {row.device} ({', '.join(said)})"
@@ -391,19 +360,10 @@ def _words(key: Key, plan: Plan, snapshot: Snapshot) -> str:
     return f"measured on {', '.join(devices[:2])}{more}"
 
 
-def of_row(
-    key: Key,
-    candidate: Candidate,
-    choice: Choice,
-    row: Measurement,
-    snapshot: Snapshot,
-    estimator: Estimator,
-    known: Evidence | None,
-) -> Entry | None:
+def of_row(case: Case, row: Measurement, estimator: Estimator) -> Entry | None:
     """The estimate of a row where it was taken; ``None`` where it has neither joules nor time."""
     if row.rate_per_s is not None:
         return None  # its runtime holds waiting, which the estimator would charge as work
-    if row.runtime_s is None and _scope_of(row, snapshot, key.scope) is None:
+    if row.runtime_s is None and _scope_of(case, row) is None:
         return None
-    plan = _from_here(key, candidate, choice, row, snapshot, known)
-    return estimated(key, [plan], snapshot, estimator)[0]
+    return estimated([from_here(case, row)], estimator)[0]

@@ -17,12 +17,12 @@ from advisor.estimator.estimator import Estimator, Prediction
 from advisor.estimator.setup import Setup, batch_of
 from advisor.estimator.table import Array
 from advisor.recommend.machine import Machine
-from advisor.recommend.qualification import excluded
 from advisor.recommend.query import AskedScenario
 from advisor.recommend.records import EnergyPer1000, Reason, RuntimePer1000, WarningCode
 from advisor.recommend.serving import BATCH, Choice
 from catalog.energy import Energy, energy
 from catalog.evidence import Evidence, Labels, Metric
+from catalog.intervals import Array
 from catalog.quantity import Quantity
 from catalog.records import Candidate, Device, Measurement, Scope
 from catalog.snapshot import Snapshot
@@ -198,31 +198,6 @@ class Prices:
             if (row := rows.get(self._places[id(other)])) is not None:
                 found[at] = max(matrix[own, own] + matrix[row, row] - 2 * matrix[own, row], 0.0)
         return found
-
-
-def measured_entry(
-    row: Measurement,
-    joules: Energy,
-    scope: Scope,
-    snapshot: Snapshot,
-    known: Evidence | None,
-    candidate: Candidate,
-    choice: Choice,
-) -> Entry:
-    """A measured row as an entry."""
-    return Entry(
-        candidate=candidate,
-        device=snapshot.devices[row.device],
-        choice=choice,
-        batch_size=row.batch_size,
-        n_devices=row.n_devices,
-        energy=measured_energy(row, joules, scope),
-        runtime=read_runtime(row),
-        evidence=known,
-        row=row,
-        there=True,
-        misfit=None if known is None else excluded(snapshot, known),
-    )
 
 
 def ranked(row: Measurement, snapshot: Snapshot, scope: Scope) -> Energy | None:

@@ -12,16 +12,25 @@ from collections.abc import Mapping, Sequence
 
 from advisor.estimator.estimator import Estimator
 from advisor.estimator.setup import batch_of
-from advisor.recommend import conversion
-from advisor.recommend.conversion import Plan, estimated, planned
-from advisor.recommend.entries import Absent, Entry, Key, Prices, measured_entry, ranked
+from advisor.recommend.conversion import Case, Plan, estimated, planned
+from advisor.recommend.conversion import of_row as of_estimate
+from advisor.recommend.entries import (
+    Absent,
+    Entry,
+    Key,
+    Prices,
+    measured_energy,
+    ranked,
+    read_runtime,
+)
 from advisor.recommend.machine import Machine
-from advisor.recommend.qualification import evidence
+from advisor.recommend.qualification import evidence, excluded
 from advisor.recommend.query import ANY_BACKEND
-from advisor.recommend.serving import Choice, fits, has_profile, others, same_format, usual
+from advisor.recommend.serving import Choice, has_profile, others, same_format, usual
 from catalog.accuracy import NumericFormat
+from catalog.energy import Energy
 from catalog.evidence import Evidence
-from catalog.records import Candidate, Device, Measurement, Scope, moment
+from catalog.records import Candidate, Measurement, Scope, moment
 from catalog.registry.families import CLASSICAL
 from catalog.snapshot import Snapshot
 
@@ -38,22 +47,21 @@ def prices(key: Key, snapshot: Snapshot, estimator: Estimator) -> Prices:
     names = sorted({*formats["float"], *formats["int4"], *rows})
     for name in names if key.candidate is None else [key.candidate]:
         candidate = snapshot.candidates.get(name) or Candidate(name=name, family="other")
-        device, own = key.machine.runs(candidate.family), rows.get(name, ())
+        own, priced = rows.get(name, ()), False
         quantised = name not in formats["float"] and name in formats["int4"]
-        priced = False
-        for choice in _choices(key, candidate, device, own, quantised=quantised):
+        for choice in _choices(key, candidate, own, quantised=quantised):
             known = formats[choice.numeric_format].get(name)
-            if (exact := _measured(key, candidate, choice, own, snapshot, known)) is not None:
+            case = Case(key, candidate, choice, own, snapshot, known)
+            if (exact := _measured(case)) is not None:
                 entries.append(exact)
-            elif plan := planned(key, candidate, choice, own, snapshot, known):
+            elif plan := planned(case):
                 plans.append(plan)
             else:
                 continue
             priced = True
         if not priced:
-            absent.append(_absent(key, candidate, device, own))
-    entries += estimated(key, plans, snapshot, estimator)
-    return Prices(key, entries, absent)
+            absent.append(_absent(key, candidate, own))
+    return Prices(key, entries + estimated(plans, estimator), absent)
 
 
 def _evidence(key: Key, snapshot: Snapshot, numeric: NumericFormat) -> Mapping[str, Evidence]:
@@ -75,14 +83,10 @@ def rows_of(snapshot: Snapshot, workload: str) -> Mapping[str, list[Measurement]
 
 
 def _choices(
-    key: Key,
-    candidate: Candidate,
-    device: Device,
-    rows: Sequence[Measurement],
-    *,
-    quantised: bool,
+    key: Key, candidate: Candidate, rows: Sequence[Measurement], *, quantised: bool
 ) -> list[Choice]:
     """Serving choices that are priced: the usual one, the asked one, or all."""
+    device = key.machine.runs(candidate.family)
     first = usual(candidate, device, quantised)
     if key.backend is None and key.precision is None:
         return [first]
@@ -109,28 +113,41 @@ def _rank_of_row(row: Measurement) -> tuple[bool, float, float]:
     return row.source == "calibration", moment(row.measured_at), -(row.n_devices or 1)
 
 
-def _measured(
-    key: Key,
-    candidate: Candidate,
-    choice: Choice,
-    rows: Sequence[Measurement],
-    snapshot: Snapshot,
-    known: Evidence | None,
-) -> Entry | None:
+def _measured(case: Case) -> Entry | None:
     """The entry of energy that was measured as it is asked for; ``None`` where none was."""
-    here = key.machine.names(candidate.family)
-    fitting = [row for row in rows if row.device in here and key.holds(row)]
-    fitting = [row for row in fitting if fits(row, choice, candidate, key.machine.device)]
-    found = [(row, ranked(row, snapshot, key.scope)) for row in fitting]
-    there = [(row, joules) for row, joules in found if joules is not None]
-    if not there:
+    found = [
+        (row, joules)
+        for row in case.here()
+        if case.key.holds(row) and case.fits(row)
+        if (joules := ranked(row, case.snapshot, case.key.scope)) is not None
+    ]
+    if not found:
         return None
-    row, joules = max(there, key=lambda pair: (pair[0].device == here[0], *_rank_of_row(pair[0])))
-    return measured_entry(row, joules, key.scope, snapshot, known, candidate, choice)
+    first = case.key.machine.names(case.candidate.family)[0]
+    row, joules = max(found, key=lambda pair: (pair[0].device == first, *_rank_of_row(pair[0])))
+    return _as_measured(case, row, joules)
 
 
-def _absent(key: Key, candidate: Candidate, device: Device, rows: Sequence[Measurement]) -> Absent:
+def _as_measured(case: Case, row: Measurement, joules: Energy) -> Entry:
+    """A measured row as an entry."""
+    return Entry(
+        candidate=case.candidate,
+        device=case.snapshot.devices[row.device],
+        choice=case.choice,
+        batch_size=row.batch_size,
+        n_devices=row.n_devices,
+        energy=measured_energy(row, joules, case.key.scope),
+        runtime=read_runtime(row),
+        evidence=case.known,
+        row=row,
+        there=True,
+        misfit=None if case.known is None else excluded(case.snapshot, case.known),
+    )
+
+
+def _absent(key: Key, candidate: Candidate, rows: Sequence[Measurement]) -> Absent:
     """Why a candidate has no price."""
+    device = key.machine.runs(candidate.family)
     if key.basis == "measured":
         detail = f"not measured on {device.name} in scenario {key.scenario}, scope {key.scope}"
         return Absent(candidate.name, device.name, "not-measured-there", detail)
@@ -165,8 +182,7 @@ def of_row(
         rate_per_s=row.rate_per_s,
         batch_size=batch_of(row),
     )
+    case = Case(key, candidate, choice, [row], snapshot, known)
     joules = ranked(row, snapshot, scope)
-    if joules is not None:
-        return measured_entry(row, joules, scope, snapshot, known, candidate, choice), key
-    found = conversion.of_row(key, candidate, choice, row, snapshot, estimator, known)
-    return None if found is None else (found, key)
+    entry = of_estimate(case, row, estimator) if joules is None else _as_measured(case, row, joules)
+    return None if entry is None else (entry, key)

@@ -22,7 +22,7 @@ from catalog.evidence import (
     exclusion,
     reference_workload,
 )
-from catalog.intervals import lower_bounds
+from catalog.intervals import Array, lower_bounds
 from catalog.registry.families import FLOORS
 from catalog.snapshot import Snapshot
 

@@ -42,7 +42,6 @@ WarningCode = Literal[
     "accuracy-full-not-measured",
     "accuracy-interval-absent",
     "accuracy-low-across-task",
-    "accuracy-other-device",
     "accuracy-other-language",
     "accuracy-self-reported",
     "accuracy-suspect",
@@ -186,13 +185,11 @@ class Option(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         variant: What else tells setups of a source apart, e.g. ``length-sorted`` batches.
         memory_gb: The peak where it was read, else what the compute profile needs, 1e9 bytes.
         latency_ms: 95th percentile of a call where it was read, else its mean duration.
-        n_devices: Devices whose energy counts; ``None`` where the source does not say.
-        n_devices_at_least: Where it does not, the fewest that hold the weights.
+        n_devices_at_least: Where no source says how many, the fewest that hold the weights.
         provenance: Where the energy or runtime was measured; of an estimate without either, the
             source of the accuracy.
         second_opinion_j_per_1000: Modelled joules, shown beside an estimate, never ranked.
-        energy_factor: Its energy over the chosen option's; ``None`` for the chosen one itself.
-        warnings: Codes of what is doubtful about this option.
+        energy_factor: Its energy over the chosen option's.
         missing: Only in a nearest miss: the constraint that binds.
     """
 
@@ -223,13 +220,7 @@ class Option(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Variant(msgspec.Struct, frozen=True, kw_only=True):
-    """The chosen candidate with another backend or numeric format.
-
-    Attributes:
-        energy_j_per_1000: Joules per 1,000 texts, of `basis`.
-        factor: Its energy over the chosen option's.
-        qualifies: Whether it meets what was asked, too.
-    """
+    """The chosen candidate with another backend or numeric format: its energy over the chosen."""
 
     backend: str | None
     precision: str | None
@@ -268,8 +259,7 @@ class PricedMachine(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         device: The GPU, NPU or CPU it is named by.
         host_cpu: The CPU that runs what needs no GPU.
-        basis: How it came about: ``asked``, the setting ``JOULEWISE_DEVICE``, the machine that was
-            ``calibrated`` last, or the ``default``.
+        basis: ``asked``, the ``setting``, what was ``calibrated`` last, or the ``default``.
     """
 
     device: str
@@ -361,10 +351,7 @@ class Caution(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
-    """What every option of an answer is about; figures of other kinds are converted to it.
-
-    `rate_per_s` is that of scenario ``server``: the asked one, else the commonest measured.
-    """
+    """What every option of an answer is about; figures of other kinds are converted to it."""
 
     workload: str
     scenario: str

@@ -7,7 +7,7 @@ vLLM for language models on GPUs, the maker's runtime on NPUs, batches of 32.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -134,6 +134,14 @@ def setup_of(
     return msgspec.structs.replace(
         found, pair=pair, n_devices=float(n_devices), n_active=float(n_devices)
     )
+
+
+def served_as(setup: Setup, choice: Choice | None, **changes: Any) -> Setup:
+    """A setup with other fields, and with a serving choice unless it keeps its own."""
+    if choice is not None:
+        changes["precision"] = choice.precision
+        changes |= {"backend": choice.backend} if _KNOWS_BACKENDS else {}
+    return msgspec.structs.replace(setup, **changes)
 
 
 def has_profile(candidate: Candidate | None) -> bool:

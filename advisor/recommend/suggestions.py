@@ -30,12 +30,13 @@ from advisor.recommend.records import BestDevice, Suggestion
 from advisor.recommend.serving import setup_of, usual
 from catalog.accuracies import regime_of
 from catalog.evidence import OF_LABELS
+from catalog.intervals import Array
 from catalog.records import Candidate, Device
 from catalog.registry.families import CLASSICAL, FLOORS
 from catalog.registry.tasks import tasks
 from catalog.snapshot import Snapshot
 
-MOST_SUGGESTIONS, MOST_DEVICES = 3, 5
+MOST_SUGGESTIONS, MOST_DEVICES = 3, 4
 CONSIDERED = 32
 """Devices whose need is estimated: those of least power per rate, and as many per bandwidth."""
 

@@ -22,6 +22,7 @@ from advisor.recommend.option import option
 from advisor.recommend.qualification import rounded
 from advisor.recommend.records import Factor, Option, Variant, WarningCode
 from advisor.recommend.warnings import figure
+from catalog.intervals import Array
 from catalog.records import Measurement, Scope
 from catalog.registry.families import CLASSICAL
 from catalog.snapshot import Snapshot

@@ -29,14 +29,13 @@ CAUTIONS: dict[WarningCode, str] = {
     "against the value less its spread over training draws",
     "accuracy-low-across-task": "the chosen candidate is under the floor on most data sets of the "
     "task: check it on your own texts",
-    "accuracy-other-device": "the accuracy was taken with the same candidate on another device",
     "accuracy-other-language": "no data set of the task is in that language; the accuracy is that "
     "of another language, of candidates that state the asked one",
     "accuracy-self-reported": "only the model's author reports this accuracy; such figures run 1.3 "
     "points higher on average, up to 8: check it on texts of your own",
     "accuracy-suspect": "the source's accuracy looks like a fault of the output format",
-    "batches-assumed": "measured in batches: it is assumed that as many texts may wait for each "
-    "other, which takes longer the rarer they come",
+    "batches-assumed": "measured in batches: as many texts are assumed to wait for each other, "
+    "longer the rarer they come",
     "device-assumed": "the name may mean several devices, or no figure of the device is known; the "
     "message says what was assumed",
     "device-not-calibrated": "no measured energy of this device and scope is in the estimator's "
@@ -52,8 +51,8 @@ CAUTIONS: dict[WarningCode, str] = {
     "floor-below-majority": "always answering the most frequent class of the data set reaches the "
     "floor; ask for more",
     "host-assumed": "the host CPU was not stated; the usual one is priced for what needs no GPU",
-    "idle-assumed": "the idle watts of this machine with the model loaded were not read in this "
-    "scope: a declared share of its power, never above what it draws at work, with a wide interval",
+    "idle-assumed": "idle watts with the model loaded were not read in this scope: a declared "
+    "share of the power, never above that at work, with a wide interval",
     "idle-devices-counted": "the total counts devices that sat idle beside the one at work; read "
     "it as an upper bound",
     "idle-lower-bound": "the idle watts leave something out (the loaded model, or parts of the "
@@ -71,7 +70,7 @@ CAUTIONS: dict[WarningCode, str] = {
     "rate-near-capacity": "within the interval of its runtime the setup may not keep up with the "
     "asked rate",
     "rate-worked-out": "derived, not measured: energy per text plus idle power of a dedicated "
-    "machine; latency is that of the work alone; `joulewise calibrate --rate` measures both",
+    "machine; latency is that of the work alone",
     "reference-machine": "no device was named, so every candidate is priced on one machine; name "
     "yours",
     "reference-thin": "fewer than 20 candidates have an accuracy on this data set",

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from api.cli import terminal
-from api.cli.context import load_estimator, load_snapshot
+from api.cli.context import load_estimator, load_snapshot, settings
+from api.cli.question import resolve_device
 from catalog.files.atomic_write import atomic_write
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ def report(
 
     output_form = _output_form("json" if as_json else form, output)
     snapshot = load_snapshot()
-    answer = make_report(Advisor(snapshot, load_estimator(snapshot)), _read(plan))
+    machine = resolve_device(settings().device, snapshot)
+    answer = make_report(Advisor(snapshot, load_estimator(snapshot), machine), _read(plan))
     if output_form is None:
         return print_report(answer)
     content = rendered(answer, output_form, alone=True)
