@@ -11,6 +11,7 @@ from calibration.doctor import Finding, diagnose
 from calibration.fleet import client as fleet
 from calibration.hardware.lock import BusyError, measurement_lock
 from calibration.hardware.machine import this_device
+from calibration.hardware.threads import use_passive_waits
 from calibration.hardware.usage import load_1m
 from calibration.measurement.progress import (
     Progress,
@@ -47,6 +48,7 @@ __all__ = [
     "has_texts",
     "plan",
     "this_device",
+    "use_passive_waits",
 ]
 
 

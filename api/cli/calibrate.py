@@ -78,6 +78,11 @@ def print_diagnosis(
     return any(found.counter and found.ok for found in findings)
 
 
+def prepare_process() -> None:
+    """Sets how this process's threads wait; to be called before a benchmark library is loaded."""
+    suite.use_passive_waits()
+
+
 def make_plan(snapshot: Snapshot, **options: Any) -> suite.CalibrationPlan:
     """A calibration plan; unusable texts or options end the command."""
     try:
