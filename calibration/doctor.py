@@ -16,9 +16,9 @@ from calibration.meters.machine_meter import Sources, meter_name
 from calibration.meters.powermetrics import PowermetricsMeter
 from calibration.meters.rapl import Zone, permission_remedy, rapl_zones
 from calibration.meters.wall import WallMeter
+from calibration.workloads.errors import WorkloadError
 from calibration.workloads.hub import folder_from_environment, local_checkpoint
 from calibration.workloads.load import workload_paths
-from calibration.workloads.tables import WorkloadError
 from catalog.registry.candidates import MINILM, MINILM_REVISION
 from catalog.snapshot import Snapshot
 

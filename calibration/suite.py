@@ -25,8 +25,8 @@ from calibration.meters.machine_meter import counter_readable
 from calibration.plan.calibration_plan import CalibrationPlan, PlanError, row_of, stored_rows
 from calibration.plan.planner import plan
 from calibration.records import PROFILES, Event, Profile, Trial
+from calibration.workloads.errors import WorkloadError
 from calibration.workloads.load import has_texts
-from calibration.workloads.tables import WorkloadError
 from catalog import snapshot
 from catalog.store.database import Store
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from calibration.classifiers import label_names
+from calibration.classifiers.decoding import assistant_folder
 from calibration.classifiers.errors import CannotRunError
 from calibration.classifiers.sparse import HEADS, VECTORISERS, make_head, make_vectoriser
 from calibration.hardware.threads import usable_cores
@@ -113,6 +114,9 @@ def build(
     """
     from sklearn.pipeline import Pipeline
 
+    reason = unsuited(candidate, texts) if texts else None
+    if reason is not None:
+        raise CannotRunError(reason)
     _import_libraries(candidate)
     _check_memory(candidate, kind)
     if candidate.features == "finetuned":
@@ -148,8 +152,13 @@ _WHOLE = ("majority", "label-embedding", *label_names.LEXICONS)
 def unsuited(candidate: Candidate, texts: Texts) -> str | None:
     """Why a candidate cannot answer a workload at all; ``None`` if it can.
 
-    A lexicon knows one task; which one a workload is of is read from its labels' names.
+    A lexicon knows one task; which one a workload is of is read from its labels' names. Questions
+    with options of their own are for language models, and for the floor.
     """
+    if texts.multiple_choice:
+        scores = candidate.features == "zero-shot" and (candidate.head or "").startswith("likeli")
+        floor = candidate.features == "majority" and texts.train
+        return None if scores or floor else "it has no way to answer multiple-choice questions"
     if candidate.features not in label_names.LEXICONS:
         return None
     labels = sorted({*texts.train_labels, *texts.test_labels})
@@ -162,12 +171,9 @@ def _whole_classifier(
     """A classifier without a head of its own, unfitted.
 
     Raises:
-        CannotRunError: The workload is of another task, or the checkpoint is missing.
+        CannotRunError: The checkpoint is missing.
     """
     words = texts.label_words if texts else {}
-    reason = unsuited(candidate, texts) if texts else None
-    if reason is not None:
-        raise CannotRunError(reason)
     if candidate.features in label_names.LEXICONS:
         from calibration.classifiers import lexicon
 
@@ -283,6 +289,12 @@ def _zero_shot_classifier(
     }
     if candidate.head == "entailment":
         return ZeroShotEntailment(hypothesis=candidate.prompt, **shared)
+    shared["assistant"] = assistant_folder(candidate.checkpoint or "", models)
+    if texts and texts.multiple_choice:
+        from calibration.classifiers.multiple_choice import NO_LIMIT, PROMPT, MultipleChoiceModel
+
+        shared |= {"prompt": PROMPT, "max_tokens": NO_LIMIT}
+        return MultipleChoiceModel(scoring=candidate.head, **shared)
     return ZeroShotLanguageModel(prompt=candidate.prompt, scoring=candidate.head, **shared)
 
 

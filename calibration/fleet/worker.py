@@ -35,8 +35,8 @@ from calibration.measurement.run import Run
 from calibration.plan.calibration_plan import CalibrationPlan, PlanError, measured_often
 from calibration.plan.planner import plan
 from calibration.records import Trial
+from calibration.workloads.errors import WorkloadError
 from calibration.workloads.load import Texts
-from calibration.workloads.tables import WorkloadError
 from catalog.errors import UnknownNameError
 from catalog.records import Measurement
 
