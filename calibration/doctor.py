@@ -8,7 +8,9 @@ from pathlib import Path
 
 import msgspec
 
+from calibration.classifiers.backends import available
 from calibration.hardware.machine import Gpu, Machine, cpu_device, detect_machine, gpu_device
+from calibration.hardware.threads import usable_cores
 from calibration.meters import powermetrics, wall
 from calibration.meters.amd import AmdMeter
 from calibration.meters.jetson import JetsonMeter
@@ -16,10 +18,11 @@ from calibration.meters.machine_meter import Sources, meter_name
 from calibration.meters.powermetrics import PowermetricsMeter
 from calibration.meters.rapl import Zone, permission_remedy, rapl_zones
 from calibration.meters.wall import WallMeter
+from calibration.workloads.errors import WorkloadError
 from calibration.workloads.hub import folder_from_environment, local_checkpoint
 from calibration.workloads.load import workload_paths
-from calibration.workloads.tables import WorkloadError
 from catalog.registry.candidates import MINILM, MINILM_REVISION
+from catalog.registry.families import ENCODER_BACKENDS
 from catalog.snapshot import Snapshot
 
 
@@ -203,6 +206,16 @@ def _check_library(name: str, purpose: str) -> Finding:
     )
 
 
+def _check_backends() -> Iterator[Finding]:
+    """Serving backends of encoders beside PyTorch, and the threads they get."""
+    for backend in ENCODER_BACKENDS[1:]:
+        reason = available.missing(backend)
+        detail, _, remedy = (reason or f"serves encoders on {usable_cores()} threads").partition(
+            "; "
+        )
+        yield Finding(what=backend, ok=reason is None, detail=detail, remedy=remedy or None)
+
+
 def _check_checkpoint(models: Path | None) -> Finding:
     """Whether the weights of the frozen encoder MiniLM are on this machine."""
     local = local_checkpoint(MINILM, models)
@@ -271,6 +284,7 @@ def diagnose(
         _check_library("codecarbon", "the fallback meter (modelled where no counter is read)"),
         _check_library("torch", "running encoders"),
         _check_library("transformers", "loading encoders"),
+        *_check_backends(),
         _check_checkpoint(folder_from_environment("JOULEWISE_MODELS", models)),
         _check_data(folder_from_environment("JOULEWISE_DATA", data)),
     ]

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from catalog.records import Label, Phase, Scenario, SetupKey
+from catalog.records import EAGER_BACKENDS, Label, Phase, Scenario, SetupKey
 
 SOURCE = "calibration"
 """Source of every row the suite measures."""
@@ -17,6 +17,7 @@ PROTOCOL_VERSION = 2
 """Version of the protocol; increase it when figures change, so that older rows are remeasured."""
 MIN_ARRIVALS = 20
 """Minimum texts per window; fewer give no 95th percentile."""
+_OWN_BACKENDS = ("python", "numpy", *EAGER_BACKENDS)
 EventKind = Literal["waiting", "started", "finished", "present", "skipped", "failed"]
 
 
@@ -154,10 +155,14 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def choice(self) -> str:
-        """Phase and serving choice in words: ``offline 32 fp32``, ``train``."""
+        """Phase and serving choice in words: ``offline 32 onnxruntime fp32``, ``train``.
+
+        Eager backends go unnamed.
+        """
         if self.phase != "inference":
             return self.phase
         batch = "" if self.scenario == "single" else f"{self.batch_size or 0:g}"
         rate = "" if self.rate_per_s is None else f"at {self.rate_per_s:g}/s"
-        words = (self.scenario, batch, rate, self.precision, self.variant or "")
+        backend = "" if self.backend in _OWN_BACKENDS else self.backend
+        words = (self.scenario, batch, rate, backend, self.precision, self.variant or "")
         return " ".join(word for word in words if word)

@@ -11,6 +11,7 @@ from calibration.doctor import Finding, diagnose
 from calibration.fleet import client as fleet
 from calibration.hardware.lock import BusyError, measurement_lock
 from calibration.hardware.machine import this_device
+from calibration.hardware.threads import use_passive_waits
 from calibration.hardware.usage import load_1m
 from calibration.measurement.progress import (
     Progress,
@@ -24,8 +25,8 @@ from calibration.meters.machine_meter import counter_readable
 from calibration.plan.calibration_plan import CalibrationPlan, PlanError, row_of, stored_rows
 from calibration.plan.planner import plan
 from calibration.records import PROFILES, Event, Profile, Trial
+from calibration.workloads.errors import WorkloadError
 from calibration.workloads.load import has_texts
-from calibration.workloads.tables import WorkloadError
 from catalog import snapshot
 from catalog.store.database import Store
 
@@ -47,6 +48,7 @@ __all__ = [
     "has_texts",
     "plan",
     "this_device",
+    "use_passive_waits",
 ]
 
 

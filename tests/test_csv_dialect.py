@@ -8,8 +8,8 @@ import pytest
 
 from advisor.evaluation.evaluate import evaluate
 from advisor.evaluation.published_rows import BadTableError, read, read_devices
+from calibration.workloads.errors import WorkloadError
 from calibration.workloads.load import load
-from calibration.workloads.tables import WorkloadError
 from catalog.errors import BadRunFileError
 from catalog.files.csv_dialect import other_delimiter
 from catalog.files.run_file import table

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from calibration.workloads import hub
+from calibration.workloads.errors import WorkloadError
 from calibration.workloads.load import load, slug, workload_paths
-from calibration.workloads.tables import WorkloadError
 from catalog.errors import UnknownNameError
 from catalog.records import Workload
 from catalog.registry.workloads import WORKLOADS

@@ -519,7 +519,8 @@ SWEEP = Profile(name="sweep", window_s=0.01, repeats=3, warmup_s=0.01, sweep=Tru
 def test_a_sweep_adds_batches_orders_and_precisions() -> None:
     """Standard sweeps; quick has one precision, `single` and `offline` at 32."""
     name = "minilm-l6-finetuned"
-    made = plan(snapshot(), profile=SWEEP, machine=VM, candidates=[name, NB], meter=NullMeter())
+    given: dict[str, Any] = {"machine": VM, "candidates": [name, NB], "meter": NullMeter()}
+    made = plan(snapshot(), profile=SWEEP, backends=["torch", "sklearn"], **given)
     shapes = {
         candidate: [
             (t.scenario, t.batch_size, t.precision, t.repeat_group)

@@ -16,8 +16,15 @@ import pytest
 
 from advisor.estimator.estimator import load
 from api.cli import front_plot, summary
-from api.cli.results import WorkloadResult, results
-from api.cli.summary import CalibrationSummary, NotMeasured
+from api.cli.results import (
+    LOSES_ACCURACY,
+    RAISES_ENERGY,
+    WorkloadResult,
+    results,
+    serving_comparisons,
+)
+from api.cli.summary import CalibrationSummary, NotMeasured, serving_sentence
+from calibration.records import Event
 from catalog.records import Candidate, Device, Measurement, Workload
 from catalog.snapshot import Snapshot
 from catalog.store.database import Store
@@ -256,3 +263,49 @@ def test_a_log_that_cannot_be_written_ends_before_measuring(tmp_path: Path) -> N
         _, err = run.communicate(timeout=120)
     assert run.returncode == 2
     assert "taken/run.log" in err
+
+
+def served(backend: str, precision: str, seconds: float, **more: Any) -> Event:
+    """A finished trial in batches of 32."""
+    return Event(
+        kind="finished", candidate="a", workload="w", device="C", phase="inference",
+        scenario="offline", batch_size=32, backend=backend, precision=precision,
+        seconds_per_1000=seconds, **({"accuracy": 0.9} | more),
+    )  # fmt: skip
+
+
+def test_serving_choices_stand_beside_the_usual_one() -> None:
+    """Ratios to the first choice; a format is dearer than fp32 on its own backend, or is not."""
+    found = serving_comparisons(
+        [
+            served("torch", "fp32", 10.0),
+            served("torch", "int8", 5.0, accuracy=0.88),
+            served("onnxruntime", "fp32", 4.0),
+            served("onnxruntime", "int8", 6.0),
+            served("openvino", "fp32", 20.0),
+            served("torch", "fp32", 1.0, variant="length-sorted"),
+        ]
+    )
+    assert [(c.backend, c.precision, c.time_ratio) for c in found] == [
+        ("torch", "int8", 0.5),
+        ("onnxruntime", "fp32", 0.4),
+        ("onnxruntime", "int8", 0.6),
+        ("openvino", "fp32", 2.0),
+    ]
+    assert [c.warnings for c in found] == [(LOSES_ACCURACY,), (), (RAISES_ENERGY,), ()]
+    assert [c.accuracy_difference for c in found] == pytest.approx([-0.02, 0, 0, 0])
+    told = serving_sentence(found[0])
+    assert "torch int8: 0.50 x the time of torch fp32, accuracy -2.0 points" in told
+    assert LOSES_ACCURACY in told
+    assert serving_comparisons([served("torch", "fp32", 1.0)]) == ()
+
+
+def test_measured_joules_decide_before_seconds() -> None:
+    """A format that is faster and needs more is dearer; modelled joules are not compared."""
+    plain = served("torch", "fp32", 10.0, joules_per_1000=100.0, label="measured")
+    dear = served("torch", "int8", 9.0, joules_per_1000=150.0, label="measured")
+    (found,) = serving_comparisons([plain, dear])
+    assert (found.energy_ratio, found.warnings) == (1.5, (RAISES_ENERGY,))
+    modelled = served("torch", "int8", 9.0, joules_per_1000=150.0, label="modelled")
+    (found,) = serving_comparisons([plain, modelled])
+    assert (found.energy_ratio, found.warnings) == (None, ())

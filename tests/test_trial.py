@@ -155,11 +155,11 @@ def test_a_missing_precision_spares_the_others(
     ]
     monkeypatch.setattr("calibration.plan.planner.shapes", lambda *_, **__: iter(shapes))
 
-    def set_precision(_: Any, precision: str) -> None:
+    def serve(_: Any, precision: str, *__: Any) -> None:
         if precision == "x":
             raise CannotRunError("no such precision here")
 
-    monkeypatch.setattr(trial.build, "set_precision", set_precision)
+    monkeypatch.setattr(trial.build, "serve", serve)
     events: list[Event] = []
     summary = calibrate(tiny(store), store, on_event=events.append)
     assert (summary.done, summary.skipped) == (2, 1)

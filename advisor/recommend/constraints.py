@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from advisor.estimator.table import Array
 from advisor.recommend.entries import Entry, Prices
 from advisor.recommend.option import latency_ms, memory_gb
 from advisor.recommend.qualification import bounds

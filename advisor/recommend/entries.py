@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from advisor.estimator.estimator import Estimator, Prediction
 from advisor.estimator.setup import Setup, batch_of
-from advisor.estimator.table import Array
 from advisor.recommend.machine import Machine
 from advisor.recommend.query import AskedScenario
 from advisor.recommend.records import EnergyPer1000, Reason, RuntimePer1000, WarningCode

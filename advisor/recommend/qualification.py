@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from advisor.estimator.table import Array
 from advisor.recommend.query import BadQuestionError, Query
 from advisor.recommend.records import Accuracy, Reason
 from catalog.accuracy import NumericFormat

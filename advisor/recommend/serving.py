@@ -140,7 +140,7 @@ def served_as(setup: Setup, choice: Choice | None, **changes: Any) -> Setup:
     """A setup with other fields, and with a serving choice unless it keeps its own."""
     if choice is not None:
         changes["precision"] = choice.precision
-        changes |= {"backend": choice.backend} if _KNOWS_BACKENDS else {}
+        changes["backend"] = choice.backend
     return msgspec.structs.replace(setup, **changes)
 
 

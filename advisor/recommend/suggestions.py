@@ -20,7 +20,6 @@ from advisor.estimator.estimator import Estimator
 from advisor.estimator.machine_effects import noise
 from advisor.estimator.probe_selection import picked
 from advisor.estimator.setup import Setup
-from advisor.estimator.table import Array
 from advisor.recommend.constraints import Judged
 from advisor.recommend.entries import Z90, Entry, Key
 from advisor.recommend.machine import memory_gb as device_memory_gb

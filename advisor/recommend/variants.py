@@ -15,7 +15,6 @@ import numpy as np
 
 from advisor.estimator.estimator import Estimator
 from advisor.estimator.setup import precision_bits
-from advisor.estimator.table import Array
 from advisor.recommend.constraints import Judged
 from advisor.recommend.entries import Z90, Entry, Prices, measured_energy, ranked
 from advisor.recommend.option import option

@@ -16,8 +16,8 @@ from api.cli import terminal
 from api.cli.context import load_snapshot, open_store
 from api.cli.course import Course
 from api.cli.fleet import FleetCourse, FleetTable
-from api.cli.progress import JsonLines, Listener, LiveTable, LogFile, PlainLines
-from api.cli.results import WorkloadResult
+from api.cli.progress import JsonLines, Listener, LiveTable, LogFile, PlainLines, Settled
+from api.cli.results import WorkloadResult, serving_comparisons
 from calibration import suite
 from catalog.records import Device
 from catalog.snapshot import Snapshot
@@ -76,6 +76,11 @@ def print_diagnosis(
             ),
         )
     return any(found.counter and found.ok for found in findings)
+
+
+def prepare_process() -> None:
+    """Sets how this process's threads wait; to be called before a benchmark library is loaded."""
+    suite.use_passive_waits()
 
 
 def make_plan(snapshot: Snapshot, **options: Any) -> suite.CalibrationPlan:
@@ -150,7 +155,7 @@ def calibrate(plan: suite.CalibrationPlan, store: Store, *, log: Path | None, as
         shown = JsonLines()
     elif console.is_terminal:
         shown = LiveTable(console, course, f"calibrating, {plan.profile.name} profile")
-    listeners = [log_file, shown]
+    listeners = (log_file, Settled(), shown)
     try:
         with ExitStack() as stack:
             for listener in listeners:
@@ -163,25 +168,29 @@ def calibrate(plan: suite.CalibrationPlan, store: Store, *, log: Path | None, as
     except KeyboardInterrupt:
         terminal.fail("interrupted before anything was measured", terminal.INTERRUPTED)
     found = summaries.catalog_results(list(plan.texts), list(plan.devices), list(plan.candidates))
-    return _finish(measured, found, log_file, file, as_json=as_json)
+    return _finish(measured, found, listeners, file, as_json=as_json)
 
 
 def _finish(
     measured: suite.Summary,
     found: Sequence[WorkloadResult],
-    log_file: LogFile,
+    listeners: tuple[LogFile, Settled, Listener],
     log: Path,
     *,
     as_json: bool,
 ) -> int:
     """Writes the plot beside the log, prints the summary and returns the exit code."""
+    log_file, settled, _ = listeners
+    served = serving_comparisons(settled.steps)
     lost = tuple(
         summaries.NotMeasured(candidate=candidate, workload=workload, reason=reason)
         for (candidate, workload), reason in measured.reasons.items()
     )
     counts = msgspec.structs.asdict(measured) | {"reasons": lost}
     plot = summaries.write_plot(found, measured.run_id, log.parent)
-    summary = summaries.CalibrationSummary(**counts, results=tuple(found), log=str(log), plot=plot)
+    summary = summaries.CalibrationSummary(
+        **counts, results=tuple(found), log=str(log), plot=plot, serving=served or msgspec.UNSET
+    )
     log_file.write(summaries.sentence(summary))
     if as_json:
         terminal.print_json(summary)
@@ -283,7 +292,7 @@ def calibrate_fleet(
         shown = JsonLines()
     elif console.is_terminal:
         shown = FleetTable(console, course)
-    listeners = [log_file, shown]
+    listeners = (log_file, Settled(), shown)
     progress, patience = _FleetProgress(course, listeners), suite.fleet.Patience(factor=factor)
     try:
         with ExitStack() as stack:
@@ -307,7 +316,7 @@ def calibrate_fleet(
     found = summaries.catalog_results(
         progress.names("workloads"), progress.names("devices"), candidates
     )
-    return _finish(measured, found, log_file, file, as_json=as_json)
+    return _finish(measured, found, listeners, file, as_json=as_json)
 
 
 def print_fleet_plan(

@@ -307,6 +307,13 @@ def calibrate(
         list[float] | None,
         typer.Option(help="Texts arriving per second: scenario server; repeatable."),
     ] = None,
+    backend: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Serving backend, name or glob: torch, onnxruntime, openvino, vllm; repeatable. "
+            "Default: the usual one, in profile standard all that are installed."
+        ),
+    ] = None,
     tdp_w: Annotated[
         float | None, typer.Option(help="TDP of this chip, watts, where the device table lacks it.")
     ] = None,
@@ -337,12 +344,14 @@ def calibrate(
     """Measures this machine and appends to the catalog; a second run does what is missing."""
     from api.cli import calibrate
 
+    calibrate.prepare_process()
     options: dict[str, Any] = {
         "workloads": workload or (),
         "candidates": candidate or (),
         "profile": profile,
         "probing": probes,
         "rates": rate or (),
+        "backends": backend or (),
     }
     if scheduler is not None:
         if strict or tdp_w is not None:

@@ -85,6 +85,18 @@ class Listener:
         """Receives a notice about a machine of a fleet."""
 
 
+class Settled(Listener):
+    """Keeps every settled step, for the summary."""
+
+    def __init__(self) -> None:
+        self.steps: list[Event] = []
+
+    def take(self, step: Event) -> None:
+        """Keeps a step that is not just started."""
+        if step.kind != "started":
+            self.steps.append(step)
+
+
 class PlainLines(Listener):
     """One line for each settled trial, for logs of other programs and pipes."""
 

@@ -18,9 +18,16 @@ from rich.table import Table
 from advisor.recommend.records import Option
 from api.cli.context import load_estimator, load_snapshot
 from api.cli.progress import duration
-from api.cli.results import WorkloadResult, results
+from api.cli.results import (
+    LOSES_ACCURACY,
+    RAISES_ENERGY,
+    ServingComparison,
+    WorkloadResult,
+    results,
+)
 from api.cli.terminal import print_table
 from api.pages import wording
+from catalog.registry.families import BACKEND_PRECISIONS
 from catalog.store.database import Store
 
 if TYPE_CHECKING:
@@ -47,6 +54,7 @@ class CalibrationSummary(msgspec.Struct, frozen=True, kw_only=True):
             `failed` broke.
         interrupted: Whether Ctrl-C ended it; what is counted is stored.
         results: For each workload what is known about the planned candidates on this machine.
+        serving: Backends and number formats beside the usual ones; absent where none were measured.
         plot: Path of the plot; ``None`` where there is nothing to draw.
     """
 
@@ -60,6 +68,7 @@ class CalibrationSummary(msgspec.Struct, frozen=True, kw_only=True):
     results: tuple[WorkloadResult, ...] = ()
     log: str
     plot: str | None
+    serving: tuple[ServingComparison, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 def default_log(store: Store) -> Path:
@@ -112,12 +121,34 @@ def sentence(summary: CalibrationSummary) -> str:
     )
 
 
+_SERVING_WARNINGS = {
+    RAISES_ENERGY: "costs more than the plainer format on this backend: leave it out here",
+    LOSES_ACCURACY: "loses more than one point of accuracy",
+}
+
+
+def serving_sentence(comparison: ServingComparison) -> str:
+    """A backend or number format beside the usual one, in one line."""
+    c, figures = comparison, [f"{comparison.time_ratio:.2f} x the time of {comparison.plain}"]
+    if c.energy_ratio is not None:
+        figures.append(f"{c.energy_ratio:.2f} x its joules")
+    if c.accuracy_difference is not None:
+        figures.append(f"accuracy {100 * c.accuracy_difference:+.1f} points")
+    told = "".join(f"; {code}: {_SERVING_WARNINGS[code]}" for code in c.warnings)
+    where = f"{c.candidate} on {c.workload}, {c.backend} {c.precision}"
+    return f"{where}: {', '.join(figures)}{told}"
+
+
 def print_summary(summary: CalibrationSummary) -> None:
     """Prints each workload's candidates with the front, then the losses and paths of files."""
     console = Console()
     for result in summary.results:
         _print_result(result)
         console.print(f"[dim]{escape(_basis_note(result))}[/]\n", soft_wrap=True)
+    for comparison in summary.serving or ():
+        style = "yellow" if comparison.warnings else "dim"
+        text = escape(serving_sentence(comparison))
+        console.print(f"[{style}]{text}[/]", highlight=False, soft_wrap=True)
     for lost in summary.reasons:
         text = f"{lost.candidate} on {lost.workload}: {lost.reason}"
         console.print(f"[yellow]not measured[/] {escape(text)}", soft_wrap=True)
@@ -215,13 +246,19 @@ def _plan_cells(steps: Sequence[Event]) -> tuple[str, ...]:
     trials = f"{len(pending)} of {len(steps)}" if len(pending) < len(steps) else f"{len(steps)}"
     return (
         steps[0].candidate,
-        " ".join(dict.fromkeys(step.precision for step in inference)),
+        " ".join(dict.fromkeys(_numeric_format(step) for step in inference)),
         _batch_sizes(plain),
         _batch_sizes(varied) or "–",
         trials,
         duration(sum(step.estimated_s for step in pending)) if pending else "present",
         _energy_text(total_joules(pending)) if pending else "",
     )
+
+
+def _numeric_format(step: Event) -> str:
+    """Number format, after the backend unless that is the candidate's eager one."""
+    served = step.backend in BACKEND_PRECISIONS
+    return f"{step.backend}-{step.precision}" if served else step.precision
 
 
 def total_joules(steps: Sequence[Event]) -> float | None:

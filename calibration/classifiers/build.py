@@ -12,13 +12,13 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import platformdirs
-
 from calibration.classifiers import label_names
+from calibration.classifiers.decoding import assistant_folder
 from calibration.classifiers.errors import CannotRunError
 from calibration.classifiers.sparse import HEADS, VECTORISERS, make_head, make_vectoriser
+from calibration.hardware.threads import usable_cores
 from calibration.hardware.usage import free_memory_gb
-from calibration.workloads.hub import HubError, checkpoint_folder, folder_from_environment
+from calibration.workloads.hub import HubError, checkpoint_folder
 from catalog.records import Candidate, Kind, Phase
 from catalog.registry.architectures import ARCHITECTURES
 from catalog.registry.families import FAMILIES, FamilyTraits
@@ -114,6 +114,9 @@ def build(
     """
     from sklearn.pipeline import Pipeline
 
+    reason = unsuited(candidate, texts) if texts else None
+    if reason is not None:
+        raise CannotRunError(reason)
     _import_libraries(candidate)
     _check_memory(candidate, kind)
     if candidate.features == "finetuned":
@@ -149,8 +152,13 @@ _WHOLE = ("majority", "label-embedding", *label_names.LEXICONS)
 def unsuited(candidate: Candidate, texts: Texts) -> str | None:
     """Why a candidate cannot answer a workload at all; ``None`` if it can.
 
-    A lexicon knows one task; which one a workload is of is read from its labels' names.
+    A lexicon knows one task; which one a workload is of is read from its labels' names. Questions
+    with options of their own are for language models, and for the floor.
     """
+    if texts.multiple_choice:
+        scores = candidate.features == "zero-shot" and (candidate.head or "").startswith("likeli")
+        floor = candidate.features == "majority" and texts.train
+        return None if scores or floor else "it has no way to answer multiple-choice questions"
     if candidate.features not in label_names.LEXICONS:
         return None
     labels = sorted({*texts.train_labels, *texts.test_labels})
@@ -163,12 +171,9 @@ def _whole_classifier(
     """A classifier without a head of its own, unfitted.
 
     Raises:
-        CannotRunError: The workload is of another task, or the checkpoint is missing.
+        CannotRunError: The checkpoint is missing.
     """
     words = texts.label_words if texts else {}
-    reason = unsuited(candidate, texts) if texts else None
-    if reason is not None:
-        raise CannotRunError(reason)
     if candidate.features in label_names.LEXICONS:
         from calibration.classifiers import lexicon
 
@@ -204,6 +209,17 @@ def _import_libraries(candidate: Candidate) -> None:
         importlib.import_module("transformers.models.auto.modeling_auto")  # lazy otherwise
 
 
+def use_cores(candidate: Candidate) -> None:
+    """Lets torch compute on all usable cores, as a deployed model would, if a candidate needs it.
+
+    ONNX Runtime and OpenVINO get the same number for each session.
+    """
+    if is_neural(candidate) and importlib.util.find_spec("torch"):
+        import torch
+
+        torch.set_num_threads(usable_cores())
+
+
 def _check_memory(candidate: Candidate, kind: Kind) -> None:
     """Raises `CannotRunError` for a candidate whose weights do not fit into the free memory."""
     if not is_neural(candidate) or not candidate.n_parameters:
@@ -224,12 +240,6 @@ def _checkpoint(candidate: Candidate, models: Path | None) -> str:
         raise CannotRunError(str(error)) from error
 
 
-def cache_folder() -> Path:
-    """Folder of fine-tuned checkpoints: below ``JOULEWISE_CACHE``, else the user's cache."""
-    given = folder_from_environment("JOULEWISE_CACHE", None)
-    return (given or platformdirs.user_cache_path("joulewise")) / "finetuned"
-
-
 def _torch_device(kind: Kind) -> str:
     """Torch's name of a kind of device."""
     return "cuda" if kind == "gpu" else "cpu"
@@ -239,6 +249,7 @@ def _fine_tuned_encoder(
     candidate: Candidate, kind: Kind, models: Path | None, texts: Texts | None, reuse: bool
 ) -> Any:
     """An encoder, unfitted, with dev and extra texts of the workload."""
+    from calibration.classifiers.checkpoints import cache_folder
     from calibration.classifiers.finetuned import FineTunedEncoder, extra_train_texts
     from catalog.records import Training
 
@@ -246,7 +257,7 @@ def _fine_tuned_encoder(
     return FineTunedEncoder(
         folder=_checkpoint(candidate, models),
         training=training,
-        cache=cache_folder(),
+        cache=cache_folder("finetuned"),
         dev=(texts.dev, texts.dev_labels) if texts else ([], []),
         extra=extra_train_texts(texts, training) if texts else ([], []),
         device=_torch_device(kind),
@@ -278,6 +289,12 @@ def _zero_shot_classifier(
     }
     if candidate.head == "entailment":
         return ZeroShotEntailment(hypothesis=candidate.prompt, **shared)
+    shared["assistant"] = assistant_folder(candidate.checkpoint or "", models)
+    if texts and texts.multiple_choice:
+        from calibration.classifiers.multiple_choice import NO_LIMIT, PROMPT, MultipleChoiceModel
+
+        shared |= {"prompt": PROMPT, "max_tokens": NO_LIMIT}
+        return MultipleChoiceModel(scoring=candidate.head, **shared)
     return ZeroShotLanguageModel(prompt=candidate.prompt, scoring=candidate.head, **shared)
 
 
@@ -303,19 +320,30 @@ def _frozen_encoder(candidate: Candidate, kind: Kind, models: Path | None) -> An
     return FrozenEncoder(folder=_checkpoint(candidate, models), device=_torch_device(kind))
 
 
-def set_precision(fitted: Pipeline, precision: str) -> None:
-    """Reloads the weights of a fitted classifier in another number format.
+def serve(
+    fitted: Pipeline, precision: str, backend: str = "torch", decoding: str | None = None
+) -> None:
+    """Makes a fitted classifier answer in a number format, on a backend, with a way of decoding.
 
     Args:
         fitted: The classifier; sparse ones are left alone.
-        precision: One of `precisions`.
+        precision: One of `precisions`, or of the backend's.
+        backend: One of its family's.
+        decoding: One of `calibration.classifiers.decoding.DECODINGS` for models that generate.
 
     Raises:
-        CannotRunError: The device or the installed torch does not support it.
+        CannotRunError: The device, the backend or the installed torch does not support it.
     """
     for step in fitted.named_steps.values():
-        if hasattr(step, "set_precision") and step.precision != precision:
-            step.set_precision(precision)
+        if not hasattr(step, "set_precision"):
+            continue
+        if not hasattr(step, "backend"):  # served by torch alone
+            if step.precision != precision:
+                step.set_precision(precision)
+        elif (step.precision, step.backend) != (precision, backend):
+            step.set_precision(precision, backend)
+        if hasattr(step, "set_decoding"):
+            step.set_decoding(decoding)
 
 
 def halved_pass_size(fitted: Pipeline) -> int | None:

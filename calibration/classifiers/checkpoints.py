@@ -12,10 +12,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from calibration.classifiers.errors import CannotRunError
+import platformdirs
 
-_TYPES = {"bf16": "bfloat16", "fp16": "float16"}
+from calibration.classifiers.backends.available import missing
+from calibration.classifiers.errors import CannotRunError
+from calibration.workloads.hub import folder_from_environment
+
+_TYPES = {"bf16": "bfloat16", "fp16": "float16", "int4": "bfloat16"}
 """torch's name of a number format of weights; ``float32`` else."""
+_OUT_OF_MEMORY = ("can't allocate memory", "Failed to allocate memory", "bad_alloc", "bad alloc")
+"""What torch, ONNX Runtime and OpenVINO say when host memory runs out."""
 MAX_PASS_SIZE = 128
 """Default number of texts per forward pass: the largest batch size of the sweep."""
 
@@ -26,7 +32,7 @@ def load(kind: str, folder: str, precision: str, device: str, **options: Any) ->
     Args:
         kind: Name of a class of transformers, e.g. ``AutoModel``.
         folder: Folder of the checkpoint.
-        precision: ``fp32``, ``bf16``, ``fp16`` or ``int8`` (dynamic, CPU).
+        precision: ``fp32``, ``bf16``, ``fp16``, ``int8`` (dynamic, CPU) or ``int4`` (weights).
         device: ``cpu`` or ``cuda``.
         options: Further arguments of ``from_pretrained``.
 
@@ -55,6 +61,8 @@ def load(kind: str, folder: str, precision: str, device: str, **options: Any) ->
             f"checkpoint in {Path(folder)} cannot be loaded ({type(error).__name__})"
         ) from error
     model.eval()
+    if precision == "int4":
+        return quantise_int4(model.to(device))
     return quantise_int8(model) if precision == "int8" else model.to(device)
 
 
@@ -142,13 +150,49 @@ def quantise_int8(model: Any) -> Any:
             ) from error
 
 
+def quantise_int4(model: Any) -> Any:
+    """The model with int4 weights (NF4, by bitsandbytes) in its linear layers, in place.
+
+    The head over the vocabulary keeps its format, and so do the activations.
+
+    Raises:
+        CannotRunError: bitsandbytes is missing.
+    """
+    import torch
+
+    reason = missing("int4")
+    if reason is not None:
+        raise CannotRunError(reason)
+    from bitsandbytes.nn import Linear4bit, Params4bit
+
+    for name, layer in list(model.named_modules()):
+        if type(layer) is not torch.nn.Linear or name.endswith("lm_head"):
+            continue
+        shape, weight = (layer.in_features, layer.out_features), layer.weight
+        packed = Linear4bit(
+            *shape, layer.bias is not None, compute_dtype=weight.dtype, quant_type="nf4"
+        )
+        packed.weight = Params4bit(weight.data.cpu(), requires_grad=False, quant_type="nf4")
+        packed.bias = layer.bias
+        parent, _, own = name.rpartition(".")
+        setattr(model.get_submodule(parent), own, packed.to(weight.device))
+    return model
+
+
 def is_out_of_memory(error: Exception) -> bool:
     """Whether an error means that host or GPU memory ran out."""
     import torch
 
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    of_runtime = isinstance(error, RuntimeError) or "onnxruntime" in type(error).__module__
+    return of_runtime and any(words in str(error) for words in _OUT_OF_MEMORY)
+
+
+def cache_folder(name: str) -> Path:
+    """Folder ``name`` of derived weights: below ``JOULEWISE_CACHE``, else the user's cache."""
+    given = folder_from_environment("JOULEWISE_CACHE", None)
+    return (given or platformdirs.user_cache_path("joulewise")) / name
 
 
 class ForwardPasses:

@@ -111,6 +111,7 @@ class FineTunedEncoder(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         device: ``cpu`` or ``cuda``.
         precision: Number format for inference.
         reuse: Whether to load a cached checkpoint of the same training instead of training.
+        backend: ``torch``, ``onnxruntime`` or ``openvino``, for inference.
     """
 
     def __init__(
@@ -123,6 +124,7 @@ class FineTunedEncoder(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         device: str = "cpu",
         precision: str = "fp32",
         reuse: bool = True,
+        backend: str = "torch",
     ) -> None:
         self.folder = folder
         self.training = training
@@ -132,6 +134,7 @@ class FineTunedEncoder(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.device = device
         self.precision = precision
         self.reuse = reuse
+        self.backend = backend
 
     def fit(self, X: Sequence[str], y: Sequence[str]) -> FineTunedEncoder:
         """Trains, or reuses the cached checkpoint of the same training; loads it for inference.
@@ -158,16 +161,35 @@ class FineTunedEncoder(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if self.trained_:
             self._train(train, dev)
         self.history_ = json.loads(record.read_text(encoding="utf-8"))["dev_accuracy"]
-        return self.set_precision(self.precision)
+        return self.set_precision(self.precision, self.backend)
 
-    def set_precision(self, precision: str) -> FineTunedEncoder:
-        """Loads the trained weights in another number format; returns itself."""
-        self.precision = precision
+    def set_precision(self, precision: str, backend: str = "torch") -> FineTunedEncoder:
+        """Loads the trained weights in another number format or on another backend.
+
+        Returns:
+            Itself.
+
+        Raises:
+            CannotRunError: They cannot be loaded so; the former weights are gone.
+        """
+        self.precision, self.backend = precision, backend
         self.model_: Any = None  # frees the former weights first
         self.tokenizer_ = checkpoints.load_tokenizer(str(self.checkpoint_))
-        self.model_ = checkpoints.load(
-            "AutoModelForSequenceClassification", str(self.checkpoint_), precision, self.device
-        )
+        kind, folder = "AutoModelForSequenceClassification", str(self.checkpoint_)
+        if backend == "torch":
+            self.model_ = checkpoints.load(kind, folder, precision, self.device)
+        else:
+            from calibration.classifiers.backends import exported_encoder
+
+            self.model_ = exported_encoder.load(
+                checkpoints.load(kind, folder, "fp32", "cpu"),
+                self.checkpoint_,
+                backend,
+                precision,
+                self.device,
+                output="logits",
+                tokenise=self._tokens,
+            )
         self.passes_ = checkpoints.ForwardPasses()
         return self
 
@@ -199,7 +221,7 @@ class FineTunedEncoder(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             truncation=True,
             max_length=self.training.max_tokens,
             return_tensors="pt",
-        ).to(self.device)
+        ).to(self.device if self.backend == "torch" else "cpu")
 
     def _cache_key(self, train: LabelledTexts, dev: LabelledTexts) -> str:
         """Hash of pretrained weights, texts, labels, hyperparameters and `TRAINING_VERSION`."""

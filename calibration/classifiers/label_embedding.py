@@ -46,9 +46,14 @@ class LabelEmbeddingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         self._embed_labels()
         return self
 
-    def set_precision(self, precision: str) -> LabelEmbeddingClassifier:
-        """Loads the weights in another number format; returns itself."""
-        self.encoder.set_precision(precision)
+    @property
+    def backend(self) -> str:
+        """Serving backend of the encoder."""
+        return str(self.encoder.backend)
+
+    def set_precision(self, precision: str, backend: str = "torch") -> LabelEmbeddingClassifier:
+        """Loads the weights in another number format or on another backend; returns itself."""
+        self.encoder.set_precision(precision, backend)
         self._embed_labels()
         return self
 

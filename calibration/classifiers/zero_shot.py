@@ -16,6 +16,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from calibration.classifiers import checkpoints
+from calibration.classifiers.decoding import generate_labels, generation_options
 from calibration.classifiers.errors import CannotRunError
 
 SCORING_METHODS = ("likelihood", "likelihood-prefix", "likelihood-whole", "generation")
@@ -150,6 +151,8 @@ class ZeroShotLanguageModel(_ZeroShotClassifier):
         device: ``cpu`` or ``cuda``.
         precision: Number format of the weights.
         max_tokens: Longer texts are truncated; the instruction never is.
+        assistant: Folder of a smaller model for assisted decoding.
+        backend: ``torch`` or ``vllm`` (on a GPU; likelihood only).
     """
 
     _kind = "AutoModelForCausalLM"
@@ -163,6 +166,8 @@ class ZeroShotLanguageModel(_ZeroShotClassifier):
         device: str = "cpu",
         precision: str = "bf16",
         max_tokens: int = 512,
+        assistant: str | None = None,
+        backend: str = "torch",
     ) -> None:
         self.folder = folder
         self.prompt = prompt
@@ -171,9 +176,46 @@ class ZeroShotLanguageModel(_ZeroShotClassifier):
         self.device = device
         self.precision = precision
         self.max_tokens = max_tokens
+        self.assistant = assistant
+        self.backend = backend
+        self.generation_: dict[str, Any] = {}
+
+    def set_precision(self, precision: str, backend: str = "torch") -> Any:
+        """Loads the weights in another number format or on another backend; returns itself."""
+        self.backend = backend
+        if backend == "torch":
+            return super().set_precision(precision)
+        from calibration.classifiers.backends.vllm_server import VllmScorer
+
+        if self.scoring == "generation":
+            raise CannotRunError("on vLLM, labels are scored by likelihood, not generated")
+        self.precision = precision
+        self.model_ = None  # frees the former weights first
+        self.model_ = VllmScorer(self.folder, precision)
+        self.passes_ = checkpoints.ForwardPasses()
+        self._tokenise_labels()
+        return self
+
+    def set_decoding(self, decoding: str | None) -> None:
+        """Chooses a way of decoding (`calibration.classifiers.decoding.DECODINGS`); ``None`` plain.
+
+        Raises:
+            CannotRunError: It needs an assistant model and there is none.
+        """
+        self.generation_ = generation_options(decoding, self.assistant, self.precision, self.device)
 
     def _after_load(self) -> None:
         """Tokenises the labels and caches the common prefix if the scoring method uses it."""
+        self._tokenise_labels()
+        forward = inspect.signature(self.model_.forward).parameters
+        self.takes_positions_ = "position_ids" in forward
+        self.prefix_: list[int] = []
+        self.prefix_cache_ = None
+        if self.scoring == "likelihood-prefix":
+            self._cache_prefix()
+
+    def _tokenise_labels(self) -> None:
+        """Token ids of the labels, with the end of the text where one is a prefix of another."""
         self.chat_ = bool(self.tokenizer_.chat_template)
         blank = "" if self.chat_ else " "
         ids = [
@@ -183,12 +225,6 @@ class ZeroShotLanguageModel(_ZeroShotClassifier):
         end = self.tokenizer_.eos_token_id
         nested = any(a != b and b[: len(a)] == a for a in ids for b in ids)
         self.label_ids_ = [[*own, end] if nested and end is not None else own for own in ids]
-        forward = inspect.signature(self.model_.forward).parameters
-        self.takes_positions_ = "position_ids" in forward
-        self.prefix_: list[int] = []
-        self.prefix_cache_ = None
-        if self.scoring == "likelihood-prefix":
-            self._cache_prefix()
 
     def prompt_ids(self, text: str) -> list[int]:
         """Token ids of the prompt for one text."""
@@ -215,6 +251,8 @@ class ZeroShotLanguageModel(_ZeroShotClassifier):
         if self.scoring != "generation":
             return super().predict(X)
         prompts = [self.prompt_ids(text) for text in X]
+        if self.generation_:  # speculative decoding takes one prompt at a time
+            return self.classes_[[self._generate([ids])[0] for ids in prompts]]
         found = self.passes_.run(prompts, [len(ids) for ids in prompts], self._generate)
         return self.classes_[found]
 
@@ -222,6 +260,8 @@ class ZeroShotLanguageModel(_ZeroShotClassifier):
         """Log-probabilities of the labels, shape ``(len(X), n_classes)``."""
         prompts = [self.prompt_ids(text) for text in X]
         lengths = [len(ids) for ids in prompts]
+        if self.backend == "vllm":
+            return self.model_.scores(prompts, self.label_ids_)
         if self.scoring != "likelihood-whole":
             return self.passes_.run(prompts, lengths, self._continuation_scores)
         pairs = [(ids, label) for ids in prompts for label in self.label_ids_]
@@ -326,36 +366,11 @@ class ZeroShotLanguageModel(_ZeroShotClassifier):
 
     def _generate(self, prompts: list[list[int]]) -> Any:
         """Indices of the labels that constrained greedy decoding generates."""
-        import torch
-        from transformers import GenerationConfig
-
         inputs = self._left_padded(prompts)
-        width = inputs["input_ids"].shape[1]
-        end = self.tokenizer_.eos_token_id
-        end = end if end is not None else self.tokenizer_.pad_token_id or 0
-        paths = [label if label[-1] == end else [*label, end] for label in self.label_ids_]
-
-        def allowed(_: int, ids: Any) -> list[int]:
-            done = ids[width:].tolist()
-            on = {path[len(done)] for path in paths if path[: len(done)] == done != path}
-            return sorted(on) or [end]
-
         inputs.pop("position_ids", None)  # generate counts them from the mask itself
-        with torch.inference_mode():
-            answers = self.model_.generate(
-                **inputs,
-                prefix_allowed_tokens_fn=allowed,
-                generation_config=GenerationConfig(
-                    max_new_tokens=max(map(len, paths)),
-                    do_sample=False,
-                    eos_token_id=end,
-                    pad_token_id=end,
-                ),
-            )[:, width:].tolist()
-        return [
-            next(i for i, path in enumerate(paths) if answer[: len(path)] == path)
-            for answer in answers
-        ]
+        return generate_labels(
+            self.model_, self.tokenizer_, inputs, self.label_ids_, self.generation_
+        )
 
 
 def _repeat_cache(cache: Any, times: int) -> Any:

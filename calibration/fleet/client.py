@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from calibration.classifiers.backends.available import matching
 from calibration.fleet.account import Account, Heard, Joined, Notice
 from calibration.fleet.dispatch import Dispatch, FleetError
 from calibration.fleet.messages import Request
@@ -52,17 +53,19 @@ def request(
     seed: int | None = None,
     probing: bool = False,
     rates: Sequence[float] = (),
+    backends: Sequence[str] = (),
 ) -> Request:
     """What every machine is asked; see `calibration.plan.planner.plan` for the arguments.
 
     `data` and `models` are folders as the workers see them.
 
     Raises:
-        UnknownNameError: A candidate or profile nobody knows.
+        UnknownNameError: A candidate, profile or backend that is not known.
         PlanError: A rate that cannot be.
     """
     settings = profile_of(profile)
     check_rates(rates)
+    matching(backends)
     choose_candidates(snapshot, candidates, "" if probing else settings.name)
     return Request(
         workloads=tuple(workloads),
@@ -73,6 +76,7 @@ def request(
         seed=random.SystemRandom().randrange(2**31) if seed is None else seed,
         probing=probing,
         rates=tuple(rates),
+        backends=tuple(backends),
         devices=dict(snapshot.devices),
         known=dict(snapshot.workloads),
         declared=dict(snapshot.candidates),

@@ -37,6 +37,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     probing: bool
     rates: tuple[float, ...]
+    backends: tuple[str, ...] = ()
     devices: dict[str, Device]
     known: dict[str, Workload]
     declared: dict[str, Candidate]

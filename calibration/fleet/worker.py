@@ -28,14 +28,15 @@ from calibration.fleet.messages import (
 )
 from calibration.hardware.lock import BusyError, measurement_lock
 from calibration.hardware.machine import detect_machine, read_system_file
+from calibration.hardware.threads import use_passive_waits
 from calibration.hardware.usage import load_1m
 from calibration.measurement.progress import measure_pair
 from calibration.measurement.run import Run
 from calibration.plan.calibration_plan import CalibrationPlan, PlanError, measured_often
 from calibration.plan.planner import plan
 from calibration.records import Trial
+from calibration.workloads.errors import WorkloadError
 from calibration.workloads.load import Texts
-from calibration.workloads.tables import WorkloadError
 from catalog.errors import UnknownNameError
 from catalog.records import Measurement
 
@@ -61,6 +62,7 @@ def identify() -> bytes:
 
 def _plan(request: Request, rows: tuple[Measurement, ...], **more: Any) -> CalibrationPlan:
     """The plan for this machine."""
+    use_passive_waits()
     return plan(
         request.snapshot(rows),
         workloads=request.workloads,
@@ -71,6 +73,7 @@ def _plan(request: Request, rows: tuple[Measurement, ...], **more: Any) -> Calib
         seed=request.seed,
         probing=request.probing,
         rates=request.rates,
+        backends=request.backends,
         **more,
     )
 

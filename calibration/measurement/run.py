@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from calibration.classifiers.build import traits_of
+from calibration.classifiers.decoding import decoding_of
 from calibration.classifiers.recorder import PredictionRecorder
 from calibration.measurement.windows import idle_watts
 from calibration.meters.machine_meter import meter_for
@@ -87,14 +89,18 @@ class Run:
     def score(self, fitted: Any, trial: Trial, texts: Texts) -> Score:
         """Scores a classifier on the test set; keeps its predictions for `predictions`.
 
-        A few-shot head's score is the mean over its draws; no single head's answers belong to it.
+        Those of its usual backend only: predictions are kept by number format. A few-shot head's
+        score is the mean over its draws; no single head's answers belong to it.
         """
         if hasattr(fitted, "score_draws"):
             return _score_draws(fitted, texts)
         recorder = PredictionRecorder(fitted)
         found = score_test_set(recorder.predict, texts)
-        key = (trial.workload, trial.candidate, trial.precision)
-        self._answers[key] = recorder.packed(texts.test_labels)
+        candidate = self.plan.candidates[trial.candidate]
+        usual = trial.backend == traits_of(candidate).backends[0]
+        if usual and decoding_of(trial.repeat_group) is None:
+            key = (trial.workload, trial.candidate, trial.precision)
+            self._answers[key] = recorder.packed(texts.test_labels)
         return found
 
     def predictions(self, row: Measurement) -> tuple[Predictions, ...]:

@@ -16,8 +16,10 @@ from typing import Any
 import msgspec
 
 from calibration.classifiers import build
+from calibration.classifiers.decoding import decoding_of
 from calibration.classifiers.errors import CannotRunError
 from calibration.hardware import usage
+from calibration.hardware.threads import usable_cores
 from calibration.measurement.run import UNSCORED, Run, Score, halve
 from calibration.measurement.server import SaturatedError, measure_server
 from calibration.measurement.windows import WindowSummary, idle_watts, measure
@@ -111,6 +113,7 @@ def measure_trials(run: Run, trials: Sequence[Trial]) -> Iterator[Measurement | 
     device = run.plan.devices[first.device]
     meter = run.meter(device)
     gc.collect()
+    build.use_cores(candidate)
     first_fit = first.phase != "inference"  # is measured, so no cached checkpoint may be reused
     unfitted = build.build(candidate, device.kind, run.plan.models, texts, not first_fit)
     training = measure_fit(unfitted, texts, meter)
@@ -122,11 +125,12 @@ def measure_trials(run: Run, trials: Sequence[Trial]) -> Iterator[Measurement | 
     if first_fit:
         n_items = build.n_training_texts(fitted, texts, candidate)
         yield _train_row(run, first, n_items, training, shared)
-    scored: dict[str, Score | SkippedTrial] = {}
+    scored: dict[tuple[str, ...], Score | SkippedTrial] = {}
     for trial in trials[1:] if first_fit else trials:
-        if trial.precision not in scored:
-            scored[trial.precision] = _score_in_precision(run, fitted, trial, texts, candidate)
-        score = scored[trial.precision]
+        serving = (trial.backend, trial.precision, decoding_of(trial.repeat_group) or "")
+        if serving not in scored:
+            scored[serving] = _score_as_served(run, fitted, trial, texts, candidate)
+        score = scored[serving]
         if isinstance(score, SkippedTrial):
             yield score
             continue
@@ -136,12 +140,13 @@ def measure_trials(run: Run, trials: Sequence[Trial]) -> Iterator[Measurement | 
             yield SkippedTrial(f"cannot keep up with {trial.rate_per_s:g} texts per second")
 
 
-def _score_in_precision(
+def _score_as_served(
     run: Run, fitted: Any, trial: Trial, texts: Texts, candidate: Candidate
 ) -> Score | SkippedTrial:
-    """Loads the weights in a trial's precision and scores them; random weights have no score."""
+    """Loads the weights as a trial serves them and scores them; random weights have no score."""
+    decoding = decoding_of(trial.repeat_group)
     try:
-        build.set_precision(fitted, trial.precision)
+        build.serve(fitted, trial.precision, trial.backend, decoding)
     except CannotRunError as error:
         return SkippedTrial(str(error))
     return UNSCORED if candidate.features == "architecture" else run.score(fitted, trial, texts)
@@ -168,7 +173,7 @@ def _measurement(
         values: Measured fields.
     """
     device, plan = run.plan.devices[trial.device], run.plan
-    load = {"load_1m": run.load_1m}
+    load: dict[str, Any] = {"load_1m": run.load_1m, "threads": usable_cores()}
     if other_cores is not None:
         load["other_cores"] = round(other_cores, 2)
         flags = (*flags, "other-load") if other_cores > OTHER_LOAD_CORES else flags

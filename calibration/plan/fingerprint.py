@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from calibration.classifiers.backends.available import distributions
 from calibration.classifiers.build import libraries
 from calibration.hardware.machine import Machine
 from calibration.records import PROTOCOL_VERSION, Profile
@@ -64,6 +65,13 @@ def energy_part(
         "meter": meter,
     }
     return {name: value for name, value in part.items() if value is not None}
+
+
+def with_backend(energy: dict[str, Any], backend: str, precision: str) -> dict[str, Any]:
+    """The energy part of a trial on a backend: its packages count beside the candidate's."""
+    packages = (*distributions(backend), *distributions(precision))
+    versions = {name: _minor(name) for name in packages}
+    return energy | {"libraries": energy["libraries"] | versions} if versions else energy
 
 
 def _recipe(candidate: Candidate) -> str | None:

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import msgspec
 
+from calibration.classifiers.backends.available import matching
 from calibration.classifiers.build import runs_on, unsuited
 from calibration.hardware.machine import Machine, cpu_device, detect_machine, gpu_device
 from calibration.meters.machine_meter import meter_name
 from calibration.meters.meter import Meter
 from calibration.plan import probe_set as probes
 from calibration.plan.calibration_plan import CalibrationPlan, PlanError, row_of, stored_rows
-from calibration.plan.fingerprint import energy_part, holds
+from calibration.plan.fingerprint import energy_part, holds, with_backend
 from calibration.plan.forecast import fit_s, power_w, score_s
 from calibration.plan.trial_grid import shapes
 from calibration.records import PROFILES, Profile, Trial, server_window_s
@@ -99,6 +100,7 @@ class _Surroundings:
     probe: bool
     rates: Sequence[float]
     meters: Mapping[str, str]
+    backends: frozenset[str]
     stored: Mapping[SetupKey, Measurement]
 
 
@@ -126,7 +128,9 @@ def _trials(
         probe=around.probe,
         rates=around.rates,
         equal_lengths=texts.workload.name.startswith(FIXED_LENGTH_PREFIX),
+        backends=around.backends,
     ):
+        moved = with_backend(energy, shape["backend"], shape["precision"])
         trial = Trial(
             **({"phase": "inference", "batch_size": None} | shape),
             candidate=candidate.name,
@@ -136,10 +140,10 @@ def _trials(
             n_devices=n_devices,
             present=False,
             estimated_s=0.0,
-            energy=energy,
+            energy=moved,
         )
         row = row_of(trial, around.stored)
-        present = row is not None and holds(row.fingerprint, energy, profile)
+        present = row is not None and holds(row.fingerprint, moved, profile)
         if trial.phase == "inference":
             seconds = _window_s(profile, trial.rate_per_s)
         else:
@@ -148,8 +152,8 @@ def _trials(
         if present:
             yield msgspec.structs.replace(trial, present=True)
             continue
-        if trial.phase == "inference" and trial.precision not in scored:
-            scored.add(trial.precision)
+        if trial.phase == "inference" and (trial.backend, trial.precision) not in scored:
+            scored.add((trial.backend, trial.precision))
             seconds += scoring_s
         seconds, pending_fit_s = seconds + pending_fit_s, 0.0
         joules = None if watts is None else watts * seconds
@@ -254,6 +258,7 @@ def plan(
     probing: bool = False,
     rates: Sequence[float] = (),
     tdp_w: float | None = None,
+    backends: Sequence[str] = (),
     texts: Mapping[str, Texts] | None = None,
 ) -> CalibrationPlan:
     """What a calibration of this machine would do; measures nothing.
@@ -273,10 +278,12 @@ def plan(
         probing: Measure three to five candidates (`calibration.plan.probe_set`), once each.
         rates: Texts per second of further trials of scenario ``server``.
         tdp_w: TDP of this machine's chip, watts, where the device table lacks it.
+        backends: Globs over serving backends; without any the usual one of each candidate and, in
+            a profile that sweeps, the others that are installed.
         texts: Workloads that are loaded already, by name; then nothing is loaded.
 
     Raises:
-        UnknownNameError: Unknown workload, candidate or profile.
+        UnknownNameError: Unknown workload, candidate, profile or backend.
         WorkloadError: Texts that cannot be used.
         PlanError: A rate or TDP that cannot be.
     """
@@ -299,6 +306,7 @@ def plan(
         probe=probing,
         rates=tuple(dict.fromkeys(rates)),
         meters={d.name: meter.name if meter else meter_name(d) for d in devices.values()},
+        backends=matching(backends),
         stored=stored_rows(snapshot),
     )
     return CalibrationPlan(

@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from calibration.workloads import synthetic
+from calibration.workloads.errors import WorkloadError
 from calibration.workloads.hub import HubError, dataset_folder
-from calibration.workloads.tables import TABLE_SUFFIXES, WorkloadError, hash_split, read_table, stem
+from calibration.workloads.multiple_choice import LETTERS, OPTION_COUNT
+from calibration.workloads.tables import TABLE_SUFFIXES, hash_split, read_table, stem
 from catalog.errors import UnknownNameError
 from catalog.records import Workload
 from catalog.registry.workloads import WORKLOADS
@@ -45,6 +47,8 @@ class Texts:
         dev: Texts for early stopping; empty if the workload has no dev split.
         extra: Texts and labels of further splits by name, for candidates that declare one.
         label_words: Label -> words for it in zero-shot prompts, if a meta file names them.
+        multiple_choice: Whether each text is a question with its options and each label a letter
+            (`calibration.workloads.multiple_choice`); train may then be empty.
     """
 
     workload: Workload
@@ -57,6 +61,7 @@ class Texts:
     dev_labels: list[str] = field(default_factory=list)
     extra: dict[str, tuple[list[str], list[str]]] = field(default_factory=dict)
     label_words: dict[str, str] = field(default_factory=dict)
+    multiple_choice: bool = False
 
 
 def workload_paths(data: Path | None) -> dict[str, Path]:
@@ -142,6 +147,9 @@ def _load_path(path: Path) -> Texts:
     if meta.get("sha256", sha256) != sha256:
         raise WorkloadError(f"{file}: its sha256 is not the one in {meta_file.name}")
     frame = read_table(file)
+    questions = OPTION_COUNT in frame
+    if questions and "split" not in frame:
+        frame = frame.assign(split="test")
     own_split = "split" not in frame
     if own_split:
         frame = frame.assign(split=hash_split(frame))
@@ -163,6 +171,8 @@ def _load_path(path: Path) -> Texts:
         licence=_truncate(meta.get("licence")),
         citation=_HASH_SPLIT_NOTE if own_split else _truncate(meta.get("citation")),
     )
+    if questions:
+        return texts
     return replace(texts, label_words=_label_words(meta.get("label_names"), texts.train_labels))
 
 
@@ -212,8 +222,9 @@ def _split_texts(frame: pd.DataFrame, where: str, sha256: str, **record: Any) ->
     if frame.empty:
         raise WorkloadError(f"{where}: holds no text")
     parts = {split: frame[frame["split"] == split] for split in ("train", "test")}
+    questions = OPTION_COUNT in frame
     for split, part in parts.items():
-        if part.empty:
+        if part.empty and (split == "test" or not questions):
             there = ", ".join(sorted(set(frame["split"]))[:10])
             raise WorkloadError(
                 f"{where}: column 'split' has no {split!r}; it has {there}; "
@@ -222,10 +233,15 @@ def _split_texts(frame: pd.DataFrame, where: str, sha256: str, **record: Any) ->
     if (parts["train"]["label"] == "").any():
         raise WorkloadError(f"{where}: column 'label' is empty in some train rows")
     classes = set(parts["train"]["label"])
+    if questions:
+        classes = set(LETTERS[: frame[OPTION_COUNT].astype(int).max()])
     if len(classes) < 2:
         raise WorkloadError(f"{where}: column 'label' has one class only in train; 2 are needed")
     workload = Workload(
-        n_classes=len(classes), n_train=len(parts["train"]), n_test=len(parts["test"]), **record
+        n_classes=len(classes),
+        n_train=len(parts["train"]) or None,
+        n_test=len(parts["test"]),
+        **record,
     )
     train, test = (
         (part["text"].tolist(), part["label"].tolist()) for part in (parts["train"], parts["test"])
@@ -237,7 +253,8 @@ def _split_texts(frame: pd.DataFrame, where: str, sha256: str, **record: Any) ->
         if split not in parts
     }
     dev, dev_labels = others.pop("dev", ([], []))
-    return Texts(workload, sha256, *train, *test, dev, dev_labels, others)
+    words = {letter: letter for letter in sorted(classes)} if questions else {}
+    return Texts(workload, sha256, *train, *test, dev, dev_labels, others, words, questions)
 
 
 def _load_synthetic() -> Texts:
@@ -317,8 +334,9 @@ def _read_hub_splits(folder: Path, where: str) -> pd.DataFrame:
             splits[split] = pd.concat([read_table(path) for path in of_split])
     if "test" not in splits or set(splits["test"]["label"]) == {"-1"}:
         splits["test"] = splits.pop("validation", pd.DataFrame())
-    if "train" not in splits or splits["test"].empty:
+    needed = ("test",) if OPTION_COUNT in splits["test"] else ("train", "test")
+    if splits["test"].empty or any(split not in splits for split in needed):
         names = ", ".join(path.name for path in files[:10]) or "no table"
         raise WorkloadError(f"{where}: needs files of the splits train and test; it has {names}")
-    chosen = [splits[split].assign(split=split) for split in ("train", "test")]
+    chosen = [splits[s].assign(split=s) for s in ("train", "test") if s in splits]
     return pd.concat(chosen, ignore_index=True)

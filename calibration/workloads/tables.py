@@ -9,6 +9,8 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from calibration.workloads import multiple_choice
+from calibration.workloads.errors import WorkloadError
 from catalog.files.csv_dialect import other_delimiter
 
 if TYPE_CHECKING:
@@ -16,10 +18,6 @@ if TYPE_CHECKING:
 
 TABLE_SUFFIXES = (".csv.gz", ".csv", ".parquet", ".jsonl")
 _TEXT_COLUMNS, _LABEL_COLUMNS = ("text", "sentence"), ("label",)
-
-
-class WorkloadError(ValueError):
-    """Texts that cannot be used; the message names file, column and what is allowed."""
 
 
 def stem(path: Path) -> str:
@@ -31,7 +29,8 @@ def stem(path: Path) -> str:
 def read_table(file: Path) -> pd.DataFrame:
     """A table with columns ``text``, ``label`` and, if the file has one, ``split``; all text.
 
-    A column ``sentence`` is accepted as ``text``.
+    A column ``sentence`` is accepted as ``text``. Questions with options become texts with a
+    further column (`calibration.workloads.multiple_choice`).
 
     Raises:
         WorkloadError: The file cannot be read, lacks a column or has an empty cell.
@@ -59,6 +58,8 @@ def read_table(file: Path) -> pd.DataFrame:
         raise WorkloadError(f"{file}: cannot be read ({type(error).__name__})") from error
     if reason is not None:
         raise WorkloadError(f"{file}: {reason}")
+    if multiple_choice.is_multiple_choice([str(name) for name in frame.columns]):
+        return multiple_choice.to_texts(frame, str(file))
     text, label = (_find_column(frame, file, names) for names in (_TEXT_COLUMNS, _LABEL_COLUMNS))
     chosen = {text: "text", label: "label", **({"split": "split"} if "split" in frame else {})}
     frame = frame[list(chosen)].rename(columns=chosen)
@@ -76,7 +77,8 @@ def _find_column(frame: pd.DataFrame, file: Path, names: tuple[str, ...]) -> str
         present = ", ".join(map(repr, list(map(str, frame.columns))[:20]))
         raise WorkloadError(
             f"{file}: column {names[0]!r} is missing; it has {present}; "
-            "needed are text, label and, where there is one, split (train, test)"
+            "needed are text, label and, where there is one, split (train, test); of questions: "
+            "question, options, answer"
         )
     return found
 

@@ -38,6 +38,14 @@ class FamilyTraits(msgspec.Struct, frozen=True, kw_only=True):
     probe: bool = True
 
 
+ENCODER_BACKENDS = ("torch", "onnxruntime", "openvino")
+"""Backends of models that are one encoder with pooling or a head."""
+BACKEND_PRECISIONS: dict[str, dict[Kind, tuple[str, ...]]] = {
+    "onnxruntime": {"cpu": ("fp32", "int8"), "gpu": ("fp32",)},
+    "openvino": {"cpu": ("fp32", "int8")},
+    "vllm": {"gpu": ("bf16", "fp16")},
+}
+"""Numeric formats of a backend that is not a family's usual one, by kind of device."""
 _COUNTS = FamilyTraits(
     runs_on="cpu",
     precisions=("fp64",),
@@ -47,8 +55,9 @@ _COUNTS = FamilyTraits(
     quick=True,
 )
 _CAUSAL = FamilyTraits(
-    precisions=("bf16", "int8"),
-    gpu_precisions=("bf16", "fp16"),
+    precisions=("bf16", "int8", "int4"),
+    gpu_precisions=("bf16", "fp16", "int4"),
+    backends=("torch", "vllm"),
     trains=False,
     zero_shot=True,
     causal=True,
@@ -79,10 +88,12 @@ FAMILIES: dict[Family, FamilyTraits] = {
         quick=True,
     ),
     "cnn-lstm": FamilyTraits(),
-    "frozen-encoder": FamilyTraits(quick=True),
+    "frozen-encoder": FamilyTraits(backends=ENCODER_BACKENDS, quick=True),
     "setfit": FamilyTraits(),
-    "fine-tuned-encoder": FamilyTraits(),
-    "zero-shot-embedding": FamilyTraits(trains=False, zero_shot=True, quick=True),
+    "fine-tuned-encoder": FamilyTraits(backends=ENCODER_BACKENDS),
+    "zero-shot-embedding": FamilyTraits(
+        backends=ENCODER_BACKENDS, trains=False, zero_shot=True, quick=True
+    ),
     "zero-shot-nli": FamilyTraits(trains=False, zero_shot=True, one_pass_per_class=True),
     "zero-shot-reranker": FamilyTraits(trains=False, zero_shot=True, one_pass_per_class=True),
     "zero-shot-llm": _CAUSAL,

@@ -1,0 +1,1 @@
+"""Serving backends beside PyTorch eager: ONNX Runtime and OpenVINO for encoders, vLLM for LLMs."""
