@@ -11,7 +11,7 @@ from calibration.doctor import Finding, diagnose
 from calibration.fleet import client as fleet
 from calibration.hardware.lock import BusyError, measurement_lock
 from calibration.hardware.machine import this_device
-from calibration.hardware.usage import load_1m
+from calibration.hardware.usage import load_1m, wait_passively
 from calibration.measurement.progress import (
     Progress,
     Summary,
@@ -63,8 +63,8 @@ def _measure_pair(run: Run, trials: list[Trial], store: Store, progress: Progres
     """Measures the trials of one pair; each is in the store before the next one starts."""
     for step in measure_pair(run, trials):
         trial = trials[step.number]
-        if step.kind == "started":
-            progress.emit("started", trial)
+        if step.kind in ("started", "delayed"):
+            progress.emit(step.kind, trial, reason=step.reason)
         elif step.file is not None:
             store.add(step.file)
             progress.emit(
@@ -107,6 +107,7 @@ def calibrate(
         BusyError: Another calibration measures on this machine.
         CatalogUnreadableError: The catalog cannot be written.
     """
+    wait_passively()
     progress = Progress(len(plan.trials), on_event)
     with measurement_lock():
         store.migrate()

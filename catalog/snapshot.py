@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from catalog import reference_data as bundled
 from catalog.accuracies import Accuracies, of_measurements
 from catalog.accuracy import Accuracy, accuracy_digest
+from catalog.doubt import doubts, standing
 from catalog.errors import CatalogUnreadableError, UnknownNameError
 from catalog.hardware.machines import Machines
 from catalog.predictions import Predictions
@@ -30,12 +31,12 @@ if TYPE_CHECKING:
 
 
 def _newest(rows: Sequence[Measurement]) -> tuple[Measurement, ...]:
-    """Of the rows of each setup the newest; a later row wins a tie."""
+    """Of the rows of each setup the newest sound one, else the newest; a later row wins a tie."""
     found: dict[tuple[object, ...], Measurement] = {}
     for row in rows:
         setup = SetupKey.of(row)
         before = found.setdefault(setup, row)
-        if before is not row and moment(row.measured_at) >= moment(before.measured_at):
+        if before is not row and standing(row) >= standing(before):
             found[setup] = row
     return tuple(found.values())
 
@@ -55,7 +56,8 @@ class Snapshot:
             looked at; ``None`` where rows alone tell accuracies.
 
     Attributes:
-        current: Of each setup the newest row; the others are superseded.
+        current: Of each setup the newest sound row; the others are history.
+        doubtful: Of each setup that has no sound row the newest one; see `catalog.doubt`.
     """
 
     def __init__(
@@ -79,7 +81,9 @@ class Snapshot:
         self.candidates = MappingProxyType(dict(candidates))
         self.digest, self.version = digest, version
         with deferred_collection():
-            self.current = _newest((*self.measurements, *self.own.rows))
+            newest = _newest((*self.measurements, *self.own.rows))
+        self.doubtful = tuple(row for row in newest if doubts(row))
+        self.current = tuple(row for row in newest if not doubts(row)) if self.doubtful else newest
         self.predictions = tuple(predictions)
         beside = functools.partial(of_measurements, self.own.rows, self.candidates)
         self.accuracies = Accuracies(
@@ -121,7 +125,7 @@ class Snapshot:
         Args:
             wanted: Values of fields, e.g. of ``device``; all if left out.
             start: The place to begin at.
-            current: True for the newest row of each setup, False for superseded ones, else both.
+            current: True for rows of `current`, False for history, else both.
 
         Raises:
             CatalogUnreadableError: The store's history cannot be read.
@@ -294,7 +298,7 @@ def _read(store: Store, before: Stored) -> Stored:
     if before.last and not store.holds(before.last, before.last_digest):
         before = Stored()
     heads = store.heads(before.last)
-    ids = sorted(id_ for _, id_ in heads.newest.values())
+    ids = sorted(id_ for *_, id_ in heads.newest.values())
     added = zip(ids, store.rows_of(ids), strict=True)
     pairs = [*zip(before.ids, before.rows, strict=True), *added]
     kept = set(map(id, _newest([row for _, row in pairs])))

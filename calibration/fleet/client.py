@@ -52,6 +52,7 @@ def request(
     seed: int | None = None,
     probing: bool = False,
     rates: Sequence[float] = (),
+    again: bool = False,
 ) -> Request:
     """What every machine is asked; see `calibration.plan.planner.plan` for the arguments.
 
@@ -73,6 +74,7 @@ def request(
         seed=random.SystemRandom().randrange(2**31) if seed is None else seed,
         probing=probing,
         rates=tuple(rates),
+        again=again,
         devices=dict(snapshot.devices),
         known=dict(snapshot.workloads),
         declared=dict(snapshot.candidates),

@@ -28,7 +28,7 @@ from calibration.fleet.messages import (
 )
 from calibration.hardware.lock import BusyError, measurement_lock
 from calibration.hardware.machine import detect_machine, read_system_file
-from calibration.hardware.usage import load_1m
+from calibration.hardware.usage import load_1m, wait_passively
 from calibration.measurement.progress import measure_pair
 from calibration.measurement.run import Run
 from calibration.plan.calibration_plan import CalibrationPlan, PlanError, measured_often
@@ -71,6 +71,7 @@ def _plan(request: Request, rows: tuple[Measurement, ...], **more: Any) -> Calib
         seed=request.seed,
         probing=request.probing,
         rates=request.rates,
+        again=request.again,
         **more,
     )
 
@@ -134,6 +135,7 @@ def measure(request: bytes, order: bytes, topic: str) -> bytes:
     """
     from distributed import get_worker
 
+    wait_passively()
     worker, given = get_worker(), decode(order, Order)
     key = worker.get_current_task()
     if os.getpid() != given.process:

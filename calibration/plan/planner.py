@@ -255,6 +255,7 @@ def plan(
     rates: Sequence[float] = (),
     tdp_w: float | None = None,
     texts: Mapping[str, Texts] | None = None,
+    again: bool = False,
 ) -> CalibrationPlan:
     """What a calibration of this machine would do; measures nothing.
 
@@ -274,6 +275,8 @@ def plan(
         rates: Texts per second of further trials of scenario ``server``.
         tdp_w: TDP of this machine's chip, watts, where the device table lacks it.
         texts: Workloads that are loaded already, by name; then nothing is loaded.
+        again: Measure trials anew whose stored rows are doubtful (`catalog.doubt`); without, they
+            count as present.
 
     Raises:
         UnknownNameError: Unknown workload, candidate or profile.
@@ -299,7 +302,7 @@ def plan(
         probe=probing,
         rates=tuple(dict.fromkeys(rates)),
         meters={d.name: meter.name if meter else meter_name(d) for d in devices.values()},
-        stored=stored_rows(snapshot),
+        stored=stored_rows(snapshot, again=again),
     )
     return CalibrationPlan(
         trials=tuple(
