@@ -17,9 +17,7 @@ PROTOCOL_VERSION = 3
 """Version of the protocol; increase it when figures change, so that older rows are remeasured."""
 MIN_ARRIVALS = 20
 """Minimum texts per window; fewer give no 95th percentile."""
-EventKind = Literal[
-    "waiting", "started", "delayed", "finished", "present", "skipped", "failed"
-]
+EventKind = Literal["waiting", "started", "delayed", "finished", "present", "skipped", "failed"]
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):

@@ -36,7 +36,7 @@ from catalog.store.database import Store
 
 distributed: Any = pytest.importorskip("distributed")
 
-TINY = Profile(name="tiny", window_s=0.02, repeats=3, warmup_s=0.02, idle_s=0.01)
+TINY = Profile(name="tiny", window_s=0.02, repeats=3, warmup_s=0.02, idle_s=0.01, retries=0)
 PATIENCE = Patience(factor=1, least_s=15, grace_s=60, again_s=0.5)
 BOW = ("bow-complement-nb", "bow-linear-svm", "bow-logistic", "bow-lightgbm")
 
