@@ -11,7 +11,7 @@ from calibration.doctor import Finding, diagnose
 from calibration.fleet import client as fleet
 from calibration.hardware.lock import BusyError, measurement_lock
 from calibration.hardware.machine import this_device
-from calibration.hardware.usage import load_1m, wait_passively
+from calibration.hardware.usage import load_1m
 from calibration.measurement.progress import (
     Progress,
     Summary,
@@ -107,7 +107,6 @@ def calibrate(
         BusyError: Another calibration measures on this machine.
         CatalogUnreadableError: The catalog cannot be written.
     """
-    wait_passively()
     progress = Progress(len(plan.trials), on_event)
     with measurement_lock():
         store.migrate()

@@ -12,6 +12,8 @@ from catalog.records import Measurement, moment
 
 SUITE = "calibration"
 """Source of the rows the rule is about: published figures cannot be measured anew."""
+REFERENCE_RUN = "joulewise-reference"
+"""Source of the suite's bundled rows: sound ones of a machine of ours, measured by a script."""
 DOUBTS = ("other-load", "throttled", "unstable")
 """Flags that make a row of the suite doubtful."""
 

@@ -51,7 +51,8 @@ class Snapshot:
         version: The store's version it was read at.
         own: The newest rows of the store, and what pins its history.
         store: Where that history is read when somebody asks for it.
-        predictions: All sets, history included.
+        predictions: All sets of the store, history included; bundled ones join where bundled
+            results do.
         accuracies: Results of the store, joined by the bundled ones, which are read when they are
             looked at; ``None`` where rows alone tell accuracies.
 
@@ -85,9 +86,10 @@ class Snapshot:
         self.doubtful = tuple(row for row in newest if doubts(row))
         self.current = tuple(row for row in newest if not doubts(row)) if self.doubtful else newest
         self.predictions = tuple(predictions)
+        self._bundled = accuracies is not None
         beside = functools.partial(of_measurements, self.own.rows, self.candidates)
         self.accuracies = Accuracies(
-            accuracies or (), self.workloads, beside=beside, bundled=accuracies is not None
+            accuracies or (), self.workloads, beside=beside, bundled=self._bundled
         )
 
     @classmethod
@@ -198,7 +200,8 @@ class Snapshot:
     def predicted(self) -> Mapping[tuple[str, str], tuple[Predictions, ...]]:
         """Sets of predictions by (workload, candidate), the newest first."""
         found: defaultdict[tuple[str, str], list[Predictions]] = defaultdict(list)
-        for each in sorted(self.predictions, key=lambda e: moment(e.measured_at), reverse=True):
+        sets = (*(bundled.predictions() if self._bundled else ()), *self.predictions)
+        for each in sorted(sets, key=lambda e: moment(e.measured_at), reverse=True):
             found[each.workload, each.candidate].append(each)
         return MappingProxyType({key: tuple(sets) for key, sets in found.items()})
 

@@ -23,7 +23,6 @@ MACHINE = (
     "power_limit_w",
     "governor",
     "hypervisor",
-    "threads",
     "meter",
 )
 """Parts of a fingerprint that describe the machine and how it was measured."""

@@ -186,7 +186,7 @@ def test_doubtful_rows_inform_no_estimate(store: Store) -> None:
 
 
 @pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[dict[str, float]]:
+def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, float]:
     """A machine whose load is `others`; windows take as long as they took at that load."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     state = {"others": 0.0, "left": 0.0}
@@ -214,7 +214,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[dict[st
     monkeypatch.setattr(usage.OtherLoad, "mean_cores", lambda _: state["others"])
     monkeypatch.setattr(usage, "n_cores", lambda: 2)
     monkeypatch.setattr(attempts.Patience.__init__, "__defaults__", (300.0, look, lambda _: None))
-    yield state
+    return state
 
 
 def calibrated(store: Store, *, again: bool = False) -> tuple[suite.Summary, list[Event]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -78,18 +77,6 @@ def test_a_load_elsewhere_is_seen() -> None:
     subprocess.run(["setsid", "sh", "-c", command], check=True)
     time.sleep(1.0)
     assert (others.mean_cores() or 0) > 0.3
-
-
-def test_what_the_user_says_of_threads_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    """OpenMP waits passively unless told otherwise; a limit of threads is seen."""
-    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
-    monkeypatch.delenv("KMP_BLOCKTIME", raising=False)
-    usage.wait_passively()
-    assert (os.environ["OMP_WAIT_POLICY"], os.environ["KMP_BLOCKTIME"]) == ("ACTIVE", "0")
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    assert usage.n_threads() == 1
-    monkeypatch.setenv("OMP_NUM_THREADS", "")
-    assert usage.n_threads() == usage.n_cores()
 
 
 def test_a_gpus_peak_is_its_own_memory_since_the_reset(allocator: Allocator) -> None:

@@ -28,7 +28,7 @@ from calibration.fleet.messages import (
 )
 from calibration.hardware.lock import BusyError, measurement_lock
 from calibration.hardware.machine import detect_machine, read_system_file
-from calibration.hardware.usage import load_1m, wait_passively
+from calibration.hardware.usage import load_1m
 from calibration.measurement.progress import measure_pair
 from calibration.measurement.run import Run
 from calibration.plan.calibration_plan import CalibrationPlan, PlanError, measured_often
@@ -135,7 +135,6 @@ def measure(request: bytes, order: bytes, topic: str) -> bytes:
     """
     from distributed import get_worker
 
-    wait_passively()
     worker, given = get_worker(), decode(order, Order)
     key = worker.get_current_task()
     if os.getpid() != given.process:

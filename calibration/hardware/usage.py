@@ -49,23 +49,6 @@ def n_cores() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-def n_threads() -> int:
-    """Threads that libraries compute with: the cores, or fewer where ``OMP_NUM_THREADS`` says."""
-    stated = os.environ.get("OMP_NUM_THREADS", "")
-    return min(n_cores(), int(stated)) if stated.isdecimal() and int(stated) else n_cores()
-
-
-def wait_passively() -> None:
-    """Makes waiting OpenMP threads sleep instead of spin, in libraries that are loaded later.
-
-    A thread that spins at a barrier burns a core while the one it waits for is off its own: with
-    one other process on two cores a forward pass takes many times its time. What the user has set
-    stays.
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("KMP_BLOCKTIME", "0")
-
-
 class OtherLoad:
     """Cores kept busy by other processes since this object was created.
 

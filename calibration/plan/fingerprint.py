@@ -16,7 +16,6 @@ import msgspec
 
 from calibration.classifiers.build import libraries
 from calibration.hardware.machine import Machine
-from calibration.hardware.usage import n_threads
 from calibration.records import PROTOCOL_VERSION, Profile
 from catalog.records import Candidate, Device
 from catalog.registry.architectures import ARCHITECTURES
@@ -58,7 +57,6 @@ def energy_part(
         "power_limit_w": gpu.power_limit_w if gpu else None,
         "governor": machine.governor,
         "hypervisor": machine.hypervisor,
-        "threads": n_threads(),
         "libraries": {name: _minor(name) for name in libraries(candidate)},
         "checkpoint": candidate.revision,
         "recipe": _recipe(candidate),
