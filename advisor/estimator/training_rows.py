@@ -17,6 +17,7 @@ from advisor.estimator.features import Array, Mask
 from advisor.estimator.setup import CALIBRATION, Setup, from_measurement
 from catalog.energy import energy
 from catalog.records import SCOPES, Device, Measurement, Scope
+from catalog.registry.families import FAMILIES
 from catalog.snapshot import Snapshot
 from catalog.staleness import newest_of
 
@@ -136,6 +137,12 @@ def _tells(row: Measurement) -> bool:
     return row.scenario != "server" and row.rate_per_s is None
 
 
+def _tells_of_others(row: Measurement, snapshot: Snapshot) -> bool:
+    """Whether a row's time tells about other candidates: a constant's or a lexicon's does not."""
+    candidate = snapshot.candidates.get(row.candidate)
+    return candidate is None or FAMILIES[candidate.family].probe
+
+
 def probes(snapshot: Snapshot, trained: frozenset[str]) -> list[Measurement]:
     """Current inference rows with a runtime that nobody trained on.
 
@@ -147,6 +154,8 @@ def probes(snapshot: Snapshot, trained: frozenset[str]) -> list[Measurement]:
     newest = newest_of(snapshot)
     found: defaultdict[tuple[str, str], list[Measurement]] = defaultdict(list)
     for row in filter(_tells, snapshot.current):
+        if not _tells_of_others(row, snapshot):
+            continue
         if row.run_id not in trained or not _measured(row, snapshot.devices[row.device]):
             found[row.device, row.source].append(row)
     return [
@@ -161,7 +170,8 @@ def calibrated(snapshot: Snapshot) -> Iterator[Measurement]:
     """Rows of calibrations that tell about their machine as it is, in the catalog's order."""
     newest = newest_of(snapshot)
     for row in snapshot.current:
-        if row.source == CALIBRATION and _tells(row) and not newest.changes(row):
+        telling = _tells(row) and _tells_of_others(row, snapshot)
+        if row.source == CALIBRATION and telling and not newest.changes(row):
             yield row
 
 
