@@ -4,7 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: serve test check lint goldens nightly soak questions audit bench reference estimator clean
+.PHONY: serve test check lint goldens nightly soak questions audit bench reference reference-run \
+        reference-bundle estimator clean
 
 serve: $(VENV)/base.stamp  ## Start the service on http://127.0.0.1:8000
 	$(BIN)/joulewise serve
@@ -44,11 +45,19 @@ bench: $(VENV)/dev.stamp  ## Side-by-side tables on this machine
 	$(BIN)/python scripts/bench_estimator.py
 	$(BIN)/python scripts/bench_fleet.py
 	$(BIN)/python scripts/bench_catalog.py
+	$(BIN)/python scripts/bench_classifiers.py
 
 reference: $(VENV)/dev.stamp  ## Rebuild the bundled figures, where their sources are at hand
 	$(BIN)/python scripts/build_reference.py
 	$(BIN)/python scripts/data/machines.py
 	$(BIN)/python scripts/data/atlas.py
+
+reference-run: $(VENV)/dev.stamp  ## Measure the suite on five public workloads on this machine; STEP=minilm for one step
+	$(BIN)/python scripts/reference_run.py run $(if $(STEP),--step $(STEP))
+
+reference-bundle: $(VENV)/dev.stamp  ## Bundle what reference-run measured, and its table in docs
+	$(BIN)/python scripts/reference_run.py bundle
+	$(BIN)/python scripts/reference_table.py
 
 estimator: $(VENV)/dev.stamp  ## Retrain the bundled estimator on the bundled figures
 	$(BIN)/python scripts/build_estimator.py

@@ -13,12 +13,12 @@ from catalog.records import EAGER_BACKENDS, Label, Phase, Scenario, SetupKey
 
 SOURCE = "calibration"
 """Source of every row the suite measures."""
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 """Version of the protocol; increase it when figures change, so that older rows are remeasured."""
 MIN_ARRIVALS = 20
 """Minimum texts per window; fewer give no 95th percentile."""
 _OWN_BACKENDS = ("python", "numpy", *EAGER_BACKENDS)
-EventKind = Literal["waiting", "started", "finished", "present", "skipped", "failed"]
+EventKind = Literal["waiting", "started", "delayed", "finished", "present", "skipped", "failed"]
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +31,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         warmup_s: Maximum seconds of warm-up.
         idle_s: Seconds over which idle power is measured if there is a counter.
         sweep: Whether to measure further batch sizes, text orders and precisions.
+        retries: Times that a doubtful trial is measured again at most (`catalog.doubt`).
+        wait_s: Seconds to wait for a quieter moment before each of them, at most.
     """
 
     name: str
@@ -39,6 +41,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     warmup_s: float
     idle_s: float = 5.0
     sweep: bool = False
+    retries: int = 3
+    wait_s: float = 60.0
 
 
 PROFILES = {
@@ -100,10 +104,11 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """State of one trial; a line of ``calibrate --json``. Never holds a text.
 
     Attributes:
-        kind: ``waiting``, ``started``, ``finished`` (measured and stored), ``present`` (already in
-            the catalog), ``skipped`` (cannot run here, e.g. a missing library) or ``failed``
-            (raised an error).
-        variant: What else tells trials apart, e.g. ``length-sorted``.
+        kind: ``waiting``, ``started``, ``delayed`` (doubtful, so it waits for a quieter moment or
+            is measured again), ``finished`` (measured and stored), ``present`` (already in the
+            catalog), ``skipped`` (cannot run here, e.g. a missing library) or ``failed`` (raised
+            an error).
+        variant: What else tells trials apart, e.g. ``arrival-order``.
         done: Trials finished, present, skipped or failed so far, this one included, of `total`.
         estimated_s: Seconds the trial was planned to take; `estimated_j` joules of its chip, at
             most.
@@ -112,7 +117,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             ``None`` if it does not cover the device. `label` says how they were obtained.
         seconds_per_1000: Seconds per 1,000 texts.
         flags: Flags of the row that cast doubt on it.
-        reason: Why the trial was skipped or failed.
+        reason: Why the trial was skipped, failed or is delayed.
         left_s: Seconds the rest of the calibration will take, about.
         place: In a fleet, the hardware the trial belongs to; `node` the machine that runs it.
     """

@@ -65,8 +65,8 @@ def _measure_pair(run: Run, trials: list[Trial], store: Store, progress: Progres
     """Measures the trials of one pair; each is in the store before the next one starts."""
     for step in measure_pair(run, trials):
         trial = trials[step.number]
-        if step.kind == "started":
-            progress.emit("started", trial)
+        if step.kind in ("started", "delayed"):
+            progress.emit(step.kind, trial, reason=step.reason)
         elif step.file is not None:
             store.add(step.file)
             progress.emit(

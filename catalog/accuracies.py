@@ -24,12 +24,16 @@ from catalog.accuracy import (
     numeric_format_of,
     setting,
 )
+from catalog.doubt import REFERENCE_RUN, SUITE
 from catalog.evidence import Evidence, Labels, Metric, evidence, for_labels
 from catalog.quantisation import Loss, format_loss, quantised
 from catalog.records import Candidate, Family, Measurement, Workload
+from catalog.registry.candidates import FEW_SHOT
 
-CALIBRATION = "calibration"
+CALIBRATION = SUITE
 """Source of the results of the calibration suite."""
+OWN_SOURCES = (CALIBRATION, REFERENCE_RUN)
+"""Sources whose results the calibration suite made."""
 _REGIMES: dict[Family, Regime] = {
     "lexicon": "lexicon",
     "zero-shot-embedding": "zero-shot",
@@ -63,7 +67,7 @@ def from_measurement(
     """
     if row.accuracy is None and row.macro_f1 is None:
         return None
-    own = row.source == CALIBRATION
+    own = row.source in OWN_SOURCES
     drawn = _draws(row, candidate)
     unsuspected = "no" if own else "unknown"
     return Accuracy(
@@ -218,7 +222,9 @@ class Accuracies:
             found: defaultdict[str, list[Evidence]] = defaultdict(list)
             facts = self._workloads.get(workload)
             own = facts is not None and facts.own_splits
-            for each in evidence(newest(self.of(workload)), metric, own_splits=own):
+            for each in evidence(
+                few_shot_joined(newest(self.of(workload))), metric, own_splits=own
+            ):
                 found[each.candidate].append(each if facts is None else doubted(each, facts))
             self._evidence[key] = {name: tuple(all_) for name, all_ in found.items()}
         return self._evidence[key]
@@ -289,6 +295,25 @@ def newest(rows: Iterable[Accuracy]) -> list[Accuracy]:
         if before is None or (row.measured_at or "") >= (before.measured_at or ""):
             kept[key] = row
     return list(kept.values())
+
+
+def few_shot_joined(rows: Iterable[Accuracy]) -> list[Accuracy]:
+    """Results in which a few-shot candidate of the suite shares those of its encoder.
+
+    Published few-shot heads are results of the encoder in the regime ``few-shot``; the suite's are
+    a candidate of their own (``...-few-shot``), as their head is another. On a workload that has
+    one, either name has the few-shot results of both.
+    """
+    rows = list(rows)
+    shared = [row for row in rows if row.regime == "few-shot"]
+    heads = {row.candidate for row in shared if row.candidate.endswith(FEW_SHOT)}
+    twins = {head: head.removesuffix(FEW_SHOT) for head in heads}
+    twins |= {encoder: head for head, encoder in twins.items()}
+    return rows + [
+        msgspec.structs.replace(row, candidate=twins[row.candidate])
+        for row in shared
+        if row.candidate in twins
+    ]
 
 
 @functools.cache

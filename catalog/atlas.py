@@ -18,7 +18,7 @@ import msgspec
 
 from catalog.accuracy import Accuracy
 from catalog.records import Candidate, Workload
-from catalog.reference_files import FOLDER, from_cells, table
+from catalog.reference_files import FOLDER, from_cells, reference_runs, table
 
 ATLAS = FOLDER / "accuracy"
 MEASURED = "measured.csv"
@@ -79,8 +79,9 @@ def quantised() -> tuple[Accuracy, ...]:
 def measured() -> Mapping[str, tuple[Accuracy, ...]]:
     """Results that stand beside bundled measurements, by workload."""
     found: defaultdict[str, list[Accuracy]] = defaultdict(list)
-    for row in from_cells(Accuracy, table(f"accuracy/{MEASURED}")):
-        found[row.workload].append(row)
+    for name in (MEASURED, *reference_runs("accuracy", ".csv")):
+        for row in from_cells(Accuracy, table(f"accuracy/{name}")):
+            found[row.workload].append(row)
     return {name: tuple(rows) for name, rows in found.items()}
 
 

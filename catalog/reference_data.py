@@ -10,8 +10,9 @@ import msgspec
 
 from catalog import atlas
 from catalog.accuracies import by_pair, joined
+from catalog.predictions import Predictions
 from catalog.records import Candidate, Device, Measurement, Workload
-from catalog.reference_files import FOLDER, read
+from catalog.reference_files import FOLDER, read, reference_runs
 from catalog.registry.candidates import CANDIDATES
 from catalog.registry.workloads import WORKLOADS
 
@@ -38,8 +39,23 @@ def filled(first: Named, second: Named | None) -> Named:
 
 @functools.cache
 def devices() -> dict[str, Device]:
-    """The bundled device table by name."""
-    return {device.name: device for device in read(Device, "devices.csv")}
+    """The bundled device table by name, and the machines of reference runs that it lacks."""
+    measured = (f"devices/{name}" for name in reference_runs("devices", ".csv"))
+    files = (*measured, "devices.csv")
+    return {device.name: device for name in files for device in read(Device, name)}
+
+
+@functools.cache
+def predictions() -> tuple[Predictions, ...]:
+    """Answers per test item of the reference runs; no texts."""
+    packed = ((FOLDER / name).read_bytes() for name in _prediction_files())
+    sets = (msgspec.msgpack.decode(each, type=tuple[Predictions, ...]) for each in packed)
+    return tuple(each for some in sets for each in some)
+
+
+def _prediction_files() -> list[str]:
+    """Names of the bundled files of predictions."""
+    return [f"predictions/{name}" for name in reference_runs("predictions", ".msgpack")]
 
 
 @functools.cache
@@ -75,7 +91,7 @@ def measurements() -> tuple[Measurement, ...]:
 def digest() -> str:
     """SHA-256 over the declarations of the registry and the bundled files, names included."""
     total = hashlib.sha256(msgspec.json.encode([WORKLOADS, CANDIDATES]))
-    tables = (
+    tables: tuple[str, ...] = (
         "devices.csv",
         "device_classes.csv",
         "instances.csv",
@@ -83,7 +99,9 @@ def digest() -> str:
         "spec_ranges.csv",
         *(f"training/{name}.csv.gz" for name in ("devices", "energy", "runtime")),
     )
-    for name in [*tables, "workloads.csv", "candidates.csv", *measurement_files()]:
+    tables += tuple(f"devices/{name}" for name in reference_runs("devices", ".csv"))
+    rows = [*measurement_files(), *_prediction_files()]
+    for name in [*tables, "workloads.csv", "candidates.csv", *rows]:
         total.update(name.encode() + b"\0" + (FOLDER / name).read_bytes() + b"\0")
     total.update(atlas.digest().encode())
     return total.hexdigest()

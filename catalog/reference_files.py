@@ -21,6 +21,17 @@ FOLDER = files("catalog") / "reference"
 Record = TypeVar("Record", bound=msgspec.Struct)
 
 
+REFERENCE_RUNS = "joulewise-"
+"""Start of the names of files that the suite's reference runs made, one of each kind a machine."""
+
+
+def reference_runs(folder: str, ending: str) -> list[str]:
+    """Names of the files of reference runs in a folder of the reference figures, sorted."""
+    there = FOLDER / folder
+    names = [entry.name for entry in there.iterdir()] if there.is_dir() else []
+    return sorted(n for n in names if n.startswith(REFERENCE_RUNS) and n.endswith(ending))
+
+
 @functools.cache
 def _fields_of(kind: type[msgspec.Struct], type_: object) -> frozenset[str]:
     """Names of the fields of a record that have a type."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from catalog import reference_data as bundled
 from catalog.accuracies import Accuracies, of_measurements
 from catalog.accuracy import Accuracy, accuracy_digest
+from catalog.doubt import doubts, standing
 from catalog.errors import CatalogUnreadableError, UnknownNameError
 from catalog.hardware.machines import Machines
 from catalog.predictions import Predictions
@@ -30,12 +31,12 @@ if TYPE_CHECKING:
 
 
 def _newest(rows: Sequence[Measurement]) -> tuple[Measurement, ...]:
-    """Of the rows of each setup the newest; a later row wins a tie."""
+    """Of the rows of each setup the newest sound one, else the newest; a later row wins a tie."""
     found: dict[tuple[object, ...], Measurement] = {}
     for row in rows:
         setup = SetupKey.of(row)
         before = found.setdefault(setup, row)
-        if before is not row and moment(row.measured_at) >= moment(before.measured_at):
+        if before is not row and standing(row) >= standing(before):
             found[setup] = row
     return tuple(found.values())
 
@@ -50,12 +51,14 @@ class Snapshot:
         version: The store's version it was read at.
         own: The newest rows of the store, and what pins its history.
         store: Where that history is read when somebody asks for it.
-        predictions: All sets, history included.
+        predictions: All sets of the store, history included; bundled ones join where bundled
+            results do.
         accuracies: Results of the store, joined by the bundled ones, which are read when they are
             looked at; ``None`` where rows alone tell accuracies.
 
     Attributes:
-        current: Of each setup the newest row; the others are superseded.
+        current: Of each setup the newest sound row; the others are history.
+        doubtful: Of each setup that has no sound row the newest one; see `catalog.doubt`.
     """
 
     def __init__(
@@ -79,12 +82,15 @@ class Snapshot:
         self.candidates = MappingProxyType(dict(candidates))
         self.digest, self.version = digest, version
         with deferred_collection():
-            self.current = _newest((*self.measurements, *self.own.rows))
+            newest = _newest((*self.measurements, *self.own.rows))
+        self.doubtful = tuple(row for row in newest if doubts(row))
+        self.current = tuple(row for row in newest if not doubts(row)) if self.doubtful else newest
         self.predictions = tuple(predictions)
-        telling = self.own.rows if accuracies is not None else self.current
+        self._bundled = accuracies is not None
+        telling = self.own.rows if self._bundled else self.current
         beside = functools.partial(of_measurements, telling, self.candidates)
         self.accuracies = Accuracies(
-            accuracies or (), self.workloads, beside=beside, bundled=accuracies is not None
+            accuracies or (), self.workloads, beside=beside, bundled=self._bundled
         )
 
     @classmethod
@@ -122,7 +128,7 @@ class Snapshot:
         Args:
             wanted: Values of fields, e.g. of ``device``; all if left out.
             start: The place to begin at.
-            current: True for the newest row of each setup, False for superseded ones, else both.
+            current: True for rows of `current`, False for history, else both.
 
         Raises:
             CatalogUnreadableError: The store's history cannot be read.
@@ -195,7 +201,8 @@ class Snapshot:
     def predicted(self) -> Mapping[tuple[str, str], tuple[Predictions, ...]]:
         """Sets of predictions by (workload, candidate), the newest first."""
         found: defaultdict[tuple[str, str], list[Predictions]] = defaultdict(list)
-        for each in sorted(self.predictions, key=lambda e: moment(e.measured_at), reverse=True):
+        sets = (*(bundled.predictions() if self._bundled else ()), *self.predictions)
+        for each in sorted(sets, key=lambda e: moment(e.measured_at), reverse=True):
             found[each.workload, each.candidate].append(each)
         return MappingProxyType({key: tuple(sets) for key, sets in found.items()})
 
@@ -295,7 +302,7 @@ def _read(store: Store, before: Stored) -> Stored:
     if before.last and not store.holds(before.last, before.last_digest):
         before = Stored()
     heads = store.heads(before.last)
-    ids = sorted(id_ for _, id_ in heads.newest.values())
+    ids = sorted(id_ for *_, id_ in heads.newest.values())
     added = zip(ids, store.rows_of(ids), strict=True)
     pairs = [*zip(before.ids, before.rows, strict=True), *added]
     kept = set(map(id, _newest([row for _, row in pairs])))

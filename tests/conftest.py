@@ -90,6 +90,15 @@ def own_settings() -> None:
 
 
 @pytest.fixture
+def quiet_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No row of windows of milliseconds beside other tests is doubtful for spread or load."""
+    from calibration.measurement import trial, windows
+
+    monkeypatch.setattr(windows, "UNSTABLE_CV", float("inf"))
+    monkeypatch.setattr(trial, "OTHER_LOAD_CORES", float("inf"))
+
+
+@pytest.fixture
 def run_csv() -> Callable[..., bytes]:
     """Makes a run file: rows are `MEASURED` with the given cells changed."""
 

@@ -26,7 +26,8 @@ from catalog.errors import UnknownNameError
 
 WATTS = {"cpu": (10.0, "measured")}
 """Of the replayed windows, by component."""
-TINY = Profile(name="quick", window_s=0.01, repeats=3, warmup_s=0.01, idle_s=0.01)
+TINY = Profile(name="quick", window_s=0.01, repeats=3, warmup_s=0.01, idle_s=0.01, retries=0)
+pytestmark = pytest.mark.usefixtures("quiet_machine")
 PLAN = {
     "deployments": [
         {

@@ -36,7 +36,7 @@ from catalog.registry.candidates import CANDIDATES, MINILM
 from catalog.snapshot import Snapshot
 from catalog.store.database import Store
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "quiet_machine")
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "textcls"
 needs_data = pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data sets are not here")
 SHORT = Training(
@@ -163,7 +163,9 @@ def test_a_resumed_suite_trains_no_second_time(
                 candidates={small.name: small},
                 digest="",
             ),
-            profile=Profile(name="t", window_s=0.01, repeats=3, warmup_s=0.01, sweep=True),
+            profile=Profile(
+                name="t", window_s=0.01, repeats=3, warmup_s=0.01, sweep=True, retries=0
+            ),
             machine=Machine(cpu="AMD EPYC", sockets=1, cores=2, threads=2, memory_gib=23),
             meter=NullMeter(),
             models=tmp_path / "models",
@@ -178,7 +180,7 @@ def test_a_resumed_suite_trains_no_second_time(
     assert (summary.done, summary.present, summary.failed) == (10, 1, 0), summary.reasons
     rows = store.measurements()
     assert {row.precision for row in rows} == {"fp32", "bf16", "int8"}
-    assert sum("length-sorted" in row.flags for row in rows) == 2
+    assert sum("arrival-order" in row.flags for row in rows) == 2
     assert not planned().pending
     store.engine.dispose()
 

@@ -31,12 +31,13 @@ from calibration.fleet.passes import Patience
 from calibration.hardware.lock import LOCK_NAME, BusyError, measurement_lock
 from calibration.records import Event, Profile
 from catalog import snapshot
+from catalog.doubt import doubts
 from catalog.records import Measurement, SetupKey
 from catalog.store.database import Store
 
 distributed: Any = pytest.importorskip("distributed")
 
-TINY = Profile(name="tiny", window_s=0.02, repeats=3, warmup_s=0.02, idle_s=0.01)
+TINY = Profile(name="tiny", window_s=0.02, repeats=3, warmup_s=0.02, idle_s=0.01, retries=0)
 PATIENCE = Patience(factor=1, least_s=15, grace_s=60, again_s=0.5)
 BOW = ("bow-complement-nb", "bow-linear-svm", "bow-logistic", "bow-lightgbm")
 
@@ -217,7 +218,8 @@ def test_the_command_plans_and_tells_a_fleet(
     assert {(step["place"], step["node"]) for step in steps} == {("AMD EPYC 1", "g")}
     ended = lines[-1]
     assert (ended["done"], code) == (3, 0)
-    assert [each["workload"] for each in ended["results"]] == ["tickets"]
+    sound = any(row.phase == "inference" and not doubts(row) for row in store.measurements())
+    assert [each["workload"] for each in ended["results"]] == ["tickets"] * sound
     assert len(store.measurements()) == 3
     assert [each.candidate for each in store.predictions()] == ["bow-linear-svm"]
     assert Path(ended["log"]).read_text().count("AMD EPYC 1: bow-linear-svm on tickets") == 6

@@ -45,6 +45,7 @@ from api.main import create_app
 from api.service.settings import Settings
 from calibration import suite
 from calibration.hardware.machine import Machine
+from calibration.measurement import trial, windows
 from calibration.meters.replay import ReplayMeter
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -222,13 +223,17 @@ def replayed(monkeypatch: pytest.MonkeyPatch) -> None:
         cpu="AMD EPYC", sockets=1, cores=2, threads=2, memory_gib=23, hypervisor="KVM"
     )
     planned = suite.plan
-    profile = suite.Profile(name="quick", window_s=1e-9, repeats=3, warmup_s=0, idle_s=0.001)
+    profile = suite.Profile(
+        name="quick", window_s=1e-9, repeats=3, warmup_s=0, idle_s=0.001, retries=0
+    )
 
     def plan(*snapshot: Any, **asked: Any) -> suite.CalibrationPlan:
         given = {"profile": profile, "machine": machine, "meter": ReplayMeter(READINGS), "seed": 7}
         return planned(*snapshot, **asked | given)
 
     monkeypatch.setattr(suite, "plan", plan)
+    monkeypatch.setattr(windows, "UNSTABLE_CV", float("inf"))
+    monkeypatch.setattr(trial, "OTHER_LOAD_CORES", float("inf"))
     monkeypatch.setitem(sys.modules, "lightgbm", None)  # a library that a candidate lacks
 
 

@@ -27,7 +27,9 @@ COMMAND = """
 from api.cli.main import app
 from calibration import records
 
-records.PROFILES["quick"] = records.Profile(name="quick", window_s=0.1, repeats=3, warmup_s=0.1)
+records.PROFILES["quick"] = records.Profile(
+    name="quick", window_s=0.1, repeats=3, warmup_s=0.1, retries=0
+)
 app()
 """
 """`joulewise` with windows of a tenth of a second."""

@@ -32,9 +32,9 @@ from catalog.registry.architectures import ARCHITECTURES, Architecture
 from catalog.registry.candidates import CANDIDATES
 from catalog.store.database import Store
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "quiet_machine")
 GRID = Path(__file__).resolve().parents[1] / "scripts" / "gpu_grid.py"
-TINY = Profile(name="tiny", window_s=0.01, repeats=3, warmup_s=0.01, idle_s=0.01)
+TINY = Profile(name="tiny", window_s=0.01, repeats=3, warmup_s=0.01, idle_s=0.01, retries=0)
 SMALL = {"vocab_size": 64, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1}
 ENCODER = Architecture(
     of="x/bert", model_type="bert", shapes=SMALL | {"num_attention_heads": 2}, n_parameters=1

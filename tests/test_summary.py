@@ -197,7 +197,9 @@ from calibration import records
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # as at a terminal, whoever runs the tests
 
-records.PROFILES["quick"] = records.Profile(name="quick", window_s=1, repeats=3, warmup_s=0.5)
+records.PROFILES["quick"] = records.Profile(
+    name="quick", window_s=1, repeats=3, warmup_s=0.5, retries=0
+)
 app()
 """
 """`joulewise` with windows of a second: long enough to be interrupted in."""

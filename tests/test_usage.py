@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -52,6 +54,29 @@ def test_what_others_keep_busy_leaves_own_work_out(monkeypatch: pytest.MonkeyPat
     monkeypatch.undo()
     monkeypatch.setattr(usage, "_busy_seconds", lambda: None)
     assert usage.OtherLoad().mean_cores() is None
+
+
+def test_child_processes_are_no_other_load() -> None:
+    """What a child of ours burns counts as our own, while it runs and after."""
+    before, others = usage._own_seconds(), usage.OtherLoad()
+    burn = "import time\nwhile time.process_time() < 0.7: pass\ninput()"
+    with subprocess.Popen([sys.executable, "-c", burn], stdin=subprocess.PIPE) as child:
+        while usage._own_seconds() - before < 0.5:
+            time.sleep(0.02)
+        assert child.poll() is None
+        child.communicate(b"\n")
+    assert usage._own_seconds() - before >= 0.6
+    assert others.mean_cores() is not None
+
+
+def test_a_load_elsewhere_is_seen() -> None:
+    """A process that is no child of ours is other load."""
+    burn = "import time\nend = time.time() + 1.5\nwhile time.time() < end: pass"
+    command = f"{sys.executable} -c '{burn}' >/dev/null 2>&1 &"
+    others = usage.OtherLoad()
+    subprocess.run(["setsid", "sh", "-c", command], check=True)
+    time.sleep(1.0)
+    assert (others.mean_cores() or 0) > 0.3
 
 
 def test_a_gpus_peak_is_its_own_memory_since_the_reset(allocator: Allocator) -> None:

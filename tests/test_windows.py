@@ -16,6 +16,7 @@ from calibration.measurement.windows import (
     coefficient_of_variation,
     measure,
     run_window,
+    spread_out,
     summarise,
     warm_up,
 )
@@ -108,15 +109,26 @@ def test_every_candidate_sees_the_same_order() -> None:
     assert list(chain.from_iterable(batches(texts, 1))) == flat
 
 
-def test_calls_of_like_length_come_in_random_order() -> None:
+def test_any_beginning_of_calls_of_like_length_represents_them_all() -> None:
     """Nothing is lost, a call's texts differ little in length, and long calls come anywhere."""
     texts = ["a" * (n * 37 % 200) for n in range(320)]
     calls = batches(texts, 32, by_length=True)
     assert sorted(chain.from_iterable(calls)) == sorted(texts)
     assert max(np.ptp([len(text) for text in call]) for call in calls) < 30
     means = [np.mean([len(text) for text in call]) for call in calls]
-    assert means != sorted(means)
+    assert np.mean(means[:5]) == pytest.approx(np.mean(means), rel=0.2)
     assert calls == batches(texts, 32, by_length=True)
+
+
+@given(st.integers(0, 500))
+def test_spread_out_is_a_permutation_without_gaps(n: int) -> None:
+    """Every number once; those of any beginning leave no gap much above an even spread's."""
+    order = spread_out(n)
+    assert sorted(order) == list(range(n))
+    for k in (5, 13, 40):
+        if n >= 8 * k:
+            ends = np.diff(sorted({0, n, *order[:k]}))
+            assert ends.max() <= 4 * n / k
 
 
 def window(n_items: int, calls_s: list[float], cpu_j: float | None = None) -> Window:

@@ -33,6 +33,7 @@ from advisor.estimator.table import (
 from advisor.estimator.table import joined as joined_columns
 from catalog.energy import energy
 from catalog.records import SCOPES, Device, Measurement, Scope
+from catalog.registry.families import FAMILIES
 from catalog.snapshot import Snapshot
 from catalog.staleness import newest_of
 
@@ -262,6 +263,12 @@ def _tells(row: Measurement) -> bool:
     return row.scenario != "server" and row.rate_per_s is None
 
 
+def _tells_of_others(row: Measurement, snapshot: Snapshot) -> bool:
+    """Whether a row's time tells about other candidates: a constant's or a lexicon's does not."""
+    candidate = snapshot.candidates.get(row.candidate)
+    return candidate is None or FAMILIES[candidate.family].probe
+
+
 def probes(snapshot: Snapshot, trained: frozenset[str]) -> list[Measurement]:
     """Current inference rows with a runtime that were not trained on.
 
@@ -273,6 +280,8 @@ def probes(snapshot: Snapshot, trained: frozenset[str]) -> list[Measurement]:
     newest = newest_of(snapshot)
     found: defaultdict[tuple[str, str], list[Measurement]] = defaultdict(list)
     for row in filter(_tells, snapshot.current):
+        if not _tells_of_others(row, snapshot):
+            continue
         if row.run_id not in trained or not _measured(row, snapshot.devices[row.device]):
             found[row.device, row.source].append(row)
     return [
@@ -287,7 +296,8 @@ def calibrated(snapshot: Snapshot) -> Iterator[Measurement]:
     """Rows of calibrations that tell about their machine as it is, in the catalog's order."""
     newest = newest_of(snapshot)
     for row in snapshot.current:
-        if row.source == CALIBRATION and _tells(row) and not newest.changes(row):
+        telling = _tells(row) and _tells_of_others(row, snapshot)
+        if row.source == CALIBRATION and telling and not newest.changes(row):
             yield row
 
 

@@ -72,6 +72,9 @@ class Course:
         if step.kind == "started":
             line.running, self._began = step.choice, (now_s, step.estimated_s)
             return
+        if step.kind == "delayed":
+            line.running = f"{step.choice}: {step.reason}"
+            return
         line.running, line.done, self.done = None, line.done + 1, self.done + 1
         self._left_s -= step.estimated_s
         if step.kind == "finished":

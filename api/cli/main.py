@@ -317,6 +317,9 @@ def calibrate(
     tdp_w: Annotated[
         float | None, typer.Option(help="TDP of this chip, watts, where the device table lacks it.")
     ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Measure anew what is stored as doubtful.")
+    ] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Only say what would run.")] = False,
     strict: Annotated[bool, typer.Option(help="Exit 5 without a readable counter.")] = False,
     data: Data = None,
@@ -352,6 +355,7 @@ def calibrate(
         "probing": probes,
         "rates": rate or (),
         "backends": backend or (),
+        "again": again,
     }
     if scheduler is not None:
         if strict or tdp_w is not None:

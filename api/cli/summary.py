@@ -33,7 +33,7 @@ from catalog.store.database import Store
 if TYPE_CHECKING:
     from calibration.records import Event
 
-_PLAN_COLUMNS = ("candidate", "precision", "batches", "sorted", "trials", "about", "at most")
+_PLAN_COLUMNS = ("candidate", "precision", "batches", "as arrived", "trials", "about", "at most")
 _MIN_CONSOLE_WIDTH = 100
 """Least columns where the output is no terminal."""
 
@@ -51,7 +51,7 @@ class CalibrationSummary(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         done: Rows measured and stored; `present` were there, `skipped` could not run here,
-            `failed` broke.
+            `failed` broke. Of those done and present, `doubtful` ones inform no estimate.
         interrupted: Whether Ctrl-C ended it; what is counted is stored.
         results: For each workload what is known about the planned candidates on this machine.
         serving: Backends and number formats beside the usual ones; absent where none were measured.
@@ -64,6 +64,7 @@ class CalibrationSummary(msgspec.Struct, frozen=True, kw_only=True):
     skipped: int
     failed: int
     reasons: tuple[NotMeasured, ...]
+    doubtful: int = 0
     interrupted: bool = False
     results: tuple[WorkloadResult, ...] = ()
     log: str
@@ -115,9 +116,14 @@ def write_plot(found: Sequence[WorkloadResult], run_id: str, folder: Path) -> st
 def sentence(summary: CalibrationSummary) -> str:
     """The counts of a calibration in one line."""
     interrupted = "interrupted; finished trials are kept, run it again to go on. "
+    doubtful = (
+        f"; {summary.doubtful} of them doubtful and used in no estimate, "
+        "`joulewise calibrate --again` measures them anew"
+    )
     return (
         f"{interrupted * summary.interrupted}{summary.run_id}: {summary.done} measured, "
         f"{summary.present} present, {summary.skipped} skipped, {summary.failed} failed"
+        f"{doubtful * (summary.doubtful > 0)}"
     )
 
 

@@ -143,10 +143,10 @@ class Account:
         trial = work.order.trials[told.number]
         where: dict[str, str | None] = {"place": work.one.place, "node": work.node.name}
         work.node.again_s = None
-        if told.kind == "started":
+        if told.kind in ("started", "delayed"):
             if trial not in work.unit.open:
                 return None
-            self.progress.emit("started", trial, **where)
+            self.progress.emit(told.kind, trial, reason=told.reason, **where)
             return trial
         lost = work.order.trials[told.number :] if told.rest else (trial,)
         settled = [each for each in lost if work.unit.settle(each)]
@@ -162,7 +162,7 @@ class Account:
         """What an order ended with, in case something got lost on the way."""
         for step in steps:
             told = decode(step, TrialStep)
-            if told.kind != "started":
+            if told.kind not in ("started", "delayed"):
                 self.told(work, told)
 
     def _write(self, file: RunFile) -> None:

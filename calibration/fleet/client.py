@@ -54,6 +54,7 @@ def request(
     probing: bool = False,
     rates: Sequence[float] = (),
     backends: Sequence[str] = (),
+    again: bool = False,
 ) -> Request:
     """What every machine is asked; see `calibration.plan.planner.plan` for the arguments.
 
@@ -77,6 +78,7 @@ def request(
         probing=probing,
         rates=tuple(rates),
         backends=tuple(backends),
+        again=again,
         devices=dict(snapshot.devices),
         known=dict(snapshot.workloads),
         declared=dict(snapshot.candidates),

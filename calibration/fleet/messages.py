@@ -41,6 +41,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     devices: dict[str, Device]
     known: dict[str, Workload]
     declared: dict[str, Candidate]
+    again: bool = False
 
     def snapshot(self, rows: Sequence[Measurement] = ()) -> Snapshot:
         """The catalog as far as a plan needs it."""

@@ -74,6 +74,7 @@ def _plan(request: Request, rows: tuple[Measurement, ...], **more: Any) -> Calib
         probing=request.probing,
         rates=request.rates,
         backends=request.backends,
+        again=request.again,
         **more,
     )
 

@@ -23,12 +23,37 @@ def _busy_seconds() -> float | None:
 
 
 def _own_seconds() -> float:
-    """CPU seconds of this process and of its finished children."""
-    return sum(os.times()[:4])
+    """CPU seconds of this process and its descendants, the finished ones that were waited for too.
+
+    A worker pool or a meter's helper of ours is no other load. Outside Linux only this process
+    and its finished children.
+    """
+    ticks: dict[int, tuple[int, float]] = {}
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        fields = read_system_file(entry).rpartition(")")[2].split()
+        if len(fields) > 14:  # a process that just ended leaves nothing
+            ticks[int(entry.parent.name)] = int(fields[1]), sum(map(int, fields[11:15]))
+    if os.getpid() not in ticks:
+        return sum(os.times()[:4])
+    own, waiting = 0.0, [os.getpid()]
+    while waiting:
+        one = waiting.pop()
+        own += ticks[one][1]
+        waiting += [pid for pid, (parent, _) in ticks.items() if parent == one]
+    return own / os.sysconf("SC_CLK_TCK")
+
+
+def n_cores() -> int:
+    """Cores this process may use, hyperthreads counted."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 class OtherLoad:
-    """Cores kept busy by other processes since this object was created."""
+    """Cores kept busy by other processes since this object was created.
+
+    This process and its descendants do not count.
+    """
 
     def __init__(self) -> None:
         self._at, self._busy, self._own = time.perf_counter(), _busy_seconds(), _own_seconds()

@@ -14,9 +14,11 @@ from typing import Any
 import msgspec
 
 from calibration.classifiers.errors import CannotRunError
+from calibration.measurement.attempts import Notice
 from calibration.measurement.run import Run
 from calibration.measurement.trial import SkippedTrial, measure_trials
 from calibration.records import Event, EventKind, Trial
+from catalog.doubt import DOUBTS
 from catalog.energy import energy
 from catalog.records import Device, Measurement, RunFile
 
@@ -30,6 +32,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         skipped: Could not run here.
         failed: Raised an error.
         reasons: Why trials were skipped or failed, by (candidate, workload).
+        doubtful: Of those done and present, the ones that inform no estimate (`catalog.doubt`).
         interrupted: Whether Ctrl-C ended the run early; counted rows are stored.
     """
 
@@ -39,6 +42,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     skipped: int
     failed: int
     reasons: dict[tuple[str, str], str]
+    doubtful: int = 0
     interrupted: bool = False
 
 
@@ -55,11 +59,13 @@ class Progress:
         self.on_event, self.total = on_event, total
         self.counts = {"finished": 0, "present": 0, "skipped": 0, "failed": 0}
         self.reasons: dict[tuple[str, str], str] = {}
+        self.doubtful = 0
 
     def emit(self, kind: EventKind, trial: Trial, **details: Any) -> None:
-        """Emits one event; all kinds except ``started`` are counted in `done`."""
-        if kind != "started":
+        """Emits one event; kinds that settle a trial are counted in `done`."""
+        if kind in self.counts:
             self.counts[kind] += 1
+        self.doubtful += not set(DOUBTS).isdisjoint(details.get("flags", ()))
         done = sum(self.counts.values())
         self.on_event(Event.of(trial, kind, done=done, total=self.total, **details))
 
@@ -90,6 +96,7 @@ class Progress:
             skipped=self.counts["skipped"],
             failed=self.counts["failed"],
             reasons=self.reasons,
+            doubtful=self.doubtful,
             interrupted=interrupted,
         )
 
@@ -126,6 +133,9 @@ def measure_pair(run: Run, trials: Sequence[Trial]) -> Iterator[TrialStep]:
         yield TrialStep(kind="started", number=number)
         try:
             row = next(steps)
+            while isinstance(row, Notice):
+                yield TrialStep(kind="delayed", number=number, reason=row.said)
+                row = next(steps)
         except CannotRunError as error:
             yield TrialStep(kind="skipped", number=number, rest=True, reason=str(error))
             return
@@ -152,8 +162,8 @@ def _run_file(run: Run, row: Measurement) -> RunFile:
     )
 
 
-DOUBTFUL_FLAGS = ("counter-failed", "other-load", "shared-gpu", "suspect", "throttled", "unstable")
-"""Flags of rows that should be measured again or used with care."""
+DOUBTFUL_FLAGS = (*DOUBTS, "counter-failed", "shared-gpu", "suspect")
+"""Flags of rows that are history (`catalog.doubt`) or to be used with care."""
 
 
 def event_figures(devices: Mapping[str, Device], row: Measurement) -> dict[str, Any]:
@@ -167,7 +177,7 @@ def event_figures(devices: Mapping[str, Device], row: Measurement) -> dict[str, 
         "joules_per_1000": None if joules is None else joules * per_1000,
         "label": used.label if used else None,
         "seconds_per_1000": None if row.runtime_s is None else row.runtime_s * per_1000,
-        "flags": tuple(flag for flag in row.flags if flag in DOUBTFUL_FLAGS),
+        "flags": tuple(sorted(set(row.flags).intersection(DOUBTFUL_FLAGS))),
     }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from calibration.classifiers.build import traits_of
 from calibration.classifiers.decoding import decoding_of
 from calibration.classifiers.recorder import PredictionRecorder
+from calibration.measurement.attempts import Patience
 from calibration.measurement.windows import idle_watts
 from calibration.meters.machine_meter import meter_for
 from calibration.meters.meter import Meter
@@ -61,12 +62,14 @@ class Run:
         run_id: Name of the run, part of every row.
         load_1m: Load average of the last minute before the run.
         known_idle_w: Idle watts by device, measured before any model was loaded.
+        patience: Seconds left to wait for quieter moments.
     """
 
     plan: CalibrationPlan
     run_id: str
     load_1m: float | None
     known_idle_w: dict[str, float | None] = field(default_factory=dict)
+    patience: Patience = field(default_factory=Patience)
     _meters: dict[str, Meter] = field(default_factory=dict)
     _tokens: dict[str, float | None] = field(default_factory=dict)
     _answers: dict[tuple[str, str, str | None], bytes] = field(default_factory=dict)

@@ -6,6 +6,7 @@ The candidate is fitted once, scored once in each precision and measured once pe
 from __future__ import annotations
 
 import datetime
+import functools
 import gc
 import time
 import warnings
@@ -20,18 +21,19 @@ from calibration.classifiers.decoding import decoding_of
 from calibration.classifiers.errors import CannotRunError
 from calibration.hardware import usage
 from calibration.hardware.threads import usable_cores
+from calibration.measurement.attempts import OTHER_LOAD_CORES, Notice, settled
 from calibration.measurement.run import UNSCORED, Run, Score, halve
 from calibration.measurement.server import SaturatedError, measure_server
 from calibration.measurement.windows import WindowSummary, idle_watts, measure
 from calibration.meters.meter import Meter, combined_context
 from calibration.plan.fingerprint import context, dumps
-from calibration.plan.trial_grid import BY_LENGTH, halved_group
+from calibration.plan.trial_grid import AS_ARRIVED, halved_group
 from calibration.records import Trial
 from calibration.workloads.load import Texts
 from catalog.records import Candidate, Label, Measurement
 
-OTHER_LOAD_CORES = 0.5
-"""Cores kept busy by other processes above which a row is flagged ``other-load``."""
+LONGEST_REPEATED_FIT_S = 60.0
+"""Seconds of a fit above which it is not repeated at once for being doubtful."""
 
 
 class SkippedTrial(msgspec.Struct, frozen=True):
@@ -95,10 +97,13 @@ def measure_fit(unfitted: Any, texts: Texts, meter: Meter) -> FitResult:
     )
 
 
-def measure_trials(run: Run, trials: Sequence[Trial]) -> Iterator[Measurement | SkippedTrial]:
+def measure_trials(
+    run: Run, trials: Sequence[Trial]
+) -> Iterator[Measurement | SkippedTrial | Notice]:
     """Yields the rows of one pair, each as soon as it is measured.
 
-    A trial that cannot be measured, although others of its pair can, yields a `SkippedTrial`.
+    A trial that cannot be measured, although others of its pair can, yields a `SkippedTrial`; one
+    that is doubtful yields a `Notice` before it is measured again.
 
     Args:
         run: The calibration run.
@@ -110,7 +115,7 @@ def measure_trials(run: Run, trials: Sequence[Trial]) -> Iterator[Measurement | 
     """
     first = trials[0]
     candidate, texts = run.plan.candidates[first.candidate], run.plan.texts[first.workload]
-    device = run.plan.devices[first.device]
+    device, profile = run.plan.devices[first.device], run.plan.profile
     meter = run.meter(device)
     gc.collect()
     build.use_cores(candidate)
@@ -120,11 +125,17 @@ def measure_trials(run: Run, trials: Sequence[Trial]) -> Iterator[Measurement | 
     fitted, flags = training.fitted, training.flags
     shared = {
         "n_parameters": build.n_parameters(fitted, candidate),
-        "idle_resident_w": idle_watts(meter, run.plan.profile.idle_s),
+        "idle_resident_w": idle_watts(meter, profile.idle_s),
     }
     if first_fit:
         n_items = build.n_training_texts(fitted, texts, candidate)
-        yield _train_row(run, first, n_items, training, shared)
+
+        def train_row(attempt: int) -> Measurement:
+            again = training if attempt == 1 else measure_fit(unfitted, texts, meter)
+            return _train_row(run, first, n_items, again, shared, attempt)
+
+        short = training.seconds * training.fits <= LONGEST_REPEATED_FIT_S
+        yield from settled(train_row, profile.retries if short else 0, profile.wait_s, run.patience)
     scored: dict[tuple[str, ...], Score | SkippedTrial] = {}
     for trial in trials[1:] if first_fit else trials:
         serving = (trial.backend, trial.precision, decoding_of(trial.repeat_group) or "")
@@ -134,8 +145,9 @@ def measure_trials(run: Run, trials: Sequence[Trial]) -> Iterator[Measurement | 
         if isinstance(score, SkippedTrial):
             yield score
             continue
+        row = functools.partial(_inference_row, run, trial, texts, fitted, score, flags, shared)
         try:
-            yield _inference_row(run, trial, texts, fitted, score, flags, shared)
+            yield from settled(row, profile.retries, profile.wait_s, run.patience)
         except SaturatedError:
             yield SkippedTrial(f"cannot keep up with {trial.rate_per_s:g} texts per second")
 
@@ -159,6 +171,7 @@ def _measurement(
     meter_context: Mapping[str, Any],
     other_cores: float | None,
     overrides: dict[str, Any] | None,
+    attempt: int,
     **values: Any,
 ) -> Measurement:
     """A row: the trial's setup, the run's shared fields and the measured values.
@@ -170,10 +183,12 @@ def _measurement(
         meter_context: The meter's context of the window.
         other_cores: Mean cores kept busy by other processes; ``None`` if unknown.
         overrides: Fields in which the row differs from the plan.
+        attempt: Number of the attempt, from 1.
         values: Measured fields.
     """
     device, plan = run.plan.devices[trial.device], run.plan
     load: dict[str, Any] = {"load_1m": run.load_1m, "threads": usable_cores()}
+    load |= {"attempt": attempt} if attempt > 1 else {}
     if other_cores is not None:
         load["other_cores"] = round(other_cores, 2)
         flags = (*flags, "other-load") if other_cores > OTHER_LOAD_CORES else flags
@@ -206,6 +221,7 @@ def _train_row(
     n_items: float,
     training: FitResult,
     shared: dict[str, float | None],
+    attempt: int,
 ) -> Measurement:
     """The row of one fit, from raw texts to a fitted classifier, checkpoint loading included."""
     return _measurement(
@@ -215,6 +231,7 @@ def _train_row(
         training.context,
         training.other_cores,
         None,
+        attempt,
         n_items=n_items,
         runtime_s=training.seconds,
         repeats=training.fits,
@@ -250,7 +267,7 @@ def _measure_inference(
                     fitted.predict, texts.test, trial.rate_per_s, size, profile, meter
                 )
             else:
-                by_length = trial.repeat_group == BY_LENGTH
+                by_length = trial.scenario == "offline" and trial.repeat_group != AS_ARRIVED
                 found = measure(
                     fitted.predict, texts.test, size, profile, meter, by_length=by_length
                 )
@@ -279,6 +296,7 @@ def _inference_row(
     score: Score,
     flags: tuple[str, ...],
     shared: dict[str, float | None],
+    attempt: int,
 ) -> Measurement:
     """The row of one inference scenario."""
     others = usage.OtherLoad()
@@ -286,7 +304,7 @@ def _inference_row(
     halved = size < (trial.batch_size or 1)
     flags += () if score.accuracy is not None else ("random-weights",)
     flags += ("unstable",) if found.unstable else ()
-    flags += (BY_LENGTH,) if trial.repeat_group == BY_LENGTH else ()
+    flags += (AS_ARRIVED,) if trial.repeat_group == AS_ARRIVED else ()
     flags += ("batch-halved",) if halved else ()
     notes = {"notes": score.notes} if score.draws else {}
     return _measurement(
@@ -296,6 +314,7 @@ def _inference_row(
         dict(found.context) | ({"draws": score.draws} if score.draws else {}),
         others.mean_cores(),
         notes | (_halved_batch_fields(trial, size) if halved else {}),
+        attempt,
         n_items=float(found.n_items),
         runtime_s=found.runtime_s,
         latency_p50_ms=found.latency_p50_ms,

@@ -72,21 +72,29 @@ class WindowSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def batches(texts: Sequence[str], size: int, by_length: bool = False) -> list[list[str]]:
-    """The texts in batches of `size`, in one fixed random order for all candidates.
+    """The texts in batches of `size`, in one fixed order for all candidates.
 
     In a file sorted by class or length, the first seconds of a slow candidate would not represent
-    the whole; the permutation prevents that. With `by_length`, texts of similar length share a
-    batch and the batches are shuffled.
+    the whole. So texts are shuffled; with `by_length` texts of similar length share a batch and
+    the batches follow each other in the order of `spread_out`.
     """
     order = list(texts)
-    rng = random.Random(_ORDER_SEED)  # noqa: S311
-    rng.shuffle(order)
+    random.Random(_ORDER_SEED).shuffle(order)  # noqa: S311
     if by_length:
         order.sort(key=len)
     calls = [order[start : start + size] for start in range(0, len(order), size)]
-    if by_length:
-        rng.shuffle(calls)
-    return calls
+    return [calls[place] for place in spread_out(len(calls))] if by_length else calls
+
+
+def spread_out(n: int) -> list[int]:
+    """The numbers below `n` such that those of any beginning are spread evenly over the range.
+
+    Their binary digits, reversed, ascend (van der Corput's sequence): a window that holds some of
+    the batches holds short and long texts as all of them do.
+    """
+    width = max(1, (n - 1).bit_length())
+    reversed_ = (int(f"{number:0{width}b}"[::-1], 2) for number in range(1 << width))
+    return [number for number in reversed_ if number < n]
 
 
 def warm_up(

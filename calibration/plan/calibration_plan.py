@@ -74,14 +74,18 @@ class CalibrationPlan(msgspec.Struct, frozen=True, kw_only=True):
             yield workload, candidate, list(trials)
 
 
-def stored_rows(snapshot: Snapshot) -> dict[SetupKey, Measurement]:
-    """Current rows of earlier calibrations by setup.
+def stored_rows(snapshot: Snapshot, *, again: bool = False) -> dict[SetupKey, Measurement]:
+    """Rows of earlier calibrations by setup: the current one, else the newest doubtful one.
 
     Superseded rows are left out: what a question is answered from must hold, not its history. A
     row whose batch was halved has no batch size here (`repeat_group` holds the planned one).
+
+    Args:
+        snapshot: The catalog.
+        again: Leave doubtful rows out, so that their trials are measured anew.
     """
     found = {}
-    for row in snapshot.current:
+    for row in snapshot.current if again else (*snapshot.doubtful, *snapshot.current):
         if row.source == SOURCE:
             setup = SetupKey.of(row)
             if "batch-halved" in row.flags:

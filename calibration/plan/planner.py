@@ -260,6 +260,7 @@ def plan(
     tdp_w: float | None = None,
     backends: Sequence[str] = (),
     texts: Mapping[str, Texts] | None = None,
+    again: bool = False,
 ) -> CalibrationPlan:
     """What a calibration of this machine would do; measures nothing.
 
@@ -281,6 +282,8 @@ def plan(
         backends: Globs over serving backends; without any the usual one of each candidate and, in
             a profile that sweeps, the others that are installed.
         texts: Workloads that are loaded already, by name; then nothing is loaded.
+        again: Measure trials anew whose stored rows are doubtful (`catalog.doubt`); without, they
+            count as present.
 
     Raises:
         UnknownNameError: Unknown workload, candidate, profile or backend.
@@ -307,7 +310,7 @@ def plan(
         rates=tuple(dict.fromkeys(rates)),
         meters={d.name: meter.name if meter else meter_name(d) for d in devices.values()},
         backends=matching(backends),
-        stored=stored_rows(snapshot),
+        stored=stored_rows(snapshot, again=again),
     )
     return CalibrationPlan(
         trials=tuple(

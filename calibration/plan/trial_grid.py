@@ -17,8 +17,9 @@ SERVER_BATCH = 32
 """Texts answered in one call at most, of those that wait."""
 SWEEP = (8, 128)
 """Further texts per call of a profile that sweeps."""
-BY_LENGTH = "length-sorted"
-"""Repeat group of rows whose calls hold texts of like length."""
+AS_ARRIVED = "arrival-order"
+"""Repeat group of rows whose calls hold texts in random order; usual in ``offline`` are texts of
+like length together, as sentence-transformers sorts them."""
 
 
 def serving_choices(
@@ -100,9 +101,9 @@ def _sweep(
     offline = {"scenario": "offline", **usual_choice}
     for size in SWEEP:
         yield offline | {"batch_size": float(size)}
-    if is_neural(candidate) and not equal_lengths:  # padding is what like lengths spare
+    if is_neural(candidate) and not equal_lengths:  # like lengths spare padding
         for size in (SCENARIOS["offline"], SWEEP[-1]):
-            yield offline | {"batch_size": float(size), "repeat_group": BY_LENGTH}
+            yield offline | {"batch_size": float(size), "repeat_group": AS_ARRIVED}
     for group in decodings(candidate) if usual_choice["backend"] == "torch" else ():
         for scenario, size in SCENARIOS.items():
             choice = {"scenario": scenario, "batch_size": float(size), "repeat_group": group}

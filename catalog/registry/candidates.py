@@ -18,6 +18,8 @@ MINILM_REVISION = "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"
 MPNET = "sentence-transformers/paraphrase-multilingual-mpnet-base-v2"
 SAMPLES_PER_LABEL = 8
 """Training texts per label of a few-shot head: the default of MTEB's classification tasks."""
+FEW_SHOT = "-few-shot"
+"""End of the name of a candidate with such a head."""
 HYPOTHESIS = "This example is {label}."
 INSTRUCTION_TOKENS = 30.0
 """Word pieces of `INSTRUCTION` without its labels and its text."""
@@ -77,7 +79,7 @@ def _with_few_shot(*candidates: Candidate) -> Iterator[Candidate]:
     for full in candidates:
         yield full
         yield msgspec.structs.replace(
-            full, name=f"{full.name}-few-shot", samples_per_label=SAMPLES_PER_LABEL
+            full, name=full.name + FEW_SHOT, samples_per_label=SAMPLES_PER_LABEL
         )
 
 

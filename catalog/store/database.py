@@ -270,7 +270,7 @@ class Store:
         """What tells the rows after an id apart; see `Heads`."""
         if not self.is_there():
             return Heads(newest={}, last=after)
-        columns = ("id", "setup", "digest", "measured_at")
+        columns = ("id", "setup", "digest", "measured_at", "source", "flags")
         query = sa.select(*(measurement.c[name] for name in columns)).where(
             measurement.c.id > after
         )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from catalog.doubt import DOUBTS, SUITE
 from catalog.records import Measurement, moment
 
 if TYPE_CHECKING:
@@ -57,10 +58,11 @@ class Heads(msgspec.Struct, kw_only=True):
     """What tells rows apart, without what they say; see `Stored`.
 
     Attributes:
-        newest: Moment and id of the newest row by the hash of its setup; a later row wins a tie.
+        newest: Of each setup, by its hash: whether the row that stands is sound, its moment and
+            id; sound rows go before doubtful ones (`catalog.doubt`), a later row wins a tie.
     """
 
-    newest: dict[str, tuple[float, int]]
+    newest: dict[str, tuple[bool, float, int]]
     last: int
     last_digest: str = ""
     count: int = 0
@@ -91,19 +93,20 @@ def read_heads(result: sa.CursorResult[Any], after: int) -> Heads:
     """Which rows are the newest of their setups, and the sum of all digests.
 
     Args:
-        result: Rows of id, setup, digest and `measured_at` in the order of ids.
+        result: Rows of id, setup, digest, `measured_at`, source and flags in the order of ids.
         after: The id before the first of them.
     """
-    found = Heads(newest={}, last=after)
+    found, doubted = Heads(newest={}, last=after), frozenset(DOUBTS)
     newest, total = found.newest, 0
     with deferred_collection():
         for chunk in _chunks(result):
-            for id_, setup, digest, at in chunk:
+            for id_, setup, digest, at, source, flags in chunk:
                 total += int(digest, 16)
-                when = moment(at)
+                sound = source != SUITE or not flags or doubted.isdisjoint(flags.split(";"))
+                rank = (sound, moment(at), id_)
                 before = newest.get(setup)
-                if before is None or when >= before[0]:
-                    newest[setup] = (when, id_)
+                if before is None or rank >= before:
+                    newest[setup] = rank
             found.count += len(chunk)
             found.last, found.last_digest = chunk[-1][0], chunk[-1][2]
     found.total = total % 2**256
