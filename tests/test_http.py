@@ -159,7 +159,7 @@ def test_three_specs_are_enough_and_their_answer_says_what_it_is(client: Client,
         assert joules["low"] < joules["value"] < joules["high"]
         assert joules["label"] == "estimated"
         assert "device-not-calibrated" in option["warnings"]
-        assert ("out-of-range" in option["warnings"]) == (joules["basis"] == "extrapolated")
+        assert ("energy-extrapolated" in option["warnings"]) == (joules["basis"] == "extrapolated")
     codes = {caution["code"] for caution in body["warnings"]}
     assert "device-not-calibrated" in codes
     assert "device-specs-assumed" not in codes

@@ -239,6 +239,7 @@ def _warnings(
     if work.prediction is not None:
         codes += ["device-specs-assumed"] if work.prediction.assumed_power else []
         codes += ["out-of-range"] if work.prediction.outside else []
+        codes += ["energy-extrapolated"] if work.energy.basis == "extrapolated" else []
         codes += [] if work.prediction.known_device else ["device-not-calibrated"]
     joules = entry.energy
     if opinion is not None and not (joules.low or 0.0) <= opinion <= (joules.high or math.inf):

@@ -52,6 +52,7 @@ WarningCode = Literal[
     "devices-unstated",
     "energy-bound",
     "energy-converted",
+    "energy-extrapolated",
     "energy-mixed",
     "floor-below-majority",
     "host-assumed",
