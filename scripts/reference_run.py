@@ -42,6 +42,7 @@ from catalog.doubt import REFERENCE_RUN  # noqa: E402
 from catalog.predictions import Predictions, pack  # noqa: E402
 from catalog.records import COMPONENTS, Device, Measurement  # noqa: E402
 from catalog.registry.candidates import MINILM  # noqa: E402
+from catalog.registry.workloads import WORKLOADS as WORKLOADS_DECLARED  # noqa: E402
 from catalog.snapshot import Snapshot  # noqa: E402
 from catalog.store.database import Store  # noqa: E402
 
@@ -206,13 +207,13 @@ def answers(sets: Sequence[Predictions], runs: dict[tuple[str, str, str], str]) 
 
 def bundle(store: Store, out: Path = REFERENCE) -> dict[Path, bytes]:
     """Every file of the run by path below `out`; files of other machines stay."""
-    known = snapshots.load(store)
+    known, public = snapshots.load(store), {each.name for each in WORKLOADS_DECLARED}
     rows = sorted(
-        (row for row in known.current if row.source == "calibration"),
+        (r for r in known.current if r.source == "calibration" and r.workload in public),
         key=lambda row: (row.workload, row.candidate, row.phase, row.measured_at or ""),
     )
     if not rows:
-        sys.exit(f"no sound rows in {store.url}; run it first")
+        sys.exit(f"no sound rows of public workloads in {store.url}; run it first")
     command = shlex.join(["python", "scripts/reference_run.py", "run"])
     files: dict[Path, bytes] = {}
     for device in sorted({row.device for row in rows}):

@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from calibration import suite
+from calibration.workloads.load import load
 from catalog.accuracies import few_shot_joined
 from catalog.accuracy import Accuracy
 from catalog.doubt import REFERENCE_RUN
@@ -22,6 +23,7 @@ from catalog.predictions import Predictions
 from catalog.records import Device, Measurement
 from catalog.reference_files import from_cells
 from catalog.registry.candidates import CANDIDATES
+from catalog.registry.workloads import WORKLOADS
 from catalog.store.database import Store
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,14 +32,12 @@ pytestmark = pytest.mark.usefixtures("quiet_machine")
 
 READ = """
 import json
-from advisor import recommend
 from catalog import Snapshot
 
 snapshot = Snapshot.load()
 rows = [row for row in snapshot.current if row.source == "joulewise-reference"]
 (device,) = {row.device for row in rows}
-asked = {"task": "sentiment", "workload": "tickets", "min_acc": 0.5, "device": device}
-known = snapshot.accuracies.evidence("sst2")["tfidf-word-logistic"]
+known = snapshot.accuracies.evidence("synthetic")["tfidf-word-logistic"]
 own = [each for each in known if each.tier == "suite"]
 print(json.dumps({
     "rows": len(rows),
@@ -64,18 +64,13 @@ def script() -> Any:
 
 @pytest.fixture
 def measured(script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The bundled files of a run of one candidate on a table named like a public workload."""
+    """The bundled files of a run of one candidate on the synthetic workload."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    folder = tmp_path / "data" / "sst2"
-    folder.mkdir(parents=True)
-    lines = [f"{'good' if n % 2 else 'bad'} {n},{n % 2}" for n in range(200)]
-    (tmp_path / "data" / "sst2.csv").write_text("\n".join(["text,label", *lines]))
-    folder.rmdir()
-    monkeypatch.setenv("JOULEWISE_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("JOULEWISE_DATA", str(tmp_path))
     monkeypatch.setenv("JOULEWISE_MODELS", str(tmp_path))
     monkeypatch.setattr(script, "SHORT", TINY)
     monkeypatch.setattr(script, "LONG", TINY)
-    monkeypatch.setitem(script.STEPS, "tiny", script.Step(("tfidf-word-logistic",), ("sst2",)))
+    monkeypatch.setitem(script.STEPS, "tiny", script.Step(("tfidf-word-logistic",), ("synthetic",)))
     store = Store(f"sqlite:///{tmp_path / 'run.sqlite'}")
     script.run(["tiny"], store)
     out = tmp_path / "reference"
@@ -107,13 +102,15 @@ def test_bundled_rows_have_runtime_and_origin_and_no_modelled_joule(measured: Pa
         assert "modelled" not in (row.cpu_label, row.dram_label, row.gpu_label)
         assert (row.cpu_j is None) == (row.cpu_label is None)
     (result,) = csv_rows(Accuracy, measured / "accuracy" / file.name)
-    assert (result.tier, result.regime, result.n_test) == ("suite", "full", 40)
+    assert (result.tier, result.regime, result.n_test) == ("suite", "full", 1000)
     packed = (measured / "predictions").glob("*.msgpack")
     (each,) = msgspec.msgpack.decode(next(packed).read_bytes(), type=tuple[Predictions, ...])
     assert each.answers().accuracy == result.accuracy
     assert (each.source, each.run_id) == (REFERENCE_RUN, REFERENCE_RUN)
+    texts = load("synthetic", None, {each.name: each for each in WORKLOADS})
     for path in measured.rglob("*.*"):
-        assert b"good 1" not in path.read_bytes()
+        content = path.read_bytes()
+        assert not any(text.encode() in content for text in texts.test)
     for path in (measured / "devices").glob("*.csv"):
         assert all(d.status == "probed" for d in csv_rows(Device, path))
 
@@ -138,8 +135,27 @@ def test_a_catalog_reads_bundled_rows_as_the_suites_own(measured: Path, tmp_path
     found = json.loads(done.stdout)
     assert found["rows"] == 3
     assert None not in found["accuracies"]
-    assert found["evidence"] == [["measured", "full", 40]]
-    assert found["predicted"] == [["sst2", "tfidf-word-logistic"]]
+    assert found["evidence"] == [["measured", "full", 1000]]
+    assert found["predicted"] == [["synthetic", "tfidf-word-logistic"]]
+
+
+def test_rows_of_other_texts_are_not_bundled(
+    script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of one's own that is named like a public workload has another name in the catalog."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    lines = [f"{'good' if n % 2 else 'bad'} {n},{n % 2}" for n in range(60)]
+    (tmp_path / "sst2.csv").write_text("\n".join(["text,label", *lines]))
+    monkeypatch.setenv("JOULEWISE_DATA", str(tmp_path))
+    monkeypatch.setenv("JOULEWISE_MODELS", str(tmp_path))
+    monkeypatch.setattr(script, "SHORT", TINY)
+    monkeypatch.setattr(script, "LONG", TINY)
+    monkeypatch.setitem(script.STEPS, "tiny", script.Step(("majority-class",), ("sst2",)))
+    store = Store(f"sqlite:///{tmp_path / 'run.sqlite'}")
+    script.run(["tiny"], store)
+    with pytest.raises(SystemExit, match="no sound rows of public workloads"):
+        script.bundle(store, tmp_path)
+    store.engine.dispose()
 
 
 def test_every_step_names_candidates_that_run(script: Any) -> None:
