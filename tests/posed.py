@@ -54,15 +54,22 @@ class Cluster:
         self._processes.append(process)
 
     def worker(
-        self, node: str, cpu: str, *, nanny: bool = False, slow_s: float = 0.0, **deeds: str
+        self,
+        node: str,
+        cpu: str,
+        *,
+        nanny: bool = False,
+        slow_s: float = 0.0,
+        version: str | None = None,
+        **deeds: str,
     ) -> None:
-        """A worker that poses as the machine `node`, on which candidates do `deeds` once.
+        """A worker that poses as the machine `node`, on which candidates do `deeds`.
 
-        Each fit takes `slow_s` seconds longer.
+        Each fit takes `slow_s` seconds longer; `version` is another one of Joulewise.
         """
         named = {name.replace("_", "-"): deed for name, deed in deeds.items()}
         pose: dict[str, Any] = {"node": node, "cpu": cpu, "threads": 4, "folder": str(self.folder)}
-        pose |= {"deeds": named, "slow_s": slow_s}
+        pose |= {"deeds": named, "slow_s": slow_s, "version": version}
         self._start(
             "worker", self.address, "--nthreads", "2", "--no-dashboard", "--preload", "posing",
             "--nanny" if nanny else "--no-nanny", "--local-directory", str(self.folder / "scratch"),

@@ -1,8 +1,9 @@
 """Preload of a Dask worker that lets it pose as another machine: `dask worker --preload`.
 
 ``POSE`` is JSON: ``node``, ``cpu``, ``threads``, ``folder`` (of locks and marks), and by name of a
-candidate what happens when it is first fitted there: ``kill`` or ``hang``; ``slow_s`` are seconds
-that each fit takes. Nothing of it is in the product: functions of this process are replaced.
+candidate what happens when it is fitted there: ``kill``, the first time; ``slow_s``
+are seconds that each fit takes; ``version`` is another one of Joulewise, or empty where it cannot
+be found out. Nothing of it is in the product: functions of this process are replaced.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import lightgbm  # noqa: F401  (imported before anything has a deadline)
+import lightgbm  # noqa: F401  (imported before anything is timed)
 import sklearn.feature_extraction.text
 import sklearn.linear_model
 import sklearn.metrics
@@ -56,10 +57,8 @@ def _sabotaged(candidate: Any, *rest: Any) -> Any:
     def act(*given: Any) -> Any:
         begun = time.time()
         time.sleep(POSE.get("slow_s", 0.0))
-        if deed is not None and _first_time(candidate.name):
-            if deed == "kill":
-                os.kill(os.getpid(), signal.SIGKILL)
-            time.sleep(3600)
+        if deed == "kill" and _first_time(candidate.name):
+            os.kill(os.getpid(), signal.SIGKILL)
         fitted = fit(*given)
         with (Path(POSE["folder"]) / f"{POSE['node']}.spans").open("a") as spans:
             spans.write(f"{begun} {time.time()}\n")
@@ -75,6 +74,11 @@ def dask_setup(worker: Any) -> None:
     Path(tempfile.tempdir).mkdir(exist_ok=True)
     worker_side.node_id = lambda: POSE["node"]
     worker_side.detect_machine = planner.detect_machine = lambda: MACHINE
+    worker_side.LOCK_RETRY_S = 0.5
+    if POSE["version"] == "":
+        del worker_side.version
+    elif POSE["version"]:
+        worker_side.version = lambda: POSE["version"]
     worker_side.platform = SimpleNamespace(node=lambda: POSE["node"])
     planner.meter_name = lambda _: "none"
     run.meter_for = lambda _: NullMeter()

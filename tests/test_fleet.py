@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,7 @@ from advisor.evaluation import cross_validation as evaluation
 from advisor.evaluation import evaluate as evaluating
 from api.cli.main import folds_on
 from calibration.fleet import client as fleet
-from calibration.fleet.account import Heard, Joined, Notice
-from calibration.fleet.dispatch import FleetError
-from calibration.fleet.passes import Patience
+from calibration.fleet.client import FleetError, Heard, Joined, Notice
 from calibration.hardware.lock import LOCK_NAME, BusyError, measurement_lock
 from calibration.records import Event, Profile
 from catalog import snapshot
@@ -38,7 +37,6 @@ from catalog.store.database import Store
 distributed: Any = pytest.importorskip("distributed")
 
 TINY = Profile(name="tiny", window_s=0.02, repeats=3, warmup_s=0.02, idle_s=0.01, retries=0)
-PATIENCE = Patience(factor=1, least_s=15, grace_s=60, again_s=0.5)
 BOW = ("bow-complement-nb", "bow-linear-svm", "bow-logistic", "bow-lightgbm")
 
 
@@ -67,8 +65,7 @@ def calibrate(
     """Calibrates the fleet with very short windows."""
     known = snapshot.load(store)
     asked = fleet.request(known, candidates=names, profile=TINY, seed=1)
-    given = {"patience": PATIENCE, **more}
-    return fleet.calibrate(cluster.address, asked, known, store, hear=hear, **given)
+    return fleet.calibrate(cluster.address, asked, known, store, hear=hear, **more)
 
 
 def setup(row: Measurement) -> tuple[Any, ...]:
@@ -76,21 +73,24 @@ def setup(row: Measurement) -> tuple[Any, ...]:
     return SetupKey.of(row)
 
 
-def test_each_trial_once_though_workers_die_hang_and_come_late(
-    cluster: Cluster, store: Store
-) -> None:
-    """Four workers, three machines and a duplicate: the catalog ends equal to the plan."""
-    cluster.worker("a", "AMD EPYC 1", nanny=True, bow_linear_svm="hang")
+def said(heard: list[Heard]) -> str:
+    """All notices."""
+    return "\n".join(each.said for each in heard if isinstance(each, Notice))
+
+
+def test_each_trial_once_though_workers_die_and_come_late(cluster: Cluster, store: Store) -> None:
+    """Machines that die, one that comes back, a late duplicate: the catalog equals the plan."""
+    cluster.worker("a", "AMD EPYC 1", bow_linear_svm="kill")
     cluster.worker("b", "Intel Xeon 2", nanny=True, bow_logistic="kill")
     cluster.worker("c", "AMD Ryzen 3")
     heard: list[Heard] = []
 
-    def hear(said: Heard) -> None:
-        if isinstance(said, Event) and not any(isinstance(each, Event) for each in heard):
+    def hear(message: Heard) -> None:
+        if isinstance(message, Event) and not any(isinstance(each, Event) for each in heard):
             cluster.worker("d", "AMD EPYC 1")
-        heard.append(said)
+        heard.append(message)
 
-    summary = calibrate(cluster, store, *BOW, hear=hear, machines=3)
+    summary = calibrate(cluster, store, *BOW, hear=hear, machines=4)
     assert (summary.done, summary.failed, summary.skipped) == (36, 0, 0), (summary, heard)
     rows = store.measurements()
     assert len(rows) == 36
@@ -100,18 +100,70 @@ def test_each_trial_once_though_workers_die_hang_and_come_late(
     assert set(planned.values()) == {1}
     assert sorted(each.place for each in joined) == ["AMD EPYC 1", "AMD Ryzen 3", "Intel Xeon 2"]
     assert len({row.run_id for row in rows}) == 3
-    said = "\n".join(each.said for each in heard if isinstance(each, Notice))
-    assert "b, bow-logistic on tickets: its worker died" in said
-    assert "a, bow-linear-svm on tickets: no answer in time" in said
-    assert "d joins AMD EPYC 1" in said
-    events = [each for each in heard if isinstance(each, Event)]
-    hung = [each for each in events if each.candidate == "bow-linear-svm"]
-    at_work = {(e.place, e.node) for e in hung if e.kind == "finished"}
-    assert at_work == {("AMD EPYC 1", "d"), ("Intel Xeon 2", "b"), ("AMD Ryzen 3", "c")}
+    assert "b, bow-logistic on tickets: its worker died" in said(heard)
+    assert "a, bow-linear-svm on tickets: its worker died" in said(heard)
+    assert "d joins AMD EPYC 1" in said(heard)
+    ended = {
+        (each.place, each.node)
+        for each in heard
+        if isinstance(each, Event)
+        and each.kind == "finished"
+        and each.candidate == "bow-linear-svm"
+    }
+    assert ended == {("AMD EPYC 1", "d"), ("Intel Xeon 2", "b"), ("AMD Ryzen 3", "c")}
     one_at_a_time(cluster)
     assert "Geheimwort" not in cluster.logs() + repr(heard)
     content = b"".join(path.read_bytes() for path in cluster.folder.glob("catalog.sqlite*"))
     assert b"geheimwort" not in content.lower()
+
+
+def test_what_kills_two_workers_fails_and_trials_without_a_machine_too(
+    cluster: Cluster, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest is measured; hardware that is gone for good is reported, and the run ends."""
+    monkeypatch.setattr(fleet, "GRACE_S", 8.0)
+    for name in ("a", "c", "d"):
+        cluster.worker(name, "AMD EPYC 1", bow_linear_svm="kill")
+    cluster.worker("b", "Intel Xeon 2", bow_logistic="kill")
+    heard: list[Heard] = []
+    summary = calibrate(cluster, store, *BOW[1:3], hear=heard.append, machines=4)
+    reasons = {
+        (each.place, each.candidate): each.reason
+        for each in heard
+        if isinstance(each, Event) and each.kind == "failed"
+    }
+    died = "its worker died"
+    assert reasons[("AMD EPYC 1", "bow-linear-svm")] == f"{died}, 2 times"
+    left = "no machine of this hardware is left"
+    assert reasons[("Intel Xeon 2", "bow-logistic")] == f"{died}; {left}"
+    assert reasons.get(("Intel Xeon 2", "bow-linear-svm"), left) == left
+    assert (summary.done, summary.done + summary.failed) == (len(store.measurements()), 12)
+    rows = {(row.device, row.candidate) for row in store.measurements()}
+    assert ("AMD EPYC 1", "bow-logistic") in rows
+
+
+def test_identical_machines_measure_side_by_side_if_hardware_is_measured_twice(
+    cluster: Cluster, store: Store
+) -> None:
+    """A pass each, in runs of their own; machines with another release or none are left out."""
+    cluster.worker("a", "AMD EPYC 1", slow_s=1)
+    cluster.worker("b", "AMD EPYC 1", slow_s=1)
+    cluster.worker("v", "AMD EPYC 1", version="joulewise 0.1, protocol 1")
+    cluster.worker("w", "AMD EPYC 1", version="")
+    heard: list[Heard] = []
+    calibrate(cluster, store, *BOW[:3], hear=heard.append, machines=2, per_hardware=2)
+    at_work: defaultdict[str | None, set[str | None]] = defaultdict(set)
+    for each in heard:
+        if isinstance(each, Event) and each.kind == "finished":
+            at_work[each.place].add(each.node)
+    assert at_work in (
+        {"AMD EPYC 1": {"a"}, "AMD EPYC 1, pass 2": {"b"}},
+        {"AMD EPYC 1": {"b"}, "AMD EPYC 1, pass 2": {"a"}},
+    )
+    assert len({row.run_id for row in store.measurements()}) == 2
+    assert set(Counter(map(setup, store.measurements())).values()) == {2}
+    assert "is left out: the worker failed with NameError; is joulewise[cal" in said(heard)
+    assert "v is left out: it has joulewise 0.1, protocol 1, this is joulewise" in said(heard)
 
 
 def one_at_a_time(cluster: Cluster) -> None:
@@ -142,18 +194,20 @@ def test_a_busy_machine_is_waited_for_and_hardware_measured_twice(
     lock = measurement_lock(folder / LOCK_NAME)
     lock.__enter__()
 
-    def hear(said: Heard) -> None:
-        heard.append(said)
-        if isinstance(said, Notice) and "waits" in said.said:
+    def hear(message: Heard) -> None:
+        heard.append(message)
+        if isinstance(message, Notice) and "waits" in message.said:
             assert store.measurements() == []
-            with pytest.raises(BusyError, match="another calibration runs on the scheduler"):
-                calibrate(cluster, store, BOW[0], hear=heard.append)
+            with ThreadPoolExecutor(1) as thread:
+                beside = thread.submit(calibrate, cluster, store, BOW[0], hear=heard.append)
+                with pytest.raises(BusyError, match="another calibration runs on the scheduler"):
+                    beside.result()
             lock.__exit__(None, None, None)
 
     first = calibrate(cluster, store, *BOW[:2], hear=hear, per_hardware=2)
-    waited = [each.said for each in heard if isinstance(each, Notice) and "waits" in each.said]
-    assert waited
-    assert f"process {os.getpid()} holds" in waited[0]
+    assert f"e waits: another calibration is measuring on this machine (process {os.getpid()}" in (
+        said(heard)
+    )
     assert (first.done, first.present) == (12, 0)
     rows = store.measurements()
     assert set(Counter(map(setup, rows)).values()) == {2}
@@ -191,7 +245,7 @@ app(["calibrate", "--scheduler", address, "--candidate", "bow-linear-svm", "--pl
 known = load_snapshot()
 asked = fleet.request(known, candidates=["bow-linear-svm"], profile=TINY)
 print(calibrate.calibrate_fleet(
-    address, asked, known, open_store(), log=None, as_json=True, factor=10, machines=1,
+    address, asked, known, open_store(), log=None, as_json=True, machines=1,
     per_hardware=1))
 """
 
@@ -229,16 +283,16 @@ def test_ctrl_c_and_a_lost_scheduler_keep_what_is_finished(cluster: Cluster, sto
     """The summary or the error says so; the next run measures what is missing, nothing twice."""
     cluster.worker("i", "AMD EPYC 1", slow_s=0.5)
 
-    def interrupt(said: Heard) -> None:
-        if isinstance(said, Event) and said.kind == "finished":
+    def interrupt(message: Heard) -> None:
+        if isinstance(message, Event) and message.kind == "finished":
             raise KeyboardInterrupt
 
     ended = calibrate(cluster, store, *BOW[:3], hear=interrupt)
     assert (ended.interrupted, ended.done) == (True, 1)
     assert len(store.measurements()) == 1
 
-    def kill(said: Heard) -> None:
-        if isinstance(said, Event) and said.kind == "finished":
+    def kill(message: Heard) -> None:
+        if isinstance(message, Event) and message.kind == "finished":
             cluster.stop_scheduler()
 
     with pytest.raises(FleetError, match="the scheduler is gone"):
@@ -246,6 +300,35 @@ def test_ctrl_c_and_a_lost_scheduler_keep_what_is_finished(cluster: Cluster, sto
     rows = store.measurements()
     assert len(rows) >= 2
     assert set(Counter(map(setup, rows)).values()) == {1}
+
+
+ORDINARY = """
+from api.cli.context import load_snapshot, open_store
+from calibration import suite
+from test_fleet import TINY
+
+plan = suite.plan(load_snapshot(), candidates=["bow-complement-nb"], profile=TINY)
+assert suite.calibrate(plan, open_store()).done == 3
+"""
+
+
+@pytest.mark.parametrize("new_url", ["postgresql"], indirect=True)
+def test_without_dask_machines_share_a_catalog(cluster: Cluster, url: str) -> None:
+    """Ordinary calibrations that start at once write runs of their own into one new catalog."""
+    known = {k: v for k, v in os.environ.items() if not k.startswith("JOULEWISE_")}
+    known |= {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "JOULEWISE_CATALOG": url}
+    known |= {"JOULEWISE_DATA": str(cluster.folder / "data")}
+    started = []
+    for name in ("a", "b"):
+        (cluster.folder / name).mkdir()  # with a lock of its own, as on another machine
+        own = known | {"TMPDIR": str(cluster.folder / name)}
+        started.append(subprocess.Popen([sys.executable, "-c", ORDINARY], env=own))
+    assert [process.wait(200) for process in started] == [0, 0]
+    store = Store(url)
+    rows = store.measurements()
+    store.engine.dispose()
+    assert list(Counter(row.run_id for row in rows).values()) == [3, 3]
+    assert set(Counter(map(setup, rows)).values()) == {2}
 
 
 def test_folds_of_the_estimator_run_on_the_cluster(

@@ -39,13 +39,11 @@ class FleetOptions(NamedTuple):
         scheduler: Address of the Dask scheduler.
         machines: How many must have joined before the command may end.
         per_hardware: How often each hardware is measured.
-        patience: Times its forecast that a trial may take.
     """
 
     scheduler: str
     machines: int
     per_hardware: int
-    patience: float
 
 
 def this_device(snapshot: Snapshot, name: str = "this") -> str | Device:
@@ -207,7 +205,7 @@ def run_fleet(
     """Plans or measures on every machine of a scheduler and returns the exit code.
 
     Args:
-        fleet: Scheduler, machines and patience.
+        fleet: Scheduler and machines.
         options: What to measure on each hardware; unusable ones end the command.
         plan: Whether only the plan is printed.
         log: See `calibrate`.
@@ -227,7 +225,6 @@ def run_fleet(
         *given,
         machines=machines,
         per_hardware=per_hardware,
-        factor=fleet.patience,
         log=log,
         as_json=as_json,
     )
@@ -266,7 +263,6 @@ def calibrate_fleet(
     *,
     log: Path | None,
     as_json: bool,
-    factor: float,
     machines: int,
     per_hardware: int,
 ) -> int:
@@ -279,7 +275,6 @@ def calibrate_fleet(
         store: Where rows go.
         log: See `calibrate`; likewise `as_json`.
         as_json: JSON lines on stdout.
-        factor: Times its forecast that a trial may take.
         machines: How many must have joined before it may end.
         per_hardware: How often each hardware is measured.
     """
@@ -293,7 +288,7 @@ def calibrate_fleet(
     elif console.is_terminal:
         shown = FleetTable(console, course)
     listeners = (log_file, Settled(), shown)
-    progress, patience = _FleetProgress(course, listeners), suite.fleet.Patience(factor=factor)
+    progress = _FleetProgress(course, listeners)
     try:
         with ExitStack() as stack:
             for listener in listeners:
@@ -305,7 +300,6 @@ def calibrate_fleet(
                 store,
                 machines=machines,
                 per_hardware=per_hardware,
-                patience=patience,
                 hear=progress.hear,
             )
     except (suite.BusyError, suite.fleet.FleetError) as error:

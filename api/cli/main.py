@@ -333,10 +333,6 @@ def calibrate(
     per_hardware: Annotated[
         int, typer.Option(min=1, max=100, help="With --scheduler: times to measure each hardware.")
     ] = 1,
-    patience: Annotated[
-        float,
-        typer.Option(min=1, help="With --scheduler: times its forecast a trial may take."),
-    ] = 10,
     log: Annotated[
         Path | None, typer.Option(help="Log file; default: a new one beside the catalog.")
     ] = None,
@@ -361,7 +357,7 @@ def calibrate(
         if strict or tdp_w is not None:
             name = "--strict" if strict else "--tdp-w"
             terminal.fail(f"{name} is about one machine; not with --scheduler", terminal.USAGE)
-        fleet = calibrate.FleetOptions(scheduler, machines, per_hardware, patience)
+        fleet = calibrate.FleetOptions(scheduler, machines, per_hardware)
         options |= {"data": data, "models": models}
         raise typer.Exit(calibrate.run_fleet(fleet, options, plan=plan, log=log, as_json=as_json))
     if strict and not calibrate.counter_readable():
