@@ -47,8 +47,8 @@ CAUTIONS: dict[WarningCode, str] = {
     "energy-bound": "the source prints only an upper bound of the energy; it ranks at that bound",
     "energy-converted": "measured on this machine with another batch, format or scope, and "
     "converted by the estimator; the interval is that of the conversion",
-    "energy-extrapolated": "too few devices or publishers measured this kind of work on this kind of "
-    "device and backend; measure it there with joulewise calibrate",
+    "energy-extrapolated": "too few devices or publishers measured this kind of work on this kind "
+    "of device and backend; measure it there with joulewise calibrate",
     "energy-mixed": "part of the energy was measured, part modelled by the source's tool",
     "floor-below-majority": "always answering the most frequent class of the data set reaches the "
     "floor; ask for more",
