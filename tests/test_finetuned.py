@@ -169,6 +169,7 @@ def test_a_resumed_suite_trains_no_second_time(
             machine=Machine(cpu="AMD EPYC", sockets=1, cores=2, threads=2, memory_gib=23),
             meter=NullMeter(),
             models=tmp_path / "models",
+            backends=("torch",),
         )
 
     first = planned()

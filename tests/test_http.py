@@ -187,7 +187,7 @@ def test_a_rate_is_answered_from_what_was_posted(
     assert joules["value"] == pytest.approx(100 + 20 * 248)
     assert joules["basis"] == "estimated"
     assert "rate-worked-out" in {caution["code"] for caution in body["warnings"]}
-    fast = ask(client, rate="900", **asked)
+    fast = ask(client, rate="900", limit="1000", **asked)
     slow = {entry["candidate"]: entry["reason"] for entry in fast["rejected"]}
     assert slow["tfidf-word-logistic"] == "cannot-keep-up"
 
@@ -487,7 +487,7 @@ def test_estimate_gives_joules_with_an_interval(client: Client) -> None:
     asked = {"n_parameters": 66e6, "device": "NVIDIA A30", "runtime_s_per_1000": 0.8}
     body = client.post("/estimate", json=asked).json()
     energy = body["energy_j_per_1000"]
-    assert energy["low"] < energy["value"] < energy["high"]
+    assert energy["low"] < energy["value"] <= energy["high"]  # at most the device's limit
     assert energy["basis"] in ("estimated", "extrapolated")
     del asked["runtime_s_per_1000"]
     bare = client.post("/estimate", json=asked).json()

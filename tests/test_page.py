@@ -104,7 +104,7 @@ def test_raising_the_floor_moves_the_answer(page: Any, server: str) -> None:
 
 def test_a_mark_of_the_plot_leads_to_its_origin(page: Any, server: str) -> None:
     """Enter on a mark opens an address of its own with source, citation, run, label and scope."""
-    asked = "task=topic&workload=fktg&min_acc=0.4&scope=host&basis=measured"
+    asked = "task=topic&workload=fktg&min_acc=0.4&scope=host&basis=measured&device=NVIDIA+A30"
     answer = httpx.get(f"{server}/recommend?{asked}").json()["chosen"]
     page.goto(f"{server}/?{asked}")
     mark = page.locator(".plot:visible .point.chosen")

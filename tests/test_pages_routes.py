@@ -150,7 +150,7 @@ def test_a_setup_nobody_ran_is_shown_as_an_estimate(client: Client) -> None:
     asked = "candidate=llama-3.1-8b-zero-shot&device=NVIDIA+L4&workload=rotten-tomatoes"
     text = client.get(f"/setups?{asked}").text
     assert "Never run on this device" in text
-    assert "estimated, runtime too" in text
+    assert "extrapolated" in text  # few publishers measured such servers
     assert "NVIDIA H100-SXM5-94GB" in text
     every = client.get(f"/setups?{asked.partition('&workload')[0]}").text
     assert f"/setups?{asked}" in links(every, "/setups")

@@ -12,13 +12,16 @@ from hypothesis import strategies as st
 
 from advisor.estimator import hardware, intervals, runtime
 from advisor.estimator.backends import backend_class, numeric_format
-from advisor.estimator.profiles import profiles, publisher
+from advisor.estimator.profiles import publisher
+from advisor.estimator.table import Table
+from advisor.evaluation import device_tables
+from advisor.evaluation.runtime_rows import profiles_of as profiles
 
 RATES = {"gpu a": 20.0, "gpu b": 60.0, "gpu c": 120.0, "gpu d": 300.0, "gpu e": 900.0, "cpu": 2.0}
 """fp16 peak of the devices of a made-up world, 1e12 FLOP/s."""
 
 
-def machines(tmp_path: Path) -> pd.DataFrame:
+def machines(tmp_path: Path) -> Table:
     """A table of made-up devices, completed."""
     rows = [
         {
@@ -34,7 +37,7 @@ def machines(tmp_path: Path) -> pd.DataFrame:
     ]
     path = tmp_path / "devices.csv"
     pd.DataFrame(rows).to_csv(path, index=False)
-    return hardware.completed(hardware.read([path]))
+    return device_tables.completed(device_tables.read([path]))
 
 
 def table(seed: int = 0, n: int = 600) -> pd.DataFrame:
@@ -71,13 +74,13 @@ def table(seed: int = 0, n: int = 600) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, pd.DataFrame]:
+def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Table, pd.DataFrame]:
     """Devices and runtimes."""
     return machines(tmp_path_factory.mktemp("world")), table()
 
 
 def test_an_unseen_device_is_predicted_from_its_peak(
-    world: tuple[pd.DataFrame, pd.DataFrame],
+    world: tuple[Table, pd.DataFrame],
 ) -> None:
     """Without any row of a device its runtimes come out within a few percent in this world."""
     specs, rows = world
@@ -88,7 +91,7 @@ def test_an_unseen_device_is_predicted_from_its_peak(
     assert np.median(error) < 0.15
 
 
-def test_backends_differ_as_measured(world: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+def test_backends_differ_as_measured(world: tuple[Table, pd.DataFrame]) -> None:
     """TensorRT comes out about four times as fast as eager PyTorch, as it was measured."""
     specs, rows = world
     profile, log = profiles(rows, specs), np.log(rows["runtime_s_per_item"].to_numpy())
@@ -109,7 +112,7 @@ def test_backends_differ_as_measured(world: tuple[pd.DataFrame, pd.DataFrame]) -
     framework=st.sampled_from(["PyTorch", "TensorRT", "unheard of", ""]),
 )
 def test_never_above_peak(
-    world: tuple[pd.DataFrame, pd.DataFrame], batch: int, tokens: int, device: str, framework: str
+    world: tuple[Table, pd.DataFrame], batch: int, tokens: int, device: str, framework: str
 ) -> None:
     """Whatever is asked, at most the allowed share of peak is reached, within the interval too."""
     specs, rows = world
@@ -125,13 +128,13 @@ def test_never_above_peak(
     assert low[0] <= found[0] <= high[0]
 
 
-def test_same_rows_same_model(world: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+def test_same_rows_same_model(world: tuple[Table, pd.DataFrame]) -> None:
     """Fitting twice gives the same numbers and the same trees, to the byte."""
     specs, rows = world
     profile, log = profiles(rows, specs), np.log(rows["runtime_s_per_item"].to_numpy())
     one, two = runtime.fit(profile, log), runtime.fit(profile, log)
     assert one.ridge == two.ridge
-    assert one.trees.model == two.trees.model
+    assert one.trees == two.trees
 
 
 def test_the_device_table_is_completed(tmp_path: Path) -> None:
@@ -144,7 +147,7 @@ def test_the_device_table_is_completed(tmp_path: Path) -> None:
         "Chip (CPU+iGPU),soc,,,,15,,\n"
         "Riddle,npu,,,,,,\n"
     )
-    found = hardware.completed(hardware.read([path]))
+    found = pd.DataFrame(device_tables.completed(device_tables.read([path]))).set_index("device")
     cpu = 4 * 2.0 * hardware.FLOPS_PER_CYCLE * 1e9
     assert found.at["Chip", "fp32"] == pytest.approx(cpu)
     assert found.at["Chip (CPU+iGPU)", "fp32"] == pytest.approx(cpu + 0.5e12)
@@ -158,7 +161,7 @@ def test_a_second_table_adds_what_the_first_lacks(tmp_path: Path) -> None:
     one, two = tmp_path / "one.csv", tmp_path / "two.csv"
     one.write_text("device,kind,tdp_w,peak_fp32_tflops\nA,gpu,100,\n")
     two.write_text("device,kind,tdp_w,peak_fp32_tflops\nA,gpu,50,7\nB,cpu,65,1\n")
-    found = hardware.read([one, two])
+    found = device_tables.read([one, two])
     assert found.at["A", "tdp_w"] == 100
     assert found.at["A", "peak_fp32_tflops"] == 7
     assert "B" in found.index
@@ -166,7 +169,7 @@ def test_a_second_table_adds_what_the_first_lacks(tmp_path: Path) -> None:
     with pytest.raises(
         ValueError, match=r"two\.csv: row 1 column 'kind' 'toaster' is none of: cpu"
     ):
-        hardware.read([two])
+        device_tables.read([two])
 
 
 @pytest.mark.parametrize(

@@ -11,15 +11,17 @@ import functools
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
-import pandas as pd
-from scipy.optimize import nnls
 
 from advisor.estimator.table import Array, Column, by_value
 from catalog.records import Candidate
 from catalog.reference_files import FOLDER
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PIPELINES = ("lexicon", "static", "tfidf-word", "tfidf-char", "trees")
 """Kinds of pipeline; ``trees`` is counts that go to boosted trees."""
@@ -131,6 +133,8 @@ def fit(rows: pd.DataFrame) -> ClassicalModel:
 
 def _pipeline(tokens: Array, batch: Array, seconds: Array) -> Pipeline:
     """One kind of pipeline from its rows."""
+    from scipy.optimize import nnls
+
     parts = np.column_stack([np.ones_like(tokens), tokens, 1 / batch])
     (text_s, token_s, call_s), _ = nnls(parts / seconds[:, None], np.ones_like(seconds))
     fitted = parts @ [text_s, token_s, call_s]
@@ -141,4 +145,6 @@ def _pipeline(tokens: Array, batch: Array, seconds: Array) -> Pipeline:
 @functools.cache
 def bundled() -> ClassicalModel:
     """The model of the bundled reference run."""
+    import pandas as pd
+
     return fit(pd.read_csv(Path(str(FOLDER)) / "training" / "classical.csv"))

@@ -18,7 +18,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from advisor.estimator import hardware, power, runtime
@@ -33,7 +32,7 @@ from advisor.estimator.intervals import Z90
 from advisor.estimator.machine_effects import POWER, Known
 from advisor.estimator.model import ask, covariance, is_pass, predict, remember
 from advisor.estimator.setup import Setup, columns, team
-from advisor.estimator.table import Array, Column, Table, filled, size, take
+from advisor.estimator.table import Array, Column, Table, filled, joined, size, take
 from advisor.estimator.training_rows import (
     Rows,
     calibrated,
@@ -101,28 +100,28 @@ class Columns(msgspec.Struct, frozen=True):
 
 
 @functools.cache
-def _bundled() -> pd.DataFrame:
+def _bundled() -> Table:
     """Completed specs of the bundled devices."""
     return hardware.completed(hardware.from_devices(reference_data.devices().values()))
 
 
 @functools.lru_cache(maxsize=4096)
-def _completed(device: Device) -> pd.DataFrame:
+def _completed(device: Device) -> Table:
     """Completed specs of one device, one row; classes are those of the bundled table."""
     bundled = reference_data.devices()
     if bundled.get(device.name) == device:
-        return _bundled().loc[[device.name]]
+        return take(_bundled(), _bundled()["device"] == device.name)
     others = [other for other in bundled.values() if other.name != device.name]
-    return hardware.completed(hardware.from_devices([device, *others])).loc[[device.name]]
+    return take(hardware.completed(hardware.from_devices([device, *others])), np.array([0]))
 
 
 @functools.lru_cache(maxsize=256)
-def _table(devices: tuple[Device, ...]) -> pd.DataFrame:
+def _table(devices: tuple[Device, ...]) -> Table:
     """Completed specs of devices."""
-    return pd.concat([_completed(device) for device in devices])
+    return joined([_completed(device) for device in devices])
 
 
-def machines(devices: Sequence[Device]) -> pd.DataFrame:
+def machines(devices: Sequence[Device]) -> Table:
     """Completed specs of devices, by name."""
     return _table(tuple(dict.fromkeys(devices)))
 
@@ -172,8 +171,8 @@ class Estimator:
 
     def rated_power(self, device: Device) -> tuple[float, float]:
         """A device's rated watts, and half the interval (logs) that taking its class's adds."""
-        row = _completed(device).iloc[0]
-        return float(row["tdp_w"]), ASSUMED_HALF if row["tdp_imputed"] else 0.0
+        own = _completed(device)
+        return float(own["tdp_w"][0]), ASSUMED_HALF if own["tdp_imputed"][0] else 0.0
 
     def estimate(self, setup: Setup) -> Estimate:
         """Joules per text of one setup with its 90 % interval."""
@@ -325,7 +324,7 @@ def _machine(units: Sequence[str] | Column) -> list[str]:
     return ["|".join(unit.rsplit("|", 2)[-2:]) for unit in units]
 
 
-def _rows(given: Table, specs: pd.DataFrame) -> Rows:
+def _rows(given: Table, specs: Table) -> Rows:
     """Rows whose joules are asked for."""
     n = size(given)
     return rows_of(given, specs, np.full(n, math.nan), [""] * n, [""] * n)

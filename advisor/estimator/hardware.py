@@ -8,12 +8,11 @@ imputed. Rates in FLOP/s, bandwidth in B/s, power in watts.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 
 import numpy as np
-import pandas as pd
 
+from advisor.estimator.table import Array, Column, Table, filled, text_pairs
 from catalog.records import Device
 
 SPECS = (
@@ -63,54 +62,24 @@ def host_class(name: str, tdp_w: float | None) -> str:
     return "edge" if tdp_w is not None and tdp_w <= 30 else "server"
 
 
-def from_devices(devices: Iterable[Device]) -> pd.DataFrame:
-    """Devices of the catalog in the columns of a device table, by name."""
-    columns = [name for name in SPECS if name not in ("base_ghz", "memory_bandwidth_gbs")]
-    rows = [
-        {"device": d.name, "kind": d.kind, "isa": "", "memory_bandwidth_gbs": d.bandwidth_gbs}
-        | {name: getattr(d, name) for name in columns}
-        for d in devices
-    ]
-    found = pd.DataFrame(rows).drop_duplicates("device").set_index("device")
-    found["base_ghz"] = np.nan
-    return found.astype(dict.fromkeys(SPECS, float))
-
-
-def read(paths: Iterable[Path]) -> pd.DataFrame:
-    """Device tables joined by name; the first table that states a figure wins.
-
-    Raises:
-        ValueError: A table lacks ``device`` or ``kind``, or a kind is unknown; names the file.
-    """
-    joined: pd.DataFrame | None = None
-    for path in paths:
-        table = pd.read_csv(path).rename(
-            columns={"name": "device", "bandwidth_gbs": "memory_bandwidth_gbs"}
-        )
-        missing = {"device", "kind"} - {*table.columns}
-        if missing:
-            raise ValueError(f"{path}: needed columns are missing: {', '.join(sorted(missing))}")
-        wrong = table[~table["kind"].isin(KINDS)]
-        if len(wrong):
-            row = wrong.index[0]
-            raise ValueError(
-                f"{path}: row {row + 1} column 'kind' {table.at[row, 'kind']!r} is none of: "
-                + ", ".join(KINDS)
-            )
-        table = table.drop_duplicates("device").set_index("device")
-        joined = table if joined is None else joined.combine_first(table)
-    if joined is None:
-        raise ValueError("no device table was given")
+def from_devices(devices: Iterable[Device]) -> Table:
+    """Devices of the catalog as columns of a device table, each name once."""
+    known = list({device.name: device for device in reversed(list(devices))}.values())[::-1]
+    found: Table = {
+        "device": np.array([device.name for device in known], dtype=object),
+        "kind": np.array([device.kind for device in known], dtype=object),
+        "isa": np.full(len(known), "", dtype=object),
+    }
     for name in SPECS:
-        column = joined[name] if name in joined else pd.Series(np.nan, joined.index)
-        numbers = pd.to_numeric(column, errors="coerce").astype(float)
-        joined[name] = numbers.where(np.isfinite(numbers) & (numbers > 0))
-    if "isa" not in joined:
-        joined["isa"] = ""
-    return joined
+        field = {"memory_bandwidth_gbs": "bandwidth_gbs"}.get(name, name)
+        values = [getattr(device, field, None) for device in known]
+        if name == "base_ghz":  # its instructions are not in the record
+            values = [None] * len(known)
+        found[name] = np.array([np.nan if v is None else v for v in values], dtype=float)
+    return found
 
 
-def completed(table: pd.DataFrame) -> pd.DataFrame:
+def completed(table: Table) -> Table:
     """The table with rates, bandwidth and watts that are never missing.
 
     Order of origin for each figure: stated; derived from the device's own parts (the CPU and the
@@ -118,80 +87,86 @@ def completed(table: pd.DataFrame) -> pd.DataFrame:
     of devices of the same kind and host class. What comes from a class is flagged.
 
     Args:
-        table: From `read` or `from_devices`.
+        table: Columns ``device kind isa`` and `SPECS`, each device once.
 
     Returns:
-        Columns ``kind host tdp_w limit_w idle_w idle_stated fp32 fp16 int8 bandwidth cores amx
-        memory_gb peak_imputed bandwidth_imputed tdp_imputed``, by device name.
+        Columns ``device kind host tdp_w limit_w idle_w idle_stated fp32 fp16 int8 bandwidth cores
+        amx memory_gb peak_imputed bandwidth_imputed tdp_imputed``.
     """
-    found = pd.DataFrame(index=table.index)
-    found["kind"] = table["kind"]
-    names = table.index.to_series()
-    tdp = table["tdp_w"].fillna(table["power_max_w"])
-    found["host"] = [
-        host_class(name, None if np.isnan(w) else w) for name, w in zip(names, tdp, strict=True)
-    ]
-    classes = found["kind"] + "/" + found["host"]
-    cpu = found["kind"] == "cpu"
-    found["cores"] = table["cores"]
-    found["amx"] = cpu & (
-        table["isa"].astype(object).fillna("").astype(str).str.contains(_AMX)
-        | names.str.contains(_AMX_NAMES)
-    )
-    cores = table["cores"].where(cpu, 1.0)
-    found["tdp_imputed"] = tdp.isna()
-    cores = cores.fillna(_class_median(cores, classes, found["kind"]))
-    found["tdp_w"] = tdp.fillna(cores * _class_median(tdp / cores, classes, found["kind"]))
-    found["limit_w"] = table["power_max_w"].fillna(found["tdp_w"])
-    found["idle_stated"] = table["idle_w"].notna()
-    found["idle_w"] = table["idle_w"].fillna(IDLE_SHARE * found["tdp_w"])
-    found["memory_gb"] = table["memory_gb"]
-    _rates(found, table, classes)
-    bandwidth = table["memory_bandwidth_gbs"]
-    bandwidth = bandwidth.fillna(_of_parts(bandwidth, names))
-    found["bandwidth_imputed"] = bandwidth.isna()
-    ratio = _class_median(bandwidth / found["tdp_w"], classes, found["kind"])
-    found["bandwidth"] = 1e9 * bandwidth.fillna(ratio * found["tdp_w"])
+    names, kinds = [str(name) for name in table["device"]], table["kind"]
+    tdp = filled(table["tdp_w"], table["power_max_w"])
+    hosts = [host_class(n, None if np.isnan(w) else w) for n, w in zip(names, tdp, strict=True)]
+    host = np.array(hosts, dtype=object)
+    groups = [text_pairs(kinds, host), kinds, np.full(len(names), "", dtype=object)]
+    cpu = kinds == "cpu"
+    cores = np.where(cpu, table["cores"], 1.0)
+    cores = filled(cores, _class_median(cores, groups))
+    found: Table = {"device": table["device"], "kind": kinds, "host": host}
+    found["cores"], found["memory_gb"] = table["cores"], table["memory_gb"]
+    stated = [bool(re.search(_AMX, str(isa))) for isa in table["isa"]]
+    named = [bool(re.search(_AMX_NAMES, name)) for name in names]
+    found["amx"] = cpu & (np.array(stated, dtype=bool) | np.array(named, dtype=bool))
+    found["tdp_imputed"] = np.isnan(tdp)
+    found["tdp_w"] = filled(tdp, cores * _class_median(tdp / cores, groups))
+    found["limit_w"] = filled(table["power_max_w"], found["tdp_w"])
+    found["idle_stated"] = ~np.isnan(table["idle_w"])
+    found["idle_w"] = filled(table["idle_w"], IDLE_SHARE * found["tdp_w"])
+    _rates(found, table, groups)
+    bandwidth = _filled_from_parts(table["memory_bandwidth_gbs"], names)
+    found["bandwidth_imputed"] = np.isnan(bandwidth)
+    ratio = _class_median(bandwidth / found["tdp_w"], groups)
+    found["bandwidth"] = 1e9 * filled(bandwidth, ratio * found["tdp_w"])
     return found
 
 
-def _rates(found: pd.DataFrame, table: pd.DataFrame, classes: pd.Series) -> None:
+def _rates(found: Table, table: Table, groups: Sequence[Column]) -> None:
     """Adds ``fp32``, ``fp16`` and ``int8`` in FLOP/s and ``peak_imputed``."""
-    cpu, names = found["kind"] == "cpu", table.index.to_series()
+    cpu, names = found["kind"] == "cpu", [str(name) for name in found["device"]]
     fp32, fp16, int8 = (
         table[name] for name in ("peak_fp32_tflops", "peak_fp16_tflops", "peak_int8_tops")
     )
-    wide = table["isa"].astype(object).fillna("").astype(str).str.contains("AVX-512|AMX")
+    wide = np.array([bool(re.search("AVX-512|AMX", str(isa))) for isa in table["isa"]], dtype=bool)
     clock = table["cores"] * table["base_ghz"] * FLOPS_PER_CYCLE * np.where(wide, 2, 1) / 1e3
-    clock *= np.where(names.str.contains("Atom x[56]"), 0.25, 1.0)  # SSE4 alone, 4 lanes
-    fp32 = fp32.fillna(clock.where(cpu))
-    fp32 = fp32.fillna(_of_parts(fp32, names, add=True))
-    found["peak_imputed"] = fp32.isna() & fp16.isna() & int8.isna()
-    ratio = _class_median(fp32.fillna(fp16 / 4) / found["tdp_w"], classes, found["kind"])
-    fp32 = fp32.fillna(fp16 / 4).fillna(int8 / 8).fillna(ratio * found["tdp_w"])
-    for name, stated, doubled in (("fp16", fp16, 1.0), ("int8", int8, 2.0)):
-        times = np.where(found["amx"], _AMX_TIMES_FP32[name], _CPU_TIMES_FP32[name])
-        basis = fp32 if name == "fp16" else found["fp16"] / 1e12
-        other = fp32 * times if name == "fp16" else basis * doubled
-        guess = pd.Series(np.where(cpu, fp32 * times, other), fp32.index)
-        guess = guess.where(cpu | (name == "int8"), fp32)
-        found[name] = 1e12 * np.maximum(stated.fillna(guess), basis)
+    small = np.array([bool(re.search("Atom x[56]", name)) for name in names], dtype=bool)
+    clock = clock * np.where(small, 0.25, 1.0)  # SSE4 alone, 4 lanes
+    fp32 = filled(fp32, np.where(cpu, clock, np.nan))
+    fp32 = _filled_from_parts(fp32, names, add=True)
+    found["peak_imputed"] = np.isnan(fp32) & np.isnan(fp16) & np.isnan(int8)
+    ratio = _class_median(filled(fp32, fp16 / 4) / found["tdp_w"], groups)
+    for other in (fp16 / 4, int8 / 8, ratio * found["tdp_w"]):
+        fp32 = filled(fp32, other)
+    times = {
+        name: np.where(found["amx"], _AMX_TIMES_FP32[name], _CPU_TIMES_FP32[name])
+        for name in ("fp16", "int8")
+    }
+    guess = np.where(cpu, fp32 * times["fp16"], fp32)
+    found["fp16"] = 1e12 * np.maximum(filled(fp16, guess), fp32)
+    guess = np.where(cpu, fp32 * times["int8"], 2 * found["fp16"] / 1e12)
+    found["int8"] = 1e12 * np.maximum(filled(int8, guess), found["fp16"] / 1e12)
     found["fp32"] = 1e12 * fp32
 
 
-def _of_parts(values: pd.Series, names: pd.Series, *, add: bool = False) -> pd.Series:
-    """A figure of ``X (CPU+iGPU)`` from ``X`` and ``X (iGPU)``; of ``X (a, b)`` from ``X``."""
-    plain = names.str.replace(r" \(.*\)$", "", regex=True)
-    cpu, igpu = (values.reindex(n).set_axis(values.index) for n in (plain, plain + " (iGPU)"))
-    both = cpu.add(igpu, fill_value=0.0) if add else cpu.fillna(igpu)
-    return both.where(names.str.contains(r"CPU\+iGPU"))
+def _filled_from_parts(values: Array, names: Sequence[str], *, add: bool = False) -> Array:
+    """Missing figures of ``X (CPU+iGPU)`` from those of ``X`` and ``X (iGPU)``."""
+    known = dict(zip(names, values.tolist(), strict=True))
+    found = values.copy()
+    for at, name in enumerate(names):
+        if np.isnan(values[at]) and "CPU+iGPU" in name:
+            plain = re.sub(r" \(.*\)$", "", name)
+            parts = [known.get(each, np.nan) for each in (plain, f"{plain} (iGPU)")]
+            own = [part for part in parts if not np.isnan(part)]
+            if own:
+                found[at] = sum(own) if add else own[0]
+    return found
 
 
-def _class_median(values: pd.Series, classes: pd.Series, kinds: pd.Series) -> pd.Series:
+def _class_median(values: Array, groups: Sequence[Column]) -> Array:
     """Median of each device's class; of its kind or of all where the class states fewer than 3."""
-    medians = pd.Series(np.nan, values.index)
-    for groups in (classes, kinds, pd.Series("", values.index)):
-        known = values.groupby(groups)
-        enough = known.transform("count") >= 3
-        medians = medians.fillna(known.transform("median").where(enough))
-    return medians.fillna(values.median())
+    found = np.full(len(values), np.nan)
+    for group in groups:
+        for name in set(group.tolist()):
+            own = group == name
+            known = values[own & ~np.isnan(values)]
+            if len(known) >= 3:
+                found[own & np.isnan(found)] = np.median(known)
+    return filled(found, float(np.nanmedian(values)) if (~np.isnan(values)).any() else np.nan)

@@ -10,14 +10,17 @@ than 3 publishers, where a publisher is new) takes the quantile of its kind of w
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from advisor.estimator.mixed_effects import Ridge, fit_ridge, weighed
 from advisor.estimator.table import Array, Column, take
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 REGIMES = ("device", "publisher", "both")
 """What was held out: a device, a publisher, or both at once."""
@@ -127,6 +130,8 @@ def fit(
         groups: Group columns with ``class``, ``device`` and ``publisher``, n rows.
         errors: By regime: log of predicted over measured, each row predicted without its group.
     """
+    import pandas as pd
+
     frame = pd.DataFrame({name: groups[name] for name in ("class", "device", "publisher")})
     counts = frame.groupby("class").nunique()
     devices = {str(name): int(n) for name, n in counts["device"].items()}

@@ -14,7 +14,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import pandas as pd
 
 from advisor.estimator.table import Array, Column
 
@@ -80,6 +79,7 @@ def fit_ridge(
         penalties: By group column: of its levels; a level of n rows keeps n / (n + penalty) of
             their mean.
     """
+    import pandas as pd
     from sklearn.linear_model import Ridge as Solver
 
     values = np.column_stack([*numeric.values()]).astype(float)
@@ -115,29 +115,83 @@ def fit_ridge(
 
 
 class Trees(msgspec.Struct, frozen=True, dict=True):
-    """Boosted trees over numeric columns and classes, held as LightGBM's own text.
+    """Boosted trees over numeric columns and classes, as arrays: answers need no LightGBM.
 
     Attributes:
-        model: The text, one tree after another.
+        column: By tree, by node in LightGBM's order: the column that is compared.
+        threshold: Values up to it go left.
+        left: The next node; a leaf as -1 - its number. `right` likewise.
+        leaf: By tree, by leaf: what it adds.
         features: Names of the numeric columns.
         classes: By class column: its known values, in the order of their columns.
     """
 
-    model: str
+    column: list[list[int]]
+    threshold: list[list[float]]
+    left: list[list[int]]
+    right: list[list[int]]
+    leaf: list[list[float]]
     features: list[str]
     classes: dict[str, list[str]]
 
     @functools.cached_property
-    def _booster(self) -> Any:
-        """The trees, parsed."""
-        from lightgbm import Booster
-
-        return Booster(model_str=self.model)
+    def _padded(self) -> tuple[Array, ...]:
+        """The lists as arrays, trees x nodes; a tree of one leaf has a node that leads there."""
+        nodes = max(1, *(len(tree) for tree in self.column)) if self.column else 1
+        found = []
+        for lists, default in (
+            (self.column, 0),
+            (self.threshold, 0.0),
+            (self.left, -1),
+            (self.right, -1),
+        ):
+            rows = [[*tree, *[default] * (nodes - len(tree))] for tree in lists]
+            found.append(np.array(rows, dtype=float if default == 0.0 else np.intp))
+        most = max(len(tree) for tree in self.leaf)
+        leaves = [[*tree, *[0.0] * (most - len(tree))] for tree in self.leaf]
+        return (*found, np.array(leaves, dtype=float))
 
     def predict(self, numeric: Mapping[str, Column], groups: Mapping[str, Column]) -> Array:
         """Predictions of n rows; an unknown class is a class of its own."""
         design = _coded([numeric[name] for name in self.features], groups, self.classes)
-        return np.asarray(self._booster.predict(design, num_threads=1), dtype=float)
+        column, threshold, left, right, leaf = self._padded
+        trees, rows = np.arange(len(column)), np.arange(len(design))[:, None]
+        node = np.zeros((len(design), len(column)), dtype=np.intp)
+        while (node >= 0).any():
+            at = np.maximum(node, 0)
+            goes_left = design[rows, column[trees, at]] <= threshold[trees, at]
+            following = np.where(goes_left, left[trees, at], right[trees, at])
+            node = np.where(node >= 0, following, node)
+        return np.asarray(leaf[trees, -1 - node].sum(axis=1), dtype=float)
+
+
+def _trees(dump: Mapping[str, Any], features: list[str], classes: dict[str, list[str]]) -> Trees:
+    """Trees from LightGBM's `Booster.dump_model`."""
+    lists: list[tuple[list[Any], ...]] = []
+    for tree in dump["tree_info"]:
+        nodes: dict[int, tuple[int, float, int, int]] = {}
+        leaves: dict[int, float] = {}
+
+        def walk(
+            node: Mapping[str, Any],
+            nodes: dict[int, tuple[int, float, int, int]] = nodes,
+            leaves: dict[int, float] = leaves,
+        ) -> int:
+            if "split_index" not in node:
+                number = int(node.get("leaf_index", 0))
+                leaves[number] = float(node["leaf_value"])
+                return -1 - number
+            left, right = walk(node["left_child"]), walk(node["right_child"])
+            own = int(node["split_feature"]), float(node["threshold"]), left, right
+            nodes[int(node["split_index"])] = own
+            return int(node["split_index"])
+
+        walk(tree["tree_structure"])
+        ordered = [nodes[place] for place in sorted(nodes)]
+        parts = [list(part) for part in zip(*ordered, strict=True)] or [[], [], [], []]
+        lists.append((*parts, [leaves[place] for place in sorted(leaves)]))
+    column, threshold, left, right, leaf = ([*part] for part in zip(*lists, strict=True))
+    return Trees(column, threshold, left, right, leaf, features, classes)
 
 
 def _coded(
@@ -197,12 +251,13 @@ def fit_trees(
         parameters["monotone_constraints"] = up + [0] * (design.shape[1] - len(up))
     data = lightgbm.Dataset(design, y.round(DECIMALS), weight=weights.round(DECIMALS))
     booster = lightgbm.train(parameters, data, rounds)
-    text = booster.model_to_string(num_iteration=rounds)
-    return Trees(text, list(numeric), known)
+    return _trees(booster.dump_model(num_iteration=rounds), list(numeric), known)
 
 
 def weighed(groups: Mapping[str, Column], columns: Sequence[str], power: float) -> Array:
     """Weights with which a group of n rows counts n^(1 - power) instead of n; mean 1."""
+    import pandas as pd
+
     codes = pd.MultiIndex.from_arrays([groups[name] for name in columns]).factorize()[0]
     sizes = np.bincount(codes)[codes].astype(float)
     weights = sizes**-power

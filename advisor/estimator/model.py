@@ -9,10 +9,10 @@ over their log residuals. Logarithms are natural.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
-import pandas as pd
 
 from advisor.estimator import classical, power, runtime
 from advisor.estimator.classical import ClassicalModel
@@ -30,6 +30,9 @@ from advisor.estimator.power import PowerModel
 from advisor.estimator.runtime import RuntimeModel
 from advisor.estimator.table import Array, Column, Mask, Table, table, take
 from advisor.estimator.training_rows import Rows
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FEWEST = 30
 """Rows that a runtime model of its own needs."""

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
-import pandas as pd
 
 from advisor.estimator.backends import numeric_format, weight_bits
 from advisor.estimator.mixed_effects import Ridge, Trees, fit_ridge, fit_trees, weighed
@@ -26,9 +26,11 @@ from advisor.estimator.table import (
     filled,
     numbers,
     table,
-    take,
     texts,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SUPPLY_EFFICIENCY = 0.9
 """Share of the plug's power that a power supply passes on (80 PLUS Gold at half load)."""
@@ -59,12 +61,6 @@ RISING = ("log_peak_share", "log_bandwidth_share", "at_the_wall")
 IDLE_FLOOR, LIMIT = 0.7, 1.1
 """Mean watts of the devices lie between 0.7 x idle watts and the limit (10 % above TDP for boards
 that state no limit) plus the host."""
-
-
-def setups(rows: pd.DataFrame, hardware: pd.DataFrame) -> pd.DataFrame:
-    """Columns of the setups of a data frame; see `setup_columns`."""
-    part = take(table(hardware), hardware.index.get_indexer(pd.Index(rows["device"])))
-    return pd.DataFrame(setup_columns(table(rows), part, len(rows)), rows.index)
 
 
 TEXT = ("device", "scope", "source", "flag", "precision", "host", "pipeline")
@@ -335,6 +331,8 @@ def fit(
 
 def of_sources(residual: Array, groups: Mapping[str, Column]) -> Array:
     """What the units of a source share: the mean of their medians against one unit of doubt."""
+    import pandas as pd
+
     values = pd.DataFrame({"unit": groups["unit"], "source": groups["source"], "e": residual})
     medians = values.groupby(["source", "unit"])["e"].median().reset_index()
     found = medians.groupby("source")["e"].agg(lambda m: m.sum() / (len(m) + 1))

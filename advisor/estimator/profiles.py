@@ -11,10 +11,9 @@ import re
 from collections.abc import Mapping
 
 import numpy as np
-import pandas as pd
 
 from advisor.estimator.backends import backend_class, numeric_format, weight_bits
-from advisor.estimator.table import Column, Table, by_value, filled, numbers, table, take, texts
+from advisor.estimator.table import Column, Table, by_value, filled, numbers, texts
 
 REQUIRED = ("source", "model", "device")
 """Columns a table of runtimes must have; all others may be missing or blank."""
@@ -82,12 +81,6 @@ TOKEN_CLASSES = (32, 128, 512, 2048, 8192)
 def publisher(source: str) -> str:
     """Who published a table: the first word of a source's name; its rounds are one publisher."""
     return source.split("-")[0]
-
-
-def profiles(rows: pd.DataFrame, hardware: pd.DataFrame) -> pd.DataFrame:
-    """The profile of each row of a data frame; see `profile_columns`."""
-    part = take(table(hardware), hardware.index.get_indexer(pd.Index(rows["device"])))
-    return pd.DataFrame(profile_columns(table(rows), part, len(rows)), rows.index)
 
 
 def profile_columns(given: Mapping[str, Column], part: Mapping[str, Column], n: int) -> Table:

@@ -9,13 +9,16 @@ slower than a fiftieth of it unless overhead of the calls explains it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
-import pandas as pd
 
 from advisor.estimator.mixed_effects import Ridge, Trees, fit_ridge, fit_trees, weighed
 from advisor.estimator.table import Array, Column, Table, table, text_pairs
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CELLS = {
     "kind": 1.0,

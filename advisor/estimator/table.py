@@ -7,11 +7,13 @@ as often as about a thousand.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Column = NDArray[Any]
 Table = dict[str, Column]
@@ -21,9 +23,9 @@ Mask = NDArray[np.bool_]
 
 def table(given: pd.DataFrame | Mapping[str, Column]) -> Table:
     """A data frame or a mapping as named columns; nothing is copied that need not be."""
-    if isinstance(given, pd.DataFrame):
-        return {str(name): given[name].to_numpy() for name in given.columns}
-    return dict(given)
+    if isinstance(given, Mapping):
+        return dict(given)
+    return {str(name): given[name].to_numpy() for name in given.columns}
 
 
 def size(columns: Mapping[str, Column]) -> int:

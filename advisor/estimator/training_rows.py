@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 import numpy as np
-import pandas as pd
 
 from advisor.estimator.power import setup_columns
 from advisor.estimator.profiles import profile_columns
@@ -26,7 +25,6 @@ from advisor.estimator.table import (
     by_value,
     filled,
     numbers,
-    table,
     take,
     texts,
 )
@@ -99,8 +97,11 @@ class Rows(msgspec.Struct, frozen=True):
     def once(self) -> Mask:
         """Rows whose runtime is not another row's, too: a run counts once, not in each scope."""
         s = self.setups
-        run = pd.DataFrame({k: s[k] for k in ("source", "device", "runtime_s", "parameters")})
-        return np.asarray(~run.duplicated(), dtype=bool)
+        columns = [s[k].tolist() for k in ("source", "device", "runtime_s", "parameters")]
+        first: dict[tuple[object, ...], int] = {}
+        runs = list(zip(*columns, strict=True))
+        places = [first.setdefault(run, place) for place, run in enumerate(runs)]
+        return np.asarray(np.array(places) == np.arange(len(places)), dtype=bool)
 
 
 def runtime_columns(given: Mapping[str, Column], n: int) -> Table:
@@ -148,7 +149,7 @@ def runtime_columns(given: Mapping[str, Column], n: int) -> Table:
 
 def rows_of(
     given: Mapping[str, Column],
-    machines: pd.DataFrame,
+    machines: Table,
     log_joules: Array,
     models: list[str],
     works: list[str],
@@ -163,9 +164,9 @@ def rows_of(
         works: Work of each row.
     """
     n = len(models)
-    places = {str(name): place for place, name in enumerate(machines.index)}
+    places = {str(name): place for place, name in enumerate(machines["device"])}
     at = np.array([places[name] for name in given["device"].tolist()], dtype=np.intp)
-    part = take(table(machines), at)
+    part = take(machines, at)
     setups = setup_columns(given, part, n)
     units = [f"{unit}|{work}" for unit, work in zip(setups["unit"], works, strict=True)]
     profiles = profile_columns(runtime_columns(given, n), part, n)
@@ -185,7 +186,7 @@ def _measured(row: Measurement, device: Device) -> list[tuple[Scope, float]]:
 def _gathered(
     measurements: Iterable[Measurement],
     snapshot: Snapshot,
-    machines: pd.DataFrame,
+    machines: Table,
     *,
     runtime_will_do: bool,
 ) -> Rows:
@@ -219,7 +220,7 @@ IN_TRAINING_TABLES = frozenset(
 """Sources of bundled measurements whose rows are among the bundled training tables, too."""
 
 
-def catalog_rows(snapshot: Snapshot, machines: pd.DataFrame) -> Rows:
+def catalog_rows(snapshot: Snapshot, machines: Table) -> Rows:
     """Current inference rows with a runtime and a measured energy, once per scope.
 
     Those that the training tables hold already are left out.
@@ -301,6 +302,6 @@ def calibrated(snapshot: Snapshot) -> Iterator[Measurement]:
             yield row
 
 
-def probe_rows(rows: Iterable[Measurement], snapshot: Snapshot, machines: pd.DataFrame) -> Rows:
+def probe_rows(rows: Iterable[Measurement], snapshot: Snapshot, machines: Table) -> Rows:
     """What `probes` tell; joules are NaN where none were measured."""
     return _gathered(rows, snapshot, machines, runtime_will_do=True)

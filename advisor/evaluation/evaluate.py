@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from advisor.estimator.artefact import Reach, half_width
 from advisor.estimator.machine_effects import Positions
-from advisor.estimator.table import Array
+from advisor.estimator.table import Array, Table
 from advisor.estimator.training_rows import Rows
 from advisor.evaluation import published_rows as rowtable
 from advisor.evaluation.cross_validation import (
@@ -221,7 +221,7 @@ def _on_another(
     train: Rows,
     reach: Reach,
     another: tuple[Path, pd.DataFrame],
-    specs: pd.DataFrame,
+    specs: Table,
     split: Split,
     subset: str,
     probes: Sequence[int],

@@ -16,8 +16,10 @@ import pandas as pd
 
 from advisor.estimator import hardware
 from advisor.estimator.profiles import MAXIMUM_TOKENS
+from advisor.estimator.table import Table
 from advisor.estimator.table import table as columns_of
 from advisor.estimator.training_rows import Rows, rows_of
+from advisor.evaluation import device_tables
 from advisor.evaluation.experts import active_parameters
 from catalog.energy import SCOPE_OF_SOURCE
 from catalog.files.csv_dialect import other_delimiter
@@ -189,7 +191,7 @@ def read_devices(path: Path) -> pd.DataFrame:
 
 def machines(
     given: pd.DataFrame, tables: Sequence[pd.DataFrame], bundled: Iterable[Device]
-) -> pd.DataFrame:
+) -> Table:
     """Completed specs of every device: as given, else as bundled, else its kind alone.
 
     Args:
@@ -197,14 +199,14 @@ def machines(
         tables: Rows whose devices are needed.
         bundled: Devices of the catalog.
     """
-    known = given.combine_first(hardware.from_devices(bundled))
+    known = given.combine_first(device_tables.frame(hardware.from_devices(bundled)))
     for table in tables:
         named = table.drop_duplicates("device").set_index("device")["device_type"]
         for name in sorted({*map(str, named.index)} - {*known.index}):
             known.loc[name, "kind"] = _kind(named.get(name))
     if "isa" in known:
         known["isa"] = known["isa"].astype(object).fillna("")
-    return hardware.completed(known)
+    return device_tables.completed(known)
 
 
 def source_of(name: str) -> str:
@@ -243,7 +245,7 @@ def averaged(table: pd.DataFrame) -> pd.DataFrame:
     return grouped
 
 
-def rows(table: pd.DataFrame, specs: pd.DataFrame) -> Rows:
+def rows(table: pd.DataFrame, specs: Table) -> Rows:
     """A table of `read` (or `averaged`) as rows of the estimator; unmeasured energies are NaN.
 
     MLPerf's 384 tokens are a maximum, the texts about half as long.

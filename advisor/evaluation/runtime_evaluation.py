@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 from advisor.estimator import intervals, runtime
 from advisor.estimator.intervals import Intervals
 from advisor.estimator.runtime import RuntimeModel, class_of_question
-from advisor.estimator.table import Array, take
+from advisor.estimator.table import Array, Table, take
 from advisor.evaluation import runtime_rows
 from advisor.evaluation.metrics import bootstrap, errors
 from advisor.evaluation.published_rows import BadTableError
@@ -322,7 +322,7 @@ def cross_validated(
 def _on_another(
     train: RuntimeRows,
     test: Path,
-    machines: pd.DataFrame,
+    machines: Table,
     predictions: Path | None,
     notes: list[str],
 ) -> dict[str, Any]:

@@ -13,8 +13,9 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from advisor.estimator import hardware
-from advisor.estimator.profiles import NUMBERS, REQUIRED, TEXT, profiles
+from advisor.estimator.profiles import NUMBERS, REQUIRED, TEXT, profile_columns
+from advisor.estimator.table import Table, table, take
+from advisor.evaluation import device_tables
 from advisor.evaluation.published_rows import BadTableError, read_csv
 
 MEASURED = "runtime_s_per_item"
@@ -42,19 +43,19 @@ class RuntimeRows(msgspec.Struct, frozen=True):
     refused: list[Refusal]
 
 
-def read_hardware(devices: Path, more: Sequence[Path] = ()) -> pd.DataFrame:
+def read_hardware(devices: Path, more: Sequence[Path] = ()) -> Table:
     """Device tables, completed.
 
     Raises:
         BadTableError: A table is unreadable, lacks a column or has an unknown kind.
     """
     try:
-        return hardware.completed(hardware.read([devices, *more]))
+        return device_tables.completed(device_tables.read([devices, *more]))
     except (OSError, ValueError) as error:
         raise BadTableError(str(error)) from error
 
 
-def read(path: Path, machines: pd.DataFrame) -> RuntimeRows:
+def read(path: Path, machines: Table) -> RuntimeRows:
     """A table of runtimes; rows on devices that no table lists are refused.
 
     Args:
@@ -64,29 +65,35 @@ def read(path: Path, machines: pd.DataFrame) -> RuntimeRows:
     Raises:
         BadTableError: Unreadable, a needed column is missing, or a cell of numbers holds none.
     """
-    table = read_csv(path)
-    missing = [name for name in (*REQUIRED, MEASURED) if name not in table]
+    given = read_csv(path)
+    missing = [name for name in (*REQUIRED, MEASURED) if name not in given]
     if missing:
         raise BadTableError(f"{path}: needed columns are missing: {', '.join(missing)}")
     for name in NUMBERS:
-        if name in table:
-            numbers = pd.to_numeric(table[name], errors="coerce")
-            wrong = np.flatnonzero(numbers.isna() & table[name].notna())
+        if name in given:
+            numbers = pd.to_numeric(given[name], errors="coerce")
+            wrong = np.flatnonzero(numbers.isna() & given[name].notna())
             if len(wrong):
-                cell = table[name].iloc[wrong[0]]
+                cell = given[name].iloc[wrong[0]]
                 raise BadTableError(
                     f"{path}: row {wrong[0] + 1} column {name!r} {cell!r} is not a number"
                 )
-    names = table["device"].astype(object).fillna("").astype(str)
-    known = names.isin(machines.index)
+    names = given["device"].astype(object).fillna("").astype(str)
+    known = names.isin(machines["device"].tolist())
     refused = [
         Refusal(int(row), names[row], "device is in no device table; give its specs")
-        for row in table.index[~known]
+        for row in given.index[~known]
     ]
-    kept = table[known].reindex(columns=[*TEXT, *NUMBERS])
+    kept = given[known].reindex(columns=[*TEXT, *NUMBERS])
     measured = pd.to_numeric(kept[MEASURED], errors="coerce").astype(float)
     measured = measured.where(np.isfinite(measured) & (measured > 0))
-    return RuntimeRows(profiles(kept, machines), np.log(measured.to_numpy(dtype=float)), refused)
+    return RuntimeRows(profiles_of(kept, machines), np.log(measured.to_numpy(dtype=float)), refused)
+
+
+def profiles_of(rows: pd.DataFrame, machines: Table) -> pd.DataFrame:
+    """The profile of each row of a data frame; see `profile_columns`."""
+    part = take(machines, device_tables.places(rows, machines))
+    return pd.DataFrame(profile_columns(table(rows), part, len(rows)), rows.index)
 
 
 def measured(rows: RuntimeRows) -> RuntimeRows:
