@@ -138,15 +138,12 @@ class Trees(msgspec.Struct, frozen=True, dict=True):
     def _padded(self) -> tuple[Array, ...]:
         """The lists as arrays, trees x nodes; a tree of one leaf has a node that leads there."""
         nodes = max(1, *(len(tree) for tree in self.column)) if self.column else 1
-        found = []
-        for lists, default in (
-            (self.column, 0),
-            (self.threshold, 0.0),
-            (self.left, -1),
-            (self.right, -1),
-        ):
-            rows = [[*tree, *[default] * (nodes - len(tree))] for tree in lists]
-            found.append(np.array(rows, dtype=float if default == 0.0 else np.intp))
+        found: list[Array] = []
+        kinds = (np.intp, float, np.intp, np.intp)
+        lists = (self.column, self.threshold, self.left, self.right)
+        for trees, default, kind in zip(lists, (0, 0.0, -1, -1), kinds, strict=True):
+            rows = [[*tree, *[default] * (nodes - len(tree))] for tree in trees]
+            found.append(np.array(rows, dtype=kind))
         most = max(len(tree) for tree in self.leaf)
         leaves = [[*tree, *[0.0] * (most - len(tree))] for tree in self.leaf]
         return (*found, np.array(leaves, dtype=float))

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 FEWEST = 30
 """Rows that a runtime model of its own needs."""
+ONE_CORE = " (one core)"
+"""Suffix of units and devices of pipelines without a network: rows of the one kind of work on a
+machine correct the other no more than rows of the same source elsewhere do."""
 STEP = 0.4
 """Log seconds over which the change of watts with the runtime is measured."""
 
@@ -147,9 +150,10 @@ def ask(model: Model, rows: Rows, given: Mask) -> Asked:
         slope[~given] = np.clip((ends[1] - ends[0]) / (2 * STEP), -0.95, 0.0)
     s = s | {"runtime_s": np.exp(log_seconds)}
     numeric = power.features(s)
+    core = np.where(s["one_core"], ONE_CORE, "").astype(object)  # says little of the whole chip
     return Asked(
-        units=s["unit"],
-        devices=s["device"],
+        units=s["unit"] + core,
+        devices=s["device"] + core,
         sources=s["source"],
         places=_places(numeric),
         log_seconds=log_seconds,
