@@ -125,11 +125,13 @@ def test_run_files_go_in_and_out(
     joulewise: Run, run_csv: Callable[..., bytes], tmp_path: Path
 ) -> None:
     """Import stores once, changes the answer, export re-imports, verify is content."""
-    (tmp_path / "run.csv").write_bytes(run_csv({"gpu_j": "6", "cpu_j": "3", "dram_j": "1"}))
+    (tmp_path / "run.csv").write_bytes(
+        run_csv({"candidate": "bow-complement-nb", "gpu_j": "6", "cpu_j": "3", "dram_j": "1"})
+    )
     assert body(joulewise("catalog", "import", "run.csv", "--json"))["inserted"] == 1
     assert body(joulewise("catalog", "import", "run.csv", "--json"))["inserted"] == 0
     own = ("--device", "NVIDIA A30", "--basis", "measured", "--json")
-    assert body(joulewise(*ASK, *own))["chosen"]["candidate"] == "tfidf-word-logistic"
+    assert body(joulewise(*ASK, *own))["chosen"]["candidate"] == "bow-complement-nb"
     (row,) = body(joulewise("catalog", "list", "--source", "lab", "--json"))
     assert (row["precision"], row["batch_size"], row["gpu_label"]) == ("fp32", 32, "measured")
     for name in ("out.csv", "out.parquet"):

@@ -279,8 +279,10 @@ def bundle(url: str, _: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     for package in PACKAGES:
         for file in (ROOT / package).rglob("*"):
             if file.suffix in (".csv", ".json"):
-                assert file.name not in pinned, f"two bundled files are named {file.name}"
-                pinned[file.name] = hashlib.sha256(file.read_bytes()).hexdigest()
+                own = file.name.startswith("joulewise-")  # one machine's rows, by folder
+                name = f"{file.parent.name}/{file.name}" if own else file.name
+                assert name not in pinned, f"two bundled files are named {name}"
+                pinned[name] = hashlib.sha256(file.read_bytes()).hexdigest()
     with service(url) as client:
         pinned["served"] = client.get("/health/ready").json()
         pinned["scorecard"] = digest(client.get("/estimator").json())
