@@ -138,12 +138,17 @@ class Trees(msgspec.Struct, frozen=True, dict=True):
     def _padded(self) -> tuple[Array, ...]:
         """The lists as arrays, trees x nodes; a tree of one leaf has a node that leads there."""
         nodes = max(1, *(len(tree) for tree in self.column)) if self.column else 1
-        found: list[Array] = []
-        kinds = (np.intp, float, np.intp, np.intp)
-        lists = (self.column, self.threshold, self.left, self.right)
-        for trees, default, kind in zip(lists, (0, 0.0, -1, -1), kinds, strict=True):
+
+        def padded(trees: Sequence[Sequence[float]], default: float, kind: type) -> Array:
             rows = [[*tree, *[default] * (nodes - len(tree))] for tree in trees]
-            found.append(np.array(rows, dtype=kind))
+            return np.array(rows, dtype=kind)
+
+        found = (
+            padded(self.column, 0, np.intp),
+            padded(self.threshold, 0.0, float),
+            padded(self.left, -1, np.intp),
+            padded(self.right, -1, np.intp),
+        )
         most = max(len(tree) for tree in self.leaf)
         leaves = [[*tree, *[0.0] * (most - len(tree))] for tree in self.leaf]
         return (*found, np.array(leaves, dtype=float))
