@@ -23,8 +23,8 @@ from catalog.reference_files import FOLDER
 if TYPE_CHECKING:
     import pandas as pd
 
-PIPELINES = ("lexicon", "static", "tfidf-word", "tfidf-char", "trees")
-"""Kinds of pipeline; ``trees`` is counts that go to boosted trees."""
+PIPELINES = ("lexicon", "static", "counts", "tfidf-word", "tfidf-char", "trees")
+"""Kinds of pipeline; ``counts`` are plain, ``trees`` go on to boosted trees."""
 CORE_SPEEDS = (
     (r"Apple M\d|Ryzen AI|Ryzen [579] [579]\d{3}|Core i[3579]-1[2-4]|Core Ultra|w[5-9]-", 1.6),
     (r"Core i|Ryzen|Xeon E-|Xeon W|Threadripper", 1.2),
@@ -54,10 +54,12 @@ def pipeline_of(candidate: Candidate | None) -> str:
         return "lexicon"
     if family in ("static-embedding", "fasttext"):
         return "static"
-    if family != "tf-idf":
+    if family not in ("bag-of-words", "tf-idf"):
         return ""
     if re.search(r"lightgbm|xgboost|forest|boost", name):
         return "trees"
+    if family == "bag-of-words":
+        return "counts"
     return "tfidf-char" if re.search(r"char", name) else "tfidf-word"
 
 
