@@ -69,8 +69,6 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
         outside: Features beyond the range of the training data.
         assumed_power: Whether the device's power rating is its class's.
         known_device: Whether rows of the device are known.
-        carried: Whether what the setup needed on other devices counts; see
-            `advisor.estimator.transfer`.
     """
 
     energy_j: Estimate
@@ -78,7 +76,6 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     outside: tuple[str, ...]
     assumed_power: bool
     known_device: bool
-    carried: bool = False
 
 
 class Columns(msgspec.Struct, frozen=True):

@@ -236,8 +236,12 @@ def _machines(asked: Asked, known: Known) -> list[tuple[Positions, Known]]:
 
 def covariance(asked: Asked, known: Known) -> Array:
     """Covariance (n x n) of the log joules of setups on one device, repeats' noise left out."""
-    rows = known.about(str(asked.devices[0]), str(asked.sources[0]))
-    watts = left_covariance(asked, rows, rows.watts, POWER)
-    seconds = left_covariance(asked, rows, rows.seconds, TIME)
-    share = np.where(asked.given, 0.0, 1 + asked.slope)
-    return np.asarray(watts + seconds * share[:, None] * share)
+    found = np.zeros((len(asked.devices), len(asked.devices)))
+    for name, own in positions(asked.devices.tolist()).items():
+        part = asked.take(own)
+        rows = known.about(name, str(part.sources[0]))
+        watts = left_covariance(part, rows, rows.watts, POWER)
+        seconds = left_covariance(part, rows, rows.seconds, TIME)
+        share = np.where(part.given, 0.0, 1 + part.slope)
+        found[np.ix_(own, own)] = watts + seconds * share[:, None] * share
+    return found

