@@ -195,12 +195,21 @@ class Accuracies:
         return {name: tuple(rows) for name, rows in found.items()}
 
     def of(self, workload: str) -> tuple[Accuracy, ...]:
-        """Every result on a workload: published, beside bundled measurements, stored."""
+        """Every result on a workload: published, beside bundled measurements, stored.
+
+        The bundled reference run says nothing of candidates that the store itself has results of.
+        """
         own, known = self._own.get(workload, ()), self._workloads.get(workload)
         if not self._bundled:
             return own
         bundled = atlas.results(known.task, workload) if known else ()
-        return (*bundled, *atlas.measured().get(workload, ()), *own)
+        stored = {row.candidate for row in own}
+        measured = [
+            row
+            for row in atlas.measured().get(workload, ())
+            if row.source != REFERENCE_RUN or row.candidate not in stored
+        ]
+        return (*bundled, *measured, *own)
 
     def rows(self, workloads: Iterable[str] | None = None) -> Iterator[Accuracy]:
         """Results of some workloads or of all, in the order of their names."""

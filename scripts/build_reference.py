@@ -36,7 +36,7 @@ sys.path.insert(0, str(ROOT))
 from catalog.accuracies import JOINED, from_measurement, pair_of  # noqa: E402
 from catalog.accuracy import Accuracy, accuracy_digest  # noqa: E402
 from catalog.records import KEY, Candidate, Measurement, Workload  # noqa: E402
-from catalog.reference_files import from_cells  # noqa: E402
+from catalog.reference_files import REFERENCE_RUNS, from_cells  # noqa: E402
 
 REFERENCE = ROOT / "catalog" / "reference"
 DATA = ROOT.parent / "shared" / "data" / "energy"
@@ -137,7 +137,9 @@ def trained_on(row: Accuracy) -> int | None:
 def differences(texts: dict[str, str]) -> list[str]:
     """What the committed files say differently: the first lines of a diff per file."""
     folder = REFERENCE / "measurements"
-    there = {path.relative_to(REFERENCE).as_posix() for path in folder.glob("*.csv")}
+    own = REFERENCE_RUNS  # of our own runs, which another script writes
+    files = (path for path in folder.glob("*.csv") if not path.name.startswith(own))
+    there = {path.relative_to(REFERENCE).as_posix() for path in files}
     there |= {name for name in texts if (REFERENCE / name).is_file()}
     found = []
     for name in sorted(there | texts.keys()):

@@ -187,7 +187,7 @@ def test_a_rate_is_answered_from_what_was_posted(
     assert joules["value"] == pytest.approx(100 + 20 * 248)
     assert joules["basis"] == "estimated"
     assert "rate-worked-out" in {caution["code"] for caution in body["warnings"]}
-    fast = ask(client, rate="900", limit="1000", **asked)
+    fast = ask(client, rate="1000000", limit="1000", **asked)
     slow = {entry["candidate"]: entry["reason"] for entry in fast["rejected"]}
     assert slow["tfidf-word-logistic"] == "cannot-keep-up"
 
@@ -199,11 +199,11 @@ def test_a_measurement_beats_the_estimate_of_its_setup(
     unread = {
         name: "" for part in ("gpu", "cpu", "dram") for name in (f"{part}_j", f"{part}_label")
     }
-    wide = {"cv": "0.1", "accuracy": "0.91"}
+    wide = {"cv": "0.1", "accuracy": "0.92", "gpu_j": "6", "cpu_j": "4", "dram_j": "2"}
     rows = (
         {**wide, "run_id": "lab-1"},
         {**wide, "run_id": "lab-2", "host": "another node", **unread},
-        {**wide, "run_id": "lab-3", "candidate": "bow-complement-nb", "gpu_j": "65"},
+        {**wide, "run_id": "lab-3", "candidate": "bow-complement-nb", "gpu_j": "7"},
     )
     for row in rows:
         sent = client.post("/measurements", content=run_csv(row), headers=writer)

@@ -64,7 +64,9 @@ def test_everything_an_answer_ranks_is_in_its_plot() -> None:
     assert plot is not None
     shown = [wording.option_key(mark.option) for mark in plot.marks]
     wanted = {
-        wording.option_key(o) for o in (answer.chosen, *answer.alternatives, *answer.front) if o
+        wording.option_key(o)
+        for o in (answer.chosen, answer.chosen_by_point, *answer.alternatives, *answer.front)
+        if o
     }
     assert set(shown) == wanted
     assert len(shown) == len(set(shown))

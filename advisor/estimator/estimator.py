@@ -41,6 +41,7 @@ from advisor.estimator.training_rows import (
     rows_of,
 )
 from catalog import reference_data
+from catalog.doubt import REFERENCE_RUN
 from catalog.records import SCOPES, Basis, Device, Estimate
 from catalog.snapshot import Snapshot
 
@@ -155,7 +156,9 @@ class Estimator:
         """
         trained = frozenset(self.artefact.runs)
         further = probes(snapshot, trained)
-        others = [row for row in further if row.run_id not in trained]
+        others = [
+            row for row in further if row.run_id not in trained and row.source != REFERENCE_RUN
+        ]
         home = {row.device: team(row) for row in (*others, *calibrated(snapshot))}
         if not further:
             return Estimator(self.artefact, self.scorecard, self.version, home=home)
