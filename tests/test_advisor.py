@@ -611,14 +611,22 @@ def test_the_language_of_the_texts_decides_the_workload() -> None:
 
 
 def test_nothing_ends_in_an_empty_page() -> None:
-    """Where nothing qualifies: suggestions with commands, and the nearest miss if any is known."""
-    for task, labels in itertools.product(BUNDLED.tasks(), ("full", "none")):
-        answer = bundled(task=task, min_acc=0.999, labels=labels, device="Raspberry Pi 5")
+    """Where nothing qualifies: suggestions with commands, and a nearest miss, known or not."""
+    for task, labels, scenario in itertools.product(
+        BUNDLED.tasks(), ("full", "none"), ("offline", "server")
+    ):
+        asked = {"labels": labels, "scenario": scenario, "device": "Raspberry Pi 5"}
+        answer = bundled(task=task, min_acc=0.999, **asked)
         assert answer.chosen is None
         assert answer.suggestions
         assert all(each.command.startswith("joulewise ") for each in answer.suggestions)
-        if BUNDLED.accuracies.answers(answer.group.workload):
-            assert there(answer.nearest_miss).missing is not None
+        assert there(answer.nearest_miss).missing is not None
+    unmeasured = there(bundled(task="comment-quality", min_acc=0.7).nearest_miss)
+    assert unmeasured.accuracy is None
+    assert BUNDLED.candidates[unmeasured.candidate].runnable
+    asked = {"task": "offensive-language", "workload": "germeval2018-fine"}
+    by_metric = there(bundled(min_acc=0.5, **asked).nearest_miss)
+    assert (by_metric.missing.constraint, by_metric.missing.has) == ("metric", "macro_f1")  # type: ignore[union-attr]
     usual = bundled(task="language-identification", min_acc=0.999)
     assert "usual-tool-unmeasured" in codes(usual)
     assert usual.suggestions[0].expected_accuracy is None

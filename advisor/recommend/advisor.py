@@ -33,6 +33,7 @@ from advisor.recommend.records import (
     Group,
     Option,
     Recommendation,
+    Shortfall,
     Variant,
 )
 from advisor.recommend.request_rate import at_rate, rate_of
@@ -53,7 +54,7 @@ from advisor.recommend.warnings import (
     about_tie,
     figure,
 )
-from catalog.evidence import OF_LABELS
+from catalog.evidence import OF_LABELS, Metric
 from catalog.records import Device
 from catalog.snapshot import Snapshot
 
@@ -250,7 +251,7 @@ class Advisor:
             variants=self._variants(asked),
             rejected=rejected,
             rejected_more=more,
-            nearest_miss=None if qualified else write.nearest(asked.judged),
+            nearest_miss=None if qualified else write.nearest(asked.judged) or self._nearest_else(asked),
             suggestions=suggestions(asked.judged, query, self.snapshot, tied, self._unjudged),
             warnings=self._cautions(asked, first, tied, unlike),
             catalog_digest=self.snapshot.digest,
@@ -276,6 +277,26 @@ class Advisor:
         sds = ratio_sds(prices, chosen[0], others, self.estimator)
         tied = [each for each, log, sd in zip(others, logs, sds, strict=True) if log <= Z90 * sd]
         return [*chosen, *sorted(tied, key=lambda each: not each.measured)]
+
+    def _nearest_else(self, asked: Asked) -> Option | None:
+        """The nearest miss where nothing has the asked metric: by the other one, else unmeasured.
+
+        Without any accuracy on the workload it is what the suite would measure first.
+        """
+        query = asked.query
+        metric: Metric = "macro_f1" if query.metric == "accuracy" else "accuracy"
+        by_metric = self.asked(msgspec.structs.replace(query, metric=metric)).judged
+        missing = Shortfall(constraint="metric", asked=query.metric, has=metric)
+        write = Writer(by_metric.prices, None, self.snapshot, self.estimator)
+        if (found := write.nearest(by_metric, missing)) is not None:
+            return found
+        key = asked.judged.prices.key
+        for each in self._unjudged(key):
+            own = self.prices(msgspec.structs.replace(key, candidate=each.candidate))
+            write = Writer(own, None, self.snapshot, self.estimator)
+            if own.entries:
+                return write.nearest(judged(own, query, asked.about.speaks))
+        return None
 
     def _by_point(self, asked: Asked, write: Writer) -> Option | None:
         """What the accuracies as they are would choose, where that differs."""

@@ -16,7 +16,7 @@ from advisor.recommend.entries import Entry, Prices
 from advisor.recommend.option import latency_ms, memory_gb
 from advisor.recommend.qualification import bounds
 from advisor.recommend.query import Query
-from advisor.recommend.records import Missing, Reason, Rejected, Shortfall
+from advisor.recommend.records import Reason, Rejected, Shortfall
 from advisor.recommend.warnings import figure
 from catalog.evidence import OF_LABELS
 from catalog.intervals import Array
@@ -60,20 +60,17 @@ class Judged(NamedTuple):
         """Why an entry fails, in the order of the constraints."""
         return [each.verdict(place) for each in self.constraints if each.gaps[place] > 0]
 
-    def nearest(self) -> tuple[int, Missing] | None:
-        """The entry whose largest gap is least, with what it misses; ``None`` without one."""
+    def nearest(self) -> int | None:
+        """Place of the entry whose largest gap is least; ``None`` without one."""
         if not self.prices.entries:
             return None
-        worst = np.max([each.gaps for each in self.constraints], axis=0)
-        place = int(np.argmin(worst))
-        missed = sorted(
-            ((each.gaps[place], each.verdict(place).missing) for each in self.constraints),
-            key=lambda pair: -pair[0],
-        )
-        first, *rest = [missing for gap, missing in missed if gap > 0]
-        return place, Missing(
-            constraint=first.constraint, asked=first.asked, has=first.has, also=tuple(rest)
-        )
+        return int(np.argmin(np.max([each.gaps for each in self.constraints], axis=0)))
+
+    def missed(self, place: int) -> tuple[Shortfall, ...]:
+        """What an entry misses, by most first."""
+        failed = [each for each in self.constraints if each.gaps[place] > 0]
+        failed.sort(key=lambda each: -float(each.gaps[place]))
+        return tuple(each.verdict(place).missing for each in failed)
 
 
 def judged(prices: Prices, query: Query, speaks: str | None = None) -> Judged:

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 
 from advisor.estimator.estimator import Estimator
@@ -19,7 +20,7 @@ from advisor.recommend.constraints import Judged
 from advisor.recommend.entries import Z90, Entry, Prices, measured_energy, ranked
 from advisor.recommend.option import option
 from advisor.recommend.qualification import rounded
-from advisor.recommend.records import Factor, Option, Variant, WarningCode
+from advisor.recommend.records import Factor, Missing, Option, Shortfall, Variant, WarningCode
 from advisor.recommend.warnings import figure
 from catalog.intervals import Array
 from catalog.records import Measurement, Scope
@@ -243,11 +244,12 @@ class Writer:
             for entry, ratio in zip(entries, ratios, strict=True)
         )
 
-    def nearest(self, found: Judged) -> Option | None:
-        """The nearest miss with what it misses."""
-        near = found.nearest()
-        if near is None:
+    def nearest(self, found: Judged, *first: Shortfall) -> Option | None:
+        """The nearest miss with `first` and what else it misses."""
+        place = found.nearest()
+        if place is None or not (missed := (*first, *found.missed(place))):
             return None
-        place, missing = near
+        gravest = msgspec.structs.asdict(missed[0])
         entry = found.prices.entries[place]
+        missing = Missing(**gravest, also=missed[1:])
         return option(entry, self._prices.key, self._snapshot, missing=missing)
