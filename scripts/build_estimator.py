@@ -1,7 +1,7 @@
 """Trains the bundled estimator on the bundled figures alone and writes its error table.
 
 python scripts/build_estimator.py            # writes advisor/estimator/artefact_files,
-docs/method.md
+docs/errors.md
 python scripts/build_estimator.py --check    # exit 1 if the table is not the scorecard's
 """
 
@@ -19,7 +19,7 @@ from advisor.evaluation.train import train
 from catalog.snapshot import load
 
 ROOT = Path(__file__).resolve().parent.parent
-ARTEFACT, METHOD = ROOT / "advisor" / "estimator" / "artefact_files", ROOT / "docs" / "method.md"
+ARTEFACT, TABLE = ROOT / "advisor" / "estimator" / "artefact_files", ROOT / "docs" / "errors.md"
 START, END = "<!-- error table: start -->", "<!-- error table: end -->"
 SPLITS = {
     "model": "model, on a device seen with others",
@@ -165,11 +165,11 @@ def main() -> int:
     if not check:
         train(load(), ARTEFACT, force=True)
     card = json.loads((ARTEFACT / SCORECARD).read_bytes())
-    text = METHOD.read_text(encoding="utf-8")
+    text = TABLE.read_text(encoding="utf-8")
     wanted = with_table(text, card)
     if check:
         return int(wanted != text)
-    METHOD.write_text(wanted, encoding="utf-8")
+    TABLE.write_text(wanted, encoding="utf-8")
     return 0
 
 

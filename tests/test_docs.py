@@ -27,35 +27,35 @@ def blocks(name: str) -> list[str]:
 
 BLOCKS = [
     pytest.param(block, id=f"{name}-{number}")
-    for name in ("README.md", "docs/files.md", "docs/http.md", "docs/method.md")
+    for name in ("README.md", "docs/files.md", "docs/http.md", "docs/measurement.md")
     for number, block in enumerate(blocks(name), start=1)
 ]
 
 
 def test_warning_codes_are_documented() -> None:
-    """docs/method.md lists every warning code with its sentence."""
-    text = (ROOT / "docs" / "method.md").read_text(encoding="utf-8")
+    """docs/codes.md lists every warning code with its sentence."""
+    text = (ROOT / "docs" / "codes.md").read_text(encoding="utf-8")
     for code, sentence in CAUTIONS.items():
         assert f"| `{code}` | {sentence} |" in text
 
 
 def test_reasons_are_documented() -> None:
-    """docs/method.md says in one line what each reason of a rejection means, and lists no other."""
-    text = (ROOT / "docs" / "method.md").read_text(encoding="utf-8")
-    table = text.split("\n### Reasons\n")[1].split("\n## ")[0]
+    """docs/codes.md says in one line what each reason of a rejection means, and lists no other."""
+    text = (ROOT / "docs" / "codes.md").read_text(encoding="utf-8")
+    table = text.split("\n## Reasons\n")[1].split("\n## ")[0]
     listed = re.findall(r"^\| `([a-z-]+)` \| .+ \|$", table, re.MULTILINE)
     assert sorted(listed) == sorted(get_args(Reason))
 
 
 def test_the_error_table_is_the_scorecards() -> None:
-    """docs/method.md shows exactly the bundled scorecard."""
+    """docs/errors.md shows exactly the bundled scorecard."""
     command = [sys.executable, str(ROOT / "scripts" / "build_estimator.py"), "--check"]
     assert subprocess.run(command, check=False, cwd=ROOT).returncode == 0
 
 
 def test_methods_of_a_report_are_documented() -> None:
-    """docs/method.md lists how each part of a report is computed."""
-    text = (ROOT / "docs" / "method.md").read_text(encoding="utf-8")
+    """docs/codes.md lists how each part of a report is computed."""
+    text = (ROOT / "docs" / "codes.md").read_text(encoding="utf-8")
     for name, formula in METHODS.items():
         assert f"| `{name}` | {formula} |" in text
 

@@ -14,6 +14,7 @@ from advisor.estimator.estimator import Estimator, load
 from advisor.estimator.setup import Setup
 from api.pages import device as device_page
 from api.pages import wording
+from api.pages.documents import DOCUMENTS
 from catalog import snapshot
 from catalog.hardware.device_defaults import completed
 from catalog.records import Device
@@ -264,15 +265,19 @@ def test_the_estimator_is_a_page_for_browsers_and_json_for_others(client: Client
 
 
 def test_the_method_is_the_documents(client: Client) -> None:
-    """Its headings can be linked to, its formulas are MathML, no markup is left over."""
+    """Headings can be linked to, links between documents lead to pages, no markup is left over."""
     text = client.get("/method").text
-    assert 'id="warning-codes"' in text
     for section in ("labels-measured-modelled-estimated", "the-decision"):
         assert f'href="#{section}"' in text
         assert f'id="{section}"' in text
-    assert "<math" in text
-    assert "$$" not in text
-    assert "|---|" not in text
+    assert 'href="/method/errors"' in text
+    assert ".md" not in re.sub(r"<code>.*?</code>", "", text)
+    assert 'id="warning-codes"' in client.get("/method/codes").text
+    for name in DOCUMENTS[1:]:
+        page = client.get(f"/method/{name}")
+        assert page.status_code == 200
+        assert "|---|" not in page.text
+    assert client.get("/method/none").status_code == 404
 
 
 def test_errors_are_pages_for_browsers_only(client: Client) -> None:
@@ -298,7 +303,15 @@ def test_errors_are_pages_for_browsers_only(client: Client) -> None:
 
 def test_pages_need_nothing_from_elsewhere(client: Client) -> None:
     """No address of another host is loaded, no script or style stands inline."""
-    for path in ("/", "/catalog", "/estimator", "/method", "/devices", "/devices/nvidia-a30"):
+    for path in (
+        "/",
+        "/catalog",
+        "/estimator",
+        "/method",
+        "/method/errors",
+        "/devices",
+        "/devices/nvidia-a30",
+    ):
         text = client.get(path, headers=BROWSER).text
         loaded: list[Any] = re.findall(r'(?:src|srcset|data)="([^"]+)"', text)
         loaded += re.findall(r'<link[^>]* href="([^"]+)"', text)

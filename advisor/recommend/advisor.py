@@ -17,7 +17,7 @@ import numpy as np
 
 from advisor.estimator.estimator import Estimator
 from advisor.recommend.cascades import cascades, pairs
-from advisor.recommend.constraints import Judged, front_of, judged, listed_of, rejections
+from advisor.recommend.constraints import Judged, Limits, front_of, judged, listed_of, rejections
 from advisor.recommend.entries import Z90, Entry, Key, Prices
 from advisor.recommend.machine import Machine, resolve
 from advisor.recommend.option import memory_gb, option
@@ -78,20 +78,6 @@ def recommend(
         BadQuestionError: A value is out of its range, or a workload belongs to another task.
     """
     return Advisor(snapshot, estimator, setting).recommend(query)
-
-
-class Limits(NamedTuple):
-    """Entries of the lists of an answer, which share the limit of a question."""
-
-    alternatives: int
-    front: int
-    rejected: int
-
-    @classmethod
-    def of(cls, limit: int) -> Limits:
-        """A fifth alternatives, three in twenty on the front, half rejections."""
-        alternatives, front = max(1, limit // 5), max(1, limit * 3 // 20)
-        return cls(alternatives, front, max(1, limit // 2))
 
 
 class Asked(NamedTuple):
@@ -251,7 +237,9 @@ class Advisor:
             variants=self._variants(asked),
             rejected=rejected,
             rejected_more=more,
-            nearest_miss=None if qualified else write.nearest(asked.judged) or self._nearest_else(asked),
+            nearest_miss=None
+            if qualified
+            else write.nearest(asked.judged) or self._nearest_else(asked),
             suggestions=suggestions(asked.judged, query, self.snapshot, tied, self._unjudged),
             warnings=self._cautions(asked, first, tied, unlike),
             catalog_digest=self.snapshot.digest,
@@ -278,11 +266,13 @@ class Advisor:
         tied = [each for each, log, sd in zip(others, logs, sds, strict=True) if log <= Z90 * sd]
         return [*chosen, *sorted(tied, key=lambda each: not each.measured)]
 
-    def _nearest_else(self, asked: Asked) -> Option | None:
-        """The nearest miss where nothing has the asked metric: by the other one, else unmeasured.
+    def _nearest(self, asked: Asked, write: Writer) -> Option | None:
+        """The nearest miss; where nothing has the asked metric, by the other one.
 
         Without any accuracy on the workload it is what the suite would measure first.
         """
+        if (found := write.nearest(asked.judged)) is not None:
+            return found
         query = asked.query
         metric: Metric = "macro_f1" if query.metric == "accuracy" else "accuracy"
         by_metric = self.asked(msgspec.structs.replace(query, metric=metric)).judged

@@ -225,6 +225,20 @@ def _language(entries: Sequence[Entry], language: str) -> Constraint:
     return Constraint(_gaps(far), verdict)
 
 
+class Limits(NamedTuple):
+    """Entries of the lists of an answer, which share the limit of a question."""
+
+    alternatives: int
+    front: int
+    rejected: int
+
+    @classmethod
+    def of(cls, limit: int) -> Limits:
+        """A fifth alternatives, three in twenty on the front, half rejections."""
+        alternatives, front = max(1, limit // 5), max(1, limit * 3 // 20)
+        return cls(alternatives, front, max(1, limit // 2))
+
+
 def listed_of(others: Sequence[Entry], most: int) -> list[Entry]:
     """Alternatives: the cheapest, and the cheapest one of each further family, cheapest first."""
     found: dict[int, Entry] = {place: others[place] for place in range(min(most // 2, len(others)))}

@@ -1,4 +1,4 @@
-"""How each part of a report is computed, in words; `docs/method.md` lists the same."""
+"""How each part of a report is computed, in words; `docs/codes.md` lists the same."""
 
 from __future__ import annotations
 

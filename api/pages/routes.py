@@ -19,7 +19,7 @@ from advisor.recommend.query import BadQuestionError
 from api.pages import device as device_page
 from api.pages import provenance, wording
 from api.pages.coverage import KINDS, STATES, CoverageFilter, coverage
-from api.pages.method import method
+from api.pages.documents import DOCUMENTS, document, path_of
 from api.pages.templating import page
 from api.service.query import filled, from_form
 from api.service.state import ServiceState
@@ -150,10 +150,26 @@ def device(
 
 
 @get("/method", sync_to_thread=True, include_in_schema=False)
-def method_page(request: Request[Any, Any, Any], served: NamedDependency[ServiceState]) -> Template:
+def method(request: Request[Any, Any, Any], served: NamedDependency[ServiceState]) -> Template:
     """The specification of every number."""
+    return _document(request, served, DOCUMENTS[0])
+
+
+@get("/method/{name:str}", sync_to_thread=True, include_in_schema=False)
+def beside_method(
+    request: Request[Any, Any, Any], served: NamedDependency[ServiceState], name: FromPath[str]
+) -> Template:
+    """A document beside the specification."""
+    if name not in DOCUMENTS:
+        raise UnknownNameError("document", name, DOCUMENTS)
+    return _document(request, served, name)
+
+
+def _document(request: Request[Any, Any, Any], served: ServiceState, name: str) -> Template:
+    """The page of one of `DOCUMENTS`, with links to the others."""
     filled(request.query_params, ())
-    return page("method.html", served, None, method=method())
+    others = [(path_of(each), document(each).title) for each in DOCUMENTS if each != name]
+    return page("document.html", served, None, document=document(name), others=others)
 
 
 pages = Router(
@@ -163,7 +179,8 @@ pages = Router(
         catalog,
         setups,
         device,
-        method_page,
+        method,
+        beside_method,
         create_static_files_router(
             "/static",
             [Path(__file__).parent / "static"],
