@@ -15,8 +15,8 @@ test: $(VENV)/dev.stamp  ## Run every test
 
 check: lint test  ## What CI runs for people: lint, types, import contracts, tests
 
-goldens: $(VENV)/dev.stamp  ## Renew the pinned answers in tests/goldens; prints old -> new by group
-	@GOLDENS=renew $(BIN)/python -m pytest tests/test_goldens.py -q
+goldens: $(VENV)/dev.stamp  ## Renew the pinned answers in tests/goldens, REASON='why'; prints old -> new by group
+	@GOLDENS=renew REASON="$(REASON)" $(BIN)/python -m pytest tests/test_goldens.py -q
 
 nightly: $(VENV)/dev.stamp  ## 10,000 damaged run files of each format, and 500 round trips
 	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest tests/test_run_file.py --timeout 0 --hypothesis-show-statistics

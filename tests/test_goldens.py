@@ -1,6 +1,7 @@
 """Goldens: answers, reports, tables and documents that no change of the code's form may change.
 
-``make goldens`` renews the files in ``tests/goldens`` and prints what changed by group, old -> new.
+``make goldens REASON='...'`` renews the files in ``tests/goldens`` and prints what changed by group,
+old -> new; the reason is kept beside the digest of each file, and one without a reason fails.
 A field that is missing and one that is null count as equal, so that a new optional field shows in
 the OpenAPI document alone. ``facts`` and ``words`` are digests of a whole body, of its figures and
 names and of its sentences. To see what is behind a changed one, have two checkouts write the whole
@@ -50,6 +51,7 @@ from calibration.meters.replay import ReplayMeter
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDENS = ROOT / "tests" / "goldens"
+REASONS = GOLDENS / "reasons.json"
 PACKAGES = ("advisor", "calibration", "catalog", "api")
 RENEWING = os.environ.get("GOLDENS") == "renew"
 WHOLE = Path(given).resolve() if (given := os.environ.get("GOLDENS_WHOLE")) else None
@@ -300,9 +302,33 @@ def stored(group: str) -> dict[str, Any]:
 
 
 def store(group: str, entries: dict[str, Any]) -> None:
-    """Writes a group so that a difference of two files is read line by line."""
+    """Writes a group so that a difference of two files is read line by line, and why it changed."""
+    reason = os.environ.get("REASON", "").strip()
+    if not reason:
+        pytest.fail("say why they change: make goldens REASON='...'", pytrace=False)
     text = json.dumps(entries, indent=0, ensure_ascii=False)
     (GOLDENS / f"{group}.json").write_text(text + "\n", encoding="utf-8")
+    told = reasons() | {group: {"reason": reason, "sha256": sha256(group)}}
+    REASONS.write_text(json.dumps(told, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def reasons() -> dict[str, dict[str, str]]:
+    """Why each group was last renewed, and the digest of its file then."""
+    found: dict[str, dict[str, str]] = json.loads(REASONS.read_text(encoding="utf-8"))
+    return found
+
+
+def sha256(group: str) -> str:
+    """Digest of the file of a group."""
+    return hashlib.sha256((GOLDENS / f"{group}.json").read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_a_renewal_has_a_reason(group: str) -> None:
+    """What is pinned is what was renewed for the reason given."""
+    told = reasons()[group]
+    assert told["reason"]
+    assert told["sha256"] == sha256(group)
 
 
 @pytest.mark.parametrize("group", GROUPS)
