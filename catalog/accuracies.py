@@ -121,8 +121,10 @@ def by_pair(rows: Iterable[Accuracy]) -> dict[Pair, Accuracy]:
 
 
 def joined(row: Measurement, known: Mapping[Pair, Accuracy]) -> Measurement:
-    """A measurement of inference with the accuracy of its own run, where there is one."""
-    found = known.get(pair_of(row)) if known and row.phase == "inference" else None
+    """A measurement of inference with its own accuracy, else that of its run, if there is one."""
+    if not known or row.phase != "inference" or row.accuracy is not None:
+        return row
+    found = known.get(pair_of(row))
     return row if found is None else msgspec.structs.replace(row, **columns_of(found))
 
 
@@ -142,8 +144,8 @@ def of_measurements(
 ) -> list[Accuracy]:
     """The results beside measurements: one of each run, however many setups repeat it.
 
-    Where setups of a run disagree (another chip rounds otherwise), each value stays, under its
-    device.
+    Where setups of a run disagree (another chip rounds otherwise, another backend quantises
+    otherwise), each value stays, under its device and backend.
     """
     seen: set[tuple[Any, ...]] = set()
     found: dict[str, Accuracy] = {}
@@ -157,7 +159,8 @@ def of_measurements(
             continue
         before = found.setdefault(accuracy_key(result), result)
         if accuracy_digest(before) != accuracy_digest(result):
-            other = msgspec.structs.replace(result, reference=row.device)
+            where = ", ".join(filter(None, (row.device, row.backend)))
+            other = msgspec.structs.replace(result, reference=where)
             found.setdefault(accuracy_key(other), other)
     return list(found.values())
 
@@ -294,16 +297,21 @@ def doubted(known: Evidence, facts: Workload) -> Evidence:
 
 
 def newest(rows: Iterable[Accuracy]) -> list[Accuracy]:
-    """Results without the suite's own superseded ones: of each of its keys the newest run stays."""
-    kept: dict[object, Accuracy] = {}
+    """Results without the suite's own superseded ones: of each of its keys the newest run stays.
+
+    Of one run all that its devices and backends came to.
+    """
+    kept: dict[object, list[Accuracy]] = {}
     for place, row in enumerate(rows):
         key: object = place
         if row.tier == "suite":
             key = (row.candidate, setting(row), row.numeric_format, row.precision, row.split)
         before = kept.get(key)
-        if before is None or (row.measured_at or "") >= (before.measured_at or ""):
-            kept[key] = row
-    return list(kept.values())
+        if before and before[0].run_id == row.run_id:
+            before.append(row)
+        elif not before or (row.measured_at or "") >= (before[0].measured_at or ""):
+            kept[key] = [row]
+    return [row for own in kept.values() for row in own]
 
 
 def few_shot_joined(rows: Iterable[Accuracy]) -> list[Accuracy]:

@@ -36,7 +36,7 @@ from build_reference import to_csv  # noqa: E402
 from calibration import suite  # noqa: E402
 from calibration.workloads.hub import folder_from_environment  # noqa: E402
 from catalog import snapshot as snapshots  # noqa: E402
-from catalog.accuracies import JOINED, of_measurements  # noqa: E402
+from catalog.accuracies import of_measurements  # noqa: E402
 from catalog.accuracy import Accuracy  # noqa: E402
 from catalog.doubt import REFERENCE_RUN  # noqa: E402
 from catalog.predictions import Predictions, pack  # noqa: E402
@@ -225,7 +225,7 @@ def bundle(store: Store, out: Path = REFERENCE) -> dict[Path, bytes]:
 def _files_of(known: Snapshot, device: str, rows: Sequence[Measurement]) -> dict[str, bytes]:
     """The files of one machine by path below the reference figures."""
     name, declared = f"joulewise-{slug(device)}", known.devices[device]
-    plain = [{k: v for k, v in record(row).items() if k not in JOINED} for row in rows]
+    plain = [record(row) for row in rows]
     judged = [record(each) for each in of_measurements(rows, known.candidates)]
     files = {
         f"measurements/{name}.csv": to_csv(Measurement, plain).encode(),
