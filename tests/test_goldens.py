@@ -1,6 +1,6 @@
 """Goldens: answers, reports, tables and documents that no change of the code's form may change.
 
-``make goldens REASON='...'`` renews the files in ``tests/goldens`` and prints what changed by group,
+``make goldens REASON='...'`` renews the files in ``tests/goldens`` and prints changes by group,
 old -> new; the reason is kept beside the digest of each file, and one without a reason fails.
 A field that is missing and one that is null count as equal, so that a new optional field shows in
 the OpenAPI document alone. ``facts`` and ``words`` are digests of a whole body, of its figures and

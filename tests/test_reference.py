@@ -130,7 +130,7 @@ def test_all_devices_are_bundled_with_their_status(devices: dict[str, Device]) -
         "energy": 166,
         "runtime": 147,
         "instances": 19,
-        "everyday": 493,
+        "everyday": 495,
     }
     assert devices["NVIDIA H100-SXM5-94GB"].tdp_w == 700
 

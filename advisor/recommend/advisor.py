@@ -237,9 +237,7 @@ class Advisor:
             variants=self._variants(asked),
             rejected=rejected,
             rejected_more=more,
-            nearest_miss=None
-            if qualified
-            else write.nearest(asked.judged) or self._nearest_else(asked),
+            nearest_miss=None if qualified else self._nearest(asked, write),
             suggestions=suggestions(asked.judged, query, self.snapshot, tied, self._unjudged),
             warnings=self._cautions(asked, first, tied, unlike),
             catalog_digest=self.snapshot.digest,
