@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from catalog import snapshot
 from catalog.errors import BadRunFileError, ConflictError
 from catalog.files import prediction_file as predictionfile
+from catalog.files.run_file import format_of
 from catalog.files.validation import Known
 from catalog.predictions import Predictions, hash_of_items, pack, unpack
 from catalog.records import Candidate, Device, RunFile, Workload
@@ -163,7 +164,7 @@ def test_files_go_out_and_in(tmp_path: Path, ending: str) -> None:
     silent = made(candidate="two", content=pack(TRUTH, TRUTH))
     sets = (made(), silent, made(run_id="r2"))
     file = tmp_path / f"answers.{ending}"
-    file.write_bytes(predictionfile.write(sets, predictionfile.format_of(file.name)))
+    file.write_bytes(predictionfile.write(sets, format_of(file.name)))
     assert predictionfile.read(file, KNOWN) == sets
 
 
