@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 import pandas as pd
+import pandera.pandas as pa
 
 from catalog.accuracies import CALIBRATION
 from catalog.accuracy import ACCURACY_KEY, Accuracy, Regime
@@ -65,6 +66,18 @@ def with_context(rows: pd.DataFrame, candidates: Mapping[str, Candidate]) -> pd.
     return rows.assign(family=family, allowed=allowed, first=first + 1, **before)
 
 
+def _same(name: str) -> pa.Check:
+    """Rows of one key say the same in a column."""
+    return rule(
+        name,
+        f"{{{name}}} contradicts {{first_{name}}} of row {{first}}, the same result",
+        lambda rows: (
+            (rows[name] == rows[f"first_{name}"])
+            | (rows[name].isna() & rows[f"first_{name}"].isna())
+        ),
+    )
+
+
 RULES = [
     rule(
         "regime",
@@ -98,17 +111,7 @@ RULES = [
         f"'suite' is for source {CALIBRATION!r}; give authors, leaderboard or card",
         lambda rows: (rows["tier"] != "suite") | (rows["source"] == CALIBRATION),
     ),
-    *(
-        rule(
-            name,
-            f"{{{name}}} contradicts {{first_{name}}} of row {{first}}, the same result",
-            lambda rows, name=name: (
-                (rows[name] == rows[f"first_{name}"])
-                | (rows[name].isna() & rows[f"first_{name}"].isna())
-            ),
-        )
-        for name in _CONTENT
-    ),
+    *map(_same, _CONTENT),
 ]
 """Checks of rows with the columns of `with_context`."""
 

@@ -6,7 +6,7 @@ and its host could have drawn.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -91,25 +91,25 @@ def _power_rules(energy: str) -> list[pa.Check]:
     return rules
 
 
+def _together(wording: str, energies: Sequence[str], word: str) -> pa.Check:
+    """A word about energies stands where one of them does."""
+    return rule(
+        word,
+        f"{wording} and {word} come together",
+        lambda rows: rows[[*energies]].isna().all(axis=1) == rows[word].isna(),
+    )
+
+
+def _ordered(low: str, high: str) -> pa.Check:
+    """One column is not above another."""
+    return rule(low, f"must not be above {high}", lambda rows: ~(rows[low] > rows[high]))
+
+
+_TOTALS = ("total_j", "total_high_j")
 RULES = [
-    *(
-        rule(
-            f"{name}_label",
-            f"{name}_j and {name}_label come together",
-            lambda rows, name=name: rows[f"{name}_j"].isna() == rows[f"{name}_label"].isna(),
-        )
-        for name in COMPONENTS
-    ),
-    *(
-        rule(
-            name,
-            f"a total (total_j or total_high_j) and {name} come together",
-            lambda rows, name=name: (
-                rows[["total_j", "total_high_j"]].isna().all(axis=1) == rows[name].isna()
-            ),
-        )
-        for name in ("total_label", "total_scope")
-    ),
+    *(_together(f"{name}_j", [f"{name}_j"], f"{name}_label") for name in COMPONENTS),
+    _together("a total (total_j or total_high_j)", _TOTALS, "total_label"),
+    _together("a total (total_j or total_high_j)", _TOTALS, "total_scope"),
     rule(
         "total_j",
         "total_low_j <= total_j <= total_high_j must hold",
@@ -138,14 +138,8 @@ RULES = [
         "only rows with scenario=server carry a rate",
         lambda rows: rows["rate_per_s"].isna() | (rows["scenario"] == "server"),
     ),
-    *(
-        rule(
-            low,
-            f"must not be above {high}",
-            lambda rows, low=low, high=high: ~(rows[low] > rows[high]),
-        )
-        for low, high in (("n_active_devices", "n_devices"), ("latency_p50_ms", "latency_p95_ms"))
-    ),
+    _ordered("n_active_devices", "n_devices"),
+    _ordered("latency_p50_ms", "latency_p95_ms"),
     rule(
         "run_id",
         f"duplicate key: another row has the same {', '.join(KEY)}",

@@ -22,6 +22,7 @@ from catalog.predictions import PREDICTION_KEY, Predictions, pack
 _SHARED = [field.name for field in msgspec.structs.fields(Predictions) if field.name != "content"]
 MAX_NAME = 200
 """Characters of a class name; longer ones may be texts."""
+_SCORED = "must be from 0 to 1 in every row of a set, or in none"
 _NAME = pa.Check.str_length(1, MAX_NAME, error=f"longer than {MAX_NAME} characters")
 _SCHEMA = columns_of(
     Predictions,
@@ -30,7 +31,7 @@ _SCHEMA = columns_of(
     predicted=pa.Column("str", _NAME),
     score=pa.Column(
         "float64",
-        pa.Check.in_range(0, 1, error="must be from 0 to 1 in every row of a set, or in none"),
+        pa.Check.in_range(0, 1, error=_SCORED),
         nullable=True,
         required=False,
     ),
@@ -87,29 +88,28 @@ def from_frame(
     rows, problems = typed(_SCHEMA, frame)
     rows["split"] = rows["split"].fillna("test")
     if not problems:
-        sets = _facts(rows, known)
+        sets = _with_facts(rows, known)
         problems = broken(_RULES, sets)
         problems += [] if len(sets) else [Problem(None, None, "no rows")]
-    made = [] if problems else [_set(own) for _, own in _by_set(rows)]
+    made = []
+    if not problems:
+        made = [_set(own) for _, own in rows.groupby([*PREDICTION_KEY], sort=False)]
     if problems := problems or _contradicting_classes([*stored, *made]):
         raise BadRunFileError(name, problems)
     return tuple(made)
 
 
-def _by_set(rows: pd.DataFrame) -> pd.api.typing.DataFrameGroupBy:
-    """Rows by the set they belong to, in the order of the file."""
-    return rows.groupby([*PREDICTION_KEY], sort=False, dropna=False)
-
-
-def _facts(rows: pd.DataFrame, known: Known) -> pd.DataFrame:
+def _with_facts(rows: pd.DataFrame, known: Known) -> pd.DataFrame:
     """The first row of each set beside facts of the set and what the catalog says of its names."""
+    sets = rows.groupby([*PREDICTION_KEY], sort=False, dropna=False)
     facts = []
-    for _, own in _by_set(rows):
+    for _, own in sets:
         first = own.iloc[0]
         workload = known.workload.get(first["workload"])
         facts.append(
             {
-                **{f"n_{name}": own[name].nunique(dropna=False) for name in _SHARED},
+                "differing": [n for n in _SHARED if own[n].nunique(dropna=False) > 1],
+                "unknown": [n for n in _NAMED if first[n] not in getattr(known, n)],
                 "n": len(own),
                 "last": len(own) - 1,
                 "counted": sorted(own["item"]) == [*range(len(own))],
@@ -118,71 +118,50 @@ def _facts(rows: pd.DataFrame, known: Known) -> pd.DataFrame:
                 "revision": workload.revision if workload else first["workload_revision"],
                 "n_test": workload.n_test if workload and first["split"] == "test" else None,
                 "n_classes": workload.n_classes if workload else None,
-                **{f"known_{kind}": first[kind] in getattr(known, kind) for kind in _NAMED},
             }
         )
-    firsts = rows.loc[~rows.duplicated([*PREDICTION_KEY])]
-    return firsts.join(pd.DataFrame(facts, index=firsts.index))
+    return sets.head(1).reset_index(names="row").join(pd.DataFrame(facts)).set_index("row")
+
+
+def _free(fact: str, name: str, message: str) -> pa.Check:
+    """A column is none of those that a fact of the set lists."""
+    return rule(name, message, lambda sets: sets[fact].map(lambda names: name not in names))
 
 
 _NAMED = ("workload", "candidate", "device")
+_DIFFERS = f"differs within the set {' / '.join(f'{{{key}}}' for key in PREDICTION_KEY)}"
+_ABSENT = "{{{0}!r}} is not in the catalog; import its run file first"
 _RULES = [
-    *(
-        rule(
-            name,
-            f"differs within the set {' / '.join(f'{{{key}}}' for key in PREDICTION_KEY)}",
-            lambda sets, name=name: sets[f"n_{name}"] == 1,
-        )
-        for name in _SHARED
-    ),
-    *(
-        rule(
-            kind,
-            f"{{{kind}!r}} is not in the catalog; import its run file first",
-            lambda sets, kind=kind: sets[f"known_{kind}"],
-        )
-        for kind in _NAMED
-    ),
+    *(_free("differing", name, _DIFFERS) for name in _SHARED),
+    *(_free("unknown", name, _ABSENT.format(name)) for name in _NAMED),
     rule(
         "workload_revision",
         "is {workload_revision}; the catalog has {revision}",
-        lambda sets: (
-            (sets["workload_revision"] == sets["revision"])
-            | (sets["workload_revision"].isna() & sets["revision"].isna())
-        ),
+        lambda sets: sets["workload_revision"].fillna("") == sets["revision"].fillna(""),
     ),
-    rule(
-        "item",
-        "must count from 0 to {last}, each number once",
-        lambda sets: sets["counted"],
-    ),
+    rule("item", "must count from 0 to {last}, each number once", lambda sets: sets["counted"]),
     rule(
         "item",
         "{n} items; the test set has {n_test:.0f}",
         lambda sets: sets["n_test"].isna() | (sets["n_test"] == sets["n"]),
     ),
-    rule(
-        "score",
-        "must be from 0 to 1 in every row of a set, or in none",
-        lambda sets: (sets["n_scores"] == 0) | (sets["n_scores"] == sets["n"]),
-    ),
+    rule("score", _SCORED, lambda sets: (sets["n_scores"] == 0) | (sets["n_scores"] == sets["n"])),
     rule(
         "predicted",
         "{n_names} class names; the workload has {n_classes:.0f}",
         lambda sets: ~(sets["n_names"] > sets["n_classes"].astype(float)),
     ),
 ]
-"""Checks of sets with the columns of `_facts`."""
+"""Checks of sets with the columns of `_with_facts`."""
 
 
 def _set(rows: pd.DataFrame) -> Predictions:
     """The rows of one sound set."""
     rows = rows.sort_values("item")
-    shared = rows.iloc[0][_SHARED].dropna().to_dict()
     score = None if rows["score"].isna().all() else rows["score"].tolist()
-    return Predictions(
-        **shared, content=pack(rows["label"].tolist(), rows["predicted"].tolist(), score)
-    )
+    content = pack(rows["label"].tolist(), rows["predicted"].tolist(), score)
+    shared = {str(name): cell for name, cell in rows.iloc[0][_SHARED].dropna().items()}
+    return Predictions(**shared, content=content)
 
 
 def _contradicting_classes(made: Sequence[Predictions]) -> list[Problem]:
