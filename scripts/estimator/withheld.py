@@ -5,7 +5,7 @@ catalog and priced again from that other one: of the same machine in another bat
 scenario (`there`), or of other machines (`elsewhere`). The bundled estimator was fitted with these
 rows, so errors on a machine of its own are larger than these; `joulewise evaluate` judges that.
 
-Run: python scripts/withheld.py [--most 400]
+Run: python scripts/estimator/withheld.py [--most 400]
 """
 
 from __future__ import annotations
