@@ -122,8 +122,3 @@ def energy(row: Measurement, kind: Kind, scope: Scope) -> Energy | None:
     found = (_from_total(row, kind, scope), _from_components(row, kind, scope))
     there = [joules for joules in found if joules is not None]
     return min(there, key=lambda j: (j.label == "modelled", j.value_j is None), default=None)
-
-
-def mean_power_w(row: Measurement, joules: float) -> float | None:
-    """Mean watts of `joules` over the window; ``None`` without a runtime."""
-    return joules / row.runtime_s if row.runtime_s else None
