@@ -262,15 +262,11 @@ class Snapshot:
         for workload in self.workloads.values():
             if workload.name in judged:
                 found[workload.task].append(workload.name)
+        first = {task: own.workload for task in found if (own := self.reference(task))}
         return {
-            task: tuple(sorted(names, key=lambda n: (n != self._default(task, names), n)))
+            task: tuple(sorted(names, key=lambda name: (name != first.get(task), name)))
             for task, names in sorted(found.items())
         }
-
-    def _default(self, task: str, names: Sequence[str]) -> str | None:
-        """The workload that answers for a task where a question names no language."""
-        own = self.reference(task)
-        return own.workload if own is not None and own.workload in names else None
 
     def reference(
         self, task: str, language: str | None = None, metric: str = "accuracy"

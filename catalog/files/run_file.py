@@ -56,15 +56,10 @@ def _too_large(rows: int, columns: int, unpacked: int = 0) -> str | None:
 
 
 def _csv(content: bytes) -> pd.DataFrame:
-    """A CSV table, every cell as text."""
-    _refuse_shape(content)
-    return pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False, encoding="utf-8")
+    """A CSV table, every cell as text.
 
-
-def _refuse_shape(content: bytes) -> None:
-    """Other separators, sizes, and ragged rows.
-
-    Pandas fills short ones and takes a surplus first cell as index.
+    Other separators, sizes and ragged rows are refused first: pandas fills short rows and takes a
+    surplus first cell as index.
     """
     try:
         rows = (row for row in csv.reader(io.StringIO(content.decode(), newline="")) if row)
@@ -81,6 +76,7 @@ def _refuse_shape(content: bytes) -> None:
                 raise ValueError(reason)
     except csv.Error as error:
         raise ValueError(str(error)) from error
+    return pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False, encoding="utf-8")
 
 
 def _holds_cells(kind: pa.DataType) -> bool:

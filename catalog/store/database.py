@@ -372,7 +372,8 @@ class Store:
         """Stored records by kind (``device``, ``workload``, ``candidate``) and name."""
         found: dict[str, dict[str, Any]] = {kind: {} for kind in _KINDS}
         query = sa.select(declaration).order_by(declaration.c.name)
-        for kind, name, record in self._read(lambda c: [*c.execute(query)], list[sa.Row[Any]]()):
+        stored: list[Any] = self._read(lambda connection: list(connection.execute(query)), [])
+        for kind, name, record in stored:
             found[kind][name] = msgspec.json.decode(record, type=_KINDS[kind])
         return found
 
