@@ -22,10 +22,10 @@ nightly: $(VENV)/dev.stamp  ## 10,000 damaged run files of each format, and 500 
 	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest tests/test_run_file.py --timeout 0 --hypothesis-show-statistics
 
 soak: $(VENV)/dev.stamp  ## Ten minutes of mixed load on a service of its own
-	$(BIN)/python scripts/soak.py
+	$(BIN)/python benchmarks/soak.py
 
 questions: $(VENV)/dev.stamp  ## 200 drawn questions: the share answered soundly, and every failure
-	@$(BIN)/python scripts/questions.py
+	@$(BIN)/python benchmarks/questions.py
 
 audit: $(VENV)/dev.stamp  ## Known vulnerabilities of the pinned packages; needs api.osv.dev
 	@$(BIN)/pip-audit -r constraints.txt --strict --vulnerability-service osv --no-deps --disable-pip \
@@ -41,14 +41,14 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/lint-imports
 
 bench: $(VENV)/dev.stamp  ## Side-by-side tables on this machine
-	$(BIN)/python scripts/bench.py
-	$(BIN)/python scripts/bench_estimator.py
-	$(BIN)/python scripts/bench_fleet.py
-	$(BIN)/python scripts/bench_catalog.py
-	$(BIN)/python scripts/bench_classifiers.py
+	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python benchmarks/bench_estimator.py
+	$(BIN)/python benchmarks/bench_fleet.py
+	$(BIN)/python benchmarks/bench_catalog.py
+	$(BIN)/python benchmarks/bench_classifiers.py
 
 reference: $(VENV)/dev.stamp  ## Rebuild the bundled figures, where their sources are at hand
-	$(BIN)/python scripts/build_reference.py
+	$(BIN)/python scripts/data/build_reference.py
 	$(BIN)/python scripts/data/machines.py
 	$(BIN)/python scripts/data/atlas.py
 
@@ -61,7 +61,7 @@ reference-bundle: $(VENV)/dev.stamp  ## Bundle what reference-run measured, and 
 	$(BIN)/python scripts/reference_table.py
 
 estimator: $(VENV)/dev.stamp  ## Retrain the bundled estimator on the bundled figures
-	$(BIN)/python scripts/build_estimator.py
+	$(BIN)/python scripts/estimator/build_estimator.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -56,11 +56,6 @@ def _ignore(_: Event) -> None:
     """Listener that does nothing."""
 
 
-def _new_run(plan: CalibrationPlan) -> Run:
-    """A run with a name of its own, and how busy the machine was before it."""
-    return Run(plan=plan, run_id=new_run_id(), load_1m=load_1m())
-
-
 def _measure_pair(run: Run, trials: list[Trial], store: Store, progress: Progress) -> None:
     """Measures the trials of one pair; each is in the store before the next one starts."""
     for step in measure_pair(run, trials):
@@ -114,6 +109,6 @@ def calibrate(
         store.migrate()
         for name in plan.restated:
             store.replace_device(plan.devices[name])
-        run = _new_run(plan)
+        run = Run(plan=plan, run_id=new_run_id(), load_1m=load_1m())
         interrupted = not _measure_all(run, store, progress)
     return progress.summary(run.run_id, interrupted=interrupted)

@@ -54,17 +54,16 @@ def components(row: Measurement) -> dict[str, tuple[float, Label]]:
     return found
 
 
-def _combined(labels: set[Label]) -> Label:
-    """One label for a sum: what it was built from, or ``mixed``."""
-    return labels.pop() if len(labels) == 1 else "mixed"
-
-
 def _summed(parts: dict[str, tuple[float, Label]]) -> Energy:
     """The sum of components as one `Energy`."""
     joules = sum(value for value, _ in parts.values())
-    label = _combined({label for _, label in parts.values()})
+    (label, *others) = {label for _, label in parts.values()}
     return Energy(
-        value_j=joules, low_j=joules, high_j=joules, label=label, parts="+".join(sorted(parts))
+        value_j=joules,
+        low_j=joules,
+        high_j=joules,
+        label="mixed" if others else label,
+        parts="+".join(sorted(parts)),
     )
 
 
@@ -122,8 +121,3 @@ def energy(row: Measurement, kind: Kind, scope: Scope) -> Energy | None:
     found = (_from_total(row, kind, scope), _from_components(row, kind, scope))
     there = [joules for joules in found if joules is not None]
     return min(there, key=lambda j: (j.label == "modelled", j.value_j is None), default=None)
-
-
-def mean_power_w(row: Measurement, joules: float) -> float | None:
-    """Mean watts of `joules` over the window; ``None`` without a runtime."""
-    return joules / row.runtime_s if row.runtime_s else None

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from catalog import reference_data as bundled
 from catalog.accuracies import Accuracies, of_measurements
 from catalog.accuracy import Accuracy, accuracy_digest
-from catalog.doubt import doubts, standing
+from catalog.doubt import doubts
 from catalog.errors import CatalogUnreadableError, UnknownNameError
 from catalog.hardware.machines import Machines
 from catalog.predictions import Predictions
@@ -24,21 +24,10 @@ from catalog.records import Candidate, Device, Measurement, SetupKey, Workload, 
 from catalog.registry.tasks import Reference, plain_name, references, task_names
 from catalog.registry.workloads import WORKLOADS
 from catalog.store.location import is_absent
-from catalog.store.newest import Stored, deferred_collection
+from catalog.store.newest import Stored, deferred_collection, newest
 
 if TYPE_CHECKING:
     from catalog.store.database import Store  # only who has one waits for its libraries
-
-
-def _newest(rows: Sequence[Measurement]) -> tuple[Measurement, ...]:
-    """Of the rows of each setup the newest sound one, else the newest; a later row wins a tie."""
-    found: dict[tuple[object, ...], Measurement] = {}
-    for row in rows:
-        setup = SetupKey.of(row)
-        before = found.setdefault(setup, row)
-        if before is not row and standing(row) >= standing(before):
-            found[setup] = row
-    return tuple(found.values())
 
 
 class Snapshot:
@@ -82,9 +71,9 @@ class Snapshot:
         self.candidates = MappingProxyType(dict(candidates))
         self.digest, self.version = digest, version
         with deferred_collection():
-            newest = _newest((*self.measurements, *self.own.rows))
-        self.doubtful = tuple(row for row in newest if doubts(row))
-        self.current = tuple(row for row in newest if not doubts(row)) if self.doubtful else newest
+            current = newest((*self.measurements, *self.own.rows))
+        self.doubtful = tuple(row for row in current if doubts(row))
+        self.current = tuple(row for row in current if not doubts(row))
         self.predictions = tuple(predictions)
         self._bundled = accuracies is not None
         telling = self.own.rows if self._bundled else self.current
@@ -273,15 +262,11 @@ class Snapshot:
         for workload in self.workloads.values():
             if workload.name in judged:
                 found[workload.task].append(workload.name)
+        first = {task: own.workload for task in found if (own := self.reference(task))}
         return {
-            task: tuple(sorted(names, key=lambda n: (n != self._default(task, names), n)))
+            task: tuple(sorted(names, key=lambda name: (name != first.get(task), name)))
             for task, names in sorted(found.items())
         }
-
-    def _default(self, task: str, names: Sequence[str]) -> str | None:
-        """The workload that answers for a task where a question names no language."""
-        own = self.reference(task)
-        return own.workload if own is not None and own.workload in names else None
 
     def reference(
         self, task: str, language: str | None = None, metric: str = "accuracy"
@@ -297,26 +282,6 @@ class Snapshot:
         return min(known, key=lambda r: (order.get(r.language, 2), -r.n_candidates), default=None)
 
 
-def _read(store: Store, before: Stored) -> Stored:
-    """What to keep of a store; only what is new is read where `before` has the rest."""
-    if before.last and not store.holds(before.last, before.last_digest):
-        before = Stored()
-    heads = store.heads(before.last)
-    ids = sorted(id_ for *_, id_ in heads.newest.values())
-    added = zip(ids, store.rows_of(ids), strict=True)
-    pairs = [*zip(before.ids, before.rows, strict=True), *added]
-    kept = set(map(id, _newest([row for _, row in pairs])))
-    pairs = [(id_, row) for id_, row in pairs if id(row) in kept]
-    return Stored(
-        rows=tuple(row for _, row in pairs),
-        ids=tuple(id_ for id_, _ in pairs),
-        last=heads.last,
-        last_digest=heads.last_digest or before.last_digest,
-        count=before.count + heads.count,
-        total=(before.total + heads.total) % 2**256,
-    )
-
-
 def load(store: Store | None = None, before: Snapshot | None = None) -> Snapshot:
     """Reads bundled figures and `store` (nothing of a store that is not there).
 
@@ -328,8 +293,7 @@ def load(store: Store | None = None, before: Snapshot | None = None) -> Snapshot
         CatalogUnreadableError: The store cannot be read.
     """
     version = store.version() if store else 0
-    with deferred_collection():
-        own = _read(store, before.own if before else Stored()) if store else Stored()
+    own = store.newest(before.own if before else None) if store else Stored()
     declared = store.declarations() if store else {"device": {}, "workload": {}, "candidate": {}}
     total = hashlib.sha256(bundled.digest().encode())
     if own.count:

@@ -30,7 +30,7 @@ import msgspec
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
+sys.path[:0] = [str(ROOT), str(ROOT / "scripts" / "data")]
 from build_reference import to_csv  # noqa: E402
 
 from calibration import suite  # noqa: E402

@@ -111,6 +111,33 @@ def test_a_catalog_without_backends_is_read_and_brought_up_to_date(store: Store)
     assert SetupKey.of(eager) == SetupKey.of(row()) != SetupKey.of(exported)
 
 
+def test_a_catalog_without_ranks_is_read_and_brought_up_to_date(store: Store) -> None:
+    """Newest rows and the sum of digests are the same before and after, doubts and zones too."""
+    rows = [
+        row(f"r{setup}-{n}", source=source, batch_size=float(setup), measured_at=at, flags=flags)
+        for setup, source in enumerate(("me", "calibration"), start=1)
+        for n, (at, flags) in enumerate(
+            (
+                (None, ()),
+                ("2026-01-02T00:30:00+02:00", ("unstable", "x")),
+                ("2026-01-01T23:00:00Z", ("unstabler",)),
+                ("2026-01-01", ()),
+                ("2027-01-01", ("y", "throttled")),
+            )
+        )
+    ]
+    store.add(run(*rows))
+    new = store.newest()
+    assert [each.run_id for each in new.rows] == ["r1-4", "r2-2"]
+    downgraded(store, "0005")
+    assert store.newest() == new
+    store.migrate()
+    assert store.newest() == new
+    store.add(run(row("later", batch_size=2.0, source="calibration", measured_at="2028-01-01")))
+    assert [each.run_id for each in store.newest(new).rows] == ["r1-4", "later"]
+    assert store.newest(new) == store.newest()
+
+
 def test_a_downgrade_loses_no_row_of_another_backend(store: Store) -> None:
     """It is refused while rows are there whose keys hold one."""
     store.add(run(row(backend="onnxruntime")))

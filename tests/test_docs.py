@@ -49,7 +49,11 @@ def test_reasons_are_documented() -> None:
 
 def test_the_error_table_is_the_scorecards() -> None:
     """docs/errors.md shows exactly the bundled scorecard."""
-    command = [sys.executable, str(ROOT / "scripts" / "build_estimator.py"), "--check"]
+    command = [
+        sys.executable,
+        str(ROOT / "scripts" / "estimator" / "build_estimator.py"),
+        "--check",
+    ]
     assert subprocess.run(command, check=False, cwd=ROOT).returncode == 0
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catalog.energy import energy, mean_power_w
+from catalog.energy import energy
 from catalog.records import Kind, Measurement, Scope
 
 SCOPES: tuple[Scope, ...] = ("device", "host", "wall")
@@ -124,12 +124,3 @@ def test_measured_parts_go_before_a_modelled_total(total: dict[str, float]) -> N
     )
     assert found is not None
     assert (found.value_j, found.label) == (6.0, "measured")
-
-
-@given(total=joules, seconds=st.floats(1e-3, 1e4))
-def test_mean_power_is_joules_over_seconds(total: float, seconds: float) -> None:
-    """Watts times seconds give the joules back; without a runtime there are no watts."""
-    watts = mean_power_w(row(gpu_j=total, runtime_s=seconds), total)
-    assert watts is not None
-    assert watts * seconds == pytest.approx(total)
-    assert mean_power_w(row(gpu_j=total), total) is None

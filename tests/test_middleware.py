@@ -51,23 +51,8 @@ def test_an_unchanged_answer_is_a_304_without_a_body(client: Client, path: str) 
     assert client.get(path, headers={"If-None-Match": '"other"'}).content == first.content
 
 
-@pytest.mark.parametrize("condition", [{}, {"If-None-Match": "*"}])
-@pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_an_answer_past_the_routing_is_the_one_through_it(
-    client: Client, method: str, condition: dict[str, str]
-) -> None:
-    """`/recommend/` is routed, `/recommend` is not: status, headers and bytes are the same."""
-    headers = {"Accept-Encoding": "identity", "X-Request-ID": "same"} | condition
-    direct = client.request(method, ASK, headers=headers)
-    routed = client.request(method, ASK.replace("?", "/?"), headers=headers)
-    assert (direct.status_code, direct.content) == (routed.status_code, routed.content)
-    assert list(direct.headers.items()) == list(routed.headers.items())
-    counted = re.findall(r"seconds_count{(.*)} (.*)", client.get("/metrics").text)
-    assert (f'method="{method}",route="/recommend",status="{direct.status_code}"', "2.0") in counted
-
-
 def test_a_strange_host_is_refused_for_every_question(client: Client) -> None:
-    """What the routing checks before a handler holds for answers that need no handler."""
+    """The routing checks it before a handler."""
     assert client.get(ASK, headers={"Host": "a b/c"}).status_code == 400
 
 

@@ -12,7 +12,7 @@ from calibration.meters.machine_meter import NullMeter, RaplMeter
 from calibration.meters.meter import Reading
 from calibration.meters.overhead import hashing_loop, measure_overhead, median_interval
 
-BENCH = Path(__file__).resolve().parents[1] / "scripts" / "bench.py"
+BENCH = Path(__file__).resolve().parents[1] / "benchmarks" / "bench.py"
 
 
 class Slow:

@@ -11,7 +11,7 @@ import pytest
 
 from catalog.snapshot import load
 
-SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "paper.py"
+SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "estimator" / "paper.py"
 BUNDLED = load()
 
 

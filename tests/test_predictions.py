@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from catalog import snapshot
 from catalog.errors import BadRunFileError, ConflictError
 from catalog.files import prediction_file as predictionfile
+from catalog.files.run_file import format_of
 from catalog.files.validation import Known
 from catalog.predictions import Predictions, hash_of_items, pack, unpack
 from catalog.records import Candidate, Device, RunFile, Workload
-from catalog.store import bulk
-from catalog.store import prediction_table as predictiontable
+from catalog.store import bulk, record_table
 from catalog.store.database import Store
 
 TRUTH, ANSWERED, SCORE = ["b", "a", "a", "b"], ["b", "b", "a", "b"], [0.9, 0.55, 1.0, 0.5]
@@ -121,18 +121,19 @@ def test_more_sets_than_a_statement_takes_parameters(monkeypatch: pytest.MonkeyP
     """They are looked up in pieces: 60 sets where a statement takes 50 values."""
     monkeypatch.setattr(bulk, "CHUNK", 20)
     metadata = sa.MetaData()
-    where = predictiontable.table(metadata)
+    where = record_table.table("prediction", Predictions, metadata, needed=("split",))
     engine = sa.create_engine("sqlite://")
     metadata.create_all(engine)
     sets = [made(run_id=f"r{number}") for number in range(60)]
     with engine.begin() as connection:
         driver: Any = connection.connection.driver_connection
         driver.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 50)
-        assert predictiontable.insert(connection, where, sets) == 60
-        assert predictiontable.insert(connection, where, [*sets, made(run_id="new")]) == 1
+        hashes = Predictions.key, Predictions.digest
+        assert record_table.insert(connection, where, sets, *hashes) == 60
+        assert record_table.insert(connection, where, [*sets, made(run_id="new")], *hashes) == 1
         other = made(run_id="r59", content=pack(TRUTH, TRUTH, SCORE))
         with pytest.raises(ConflictError):
-            predictiontable.insert(connection, where, [*sets[:59], other])
+            record_table.insert(connection, where, [*sets[:59], other], *hashes)
     engine.dispose()
 
 
@@ -163,7 +164,7 @@ def test_files_go_out_and_in(tmp_path: Path, ending: str) -> None:
     silent = made(candidate="two", content=pack(TRUTH, TRUTH))
     sets = (made(), silent, made(run_id="r2"))
     file = tmp_path / f"answers.{ending}"
-    file.write_bytes(predictionfile.write(sets, predictionfile.format_of(file.name)))
+    file.write_bytes(predictionfile.write(sets, format_of(file.name)))
     assert predictionfile.read(file, KNOWN) == sets
 
 

@@ -1,4 +1,4 @@
-"""Tests of `scripts/questions.py`: each rule on sound and unsound answers, the draw, the counts.
+"""Tests of `benchmarks/questions.py`: each rule on sound and unsound answers, the draw, the counts.
 
 The model answer is ALBERT on sst2 on a T4; a test changes what its rule looks at.
 """
@@ -20,7 +20,7 @@ import pytest
 from catalog import reference_data
 from catalog.registry.tasks import tasks
 
-SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
+SCRIPTS = Path(__file__).resolve().parents[1] / "benchmarks"
 MODULES = ("question_cases", "model_sizes", "plausible_joules", "soundness", "questions")
 
 OPTION: dict[str, Any] = {

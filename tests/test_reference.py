@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "catalog" / "reference"
 DATA = Path("..") / "shared" / "data" / "energy"
 RUNNABLE = {"sst2", "agnews", "banking77", "tweeteval_emotion", "germeval2018"}
-BUILD, MACHINES = "scripts/build_reference.py", "scripts/data/machines.py"
+BUILD, MACHINES = "scripts/data/build_reference.py", "scripts/data/machines.py"
 FILES = {
     "zschache-hartwig-2025": 106,
     "luccioni-2024": 251,

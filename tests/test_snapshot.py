@@ -210,7 +210,7 @@ def test_the_digest_is_that_of_what_the_rows_say(tmp_path: Path) -> None:
     store = Store(f"sqlite:///{tmp_path / 'catalog'}")
     store.migrate()
     store.add(RunFile(measurements=tuple(row(f"r{n}", cv=n / 7) for n in range(30))))
-    heads = store.heads()
-    assert heads.total == sum(int(digest_of(r), 16) for r in store.measurements()) % 2**256
-    assert (heads.count, len(heads.newest)) == (30, 1)
+    kept = store.newest()
+    assert kept.total == sum(int(digest_of(r), 16) for r in store.measurements()) % 2**256
+    assert (kept.count, len(kept.rows)) == (30, 1)
     store.engine.dispose()

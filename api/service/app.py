@@ -16,7 +16,7 @@ from litestar.stores.memory import MemoryStore
 from litestar.template import TemplateConfig
 from litestar.types import ControllerRouterHandler
 
-from api.service import direct, logs
+from api.service import logs
 from api.service.metrics import Metrics
 from api.service.middleware import ServiceMiddleware
 from api.service.problems import to_problem
@@ -91,8 +91,7 @@ def create_app(
             render_plugins=[JsonRenderPlugin(), YamlRenderPlugin()],
         ),
     )
-    found = direct.nothing if limited else direct.recommendations(served)
     app.asgi_handler = ServiceMiddleware(
-        app.asgi_handler, found, served.etag, metrics, logs.access_log(settings.log_level)
+        app.asgi_handler, served.etag, metrics, logs.access_log(settings.log_level)
     )
     return app

@@ -14,8 +14,6 @@ from collections.abc import Callable
 from litestar.enums import HttpMethod, ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.service.direct import PATH as DIRECT_ROUTE
-from api.service.direct import Direct
 from api.service.metrics import Metrics
 
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -46,7 +44,6 @@ _VALID_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 _DEFAULT_HEADERS = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
 _DEFAULT_NAMES = frozenset(name for name, _ in _DEFAULT_HEADERS)
 _ID_KEY = "request_id"
-_JSON_TYPE = (b"content-type", b"application/json")
 _VARY_ENCODING = (b"vary", b"Accept-Encoding")
 _NO_CACHE = (b"cache-control", b"no-cache")
 _EMPTY_BODY: Message = {"type": "http.response.body", "body": b"", "more_body": False}
@@ -83,7 +80,6 @@ class ServiceMiddleware:
 
     Args:
         app: The application.
-        direct: Returns the JSON of some answers without the application, else ``None``.
         etag: Returns the current entity tag; empty before a catalog is loaded.
         metrics: Counts requests.
         record: Writes the access log.
@@ -92,13 +88,11 @@ class ServiceMiddleware:
     def __init__(
         self,
         app: ASGIApp,
-        direct: Direct,
         etag: Callable[[], bytes],
         metrics: Metrics,
         record: Callable[..., None],
     ) -> None:
-        self._app, self._direct, self._etag = app, direct, etag
-        self._metrics, self._record = metrics, record
+        self._app, self._etag, self._metrics, self._record = app, etag, metrics, record
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request."""
@@ -109,10 +103,6 @@ class ServiceMiddleware:
         scope["state"][_ID_KEY] = own_id.decode()
         if method == "HEAD":
             scope["method"] = HttpMethod.GET
-        found = self._direct(scope)
-        if found is not None:
-            status = await _send(scope, send, found, tag, own_id, bodiless=method == "HEAD")
-            return self._observe(method, DIRECT_ROUTE, status, begun, own_id)
         status, bodiless, is_read = 500, method == "HEAD", method in ("GET", "HEAD")
 
         async def observed(message: Message) -> None:
@@ -140,44 +130,16 @@ class ServiceMiddleware:
         try:
             await self._app(scope, receive, observed)
         finally:
-            route = scope.get("path_template") or NO_ROUTE
-            self._observe(method, route, status, begun, own_id)
+            route, seconds = scope.get("path_template") or NO_ROUTE, time.perf_counter() - begun
+            self._metrics.observe(method, route, status, seconds)
+            self._record(
+                method=method,
+                route=route,
+                status=status,
+                ms=round(seconds * 1e3, 2),
+                request_id=own_id.decode(),
+            )
         return None
-
-    def _observe(self, method: str, route: str, status: int, begun: float, own_id: bytes) -> None:
-        """Counts a request and writes its log line."""
-        seconds = time.perf_counter() - begun
-        self._metrics.observe(method, route, status, seconds)
-        self._record(
-            method=method,
-            route=route,
-            status=status,
-            ms=round(seconds * 1e3, 2),
-            request_id=own_id.decode(),
-        )
-
-
-async def _send(
-    scope: Scope, send: Send, body: bytes, tag: bytes, own_id: bytes, *, bodiless: bool
-) -> int:
-    """Sends a direct answer with the headers of the application's; returns the status."""
-    headers = [
-        (b"x-request-id", own_id),
-        (b"etag", tag),
-        _VARY_ENCODING,
-        _NO_CACHE,
-        *_DEFAULT_HEADERS,
-    ]
-    condition = _header(scope, b"if-none-match")
-    status = 304 if condition is not None and etag_matches(condition, tag) else 200
-    if status == 200:
-        headers[:0] = _JSON_TYPE, (b"content-length", b"%d" % len(body))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    if bodiless or status == 304:
-        await send(_EMPTY_BODY)
-    else:
-        await send({"type": "http.response.body", "body": body, "more_body": False})
-    return status
 
 
 def _is_versioned(scope: Scope, headers: list[tuple[bytes, bytes]]) -> bool:

@@ -12,8 +12,6 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import ResponseSpec
 from litestar.openapi.spec import Example
 from litestar.params import BodyKwarg, FromQuery, QueryParameter, RawBody
-from litestar.response.base import ASGIResponse
-from litestar.types import Receive, Scope, Send
 
 from advisor.recommend.records import Recommendation
 from api.service import listing, upload
@@ -47,26 +45,6 @@ Setup = Annotated[
 Cursor = Annotated[str | None, QueryParameter(description="the value of `next` in the page before")]
 
 
-class EncodedJson(ASGIResponse):
-    """A response of status 200 from encoded JSON, without the options of `Response`."""
-
-    def __init__(self, body: bytes) -> None:
-        self._start: Any = {
-            "type": "http.response.start",
-            "status": 200,
-            "headers": [
-                (b"content-type", b"application/json"),
-                (b"content-length", str(len(body)).encode()),
-            ],
-        }
-        self._body: Any = {"type": "http.response.body", "body": body, "more_body": False}
-
-    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
-        """Sends the response."""
-        await send(self._start)
-        await send(self._body)
-
-
 @get(
     "/recommend",
     operation_class=RecommendOperation,
@@ -74,10 +52,10 @@ class EncodedJson(ASGIResponse):
     responses={200: ResponseSpec(Recommendation, description="the answer")} | READ_RESPONSES,
     summary="The least-energy classifier that meets an accuracy floor",
 )
-async def recommend(request: Request[Any, Any, Any]) -> ASGIResponse:
+async def recommend(request: Request[Any, Any, Any]) -> Response[Any]:
     """Among candidates that reach the floor, the one of least energy, and why others lost."""
     query = read(request.scope["query_string"])
-    return EncodedJson(request.app.state.served.now.advisor.encode(query))
+    return encoded(request.app.state.served.now.advisor.encode(query))
 
 
 @get("/tasks", sync_to_thread=False, opt={VERSIONED: True}, responses=READ_RESPONSES)

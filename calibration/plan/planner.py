@@ -117,7 +117,8 @@ def _trials(
     machine, profile = around.machine, around.profile
     meter = around.meters[device.name]
     energy = energy_part(machine, device, candidate, texts.sha256, meter)
-    n_devices = _chips(machine, device)
+    whole = device.kind != "cpu" or device.status == "probed"  # a probed CPU's record: all sockets
+    n_devices = 1 if whole else machine.sockets
     watts = power_w(device, machine, n_devices)
     idle_s = 0.0 if meter in ("none", "codecarbon") else profile.idle_s
     scoring_s, pending_fit_s, scored = score_s(candidate, texts, device.kind), 0.0, set()
@@ -158,11 +159,6 @@ def _trials(
         seconds, pending_fit_s = seconds + pending_fit_s, 0.0
         joules = None if watts is None else watts * seconds
         yield msgspec.structs.replace(trial, estimated_s=seconds, estimated_j=joules)
-
-
-def _chips(machine: Machine, device: Device) -> int:
-    """How many of a device the machine has; a probed CPU's record holds all its sockets."""
-    return machine.sockets if device.kind == "cpu" and device.status != "probed" else 1
 
 
 def _torch_reaches_gpu() -> bool:

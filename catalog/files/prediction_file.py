@@ -6,25 +6,38 @@ What may stand in it is checked here, all faults at once; class names do, texts 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
 import pandas as pd
+import pandera.pandas as pa
 
 from catalog.errors import BadRunFileError, Problem
-from catalog.files.run_file import Format, dump, format_of, table
+from catalog.files.run_file import Format, dump, table_of
+from catalog.files.schema import broken, columns_of, rule, typed
 from catalog.files.validation import Known
 from catalog.predictions import PREDICTION_KEY, Predictions, pack
 
 _SHARED = [field.name for field in msgspec.structs.fields(Predictions) if field.name != "content"]
-COLUMNS = (*_SHARED, "item", "label", "predicted", "score")
-"""Columns of a file: what a set shares, item number from 0, true and predicted class, score."""
-_OPTIONAL = ("workload_revision", "score")
 MAX_NAME = 200
 """Characters of a class name; longer ones may be texts."""
+_SCORED = "must be from 0 to 1 in every row of a set, or in none"
+_NAME = pa.Check.str_length(1, MAX_NAME, error=f"longer than {MAX_NAME} characters")
+_SCHEMA = columns_of(
+    Predictions,
+    item=pa.Column("float64", pa.Check.ge(0, error="must count from 0, each number once")),
+    label=pa.Column("str", _NAME),
+    predicted=pa.Column("str", _NAME),
+    score=pa.Column(
+        "float64",
+        pa.Check.in_range(0, 1, error=_SCORED),
+        nullable=True,
+        required=False,
+    ),
+).remove_columns(["content"])
+COLUMNS = tuple(_SCHEMA.columns)
+"""Columns of a file: what a set shares, item number from 0, true and predicted class, score."""
 
 
 def to_frame(sets: Iterable[Predictions]) -> pd.DataFrame:
@@ -33,13 +46,13 @@ def to_frame(sets: Iterable[Predictions]) -> pd.DataFrame:
     for each in sets:
         answers = each.answers()
         names = np.array(answers.classes, dtype=object)
-        shared = {name: getattr(each, name) for name in _SHARED}
-        own: dict[str, Any] = {
+        own = {
             "item": np.arange(len(answers.truth)),
             "label": names[answers.truth],
             "predicted": names[answers.predicted],
             "score": np.nan if answers.score is None else answers.score.astype(float),
         }
+        shared = {name: getattr(each, name) for name in _SHARED}
         parts.append(pd.DataFrame(shared | own, index=range(len(answers.truth))))
     return pd.concat(parts, ignore_index=True)[list(COLUMNS)]
 
@@ -60,11 +73,7 @@ def read(path: Path, known: Known, stored: Sequence[Predictions] = ()) -> tuple[
     Raises:
         BadRunFileError: Unreadable, or off the rules; names every set and column.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise BadRunFileError(str(path), [Problem(None, None, error.strerror or "?")]) from error
-    return from_frame(table(content, format_of(path.name), str(path)), known, str(path), stored)
+    return from_frame(table_of(path), known, str(path), stored)
 
 
 def from_frame(
@@ -75,128 +84,84 @@ def from_frame(
     Raises:
         BadRunFileError: Off the rules.
     """
-    problems = _columns(frame)
-    if problems:
-        raise BadRunFileError(name, problems)
-    text = frame.astype(object).where(frame.notna(), "").astype(str)
-    made, problems = [], []
-    for key, rows in text.groupby(list(PREDICTION_KEY), sort=False):
-        found, faults = _set(rows, known, " / ".join(map(str, key)))
-        problems += faults
-        made += [found] if found else []
-    problems = problems or _contradicting_classes([*stored, *made])
-    if problems:
+    frame = frame.reset_index(drop=True).astype(object).replace("", None)
+    rows, problems = typed(_SCHEMA, frame)
+    rows["split"] = rows["split"].fillna("test")
+    if not problems:
+        sets = _with_facts(rows, known)
+        problems = broken(_RULES, sets)
+        problems += [] if len(sets) else [Problem(None, None, "no rows")]
+    made = []
+    if not problems:
+        made = [_set(own) for _, own in rows.groupby([*PREDICTION_KEY], sort=False)]
+    if problems := problems or _contradicting_classes([*stored, *made]):
         raise BadRunFileError(name, problems)
     return tuple(made)
 
 
-def _columns(frame: pd.DataFrame) -> list[Problem]:
-    """Missing columns, unknown columns and an empty table."""
-    wanted = [name for name in COLUMNS if name not in _OPTIONAL]
-    missing = [name for name in wanted if name not in frame.columns]
-    strange = [str(name) for name in frame.columns if name not in COLUMNS]
-    problems = [Problem(None, name, "is missing") for name in missing]
-    problems += [Problem(None, name, f"unknown; allowed: {', '.join(COLUMNS)}") for name in strange]
-    return problems or ([Problem(None, None, "no rows")] if frame.empty else [])
-
-
-def _set(
-    rows: pd.DataFrame, known: Known, wording: str
-) -> tuple[Predictions | None, list[Problem]]:
-    """The rows of one set, or what is wrong with them."""
-    first = int(rows.index[0]) + 1
-    shared = {name: rows[name].iloc[0] for name in _SHARED if name in rows}
-    faults = [
-        Problem(first, name, f"differs within the set {wording}")
-        for name in shared
-        if rows[name].nunique() > 1
-    ]
-    faults += _names(shared, known, first) + _items(rows, known, shared, first)
-    faults += _classes(rows, known, shared, first)
-    score, faults_of_score = _scores(rows, first)
-    faults += faults_of_score
-    if faults:
-        return None, faults
-    ordered = rows.assign(item=rows["item"].astype(float)).sort_values("item")
-    order = ordered.index
-    content = pack(
-        ordered["label"].tolist(),
-        ordered["predicted"].tolist(),
-        None if score is None else score.loc[order].tolist(),
-    )
-    revision = shared.get("workload_revision") or None
-    return Predictions(**{**shared, "workload_revision": revision, "content": content}), []
-
-
-def _names(shared: dict[str, Any], known: Known, row: int) -> list[Problem]:
-    """Names the catalog does not have, a revision or hash that cannot be."""
-    there = {
-        "workload": known.workload,
-        "candidate": known.candidate,
-        "device": known.device,
-    }
-    faults = [
-        Problem(row, kind, f"{shared[kind]!r} is not in the catalog; import its run file first")
-        for kind, names in there.items()
-        if shared[kind] not in names
-    ]
-    workload = known.workload.get(shared["workload"])
-    revision = shared.get("workload_revision") or None
-    if workload is not None and revision != workload.revision:
-        faults.append(
-            Problem(row, "workload_revision", f"is {revision}; the catalog has {workload.revision}")
+def _with_facts(rows: pd.DataFrame, known: Known) -> pd.DataFrame:
+    """The first row of each set beside facts of the set and what the catalog says of its names."""
+    sets = rows.groupby([*PREDICTION_KEY], sort=False, dropna=False)
+    facts = []
+    for _, own in sets:
+        first = own.iloc[0]
+        workload = known.workload.get(first["workload"])
+        facts.append(
+            {
+                "differing": [n for n in _SHARED if own[n].nunique(dropna=False) > 1],
+                "unknown": [n for n in _NAMED if first[n] not in getattr(known, n)],
+                "n": len(own),
+                "last": len(own) - 1,
+                "counted": sorted(own["item"]) == [*range(len(own))],
+                "n_scores": own["score"].count(),
+                "n_names": len({*own["label"], *own["predicted"]}),
+                "revision": workload.revision if workload else first["workload_revision"],
+                "n_test": workload.n_test if workload and first["split"] == "test" else None,
+                "n_classes": workload.n_classes if workload else None,
+            }
         )
-    digest = shared["test_sha256"]
-    if len(digest) != 64 or set(digest) - set("0123456789abcdef"):
-        faults.append(Problem(row, "test_sha256", "must be 64 hex digits"))
-    for name in ("run_id", "source", "precision", "split", "measured_at"):
-        if not shared[name] or "\0" in shared[name]:
-            faults.append(Problem(row, name, "is empty or holds a NUL character"))
-    try:
-        pd.Timestamp(shared["measured_at"])
-    except ValueError:
-        faults.append(Problem(row, "measured_at", "must be an ISO 8601 time"))
-    return faults
+    return sets.head(1).reset_index(names="row").join(pd.DataFrame(facts)).set_index("row")
 
 
-def _items(rows: pd.DataFrame, known: Known, shared: dict[str, Any], row: int) -> list[Problem]:
-    """Whether the items are 0, 1, 2 ... and as many as the test set has."""
-    numbers = sorted(pd.to_numeric(rows["item"], errors="coerce").fillna(-1).tolist())
-    if numbers[0] != 0 or any(after - before != 1 for before, after in pairwise(numbers)):
-        return [Problem(row, "item", f"must count from 0 to {len(rows) - 1}, each number once")]
-    workload = known.workload.get(shared["workload"])
-    n_test = workload.n_test if workload else None
-    if shared["split"] == "test" and n_test is not None and n_test != len(rows):
-        return [Problem(row, "item", f"{len(rows)} items; the test set has {n_test}")]
-    return []
+def _free(fact: str, name: str, message: str) -> pa.Check:
+    """A column is none of those that a fact of the set lists."""
+    return rule(name, message, lambda sets: sets[fact].map(lambda names: name not in names))
 
 
-def _classes(rows: pd.DataFrame, known: Known, shared: dict[str, Any], row: int) -> list[Problem]:
-    """Whether class names can be the workload's: present, short, not too many."""
-    faults = []
-    for column in ("label", "predicted"):
-        if (rows[column] == "").any():
-            faults.append(Problem(row, column, "is empty in some rows"))
-        if (rows[column].str.len() > MAX_NAME).any():
-            faults.append(Problem(row, column, f"longer than {MAX_NAME} characters"))
-    workload = known.workload.get(shared["workload"])
-    names = {*rows["label"], *rows["predicted"]}
-    if workload is not None and workload.n_classes and len(names) > workload.n_classes:
-        allowed = f"the workload has {workload.n_classes}"
-        faults.append(Problem(row, "predicted", f"{len(names)} class names; {allowed}"))
-    return faults
+_NAMED = ("workload", "candidate", "device")
+_DIFFERS = f"differs within the set {' / '.join(f'{{{key}}}' for key in PREDICTION_KEY)}"
+_ABSENT = "{{{0}!r}} is not in the catalog; import its run file first"
+_RULES = [
+    *(_free("differing", name, _DIFFERS) for name in _SHARED),
+    *(_free("unknown", name, _ABSENT.format(name)) for name in _NAMED),
+    rule(
+        "workload_revision",
+        "is {workload_revision}; the catalog has {revision}",
+        lambda sets: sets["workload_revision"].fillna("") == sets["revision"].fillna(""),
+    ),
+    rule("item", "must count from 0 to {last}, each number once", lambda sets: sets["counted"]),
+    rule(
+        "item",
+        "{n} items; the test set has {n_test:.0f}",
+        lambda sets: sets["n_test"].isna() | (sets["n_test"] == sets["n"]),
+    ),
+    rule("score", _SCORED, lambda sets: (sets["n_scores"] == 0) | (sets["n_scores"] == sets["n"])),
+    rule(
+        "predicted",
+        "{n_names} class names; the workload has {n_classes:.0f}",
+        lambda sets: ~(sets["n_names"] > sets["n_classes"].astype(float)),
+    ),
+]
+"""Checks of sets with the columns of `_with_facts`."""
 
 
-def _scores(rows: pd.DataFrame, row: int) -> tuple[pd.Series[Any] | None, list[Problem]]:
-    """Scores from 0 to 1 for every item, or for none."""
-    if "score" not in rows or (rows["score"] == "").all():
-        return None, []
-    score = pd.to_numeric(rows["score"], errors="coerce")
-    if not score.between(0, 1).all():
-        return None, [
-            Problem(row, "score", "must be from 0 to 1 in every row of a set, or in none")
-        ]
-    return score, []
+def _set(rows: pd.DataFrame) -> Predictions:
+    """The rows of one sound set."""
+    rows = rows.sort_values("item")
+    score = None if rows["score"].isna().all() else rows["score"].tolist()
+    content = pack(rows["label"].tolist(), rows["predicted"].tolist(), score)
+    shared = {str(name): cell for name, cell in rows.iloc[0][_SHARED].dropna().items()}
+    return Predictions(**shared, content=content)
 
 
 def _contradicting_classes(made: Sequence[Predictions]) -> list[Problem]:

@@ -6,24 +6,20 @@ What may stand in it is `catalog.files.validation`'s to say. Texts of a data set
 from __future__ import annotations
 
 import csv
-import functools
 import io
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from catalog.errors import BadRunFileError, Problem
-from catalog.files import accuracy_file
-from catalog.files.cells import MAX_TEXT
 from catalog.files.csv_dialect import other_delimiter
+from catalog.files.schema import MAX_TEXT
 from catalog.files.validation import DESCRIBED, Known, validate
 from catalog.records import Candidate, Device, Measurement, RunFile, Workload
 
@@ -60,15 +56,10 @@ def _too_large(rows: int, columns: int, unpacked: int = 0) -> str | None:
 
 
 def _csv(content: bytes) -> pd.DataFrame:
-    """A CSV table, every cell as text."""
-    _refuse_shape(content)
-    return pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False, encoding="utf-8")
+    """A CSV table, every cell as text.
 
-
-def _refuse_shape(content: bytes) -> None:
-    """Other separators, sizes, and ragged rows.
-
-    Pandas fills short ones and takes a surplus first cell as index.
+    Other separators, sizes and ragged rows are refused first: pandas fills short rows and takes a
+    surplus first cell as index.
     """
     try:
         rows = (row for row in csv.reader(io.StringIO(content.decode(), newline="")) if row)
@@ -85,6 +76,7 @@ def _refuse_shape(content: bytes) -> None:
                 raise ValueError(reason)
     except csv.Error as error:
         raise ValueError(str(error)) from error
+    return pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False, encoding="utf-8")
 
 
 def _holds_cells(kind: pa.DataType) -> bool:
@@ -150,34 +142,7 @@ def parse(content: bytes, form: Format, known: Known, name: str = "run file") ->
     Raises:
         BadRunFileError: Unreadable, or off the schema; names every row and column.
     """
-    return _checked(table(content, form, name), known, name)
-
-
-def _checked(frame: pd.DataFrame, known: Known, name: str) -> RunFile:
-    """Checks the rows of a table: measurements, accuracies, or both.
-
-    Raises:
-        BadRunFileError: Off the schema; rows are numbered as in the table.
-    """
-    alone = accuracy_file.without_device(frame)
-    if not alone.any():
-        return validate(frame, known, name)
-    parts: list[RunFile] = []
-    problems: list[Problem] = []
-    for here, check in ((~alone, validate), (alone, accuracy_file.validate)):
-        own = accuracy_file.used_columns(frame[here], measurements=check is validate)
-        try:
-            if here.any():
-                parts.append(check(own, known, name))
-        except BadRunFileError as error:
-            rows = np.flatnonzero(here.to_numpy())
-            problems += [
-                replace(each, row=None if each.row is None else int(rows[each.row - 1]) + 1)
-                for each in error.problems
-            ]
-    if problems:
-        raise BadRunFileError(name, sorted(problems, key=lambda p: (p.row or 0, p.column or "")))
-    return functools.reduce(accuracy_file.merged, parts)
+    return validate(table(content, form, name), known, name)
 
 
 def table(content: bytes, form: Format, name: str) -> pd.DataFrame:
@@ -193,17 +158,26 @@ def table(content: bytes, form: Format, name: str) -> pd.DataFrame:
         raise BadRunFileError(name, [Problem(None, None, message)]) from error
 
 
+def table_of(path: Path) -> pd.DataFrame:
+    """The cells of a file on disk, unchecked but for its size.
+
+    Raises:
+        BadRunFileError: Unreadable.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise BadRunFileError(str(path), [Problem(None, None, error.strerror or "?")]) from error
+    return table(content, format_of(path.name), str(path))
+
+
 def read(path: Path, known: Known) -> RunFile:
     """Reads and checks a run file from disk.
 
     Raises:
         BadRunFileError: See `parse`.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise BadRunFileError(str(path), [Problem(None, None, error.strerror or "?")]) from error
-    return parse(content, format_of(path.name), known, str(path))
+    return validate(table_of(path), known, str(path))
 
 
 def _cells(record: Any, prefix: str = "") -> dict[str, Any]:

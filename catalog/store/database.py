@@ -8,32 +8,32 @@ is skipped, one with the same key and other content is a conflict.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import sqlalchemy as sa
 
-from catalog.accuracy import Accuracy
+from catalog.accuracy import Accuracy, accuracy_digest, accuracy_key
 from catalog.errors import CatalogUnreadableError, ConflictError
 from catalog.predictions import Predictions
 from catalog.records import Candidate, Device, Measurement, RunFile, Workload
-from catalog.store import accuracy_table, bulk
-from catalog.store import prediction_table as predictiontable
+from catalog.store import bulk, record_table
 from catalog.store.engine import engine_of
 from catalog.store.hashes import COLUMNS, FIELDS, Hashed, digest_of, key_of
 from catalog.store.location import default_url
-from catalog.store.newest import ALL, Heads, deferred_collection, read_heads, read_rows
+from catalog.store.newest import ALL, Stored, deferred_collection, newest, read_rows
 from catalog.store.tables import accuracy, catalog_version, declaration, measurement, prediction
 
-HEAD = "0005"
+HEAD = "0006"
 """The newest migration; a database that stands there needs none."""
 CHANNEL = "joulewise_catalog"
 """Where a PostgreSQL server tells listeners of each change."""
 _KINDS: dict[str, Any] = {"device": Device, "workload": Workload, "candidate": Candidate}
+_Found = TypeVar("_Found")
 
 
 class Added(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,20 +106,26 @@ class Store:
 
     def is_there(self) -> bool:
         """Whether the database has a catalog; never creates one."""
-        if self.file is not None and not self.file.exists():
-            return False
-        with self.connection() as connection:
-            return sa.inspect(connection).has_table("alembic_version")
+        return self.revision() is not None
 
     def revision(self) -> str | None:
-        """The migration the database stands at."""
-        if not self.is_there():
+        """The migration the database stands at; ``None`` where there is no catalog."""
+        if self.file is not None and not self.file.exists():
             return None
         with self.connection() as connection:
-            revision: str | None = connection.scalar(
+            if not sa.inspect(connection).has_table("alembic_version"):
+                return None
+            found: str | None = connection.scalar(
                 sa.text("SELECT version_num FROM alembic_version")
             )
-            return revision
+            return found
+
+    def _read(self, read: Callable[[sa.Connection], _Found], absent: _Found) -> _Found:
+        """What a function reads of the database; `absent` where it has no catalog."""
+        if not self.is_there():
+            return absent
+        with self.connection() as connection:
+            return read(connection)
 
     def migrate(self) -> None:
         """Creates the tables or brings them up to date; harmless when they are.
@@ -158,10 +164,8 @@ class Store:
 
     def version(self) -> int:
         """A number that grows with every change; 0 for a database without a catalog."""
-        if not self.is_there():
-            return 0
-        with self.connection() as connection:
-            return int(connection.scalar(sa.select(catalog_version.c.version)) or 0)
+        query = sa.select(catalog_version.c.version)
+        return self._read(lambda connection: int(connection.scalar(query) or 0), 0)
 
     def add(self, run: RunFile) -> Added:
         """Writes a run: all of it or nothing, and at most once.
@@ -175,7 +179,7 @@ class Store:
         keys = {row.key: row.digest for row in rows}
         with self.connection(write=True) as connection:
             self._grow(connection)
-            there = self._digests(connection, list(keys))
+            there = record_table.digests(connection, measurement, keys)
             expected = keys | there
             changed = [each.row for each in rows if expected[each.key] != each.digest]
             if changed:
@@ -194,9 +198,14 @@ class Store:
                 )
             new = [row for row in rows if row.key not in there]
             declared = self._declare(connection, run)
-            answered = predictiontable.insert(connection, prediction, run.predictions)
-            judged = accuracy_table.insert(connection, accuracy, run.accuracies)
+            answered = record_table.insert(
+                connection, prediction, run.predictions, Predictions.key, Predictions.digest
+            )
+            judged = record_table.insert(
+                connection, accuracy, run.accuracies, accuracy_key, accuracy_digest
+            )
             bulk.insert(connection, measurement.name, COLUMNS, (row.cells() for row in new))
+            self._sum_up(connection, [row.digest for row in new])
             if not new and not declared and not answered and not judged:
                 connection.rollback()
         return Added(
@@ -230,14 +239,15 @@ class Store:
             )
 
     @staticmethod
-    def _digests(connection: sa.Connection, keys: Sequence[str]) -> dict[str, str]:
-        """Digests of those of `keys` that are stored."""
-        columns = sa.select(measurement.c.key, measurement.c.digest)
-        found: dict[str, str] = {}
-        for chunk in bulk.chunks(keys):
-            for key, digest in connection.execute(columns.where(measurement.c.key.in_(chunk))):
-                found[key] = digest
-        return found
+    def _sum_up(connection: sa.Connection, digests: Sequence[str]) -> None:
+        """Adds rows to the count and the sum of digests, in the transaction that writes them."""
+        before = connection.scalar(sa.select(catalog_version.c.digest_sum))
+        total = sum((int(digest, 16) for digest in digests), int(str(before), 16)) % 2**256
+        connection.execute(
+            catalog_version.update().values(
+                n_rows=catalog_version.c.n_rows + len(digests), digest_sum=f"{total:064x}"
+            )
+        )
 
     @staticmethod
     def _declare(connection: sa.Connection, run: RunFile) -> int:
@@ -266,20 +276,55 @@ class Store:
             connection.execute(declaration.insert(), new)
         return len(new)
 
-    def heads(self, after: int = 0) -> Heads:
-        """What tells the rows after an id apart; see `Heads`."""
+    def newest(self, before: Stored | None = None) -> Stored:
+        """The newest row of each setup, and what pins the rest of the store.
+
+        Args:
+            before: What was kept of it earlier, so that only what was added since is read.
+        """
         if not self.is_there():
-            return Heads(newest={}, last=after)
-        columns = ("id", "setup", "digest", "measured_at", "source", "flags")
-        query = sa.select(*(measurement.c[name] for name in columns)).where(
-            measurement.c.id > after
+            return Stored()
+        ranked = self.revision() == HEAD
+        if before is None or not self.holds(before.last, before.last_digest):
+            before = Stored()
+        count, total, last, digest = self._state(ranked=ranked)
+        added = self.rows(after=before.last, last=last, ranked=ranked)
+        with deferred_collection():
+            pairs = [*zip(before.ids, before.rows, strict=True), *added]
+            kept = set(map(id, newest([row for _, row in pairs])))
+        pairs = [(id_, row) for id_, row in pairs if id(row) in kept]
+        return Stored(
+            rows=tuple(row for _, row in pairs),
+            ids=tuple(id_ for id_, _ in pairs),
+            last=last,
+            last_digest=digest,
+            count=count,
+            total=total,
         )
+
+    def _state(self, *, ranked: bool) -> tuple[int, int, int, str]:
+        """Count of rows and sum of their digests, and id and digest of the last one, at once."""
+        rows = sa.select(measurement.c.id, measurement.c.digest).order_by(measurement.c.id)
         with self.connection() as connection:
-            streamed = connection.execution_options(stream_results=True)
-            return read_heads(streamed.execute(query.order_by(measurement.c.id)), after)
+            if not ranked:  # an older version keeps no sum
+                found = connection.execute(rows).all()
+                total = sum(int(digest, 16) for _, digest in found) % 2**256
+                return len(found), total, *(found[-1] if found else (0, ""))
+            end = rows.order_by(None).order_by(measurement.c.id.desc()).limit(1).subquery()
+            kept = catalog_version.c
+            query = sa.select(kept.n_rows, kept.digest_sum, end.c.id, end.c.digest)
+            count, total, last, digest = connection.execute(
+                query.select_from(catalog_version.outerjoin(end, sa.true()))
+            ).one()
+            return count, int(total, 16), last or 0, digest or ""
 
     def rows(
-        self, wanted: Mapping[str, Collection[Any]] | None = None, after: int = 0, last: int = ALL
+        self,
+        wanted: Mapping[str, Collection[Any]] | None = None,
+        after: int = 0,
+        last: int = ALL,
+        *,
+        ranked: bool = False,
     ) -> Iterator[tuple[int, Measurement]]:
         """Stored rows with their ids, oldest first; an older migration's are read as they are.
 
@@ -287,10 +332,13 @@ class Store:
             wanted: Values of table columns, e.g. of ``source`` or ``setup``; all if left out.
             after: The id before the first one.
             last: The highest id.
+            ranked: Only the newest row of each setup among them.
         """
         if not self.is_there():
             return
         asked = [measurement.c.id > after, measurement.c.id <= last]
+        if ranked:
+            asked.append(measurement.c.id.in_(_newest_ids(after, last)))
         for name, values in (wanted or {}).items():
             column = measurement.c[name]
             known = column.in_([value for value in values if value is not None])
@@ -303,51 +351,41 @@ class Store:
             streamed = connection.execution_options(stream_results=True)
             yield from read_rows(streamed.execute(query.order_by(measurement.c.id)), names)
 
-    def rows_of(self, ids: Iterable[int]) -> list[Measurement]:
-        """The rows of these ids, which grow."""
-        found: list[Measurement] = []
-        with deferred_collection():
-            for some in bulk.chunks(ids):
-                wanted = {} if some[-1] - some[0] + 1 == len(some) else {"id": some}
-                found += [row for _, row in self.rows(wanted, some[0] - 1, some[-1])]
-        return found
-
     def measurements(self) -> list[Measurement]:
         """Every stored row, oldest first."""
         return [row for _, row in self.rows()]
 
     def holds(self, id_: int, digest: str) -> bool:
         """Whether the row of an id says what the digest stands for."""
-        if not self.is_there():
-            return False
         query = sa.select(measurement.c.digest).where(measurement.c.id == id_)
-        with self.connection() as connection:
-            return connection.scalar(query) == digest
+        return self._read(lambda connection: bool(connection.scalar(query) == digest), False)
 
     def predictions(self) -> list[Predictions]:
         """Every stored set, oldest first; none where an older version made the catalog."""
-        if not self.is_there():
-            return []
-        with self.connection() as connection:
-            there = sa.inspect(connection).has_table(prediction.name)
-            return predictiontable.read(connection, prediction) if there else []
+        return self._read(lambda c: record_table.read(c, prediction, Predictions), [])
 
     def accuracies(self) -> list[Accuracy]:
         """Results that came alone, oldest first; none where an older version made the catalog."""
-        if not self.is_there():
-            return []
-        with self.connection() as connection:
-            there = sa.inspect(connection).has_table(accuracy.name)
-            return accuracy_table.read(connection, accuracy) if there else []
+        return self._read(lambda c: record_table.read(c, accuracy, Accuracy), [])
 
     def declarations(self) -> dict[str, dict[str, Any]]:
         """Stored records by kind (``device``, ``workload``, ``candidate``) and name."""
         found: dict[str, dict[str, Any]] = {kind: {} for kind in _KINDS}
-        if not self.is_there():
-            return found
-        with self.connection() as connection:
-            for kind, name, record in connection.execute(
-                sa.select(declaration).order_by(declaration.c.name)
-            ):
-                found[kind][name] = msgspec.json.decode(record, type=_KINDS[kind])
+        query = sa.select(declaration).order_by(declaration.c.name)
+        stored: list[Any] = self._read(lambda connection: list(connection.execute(query)), [])
+        for kind, name, record in stored:
+            found[kind][name] = msgspec.json.decode(record, type=_KINDS[kind])
         return found
+
+
+def _newest_ids(after: int, last: int) -> sa.Select[Any]:
+    """Ids of the newest rows of each setup among those up to an id; see `catalog.doubt`."""
+    rows = measurement.c
+    place = sa.func.row_number().over(
+        partition_by=rows.setup, order_by=(rows.sound.desc(), rows.moment.desc(), rows.id.desc())
+    )
+    ranked = sa.select(rows.id, place.label("place")).where(rows.id + 0 <= last)  # no range of ids:
+    if after:  # the whole is read in the order of the index on setups
+        ranked = ranked.where(rows.id > after)
+    found = ranked.subquery()
+    return sa.select(found.c.id).where(found.c.place == 1)

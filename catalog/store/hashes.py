@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from catalog.doubt import standing
 from catalog.records import EAGER_BACKENDS, KEY, Measurement, SetupKey
 
 FIELDS = [field.name for field in msgspec.structs.fields(Measurement)]
@@ -68,8 +69,8 @@ class Hashed(NamedTuple):
     def cells(self) -> tuple[Any, ...]:
         """The table row, in the order of `COLUMNS`."""
         values = (";".join(v) or None if type(v) is tuple else v for v in _values(self.row))
-        return (self.key, setup_of(self.row), self.digest, *values)
+        return (self.key, setup_of(self.row), self.digest, *standing(self.row), *values)
 
 
-COLUMNS = ("key", "setup", "digest", *FIELDS)
+COLUMNS = ("key", "setup", "digest", "sound", "moment", *FIELDS)
 _values = operator.attrgetter(*FIELDS)

@@ -15,20 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from catalog.doubt import DOUBTS, SUITE
-from catalog.records import Measurement, moment
+from catalog.doubt import standing
+from catalog.records import Measurement, SetupKey
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
 ALL = 2**63 - 1
 """Above every id."""
-_FIRST, _MOST = 500, 20_000
-"""Rows fetched at once: few at first, as a reader may want no more, then twice as many."""
-_ALIKE = 8
-"""Values of a chunk's column are shared where each occurs in that many rows or more."""
-_SAMPLE = 1000
-"""Cells that are looked at to tell."""
+_CHUNK = 1000
+"""Rows fetched at once."""
+_SAMPLE, _ALIKE = 100, 8
+"""Values of a chunk's column are shared where each occurs that often in a sample of it."""
 
 
 class Stored(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,19 +52,15 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
         return hashlib.sha256(b"%d %064x" % (self.count, self.total)).digest()
 
 
-class Heads(msgspec.Struct, kw_only=True):
-    """What tells rows apart, without what they say; see `Stored`.
-
-    Attributes:
-        newest: Of each setup, by its hash: whether the row that stands is sound, its moment and
-            id; sound rows go before doubtful ones (`catalog.doubt`), a later row wins a tie.
-    """
-
-    newest: dict[str, tuple[bool, float, int]]
-    last: int
-    last_digest: str = ""
-    count: int = 0
-    total: int = 0
+def newest(rows: Sequence[Measurement]) -> tuple[Measurement, ...]:
+    """Of the rows of each setup the newest sound one, else the newest; a later row wins a tie."""
+    found: dict[tuple[object, ...], Measurement] = {}
+    for row in rows:
+        setup = SetupKey.of(row)
+        before = found.setdefault(setup, row)
+        if before is not row and standing(row) >= standing(before):
+            found[setup] = row
+    return tuple(found.values())
 
 
 @contextmanager
@@ -81,50 +75,11 @@ def deferred_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _chunks(result: sa.CursorResult[Any]) -> Iterator[Sequence[Any]]:
-    """Rows of a result, a few first and then more and more at once."""
-    size = _FIRST
-    while chunk := result.fetchmany(size):
-        yield chunk
-        size = min(2 * size, _MOST)
-
-
-def read_heads(result: sa.CursorResult[Any], after: int) -> Heads:
-    """Which rows are the newest of their setups, and the sum of all digests.
-
-    Args:
-        result: Rows of id, setup, digest, `measured_at`, source and flags in the order of ids.
-        after: The id before the first of them.
-    """
-    found, doubted = Heads(newest={}, last=after), frozenset(DOUBTS)
-    newest, total = found.newest, 0
-    with deferred_collection():
-        for chunk in _chunks(result):
-            for id_, setup, digest, at, source, flags in chunk:
-                total += int(digest, 16)
-                sound = source != SUITE or not flags or doubted.isdisjoint(flags.split(";"))
-                rank = (sound, moment(at), id_)
-                before = newest.get(setup)
-                if before is None or rank >= before:
-                    newest[setup] = rank
-            found.count += len(chunk)
-            found.last, found.last_digest = chunk[-1][0], chunk[-1][2]
-    found.total = total % 2**256
-    return found
-
-
 def _shared(column: Sequence[Any], known: dict[Any, Any]) -> Sequence[Any]:
     """A column whose equal values are one object, if a sample of it says there are many."""
-    sample = column[:: 1 + len(column) // _SAMPLE]
-    if len(set(sample)) * _ALIKE > len(sample):
+    if len(set(column[:_SAMPLE])) * _ALIKE > _SAMPLE:
         return column
     return [*map(known.setdefault, column, column)]
-
-
-def _flags(column: Sequence[Any]) -> list[tuple[str, ...]]:
-    """The cells of `flags` as tuples."""
-    made = {text: tuple(text.split(";")) if text else () for text in set(column)}
-    return [made[text] for text in column]
 
 
 def read_rows(
@@ -137,13 +92,15 @@ def read_rows(
         names: Fields of `Measurement`.
     """
     known: dict[str, dict[Any, Any]] = {name: {} for name in names}
-    for chunk in _chunks(result):
+    for chunk in result.partitions(_CHUNK):
         ids, *columns = zip(*chunk, strict=True)
         given = {
-            name: _flags(column) if name == "flags" else _shared(column, known[name])
+            name: _shared(column, known[name])
             for name, column in zip(names, columns, strict=True)
             if column.count(None) < len(column)
         }
-        fields = tuple(given)
+        if flags := given.get("flags"):
+            made = {text: tuple(text.split(";")) if text else () for text in set(flags)}
+            given["flags"] = [made[text] for text in flags]
         for id_, cells in zip(ids, zip(*given.values(), strict=True), strict=True):
-            yield id_, Measurement(**dict(zip(fields, cells, strict=True)))
+            yield id_, Measurement(**dict(zip(given, cells, strict=True)))

@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import msgspec
 import sqlalchemy as sa
 
+from catalog.accuracy import Accuracy
+from catalog.predictions import Predictions
 from catalog.records import Measurement
-from catalog.store import accuracy_table
-from catalog.store import prediction_table as predictiontable
+from catalog.store.record_table import table
 
 metadata = sa.MetaData()
-
-
-def _type_of(field: msgspec.structs.FieldInfo) -> Any:
-    """The column type of one field of `Measurement`."""
-    text = str(field.type)
-    if "float" in text:
-        return sa.Double()
-    return sa.BigInteger() if "int" in text else sa.Text()
-
-
-measurement = sa.Table(
+measurement = table(
     "measurement",
+    Measurement,
     metadata,
-    sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True),
-    sa.Column("key", sa.String(64), nullable=False, unique=True),
-    sa.Column("setup", sa.String(64), nullable=False, index=True),
-    sa.Column("digest", sa.String(64), nullable=False),
-    *(
-        sa.Column(field.name, _type_of(field), nullable=not field.required)
-        for field in msgspec.structs.fields(Measurement)
-    ),
+    sa.Column("setup", sa.String(64), nullable=False),
+    sa.Column("sound", sa.Boolean(), nullable=False),
+    sa.Column("moment", sa.Double(), nullable=False),
 )
+"""`setup` is a hash of the fields of `SetupKey`; `sound` and `moment` rank the rows of one, as
+`catalog.doubt.standing` does."""
+sa.Index(
+    "ix_measurement_newest",
+    measurement.c.setup,
+    measurement.c.sound.desc(),
+    measurement.c.moment.desc(),
+    measurement.c.id.desc(),
+)
+prediction = table("prediction", Predictions, metadata, needed=("split",))
+accuracy = table("accuracy", Accuracy, metadata)
 declaration = sa.Table(
     "declaration",
     metadata,
@@ -54,6 +49,7 @@ catalog_version = sa.Table(
     metadata,
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("n_rows", sa.BigInteger, nullable=False),
+    sa.Column("digest_sum", sa.String(64), nullable=False),
 )
-prediction = predictiontable.table(metadata)
-accuracy = accuracy_table.table(metadata)
+"""One row; `n_rows` counts measurements, `digest_sum` is the sum of their digests modulo 2**256."""

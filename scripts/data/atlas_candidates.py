@@ -128,7 +128,8 @@ class Candidates:
             size = {"n_parameters": row["n_parameters"]}
             return self._note(name, family, None, None, size), numeric
         known = self.known.get(printed, {})
-        checkpoint = known.get("checkpoint") or (printed if _is_hub_id(printed) else None)
+        hub_id = printed if re.fullmatch(r"[\w.-]+/[\w.-]+", printed) else None
+        checkpoint = known.get("checkpoint") or hub_id
         base = known.get("candidate") or self._base(checkpoint or printed)
         name = f"{base}-{_suffix(row['family'], head)}"
         name = re.sub(r"(-fine-?tuned)?-finetuned", "-finetuned", name)
@@ -276,11 +277,6 @@ def derived(
         "width": round(dimension or 0),
         "flops_per_token": 2 * body,
     }
-
-
-def _is_hub_id(printed: str) -> bool:
-    """Whether a printed name is an owner and a repository of the hub."""
-    return bool(re.fullmatch(r"[\w.-]+/[\w.-]+", printed))
 
 
 def _counted(printed: str, head: str) -> tuple[str, str]:

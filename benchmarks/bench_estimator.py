@@ -1,6 +1,6 @@
 """What the estimator costs: training, one estimate, a million, size and loading.
 
-python scripts/bench_estimator.py [rows]
+python benchmarks/bench_estimator.py [rows]
 
 Training rows are the bundled ones over again, joules and runtimes spread by a factor drawn around
 1, so that no two are alike.

@@ -1,8 +1,8 @@
 """Load on the service and on a bare handler that sends the same bytes, in turn on this machine.
 
-    python scripts/bench.py service             # bundled catalog, then 1,000,000 rows
-    python scripts/bench.py service 100000
-    python scripts/bench.py service 0           # the bundled catalog alone
+    python benchmarks/bench.py service             # bundled catalog, then 1,000,000 rows
+    python benchmarks/bench.py service 100000
+    python benchmarks/bench.py service 0           # the bundled catalog alone
 
 Rows are on SQLite and, where one can be started, on PostgreSQL. Both servers run on granian with
 one worker and are driven by wrk in turn. No question comes twice: floors walk through [0, 1] in
@@ -38,6 +38,7 @@ import msgspec
 import psutil
 from bench_catalog import databases
 
+from catalog.records import moment
 from catalog.snapshot import Snapshot, load
 from catalog.store import bulk
 from catalog.store.database import Store
@@ -122,7 +123,8 @@ def fill(store: Store, count: int) -> None:
     bundled = [msgspec.structs.asdict(row) for row in load().current]
     for cells in bundled:
         cells |= {"flags": ";".join(cells["flags"]) or None, "measured_at": "2026-06-01"}
-    columns = ["key", "setup", "digest", *bundled[0]]
+    columns = ["key", "setup", "digest", "sound", "moment", *bundled[0]]
+    measured_at = moment("2026-06-01")
     setups = map(setup_of, load().current)
     rests = [
         (setup, tuple(cells.values()), [*cells].index("run_id"))
@@ -132,11 +134,13 @@ def fill(store: Store, count: int) -> None:
     def row(number: int) -> tuple[Any, ...]:
         setup, cells, at = rests[number % len(rests)]
         own, again = f"{number:064x}", f"again-{number // len(rests)}"
-        return (own, setup, own, *cells[:at], again, *cells[at + 1 :])
+        return (own, setup, own, True, measured_at, *cells[:at], again, *cells[at + 1 :])
 
     with store.connection(write=True) as connection:
         bulk.insert(connection, measurement.name, columns, map(row, range(count)))
-        connection.execute(catalog_version.update().values(version=1))
+        total = f"{sum(range(count)):064x}"
+        kept = {"version": 1, "n_rows": count, "digest_sum": total}
+        connection.execute(catalog_version.update().values(**kept))
 
 
 def _port() -> int:

@@ -1,6 +1,6 @@
 """What a fleet costs: three machines at once against the slowest of them alone.
 
-    python scripts/bench_fleet.py
+    python benchmarks/bench_fleet.py
 
 Workers of this machine pose as three (the preload of the tests); what they measure is mostly
 waiting, so that they do not take each other's cores. Workers are up before the clock starts.

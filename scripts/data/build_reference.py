@@ -31,7 +31,7 @@ from sources.mlperf import read_mlperf
 from sources.protran import read_protran
 from sources.zschache_hartwig import read_paper_fktg, read_paper_others
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 from catalog.accuracies import JOINED, from_measurement, pair_of  # noqa: E402
 from catalog.accuracy import Accuracy, accuracy_digest  # noqa: E402

@@ -1,6 +1,6 @@
 """Mixed load on a real service, and what became of it: `soak.py --minutes 10`.
 
-    python scripts/soak.py --minutes 10         # on SQLite
+    python benchmarks/soak.py --minutes 10         # on SQLite
 
 Starts `joulewise serve` on a temporary SQLite catalog and sends, in a mixture drawn with fixed
 seeds, questions, pages, lists, exports and uploads (each sent twice, some broken), while a second

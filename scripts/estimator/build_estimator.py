@@ -1,8 +1,8 @@
 """Trains the bundled estimator on the bundled figures alone and writes its error table.
 
-python scripts/build_estimator.py            # writes advisor/estimator/artefact_files,
+python scripts/estimator/build_estimator.py            # writes advisor/estimator/artefact_files,
 docs/errors.md
-python scripts/build_estimator.py --check    # exit 1 if the table is not the scorecard's
+python scripts/estimator/build_estimator.py --check    # exit 1 if the table is not the scorecard's
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from advisor.evaluation.scorecard import PROBED
 from advisor.evaluation.train import train
 from catalog.snapshot import load
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 ARTEFACT, TABLE = ROOT / "advisor" / "estimator" / "artefact_files", ROOT / "docs" / "errors.md"
 START, END = "<!-- error table: start -->", "<!-- error table: end -->"
 SPLITS = {

@@ -1,6 +1,6 @@
 """The runtime regressions of Zschache & Hartwig beside this estimator, from the bundled figures.
 
-python scripts/paper.py
+python scripts/estimator/paper.py
 
 Refits the paper's equation for its cluster Capella (H100) on the rows it prints, then lets that
 equation, as printed and as refitted, and the estimator, which saw no row of the device, predict

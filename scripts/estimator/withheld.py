@@ -5,7 +5,7 @@ catalog and priced again from that other one: of the same machine in another bat
 scenario (`there`), or of other machines (`elsewhere`). The bundled estimator was fitted with these
 rows, so errors on a machine of its own are larger than these; `joulewise evaluate` judges that.
 
-Run: python scripts/withheld.py [--most 400]
+Run: python scripts/estimator/withheld.py [--most 400]
 """
 
 from __future__ import annotations
@@ -72,7 +72,12 @@ def cases(snapshot: Snapshot) -> Iterator[Case]:
                 scope = next((s for s in reversed(SCOPES) if _value(row, snapshot, s)), None)
                 if scope is None:
                     continue
-                there = tuple(r for r in own if r.device == row.device and _unlike(r, row))
+                served = row.precision, batch_of(row)
+                there = tuple(
+                    r
+                    for r in own
+                    if r.device == row.device and (r.precision, batch_of(r)) != served
+                )
                 elsewhere = tuple(r for r in own if r.device != row.device)
                 for way, kept in (("there", there), ("elsewhere", elsewhere)):
                     if kept:
@@ -83,11 +88,6 @@ def _value(row: Measurement, snapshot: Snapshot, scope: Scope) -> float | None:
     """Measured joules per 1,000 texts; ``None`` without a value."""
     joules = ranked(row, snapshot, scope)
     return 1000 * joules.value_j / row.n_items if joules and joules.value_j else None
-
-
-def _unlike(one: Measurement, other: Measurement) -> bool:
-    """Whether two rows of a machine differ in how the candidate was served."""
-    return (one.precision, batch_of(one)) != (other.precision, batch_of(other))
 
 
 def priced(case: Case, snapshot: Snapshot, estimator: Estimator) -> Priced | None:

@@ -1,10 +1,10 @@
 """Side-by-side times on this machine, as ratios within one run.
 
-    python scripts/bench.py
-    python scripts/bench.py cold            # only a cold `joulewise recommend`
-    python scripts/bench.py meters          # only what metering costs
-    python scripts/bench.py meters 100      # with so many pairs; 600 otherwise
-    python scripts/bench.py service 100000  # only the service under load, with that many rows
+    python benchmarks/bench.py
+    python benchmarks/bench.py cold            # only a cold `joulewise recommend`
+    python benchmarks/bench.py meters          # only what metering costs
+    python benchmarks/bench.py meters 100      # with so many pairs; 600 otherwise
+    python benchmarks/bench.py service 100000  # only the service under load, with that many rows
 
 Each line repeats two things in turn and prints the median of both and of their ratio: machines
 are noisy, ratios of neighbours less so.

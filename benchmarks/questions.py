@@ -1,8 +1,8 @@
 """Share of sound answers: 200 questions drawn by seed, asked of the service in this process.
 
-    python scripts/questions.py
-    python scripts/questions.py --seed 1 --n 40
-    python scripts/questions.py --json
+    python benchmarks/questions.py
+    python benchmarks/questions.py --seed 1 --n 40
+    python benchmarks/questions.py --json
 
 Drawn from all combinations of task, floor, machine, scenario and label budget (`question_cases`),
 none dropped; judged by the rules of `soundness`, which were written before the first run. Each is

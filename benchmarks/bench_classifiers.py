@@ -1,6 +1,6 @@
 """Our classifiers against the plain libraries, as ratios within one run.
 
-    python scripts/bench_classifiers.py
+    python benchmarks/bench_classifiers.py
 
 Five repeats in turn of the same work on the same texts at the same batch: our frozen encoder with
 its head against ``SentenceTransformer.encode`` and the same head; our TF-IDF against plain
@@ -15,7 +15,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 from reference_run import checkpoints  # noqa: E402
 
 from calibration.classifiers import build  # noqa: E402
