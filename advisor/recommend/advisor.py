@@ -22,7 +22,7 @@ from advisor.recommend.entries import Z90, Entry, Key, Prices
 from advisor.recommend.machine import Machine, resolve
 from advisor.recommend.option import memory_gb, option
 from advisor.recommend.paired import comparisons
-from advisor.recommend.pricing import prices, rows_of
+from advisor.recommend.pricing import prices, rows_of, stated, works_of
 from advisor.recommend.qualification import About, about
 from advisor.recommend.query import ANY_BACKEND, BadQuestionError, Query
 from advisor.recommend.records import (
@@ -50,6 +50,7 @@ from advisor.recommend.warnings import (
     CAUTIONS,
     about_accuracy,
     about_machine,
+    about_stated,
     about_task,
     about_tie,
     figure,
@@ -117,8 +118,8 @@ class Advisor:
         self.machine = functools.lru_cache(KEPT_DEVICES)(lambda asked: me._machine(asked))
         self.prices = functools.lru_cache(KEPT_PRICES)(lambda key: me._prices(key))
         self._devices = functools.lru_cache(KEPT_DEVICES)(
-            lambda candidate, need, key: best_devices(
-                candidate, need, key, me.snapshot, me.estimator
+            lambda candidate, need, choice, key: best_devices(
+                candidate, need, choice, key, me.snapshot, me.estimator
             )
         )
         self._unjudged = functools.lru_cache(KEPT_PRICES)(
@@ -134,11 +135,7 @@ class Advisor:
         found = prices(key, self.snapshot, self.estimator)
         if key.rate_per_s is None or key.basis == "measured":
             return found
-        work = [
-            self.prices(msgspec.structs.replace(key, scenario=scenario, rate_per_s=None))
-            for scenario in ("single", "offline")
-        ]
-        return at_rate(key, found, work)
+        return at_rate(key, found, [self.prices(each) for each in works_of(key)])
 
     def key(self, query: Query, workload: str) -> Key:
         """What the prices of a question depend on."""
@@ -146,7 +143,6 @@ class Advisor:
         if query.scenario == "server":
             rows = (row for own in rows_of(self.snapshot, workload).values() for row in own)
             rate = rate_of(rows, query.rate)
-        seconds = query.runtime_s_per_1000
         return Key(
             workload=workload,
             machine=self.machine(query.device),
@@ -160,7 +156,7 @@ class Advisor:
             labels=query.labels,
             metric=query.metric,
             measured_accuracy=query.accuracy_basis == "measured",
-            runtime_s=None if seconds is None else seconds / 1000,
+            stated=stated(query, self.snapshot),
         )
 
     def asked(self, query: Query) -> Asked:
@@ -218,7 +214,9 @@ class Advisor:
         )
         first = write.options([chosen])[0] if chosen is not None else None
         shown = {each.candidate.name for each in (*listed, *qualified[:1])}
-        rejected, more = rejections(asked.judged, shown, most.rejected, self.snapshot)
+        rejected, more = rejections(
+            asked.judged, shown, most.rejected, self.snapshot, query.candidate
+        )
         compared, unlike = self._compared(first, asked, write)
         return Recommendation(
             query=query,
@@ -247,11 +245,11 @@ class Advisor:
         )
 
     def _best_devices(self, chosen: Entry | None, key: Key) -> tuple[BestDevice, ...]:
-        """Where the chosen entry is estimated to need least; not at a rate, which idles too."""
+        """Where the chosen entry needs least; not at a rate, at which machines idle too."""
         if chosen is None or key.rate_per_s is not None:
             return ()
         need = round(memory_gb(chosen) or 0.0, 3)
-        return self._devices(chosen.candidate, need, key)
+        return self._devices(chosen.candidate, need, chosen.choice, key)
 
     def _tied(self, prices: Prices, qualified: Sequence[Entry]) -> list[Entry]:
         """The chosen entry, and those whose energy may be as little, measured ones first."""
@@ -352,6 +350,8 @@ class Advisor:
             codes["accuracy-other-language"] = CAUTIONS["accuracy-other-language"]
         if query.metric == "macro_f1":
             codes["accuracy-interval-absent"] = CAUTIONS["accuracy-interval-absent"]
+        if key.stated is not None:
+            codes["runtime-stated"] = about_stated(key, asked.entries)
         if query.rate is None and key.rate_per_s is not None:
             codes["rate-assumed"] = (
                 f"{figure(key.rate_per_s or 0)} texts per second; " + (CAUTIONS["rate-assumed"])

@@ -22,11 +22,13 @@ from advisor.estimator.probe_selection import picked
 from advisor.estimator.setup import Setup
 from advisor.recommend.constraints import Judged
 from advisor.recommend.entries import Z90, Entry, Key
+from advisor.recommend.machine import Machine
 from advisor.recommend.machine import memory_gb as device_memory_gb
+from advisor.recommend.pricing import choices_there, priced
 from advisor.recommend.qualification import rounded
 from advisor.recommend.query import Query
 from advisor.recommend.records import BestDevice, Suggestion
-from advisor.recommend.serving import setup_of, usual
+from advisor.recommend.serving import Choice, setup_of, usual
 from catalog.accuracies import regime_of
 from catalog.evidence import OF_LABELS
 from catalog.intervals import Array
@@ -281,33 +283,36 @@ def unjudged(key: Key, snapshot: Snapshot, estimator: Estimator) -> tuple[Sugges
 def best_devices(
     candidate: Candidate,
     need_gb: float,
+    choice: Choice,
     key: Key,
     snapshot: Snapshot,
     estimator: Estimator,
 ) -> tuple[BestDevice, ...]:
-    """Devices of the table on which a candidate is estimated to need least.
+    """Devices on which a candidate needs least, priced as options are.
 
-    Estimated are those of least nominal power per peak rate and per bandwidth alone; devices
-    without these figures tell nothing.
+    Looked at are the asked machine, with the serving choice of the candidate there, and devices of
+    the table of least nominal power per peak rate and per bandwidth, with its usual one in the same
+    numeric format; devices without these figures tell nothing.
     """
+    own = key.machine.runs(candidate.family)
     able = [d for d in _comparable(snapshot, candidate) if need_gb <= device_memory_gb(d)]
-    about = snapshot.workloads[key.workload]
-    setups = [
-        setup_of(candidate, each, about, usual(candidate, each), key.batch, key.scope)
-        for each in able
-    ]
-    found = sorted(
-        zip(able, estimator.predict(setups), strict=True),
-        key=lambda pair: pair[1].energy_j.value or math.inf,
-    )
+    served = [(key, choice)]
+    for device in able:
+        if device.name != own.name:
+            there = msgspec.structs.replace(
+                key, machine=Machine(device=device, host=device), stated=None
+            )
+            served += [(there, each) for each in choices_there(there, candidate, choice)[:1]]
+    found = priced(candidate, served, snapshot, estimator)
+    found.sort(key=lambda entry: entry.joules)
     return tuple(
         BestDevice(
-            device=device.name,
-            energy_j_per_1000=rounded(1000 * (prediction.energy_j.value or 0.0)),
-            low=rounded(1000 * (prediction.energy_j.low or 0.0)),
-            high=rounded(1000 * (prediction.energy_j.high or 0.0)),
+            device=each.device.name,
+            energy_j_per_1000=rounded(each.joules),
+            low=rounded(each.energy.low or 0.0),
+            high=rounded(each.energy.high or each.joules),
         )
-        for device, prediction in found[:MOST_DEVICES]
+        for each in found[:MOST_DEVICES]
     )
 
 
