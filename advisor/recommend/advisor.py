@@ -37,7 +37,14 @@ from advisor.recommend.records import (
     Variant,
 )
 from advisor.recommend.request_rate import at_rate, rate_of
-from advisor.recommend.suggestions import Pending, best_devices, pending, suggestions, unjudged
+from advisor.recommend.suggestions import (
+    Pending,
+    best_devices,
+    pending,
+    suggestions,
+    unjudged,
+    usual_tools,
+)
 from advisor.recommend.variants import (
     DEARER,
     Writer,
@@ -121,6 +128,9 @@ class Advisor:
             lambda candidate, need, choice, key: best_devices(
                 candidate, need, choice, key, me.snapshot, me.estimator
             )
+        )
+        self._usual = functools.lru_cache(KEPT_PRICES)(
+            lambda key: usual_tools(key, me.snapshot, me.estimator)
         )
         self._unjudged = functools.lru_cache(KEPT_PRICES)(
             lambda key: unjudged(key, me.snapshot, me.estimator)
@@ -236,7 +246,15 @@ class Advisor:
             rejected=rejected,
             rejected_more=more,
             nearest_miss=None if qualified else self._nearest(asked, write),
-            suggestions=suggestions(asked.judged, query, self.snapshot, tied, self._unjudged),
+            suggestions=suggestions(
+                asked.judged,
+                query,
+                self.snapshot,
+                tied,
+                self._usual,
+                self._unjudged,
+                asked.about.better_known,
+            ),
             warnings=self._cautions(asked, first, tied, unlike),
             catalog_digest=self.snapshot.digest,
             estimator_version=self.estimator.version,

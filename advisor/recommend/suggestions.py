@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -28,13 +28,14 @@ from advisor.recommend.pricing import choices_there, priced
 from advisor.recommend.qualification import rounded
 from advisor.recommend.query import Query
 from advisor.recommend.records import BestDevice, Suggestion
-from advisor.recommend.serving import Choice, setup_of, usual
+from advisor.recommend.serving import Choice, setup_of
+from advisor.recommend.serving import usual as usual_choice
+from advisor.recommend.warnings import unmeasured
 from catalog.accuracies import regime_of
 from catalog.evidence import OF_LABELS
 from catalog.intervals import Array
 from catalog.records import Candidate, Device
 from catalog.registry.families import CLASSICAL, FLOORS
-from catalog.registry.tasks import tasks
 from catalog.snapshot import Snapshot
 
 MOST_SUGGESTIONS, MOST_DEVICES = 3, 4
@@ -166,26 +167,33 @@ def suggestions(
     query: Query,
     snapshot: Snapshot,
     tied: Sequence[Entry],
+    usual: Callable[[Key], tuple[Suggestion, ...]],
     unjudged: Callable[[Key], tuple[Suggestion, ...]],
+    better_known: str | None = None,
 ) -> tuple[Suggestion, ...]:
     """What an expert would measure next, with the command that does it.
 
-    Where something qualifies: it and its rivals, as far as their energy is an estimate. Else
-    candidates whose accuracy may reach the floor, those the suite can run first; never empty then.
+    The usual tools of the field first, where they are unmeasured. Where something qualifies: it and
+    its rivals, as far as their energy is an estimate. Else candidates whose accuracy may reach the
+    floor, those the suite can run first; never empty then.
 
     Args:
         judged: The answer's prices under its question.
         query: The question.
         snapshot: The catalog.
         tied: The chosen entry and those that may need as little.
-        unjudged: See the function of this name.
+        usual: See `usual_tools`; `unjudged` likewise.
+        better_known: Another workload of the task that practitioners name first.
     """
     key = judged.prices.key
+    found = [*usual(key)]
     if judged.qualifies:
         reason = "its energy is an estimate; a measured one settles the order"
         wanted = [e for e in tied if e.candidate.runnable and not e.measured and not e.there]
-        return tuple(_of_entry(each, key, reason) for each in wanted[:MOST_SUGGESTIONS])
-    found = _usual_tool(snapshot, key.workload)
+        found += [_of_entry(each, key, reason) for each in wanted]
+        return tuple(found[:MOST_SUGGESTIONS])
+    if better_known is not None:
+        found += _on_another(judged, query, better_known, snapshot)
     found += _promising(judged, query)
     seen = {each.candidate for each in found}
     found += [each for each in unjudged(key) if each.candidate not in seen]
@@ -210,18 +218,38 @@ def _of_entry(entry: Entry, key: Key, reason: str) -> Suggestion:
     )
 
 
-def _usual_tool(snapshot: Snapshot, workload: str) -> list[Suggestion]:
-    """What practitioners use for the task, where it has no accuracy here."""
-    task = tasks().get(snapshot.workloads[workload].task)
-    if task is None or not task.usual_tool or not task.usual_tool_command:
+def usual_tools(key: Key, snapshot: Snapshot, estimator: Estimator) -> tuple[Suggestion, ...]:
+    """What practitioners use for the task, as far as it has no accuracy here, with its energy."""
+    allowed = OF_LABELS[key.labels]
+    names = unmeasured(snapshot, key.workload)
+    usual = [each for each in map(snapshot.candidates.__getitem__, names)]
+    return _expected(
+        [each for each in usual if regime_of(each) in allowed],
+        key,
+        snapshot,
+        estimator,
+        {},
+        "what practitioners use for this task, cheaper than encoders; no accuracy is published here",
+    )
+
+
+def _on_another(
+    judged: Judged, query: Query, workload: str, snapshot: Snapshot
+) -> list[Suggestion]:
+    """The most accurate candidate of another workload, where it reaches the floor there."""
+    known = snapshot.accuracies.answers(workload, query.metric, query.labels)
+    best = max(known.values(), key=lambda each: each.value, default=None)
+    if best is None or best.value < query.min_acc:
         return []
+    words = ["joulewise", "recommend", "--task", query.task, "--min-acc", f"{query.min_acc:g}"]
+    words += ["--workload", workload, "--device", judged.prices.key.machine.device.name]
     return [
         Suggestion(
-            candidate=task.usual_tool,
-            expected_accuracy=None,
+            candidate=best.candidate,
+            expected_accuracy=rounded(best.value),
             expected_energy_j_per_1000=None,
-            command=task.usual_tool_command,
-            reason="the usual tool of the field; its accuracy here is not published",
+            command=shlex.join(words),
+            reason=f"reaches the floor on {workload}, which is better known; ask for it",
         )
     ]
 
@@ -261,22 +289,35 @@ def unjudged(key: Key, snapshot: Snapshot, estimator: Estimator) -> tuple[Sugges
         if values.get(each.name)
     }
     runnable.sort(key=lambda each: (-medians.get(each.name, 0.0), each.n_parameters or 0.0))
-    chosen = runnable[:MOST_SUGGESTIONS]
-    setups = []
-    for each in chosen:
+    said = "the suite can run it; accuracy expected from other data sets of the task"
+    return _expected(runnable[:MOST_SUGGESTIONS], key, snapshot, estimator, medians, said)
+
+
+def _expected(
+    wanted: Sequence[Candidate],
+    key: Key,
+    snapshot: Snapshot,
+    estimator: Estimator,
+    medians: Mapping[str, float],
+    said: str,
+) -> tuple[Suggestion, ...]:
+    """Candidates without an accuracy as suggestions, with the energy they are estimated to need."""
+    workload, setups = snapshot.workloads[key.workload], []
+    for each in wanted:
         device = key.machine.runs(each.family)
-        setups.append(setup_of(each, device, workload, usual(each, device), key.batch, key.scope))
+        setups.append(
+            setup_of(each, device, workload, usual_choice(each, device), key.batch, key.scope)
+        )
+    unknown = "the suite can run it; nothing tells its accuracy yet"
     return tuple(
         Suggestion(
             candidate=each.name,
             expected_accuracy=rounded(medians[each.name]) if each.name in medians else None,
             expected_energy_j_per_1000=rounded(1000 * (found.energy_j.value or 0.0)),
             command=_command(key, each.name),
-            reason="the suite can run it; accuracy expected from other data sets of the task"
-            if each.name in medians
-            else "the suite can run it; nothing tells its accuracy yet",
+            reason=said if each.name in medians or "suite" not in said else unknown,
         )
-        for each, found in zip(chosen, estimator.predict(setups), strict=True)
+        for each, found in zip(wanted, estimator.predict(setups), strict=True)
     )
 
 

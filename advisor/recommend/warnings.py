@@ -16,6 +16,8 @@ from catalog.snapshot import Snapshot
 
 TIED_NAMED = 5
 """Candidates of a tie that are named."""
+UNTRAINED = ("lexicon",)
+"""Families of ready tools, word lists and fixed n-grams."""
 THIN = 20
 """Candidates with an accuracy under which a reference workload says little."""
 
@@ -145,16 +147,34 @@ def about_task(
         found = f"{n_known} candidates have an accuracy on {workload}"
         codes["reference-thin"] = f"{found}; more would need to be measured to trust the choice"
     if better_known is not None:
+        known = snapshot.accuracies.answers(better_known)
+        best = max((each.value for each in known.values()), default=0.0)
         codes["reference-thin"] = (
-            f"{workload} answers, as {better_known}, which is better known, has too few candidates"
+            f"{workload} answers, as {better_known}, which is better known, has an accuracy of "
+            f"{len(known)} candidates only, the best {best:.3f}; ask for it with "
+            f"workload={better_known}"
         )
     task = tasks().get(facts.task)
-    if task is not None and task.usual_tool:
+    if task is not None and task.usual_tool and unmeasured(snapshot, workload):
         codes["usual-tool-unmeasured"] = (
             f"{task.usual_tool}: {CAUTIONS['usual-tool-unmeasured']}; it is likely cheaper than "
             f"any encoder; measure it with `{task.usual_tool_command}`"
         )
     return codes
+
+
+def unmeasured(snapshot: Snapshot, workload: str) -> tuple[str, ...]:
+    """Usual candidates of a workload's task that have no accuracy on it.
+
+    Empty where one of the usual tools, which need no training, has one.
+    """
+    task = tasks().get(snapshot.workloads[workload].task)
+    known = snapshot.accuracies.answers(workload)
+    names = () if task is None else task.usual_candidates
+    found = [snapshot.candidates[name] for name in names if name in snapshot.candidates]
+    if any(each.name in known and each.family in UNTRAINED for each in found):
+        return ()
+    return tuple(each.name for each in found if each.name not in known)
 
 
 def about_accuracy(snapshot: Snapshot, chosen: Option, floor: float) -> dict[WarningCode, str]:
