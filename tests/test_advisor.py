@@ -642,11 +642,81 @@ def test_nothing_ends_in_an_empty_page() -> None:
     asked = {"task": "offensive-language", "workload": "germeval2018-fine"}
     by_metric = there(bundled(min_acc=0.5, **asked).nearest_miss)
     assert (by_metric.missing.constraint, by_metric.missing.has) == ("metric", "macro_f1")  # type: ignore[union-attr]
-    usual = bundled(task="language-identification", min_acc=0.999)
-    assert "usual-tool-unmeasured" in codes(usual)
-    assert usual.suggestions[0].expected_accuracy is None
     open_ones = bundled(device="NVIDIA L4")
     assert all(BUNDLED.candidates[s.candidate].runnable for s in open_ones.suggestions)
+
+
+@pytest.mark.parametrize("device", ["AMD EPYC 7763", "NVIDIA L4", "Raspberry Pi 5"])
+@pytest.mark.parametrize("labels", ["none", "few", "full"])
+@pytest.mark.parametrize("floor", [0.8, 0.9, 0.95])
+def test_the_usual_tools_of_language_identification_come_first(
+    device: str, labels: Any, floor: float
+) -> None:
+    """Named with command and energy before any encoder, which needs more, on every device."""
+    answer = bundled(
+        task="language-identification", min_acc=floor, device=device, labels=labels, limit=100
+    )
+    first, second = answer.suggestions[:2]
+    assert first.candidate == "fasttext-language-identification"
+    assert second.candidate == "lingua-language-identification"
+    named = {each.candidate for each in answer.suggestions}
+    assert ("tfidf-char-logistic" in named) == (labels == "full")
+    for each in answer.suggestions[:2]:
+        assert each.expected_accuracy is None
+        assert each.command.endswith(f"--candidate {each.candidate}")
+        assert each.candidate in codes(answer)["usual-tool-unmeasured"]
+        assert each.expected_energy_j_per_1000 is not None
+        for option in (answer.chosen, *answer.alternatives):
+            if option is not None and option.family == "frozen-encoder":
+                assert each.expected_energy_j_per_1000 < cost(option)
+
+
+def test_a_usual_tool_that_was_measured_is_no_suggestion() -> None:
+    """Once it has an accuracy on the data set it is ranked like everything else."""
+    tool = "fasttext-language-identification"
+    measured = Measurement(
+        run_id="r", source="calibration", workload="language", candidate=tool,
+        device="AMD EPYC 7763", scenario="offline", batch_size=32.0, n_items=1000.0,
+        runtime_s=0.1, accuracy=0.97, n_test=2048, n_devices=1,
+    )  # fmt: skip
+    view = Snapshot(
+        measurements=(measured,),
+        devices=BUNDLED.devices,
+        workloads=BUNDLED.workloads,
+        candidates=BUNDLED.candidates,
+        digest="d",
+    )
+    query = Query(task="language-identification", min_acc=0.9, device="AMD EPYC 7763")
+    answer = recommend(view, ESTIMATOR, query)
+    assert there(answer.chosen).candidate == tool
+    assert "usual-tool-unmeasured" not in codes(answer)
+    assert all(each.expected_accuracy is not None for each in answer.suggestions)
+
+
+@pytest.mark.parametrize(("language", "workload", "named"), [
+    ("fr", "tweet-sentiment-fr", "movie-review-sentiment"),
+    ("de", "tweet-sentiment-de", "sb10k"),
+    ("pl", "polemo2-in", None),
+    ("ja", "japanese-sentiment", None),
+    ("es", "tweet-sentiment-es", None),
+    ("it", "tweet-sentiment-it", None),
+])  # fmt: skip
+def test_sentiment_in_a_language_names_the_better_known_set(
+    language: str, workload: str, named: str | None
+) -> None:
+    """The first choice answers where 20 candidates are known on it, else the answer names it."""
+    answers = [bundled(min_acc=0.5, language=language, labels=each) for each in ("full", "few")]
+    for answer in answers:
+        assert answer.group.workload == workload
+        said = codes(answer).get("reference-thin", "")
+        assert (named is not None) == (f"workload={named}" in said)
+    high = bundled(min_acc=0.9, language=language)
+    if named == "movie-review-sentiment":
+        first = high.suggestions[0]
+        assert high.chosen is None
+        assert first.expected_accuracy is not None
+        assert first.expected_accuracy >= 0.9
+        assert f"--workload {named}" in first.command
 
 
 def test_answers_are_small() -> None:

@@ -182,7 +182,8 @@ def suggestions(
         query: The question.
         snapshot: The catalog.
         tied: The chosen entry and those that may need as little.
-        usual: See `usual_tools`; `unjudged` likewise.
+        usual: See `usual_tools`.
+        unjudged: See the function of this name.
         better_known: Another workload of the task that practitioners name first.
     """
     key = judged.prices.key
@@ -220,17 +221,10 @@ def _of_entry(entry: Entry, key: Key, reason: str) -> Suggestion:
 
 def usual_tools(key: Key, snapshot: Snapshot, estimator: Estimator) -> tuple[Suggestion, ...]:
     """What practitioners use for the task, as far as it has no accuracy here, with its energy."""
-    allowed = OF_LABELS[key.labels]
-    names = unmeasured(snapshot, key.workload)
-    usual = [each for each in map(snapshot.candidates.__getitem__, names)]
-    return _expected(
-        [each for each in usual if regime_of(each) in allowed],
-        key,
-        snapshot,
-        estimator,
-        {},
-        "what practitioners use for this task, cheaper than encoders; no accuracy is published here",
-    )
+    usual = [snapshot.candidates[name] for name in unmeasured(snapshot, key.workload)]
+    usual = [each for each in usual if regime_of(each) in OF_LABELS[key.labels]]
+    said = "what practitioners use for this task; no accuracy is published here"
+    return _expected(usual, key, snapshot, estimator, {}, said)
 
 
 def _on_another(
@@ -289,8 +283,8 @@ def unjudged(key: Key, snapshot: Snapshot, estimator: Estimator) -> tuple[Sugges
         if values.get(each.name)
     }
     runnable.sort(key=lambda each: (-medians.get(each.name, 0.0), each.n_parameters or 0.0))
-    said = "the suite can run it; accuracy expected from other data sets of the task"
-    return _expected(runnable[:MOST_SUGGESTIONS], key, snapshot, estimator, medians, said)
+    unknown = "the suite can run it; nothing tells its accuracy yet"
+    return _expected(runnable[:MOST_SUGGESTIONS], key, snapshot, estimator, medians, unknown)
 
 
 def _expected(
@@ -299,23 +293,32 @@ def _expected(
     snapshot: Snapshot,
     estimator: Estimator,
     medians: Mapping[str, float],
-    said: str,
+    unknown: str,
 ) -> tuple[Suggestion, ...]:
-    """Candidates without an accuracy as suggestions, with the energy they are estimated to need."""
+    """Candidates without an accuracy as suggestions, with the energy they are estimated to need.
+
+    Args:
+        wanted: The candidates.
+        key: Machine and workload.
+        snapshot: The catalog.
+        estimator: Informed of it.
+        medians: Of their accuracies on other data sets of the task, where there are some.
+        unknown: Why one without such an accuracy is suggested.
+    """
     workload, setups = snapshot.workloads[key.workload], []
     for each in wanted:
         device = key.machine.runs(each.family)
-        setups.append(
-            setup_of(each, device, workload, usual_choice(each, device), key.batch, key.scope)
-        )
-    unknown = "the suite can run it; nothing tells its accuracy yet"
+        choice = usual_choice(each, device)
+        setups.append(setup_of(each, device, workload, choice, key.batch, key.scope))
     return tuple(
         Suggestion(
             candidate=each.name,
             expected_accuracy=rounded(medians[each.name]) if each.name in medians else None,
             expected_energy_j_per_1000=rounded(1000 * (found.energy_j.value or 0.0)),
             command=_command(key, each.name),
-            reason=said if each.name in medians or "suite" not in said else unknown,
+            reason="the suite can run it; accuracy expected from other data sets of the task"
+            if each.name in medians
+            else unknown,
         )
         for each, found in zip(wanted, estimator.predict(setups), strict=True)
     )
