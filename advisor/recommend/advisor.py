@@ -17,7 +17,7 @@ import numpy as np
 
 from advisor.estimator.estimator import Estimator
 from advisor.recommend.cascades import cascades, pairs
-from advisor.recommend.constraints import Judged, Limits, front_of, judged, listed_of, rejections
+from advisor.recommend.constraints import Judged, front_of, judged
 from advisor.recommend.entries import Z90, Entry, Key, Prices
 from advisor.recommend.machine import Machine, resolve
 from advisor.recommend.option import memory_gb, option
@@ -49,6 +49,7 @@ from advisor.recommend.variants import (
     DEARER,
     Writer,
     dearer,
+    lists,
     ratio_sds,
     sentence,
     variants,
@@ -213,20 +214,12 @@ class Advisor:
         asked = self.asked(query)
         key, qualified = asked.judged.prices.key, asked.qualified
         chosen = qualified[0] if qualified else None
-        most = Limits.of(query.limit)
-        listed = listed_of(qualified[1:], most.alternatives)
-        best = front_of(asked.judged)[: most.front]
+        found = lists(asked.judged, query, self.snapshot)
         tied = self._tied(asked.judged.prices, qualified)
         write = Writer(asked.judged.prices, chosen, self.snapshot, self.estimator)
-        alternatives, front = (
-            write.options(listed, listed=True),
-            write.options(best, beside=False, listed=True),
-        )
+        alternatives = write.options(found.alternatives, listed=True)
+        front = write.options(found.front, beside=False, listed=True)
         first = write.options([chosen])[0] if chosen is not None else None
-        shown = {each.candidate.name for each in (*listed, *qualified[:1])}
-        rejected, more = rejections(
-            asked.judged, shown, most.rejected, self.snapshot, query.candidate
-        )
         compared, unlike = self._compared(first, asked, write)
         return Recommendation(
             query=query,
@@ -243,8 +236,9 @@ class Advisor:
             alternatives=alternatives,
             front=front,
             variants=self._variants(asked),
-            rejected=rejected,
-            rejected_more=more,
+            rejected=found.rejected,
+            rejected_more=found.rejected_more,
+            next=found.next,
             nearest_miss=None if qualified else self._nearest(asked, write),
             suggestions=suggestions(
                 asked.judged,

@@ -274,9 +274,11 @@ def rejections(
     """
     prices = found.prices
     qualifies = set(found.qualifies)
+    entries = _majority(snapshot, prices.key.workload)
+    seen = {*listed, *(each.candidate for each in entries)}
     places: dict[str, list[int]] = {}
     for place, entry in enumerate(prices.entries):
-        if entry.candidate.name not in listed:
+        if entry.candidate.name not in seen:
             places.setdefault(entry.candidate.name, []).append(place)
     families: set[str] = set()
     order: list[tuple[bool, bool, bool, bool, str]] = []
@@ -292,7 +294,6 @@ def rejections(
         families.add(entry.candidate.family)
     names = [name for *_, name in sorted(order, key=lambda each: each[:-1])]
     total = len(names) + len(prices.absent)
-    entries = _majority(snapshot, prices.key.workload)
     if named is not None and named not in {*names, *listed, *(e.candidate for e in prices.absent)}:
         detail = f"no accuracy known on {prices.key.workload}"
         unknown: Reason = "accuracy-unknown"

@@ -24,6 +24,8 @@ ANY_BACKEND = "any"
 VENDORS = ("mps", "neuron", "vendor")
 """Runtimes of makers beside `catalog.records.BACKENDS`: Apple's, AWS's, another NPU's own."""
 PRECISIONS = ("fp64", "fp32", "bf16", "fp16", "fp8", "int8", "int4")
+MOST_ENTRIES = 1000
+"""Entries of an answer's lists together, at most."""
 AS_SPECIFIED = "as specified"
 """Name of a device that is given by its specs."""
 
@@ -62,6 +64,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
         rate: Texts per second of scenario ``server``; the energy of setups that were not measured
             at it is derived from their work and idle watts.
         limit: Entries at most in alternatives, front and rejected together, a few in each.
+        cursor: Where the lists of an answer to the same question and limit go on; its `next`.
     """
 
     task: Annotated[
@@ -145,8 +148,11 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
         | None
     ) = None
     limit: Annotated[
-        int, Meta(ge=1, le=1000, description="entries of the lists together, 1 to 1000")
+        int, Meta(ge=1, le=MOST_ENTRIES, description="entries of the lists together, 1 to 1000")
     ] = 20
+    cursor: Annotated[
+        str | None, Meta(description="the value of `next` of the answer to the same question")
+    ] = None
 
     def check(self) -> None:
         """Refuses values out of range; a record made in code was not checked when it was made.

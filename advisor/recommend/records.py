@@ -367,6 +367,7 @@ class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
         front: Options, qualifying or not, that no other beats in both accuracy and energy,
             cheapest first.
         rejected: Why other candidates lost; `rejected_more` further ones are not listed.
+        next: Cursor of further alternatives and rejections; ``None`` at the end.
         nearest_miss: Where nothing qualifies, the option closest to it.
         comparisons: The chosen option against others on the same test items, where the answers
             of both are in the catalog.
@@ -384,6 +385,7 @@ class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
     variants: tuple[Variant, ...]
     rejected: tuple[Rejected, ...]
     rejected_more: int
+    next: str | None
     nearest_miss: Option | None
     suggestions: tuple[Suggestion, ...]
     warnings: tuple[Caution, ...]
