@@ -217,8 +217,6 @@ class Advisor:
         found = lists(asked.judged, query, self.snapshot)
         tied = self._tied(asked.judged.prices, qualified)
         write = Writer(asked.judged.prices, chosen, self.snapshot, self.estimator)
-        alternatives = write.options(found.alternatives, listed=True)
-        front = write.options(found.front, beside=False, listed=True)
         first = write.options([chosen])[0] if chosen is not None else None
         compared, unlike = self._compared(first, asked, write)
         return Recommendation(
@@ -233,8 +231,8 @@ class Advisor:
             chosen=first,
             chosen_by_point=self._by_point(asked, write),
             best_devices=self._best_devices(chosen, key),
-            alternatives=alternatives,
-            front=front,
+            alternatives=write.options(found.alternatives, listed=True),
+            front=write.options(found.front, beside=False, listed=True),
             variants=self._variants(asked),
             rejected=found.rejected,
             rejected_more=found.rejected_more,
