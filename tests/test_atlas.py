@@ -17,9 +17,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from catalog import atlas
+from catalog import atlas, reference_data
 from catalog.accuracy import ACCURACY_KEY, REGIMES, TIERS, Accuracy
 from catalog.evidence import reference_workload
+from catalog.profiles import flops_per_token
 from catalog.registry.tasks import plain_name, references, task_names, tasks
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -383,8 +384,48 @@ def test_profiles_count_what_a_text_passes_through() -> None:
     )
     assert vision.flops_per_token == pytest.approx(text.flops_per_token, rel=0.01)
     assert "text tower" in (vision.notes or "")
-    assert vision.n_parameters is not None
-    assert vision.n_parameters > (text.n_parameters or 0)
+    assert vision.n_parameters == pytest.approx(text.n_parameters, rel=0.02)
+    assert "7.75 billion" in (vision.notes or "")  # what the checkpoint stores
+
+
+NAMED_SIZE = re.compile(r"(?<![a-z0-9.])(\d+(?:\.\d+)?)[-_ ]?([bm])(?![a-z0-9])")
+NAMED_OTHERWISE = {
+    "gemma-2b": "2.5 billion with its token table",
+    "gme-qwen2-vl-2b": "2.2 billion with its tower for images",
+    "bidirlm-omni-2.5b": "2.4 billion with its towers for images and sound",
+    "llama-4-": "names the parameters used for one token",
+    "student-of-moderngbert": "names its teacher",
+}
+"""Parts of names that state another number than a candidate's size, and what they state."""
+
+
+def test_sizes_are_those_that_names_state() -> None:
+    """A model called 7b has 7 billion parameters, within a quarter."""
+    checked = 0
+    for candidate in reference_data.candidates().values():
+        stated = NAMED_SIZE.search(f"{candidate.name} {candidate.checkpoint or ''}".lower())
+        if stated is None or candidate.n_parameters is None:
+            continue
+        if any(part in candidate.name for part in NAMED_OTHERWISE):
+            continue
+        size = float(stated[1]) * {"b": 1e9, "m": 1e6}[stated[2]]
+        assert candidate.n_parameters == pytest.approx(size, rel=0.25), candidate
+        checked += 1
+    assert checked > 80
+
+
+def test_mixtures_of_experts_hold_all_experts_and_use_some() -> None:
+    """Sizes of DeepSeek-V2-Lite and Nomic Embed v2 as their papers state them."""
+    known = atlas.candidates()
+    for name, total, used in (
+        ("deepseek-v2-lite-in-context", 15.7e9, 2.4e9),
+        ("nomic-embed-text-v2-moe-frozen-logistic", 4.75e8, 3.05e8),
+    ):
+        experts = known[name]
+        assert experts.n_parameters == pytest.approx(total, rel=0.01)
+        assert experts.n_active_parameters == pytest.approx(used, rel=0.01)
+        table = experts.n_embedding_parameters or 0.0
+        assert flops_per_token(experts) == pytest.approx(2 * (used - table), rel=0.01)
 
 
 def test_two_checkpoints_are_two_candidates() -> None:

@@ -67,6 +67,8 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     """Joules and seconds per text, and what the estimate had to assume.
 
     Attributes:
+        watts: Least and most mean power in the scope: 0.7 x idle, and the limit with the host.
+        fastest_s: Seconds per text at the device's peak rate; 0 where no network bounds them.
         outside: Features beyond the range of the training data.
         assumed_power: Whether the device's power rating is its class's.
         known_device: Whether rows of the device are known.
@@ -74,6 +76,8 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
 
     energy_j: Estimate
     runtime_s: Estimate
+    watts: tuple[float, float]
+    fastest_s: float
     outside: tuple[str, ...]
     assumed_power: bool
     known_device: bool
@@ -84,6 +88,7 @@ class Columns(msgspec.Struct, frozen=True):
 
     Attributes:
         joules: Per text, with the ends of the 90 % interval; `seconds` likewise (n x 3 each).
+        watts: See `Prediction`, n x 2; `fastest` likewise.
         outside: For each telling feature whether it lies beyond the training data, n x features.
         extrapolated: Whether a class of question was seen too rarely, or a feature lies outside.
         assumed_power: See `Prediction`; `known_device` likewise.
@@ -91,6 +96,8 @@ class Columns(msgspec.Struct, frozen=True):
 
     joules: Array
     seconds: Array
+    watts: Array
+    fastest: Array
     outside: NDArray[np.bool_]
     extrapolated: NDArray[np.bool_]
     assumed_power: NDArray[np.bool_]
@@ -190,6 +197,8 @@ class Estimator:
                     found.seconds[i],
                     "measured" if setup.runtime_s else _basis(setup, found.extrapolated[i]),
                 ),
+                watts=(math.exp(found.watts[i, 0]), math.exp(found.watts[i, 1])),
+                fastest_s=math.exp(found.fastest[i]),
                 outside=tuple(np.array(_TELLING)[found.outside[i]].tolist()),
                 assumed_power=bool(found.assumed_power[i]),
                 known_device=bool(found.known_device[i]),
@@ -244,6 +253,8 @@ class Estimator:
         return Columns(
             np.column_stack([joules, *ends]),
             np.column_stack([found.log_seconds, low, high]),
+            np.column_stack([asked.floor, asked.limit]),
+            runtime.at_peak(rows.profiles),
             outside,
             beyond | assumed | (rare & ~given),
             assumed,

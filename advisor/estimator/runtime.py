@@ -177,6 +177,11 @@ def limits(profiles: pd.DataFrame | Mapping[str, Column]) -> tuple[Array, Array]
     return fastest, np.maximum(fastest, slowest)
 
 
+def at_peak(profiles: pd.DataFrame | Mapping[str, Column]) -> Array:
+    """Natural log of seconds per item at the peak rate; far below any where no network is run."""
+    return np.asarray(limits(profiles)[0] + np.log(MOST_SHARE), dtype=float)
+
+
 def within_physics(log_seconds: Array, profiles: pd.DataFrame | Mapping[str, Column]) -> Array:
     """Log seconds within `limits`."""
     return np.asarray(np.clip(log_seconds, *limits(profiles)), dtype=float)

@@ -137,25 +137,31 @@ def source_of_team(team: str) -> str:
 
 
 def from_measurement(
-    row: Measurement, device: Device, candidate: Candidate | None, scope: Scope
+    row: Measurement,
+    device: Device,
+    candidate: Candidate | None,
+    scope: Scope,
+    workload: Workload | None = None,
 ) -> Setup:
     """The setup of a measured row, per text, for an estimate in `scope`.
 
-    Parameters are the row's own count, else the candidate's; scenario single is a batch of 1.
+    Parameters are the row's own count, else the candidate's; scenario single is a batch of 1. With
+    its workload, a candidate that reads a text once for each class has the tokens of all passes.
     """
     total = row.n_devices
+    tokens, flops = _read_of(row, candidate, workload)
     return Setup(
         device=device,
         n_parameters=row.n_parameters or (candidate.n_parameters if candidate else None),
         n_active_parameters=candidate.n_active_parameters if candidate else None,
         runtime_s=row.runtime_s / row.n_items if row.runtime_s else None,
         batch_size=batch_of(row),
-        tokens=row.tokens_mean,
+        tokens=tokens,
         precision=row.precision,
         scope=scope,
         n_devices=float(total) if total else None,
         n_active=float(row.n_active_devices) if row.n_active_devices else None,
-        flops=row.flops_per_item,
+        flops=flops,
         llm="llm" in row.flags or (candidate is not None and candidate.family == "reasoning-llm"),
         classical=candidate is not None and candidate.family in CLASSICAL,
         startup="startup-in-window" in row.flags,
@@ -167,6 +173,17 @@ def from_measurement(
         width=candidate.width if candidate else None,
         pipeline=pipeline_of(candidate),
     )
+
+
+def _read_of(
+    row: Measurement, candidate: Candidate | None, workload: Workload | None
+) -> tuple[float | None, float | None]:
+    """Tokens and FLOP per text of a row, which states the tokens of one pass."""
+    if candidate is None or workload is None or not candidate.one_pass_per_class:
+        return row.tokens_mean, row.flops_per_item
+    tokens = row.tokens_mean or workload.mean_tokens
+    need = profiles.work(candidate, msgspec.structs.replace(workload, mean_tokens=tokens))
+    return need.tokens * need.passes, row.flops_per_item or need.flops
 
 
 def from_candidate(

@@ -203,11 +203,12 @@ def _gathered(
         if not _tells(row):
             continue
         device, candidate = snapshot.devices[row.device], snapshot.candidates.get(row.candidate)
+        workload = snapshot.workloads.get(row.workload)
         scopes = _measured(row, device)
         if not scopes and runtime_will_do:
             scopes = [("device", math.nan)]
         for scope, log_joules in scopes:
-            setups.append(from_measurement(row, device, candidate, scope))
+            setups.append(from_measurement(row, device, candidate, scope, workload))
             logs.append(log_joules)
             models.append(row.candidate)
             works.append(f"{row.workload}|{row.scenario}")

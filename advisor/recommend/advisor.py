@@ -17,12 +17,12 @@ import numpy as np
 
 from advisor.estimator.estimator import Estimator
 from advisor.recommend.cascades import cascades, pairs
-from advisor.recommend.constraints import Judged, Limits, front_of, judged, listed_of, rejections
+from advisor.recommend.constraints import Judged, front_of, judged
 from advisor.recommend.entries import Z90, Entry, Key, Prices
 from advisor.recommend.machine import Machine, resolve
 from advisor.recommend.option import memory_gb, option
 from advisor.recommend.paired import comparisons
-from advisor.recommend.pricing import prices, rows_of
+from advisor.recommend.pricing import prices, rows_of, stated, works_of
 from advisor.recommend.qualification import About, about
 from advisor.recommend.query import ANY_BACKEND, BadQuestionError, Query
 from advisor.recommend.records import (
@@ -37,11 +37,19 @@ from advisor.recommend.records import (
     Variant,
 )
 from advisor.recommend.request_rate import at_rate, rate_of
-from advisor.recommend.suggestions import Pending, best_devices, pending, suggestions, unjudged
+from advisor.recommend.suggestions import (
+    Pending,
+    best_devices,
+    pending,
+    suggestions,
+    unjudged,
+    usual_tools,
+)
 from advisor.recommend.variants import (
     DEARER,
     Writer,
     dearer,
+    lists,
     ratio_sds,
     sentence,
     variants,
@@ -50,6 +58,7 @@ from advisor.recommend.warnings import (
     CAUTIONS,
     about_accuracy,
     about_machine,
+    about_stated,
     about_task,
     about_tie,
     figure,
@@ -117,9 +126,12 @@ class Advisor:
         self.machine = functools.lru_cache(KEPT_DEVICES)(lambda asked: me._machine(asked))
         self.prices = functools.lru_cache(KEPT_PRICES)(lambda key: me._prices(key))
         self._devices = functools.lru_cache(KEPT_DEVICES)(
-            lambda candidate, need, key: best_devices(
-                candidate, need, key, me.snapshot, me.estimator
+            lambda candidate, need, choice, key: best_devices(
+                candidate, need, choice, key, me.snapshot, me.estimator
             )
+        )
+        self._usual = functools.lru_cache(KEPT_PRICES)(
+            lambda key: usual_tools(key, me.snapshot, me.estimator)
         )
         self._unjudged = functools.lru_cache(KEPT_PRICES)(
             lambda key: unjudged(key, me.snapshot, me.estimator)
@@ -134,11 +146,7 @@ class Advisor:
         found = prices(key, self.snapshot, self.estimator)
         if key.rate_per_s is None or key.basis == "measured":
             return found
-        work = [
-            self.prices(msgspec.structs.replace(key, scenario=scenario, rate_per_s=None))
-            for scenario in ("single", "offline")
-        ]
-        return at_rate(key, found, work)
+        return at_rate(key, found, [self.prices(each) for each in works_of(key)])
 
     def key(self, query: Query, workload: str) -> Key:
         """What the prices of a question depend on."""
@@ -146,7 +154,6 @@ class Advisor:
         if query.scenario == "server":
             rows = (row for own in rows_of(self.snapshot, workload).values() for row in own)
             rate = rate_of(rows, query.rate)
-        seconds = query.runtime_s_per_1000
         return Key(
             workload=workload,
             machine=self.machine(query.device),
@@ -160,7 +167,7 @@ class Advisor:
             labels=query.labels,
             metric=query.metric,
             measured_accuracy=query.accuracy_basis == "measured",
-            runtime_s=None if seconds is None else seconds / 1000,
+            stated=stated(query, self.snapshot),
         )
 
     def asked(self, query: Query) -> Asked:
@@ -207,18 +214,10 @@ class Advisor:
         asked = self.asked(query)
         key, qualified = asked.judged.prices.key, asked.qualified
         chosen = qualified[0] if qualified else None
-        most = Limits.of(query.limit)
-        listed = listed_of(qualified[1:], most.alternatives)
-        best = front_of(asked.judged)[: most.front]
+        found = lists(asked.judged, query, self.snapshot)
         tied = self._tied(asked.judged.prices, qualified)
         write = Writer(asked.judged.prices, chosen, self.snapshot, self.estimator)
-        alternatives, front = (
-            write.options(listed, listed=True),
-            write.options(best, beside=False, listed=True),
-        )
         first = write.options([chosen])[0] if chosen is not None else None
-        shown = {each.candidate.name for each in (*listed, *qualified[:1])}
-        rejected, more = rejections(asked.judged, shown, most.rejected, self.snapshot)
         compared, unlike = self._compared(first, asked, write)
         return Recommendation(
             query=query,
@@ -232,13 +231,22 @@ class Advisor:
             chosen=first,
             chosen_by_point=self._by_point(asked, write),
             best_devices=self._best_devices(chosen, key),
-            alternatives=alternatives,
-            front=front,
+            alternatives=write.options(found.alternatives, listed=True),
+            front=write.options(found.front, beside=False, listed=True),
             variants=self._variants(asked),
-            rejected=rejected,
-            rejected_more=more,
+            rejected=found.rejected,
+            rejected_more=found.rejected_more,
+            next=found.next,
             nearest_miss=None if qualified else self._nearest(asked, write),
-            suggestions=suggestions(asked.judged, query, self.snapshot, tied, self._unjudged),
+            suggestions=suggestions(
+                asked.judged,
+                query,
+                self.snapshot,
+                tied,
+                self._usual,
+                self._unjudged,
+                asked.about.better_known,
+            ),
             warnings=self._cautions(asked, first, tied, unlike),
             catalog_digest=self.snapshot.digest,
             estimator_version=self.estimator.version,
@@ -247,11 +255,11 @@ class Advisor:
         )
 
     def _best_devices(self, chosen: Entry | None, key: Key) -> tuple[BestDevice, ...]:
-        """Where the chosen entry is estimated to need least; not at a rate, which idles too."""
+        """Where the chosen entry needs least; not at a rate, at which machines idle too."""
         if chosen is None or key.rate_per_s is not None:
             return ()
         need = round(memory_gb(chosen) or 0.0, 3)
-        return self._devices(chosen.candidate, need, key)
+        return self._devices(chosen.candidate, need, chosen.choice, key)
 
     def _tied(self, prices: Prices, qualified: Sequence[Entry]) -> list[Entry]:
         """The chosen entry, and those whose energy may be as little, measured ones first."""
@@ -352,6 +360,8 @@ class Advisor:
             codes["accuracy-other-language"] = CAUTIONS["accuracy-other-language"]
         if query.metric == "macro_f1":
             codes["accuracy-interval-absent"] = CAUTIONS["accuracy-interval-absent"]
+        if key.stated is not None:
+            codes["runtime-stated"] = about_stated(key, asked.entries)
         if query.rate is None and key.rate_per_s is not None:
             codes["rate-assumed"] = (
                 f"{figure(key.rate_per_s or 0)} texts per second; " + (CAUTIONS["rate-assumed"])

@@ -265,37 +265,48 @@ def front_of(found: Judged) -> list[Entry]:
 
 
 def rejections(
-    found: Judged, listed: set[str], limit: int, snapshot: Snapshot
+    found: Judged, listed: set[str], limit: int, snapshot: Snapshot, named: str | None = None
 ) -> tuple[tuple[Rejected, ...], int]:
     """Why every other candidate lost, and how many more did.
 
-    The majority class first, then what the suite can run or somebody measured, then the first of
-    each family, the others by energy.
+    The majority class first, then the `named` one, what the suite can run or somebody measured, the
+    first of each family, the others by energy.
     """
     prices = found.prices
     qualifies = set(found.qualifies)
+    entries = _majority(snapshot, prices.key.workload)
+    seen = {*listed, *(each.candidate for each in entries)}
     places: dict[str, list[int]] = {}
     for place, entry in enumerate(prices.entries):
-        if entry.candidate.name not in listed:
+        if entry.candidate.name not in seen:
             places.setdefault(entry.candidate.name, []).append(place)
     families: set[str] = set()
-    order: list[tuple[bool, bool, bool, str]] = []
+    order: list[tuple[bool, bool, bool, bool, str]] = []
     for name, own in places.items():
         entry = prices.entries[own[0]]
         known = entry.candidate.runnable or entry.row is not None
         order.append(
-            (not known, entry.misfit is not None, entry.candidate.family in families, name)
+            (
+                *(name != named, not known, entry.misfit is not None),
+                *(entry.candidate.family in families, name),
+            )
         )
         families.add(entry.candidate.family)
     names = [name for *_, name in sorted(order, key=lambda each: each[:-1])]
     total = len(names) + len(prices.absent)
-    entries = _majority(snapshot, prices.key.workload)
+    if named is not None and named not in {*names, *listed, *(e.candidate for e in prices.absent)}:
+        detail = f"no accuracy known on {prices.key.workload}"
+        unknown: Reason = "accuracy-unknown"
+        entries.append(
+            Rejected(candidate=named, device=None, reason=unknown, detail=detail, setups=0)
+        )
     most = limit - len(entries)
     for name in names[:most]:
         own = places[name]
         place = next((p for p in own if p in qualifies), own[0])
         entries.append(_lost(found, place, len(own)))
-    for each in prices.absent[: max(0, most - len(names))]:
+    absent = sorted(prices.absent, key=lambda each: each.candidate != named)
+    for each in absent[: max(0, most - len(names))]:
         entries.append(
             Rejected(
                 candidate=each.candidate,

@@ -1,8 +1,7 @@
-"""Estimates of setups that were not measured as they are asked for, and conversions of rows.
+"""Plans of estimates: what the estimator is asked for a setup that was not measured as it is asked.
 
 A row of another batch, numeric format, scope or machine is converted by the ratio of two estimates:
-the asked setup's over the row's own. On the same machine the ratio counts whole, and its interval
-is that of the ratio; from other machines a share of what the candidate needed beyond its estimates.
+the asked setup's over the row's own. A plan names both setups; `estimation` carries it out.
 """
 
 from __future__ import annotations
@@ -10,29 +9,22 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from statistics import fmean
 from typing import NamedTuple
 
 import msgspec
-import numpy as np
 
-from advisor.estimator.estimator import Estimator, Prediction
 from advisor.estimator.setup import Setup, batch_of, from_measurement, precision_bits
-from advisor.recommend.entries import Z90, Entry, Key, of_a_repeat, ranked
+from advisor.recommend.entries import Key, ranked
 from advisor.recommend.machine import worker
 from advisor.recommend.qualification import excluded
-from advisor.recommend.records import EnergyPer1000, Reason, RuntimePer1000
+from advisor.recommend.records import Reason
 from advisor.recommend.serving import Choice, fits, has_profile, same_format, served_as, setup_of
 from catalog import profiles
 from catalog.evidence import Evidence
-from catalog.records import SCOPES, Basis, Candidate, Device, Measurement, Scope, moment
+from catalog.records import SCOPES, Candidate, Device, Measurement, Scope, moment
 from catalog.registry.families import CLASSICAL
 from catalog.snapshot import Snapshot
 
-ELSEWHERE = 0.85
-"""Share (in logs) of what a candidate needed beyond its estimates on other machines that counts."""
-LEAST_SD = 0.2
-"""Least standard deviation of log joules that a conversion on one machine adds."""
 DEVICES = 30
 """Other machines that tell about a candidate: a mean is known long before."""
 
@@ -43,6 +35,7 @@ class Case(NamedTuple):
     Attributes:
         rows: Its inference rows on the workload of `key`, of every machine.
         known: What is known of its accuracy in this numeric format.
+        stated_s: Seconds per text that whoever asks has measured with this choice.
     """
 
     key: Key
@@ -51,6 +44,7 @@ class Case(NamedTuple):
     rows: Sequence[Measurement]
     snapshot: Snapshot
     known: Evidence | None
+    stated_s: float | None = None
 
     @property
     def device(self) -> Device:
@@ -104,6 +98,11 @@ class Plan(NamedTuple):
     row: Measurement | None = None
     misfit: tuple[Reason, str] | None = None
 
+    @property
+    def stated(self) -> bool:
+        """Whether its seconds are those that whoever asks has measured."""
+        return self.asked.runtime_s is not None and self.asked.runtime_s == self.case.stated_s
+
 
 def planned(case: Case) -> Plan | None:
     """How a case is estimated; ``None`` where nothing tells what it needs."""
@@ -131,13 +130,13 @@ def _works(row: Measurement) -> bool:
 def _nearest_here(case: Case) -> Measurement | None:
     """The row of this machine that is closest to what is asked: with joules, else with seconds."""
     here = list(filter(_works, case.here()))
-    with_joules = [row for row in here if _scope_of(case, row) is not None]
+    with_joules = [row for row in here if scope_of(case, row) is not None]
     timed = [row for row in here if row.runtime_s is not None]
     exact = [row for row in timed if case.key.holds(row) and case.fits(row)]
     return min(with_joules or exact or timed, key=case.distance, default=None)
 
 
-def _scope_of(case: Case, row: Measurement) -> Scope | None:
+def scope_of(case: Case, row: Measurement) -> Scope | None:
     """The scope a row has a measured value in: the asked one, else the widest."""
     for scope in (case.key.scope, *reversed(SCOPES)):
         joules = ranked(row, case.snapshot, scope)
@@ -148,8 +147,9 @@ def _scope_of(case: Case, row: Measurement) -> Scope | None:
 
 def _told(case: Case, row: Measurement) -> Told:
     """What a row tells, in the scope it was measured in."""
-    scope, chip = _scope_of(case, row), worker(case.snapshot, row, case.candidate)
-    setup = from_measurement(row, chip, case.candidate, scope or case.key.scope)
+    scope, chip = scope_of(case, row), worker(case.snapshot, row, case.candidate)
+    workload = case.snapshot.workloads.get(row.workload)
+    setup = from_measurement(row, chip, case.candidate, scope or case.key.scope, workload)
     joules = None if scope is None else ranked(row, case.snapshot, scope)
     return Told(
         row=row,
@@ -169,7 +169,7 @@ def from_here(case: Case, row: Measurement) -> Plan:
         choice,
         scope=key.scope,
         batch_size=told.setup.batch_size if alike else key.batch,
-        runtime_s=told.seconds if alike else key.runtime_s,
+        runtime_s=(told.seconds if alike else None) or case.stated_s,
     )
     if alike and told.joules is not None:  # only the scope differs: the runtime holds for both
         told = told._replace(setup=msgspec.structs.replace(told.setup, runtime_s=told.seconds))
@@ -197,7 +197,7 @@ def _from_profile(case: Case) -> Plan:
         case.choice,
         key.batch,
         key.scope,
-        key.runtime_s,
+        case.stated_s,
         number,
     )
     return Plan(case, case.device, number, asked, misfit=misfit)
@@ -216,7 +216,7 @@ def _from_elsewhere(case: Case, told: tuple[Told, ...]) -> Plan:
         device=case.device,
         scope=case.key.scope,
         batch_size=case.key.batch,
-        runtime_s=case.key.runtime_s,
+        runtime_s=case.stated_s,
         n_devices=float(number),
         n_active=float(number),
         startup=False,
@@ -245,129 +245,3 @@ def _elsewhere(case: Case) -> Iterator[Told]:
         told = _told(case, min(rows, key=case.distance))
         if told.joules is not None or told.seconds is not None:
             yield told
-
-
-def estimated(plans: Sequence[Plan], estimator: Estimator) -> list[Entry]:
-    """Entries of plans."""
-    told = [each for plan in plans for each in plan.told]
-    found = estimator.predict([*(plan.asked for plan in plans), *(each.setup for each in told)])
-    of_told = iter(zip(told, found[len(plans) :], strict=True))
-    spreads = iter(_ratio_sds([plan for plan in plans if plan.there and plan.told], estimator))
-    entries = []
-    for plan, prediction in zip(plans, found, strict=False):
-        against = [next(of_told) for _ in plan.told]
-        sd = next(spreads) if plan.there and plan.told else None
-        entries.append(_entry(plan, prediction, against, sd))
-    return entries
-
-
-def _ratio_sds(plans: Sequence[Plan], estimator: Estimator) -> list[float]:
-    """Standard deviation of the log ratio of each plan's asked setup and its row's."""
-    sds = [0.0] * len(plans)
-    by_device: defaultdict[str, list[int]] = defaultdict(list)
-    for place, plan in enumerate(plans):
-        by_device[plan.device.name].append(place)
-    for places in by_device.values():
-        pairs = [plans[p].asked for p in places] + [plans[p].told[0].setup for p in places]
-        n, covariance = len(places), estimator.covariance(pairs)
-        own, both = np.diag(covariance), np.diag(covariance, n)
-        variance = np.maximum(own[:n] + own[n:] - 2 * both, 0.0)
-        for place, value in zip(places, np.sqrt(variance + LEAST_SD**2), strict=True):
-            sds[place] = float(value)
-    return sds
-
-
-def _shift(logs: Sequence[float], otherwise: Sequence[float], share: float) -> float:
-    """How far (log) an estimate moves: by the mean of one quantity, else of the other."""
-    return share * fmean(logs or otherwise or [0.0])
-
-
-def _entry(
-    plan: Plan,
-    prediction: Prediction,
-    against: Sequence[tuple[Told, Prediction]],
-    sd: float | None,
-) -> Entry:
-    """One entry: its estimate, scaled by what rows needed beyond theirs."""
-    energy, share = prediction.energy_j, 1.0 if plan.there else ELSEWHERE
-    given = plan.asked.runtime_s is not None
-    joules, seconds = [], []
-    for each, found in against:
-        slower = 0.0
-        if each.seconds and found.runtime_s.value:
-            slower = math.log(each.seconds / found.runtime_s.value)
-            seconds.append(slower)
-        if each.joules and found.energy_j.value and (each.seconds or not given):
-            more = math.log(each.joules / found.energy_j.value)
-            joules.append(more - slower if given else more)  # of a known runtime watts alone err
-    row = plan.row if plan.there else None
-    spread = (row.cv or 0.0) if row is not None else 0.0
-    half = math.hypot(math.log((energy.high or 1.0) / (energy.value or 1.0)), Z90 * spread)
-    down = math.hypot(math.log((energy.value or 1.0) / (energy.low or 1.0)), Z90 * spread)
-    basis: Basis = energy.basis
-    if row is not None and joules and sd is not None:
-        half = down = math.hypot(of_a_repeat(row.repeats) * spread, Z90 * sd)
-        basis = basis if basis == "extrapolated" else "estimated"
-    value = 1000 * (energy.value or 0.0) * math.exp(_shift(joules, seconds, share))
-    moved = 0.0 if given else _shift(seconds, joules, share)
-    return Entry(
-        candidate=plan.case.candidate,
-        device=plan.device,
-        choice=plan.case.choice,
-        batch_size=plan.asked.batch_size,
-        n_devices=plan.n_devices,
-        energy=EnergyPer1000(
-            value=value,
-            low=value * math.exp(-down),
-            high=value * math.exp(half),
-            basis=basis,
-            scope=plan.case.key.scope,
-            label="estimated",
-        ),
-        runtime=_runtime(prediction, moved, spread),
-        evidence=plan.case.known,
-        row=plan.row,
-        there=plan.there,
-        setup=plan.asked,
-        prediction=prediction,
-        converted=_words(plan) if against else "",
-        misfit=plan.misfit,
-        codes=("energy-converted",) if joules and plan.there else (),
-    )
-
-
-def _runtime(prediction: Prediction, shift: float, spread: float) -> RuntimePer1000 | None:
-    """Seconds per 1,000 texts of an estimate."""
-    found = prediction.runtime_s
-    if not found.value:
-        return None
-    times, half = 1000 * math.exp(shift), Z90 * spread
-    return RuntimePer1000(
-        value=times * found.value,
-        low=times * (found.low or 0.0) * math.exp(-half),
-        high=times * (found.high or 0.0) * math.exp(half),
-        basis=found.basis,
-    )
-
-
-def _words(plan: Plan) -> str:
-    """From what rows an energy was converted."""
-    row = plan.row
-    if plan.there and row is not None:
-        size, scope = batch_of(row), _scope_of(plan.case, row)
-        said = [f"scope {scope}"] if scope else []
-        said += [] if size is None else [f"batch {size:g}"]
-        said += [row.precision] if row.precision else []
-        return f"measured on {row.device} ({', '.join(said)})"
-    devices = sorted({each.row.device for each in plan.told})
-    more = f" and {len(devices) - 2} more" if len(devices) > 2 else ""
-    return f"measured on {', '.join(devices[:2])}{more}"
-
-
-def of_row(case: Case, row: Measurement, estimator: Estimator) -> Entry | None:
-    """The estimate of a row where it was taken; ``None`` where it has neither joules nor time."""
-    if row.rate_per_s is not None:
-        return None  # its runtime holds waiting, which the estimator would charge as work
-    if row.runtime_s is None and _scope_of(case, row) is None:
-        return None
-    return estimated([from_here(case, row)], estimator)[0]

@@ -18,7 +18,7 @@ from advisor.estimator.setup import Setup, batch_of
 from advisor.recommend.machine import Machine
 from advisor.recommend.query import AskedScenario
 from advisor.recommend.records import EnergyPer1000, Reason, RuntimePer1000, WarningCode
-from advisor.recommend.serving import BATCH, Choice
+from advisor.recommend.serving import BATCH, Choice, Stated
 from catalog.energy import Energy, energy
 from catalog.evidence import Evidence, Labels, Metric
 from catalog.intervals import Array
@@ -44,7 +44,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         rate_per_s: Of scenario ``server``.
         measured_accuracy: Whether results of the calibration suite alone count.
-        runtime_s: Seconds per text that whoever asks has measured.
+        stated: Runtime that whoever asks has measured.
         candidate: The only one that is priced; ``None`` for all.
     """
 
@@ -60,7 +60,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     labels: Labels = "full"
     metric: Metric = "accuracy"
     measured_accuracy: bool = False
-    runtime_s: float | None = None
+    stated: Stated | None = None
     candidate: str | None = None
 
     @property

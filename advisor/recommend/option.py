@@ -284,6 +284,8 @@ def energy_from(found: Option, version: str) -> str:
         return f"Joulewise estimator {version}: work and idle watts at the asked rate"
     if "energy-converted" in found.warnings:
         return f"Joulewise estimator {version}, converted from what {row.source} measured there"
+    if found.runtime_s_per_1000 is not None and found.runtime_s_per_1000.basis == "stated":
+        return f"Joulewise estimator {version}, from the runtime that you stated"
     if joules.basis == "estimated":
         return f"Joulewise estimator {version}, from the runtime measured by {row.source}"
     said = f"Joulewise estimator {version}; the setup was not run on this device"

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from advisor.estimator.estimator import Estimator
 from advisor.estimator.setup import batch_of
-from advisor.recommend.conversion import Case, Plan, estimated, planned
-from advisor.recommend.conversion import of_row as of_estimate
+from advisor.recommend.conversion import Case, Plan, planned
 from advisor.recommend.entries import (
     Absent,
     Entry,
@@ -23,12 +24,15 @@ from advisor.recommend.entries import (
     ranked,
     read_runtime,
 )
+from advisor.recommend.estimation import estimated
+from advisor.recommend.estimation import of_row as of_estimate
 from advisor.recommend.machine import Machine
 from advisor.recommend.qualification import evidence, excluded
-from advisor.recommend.query import ANY_BACKEND
-from advisor.recommend.serving import Choice, has_profile, others, same_format, usual
+from advisor.recommend.query import ANY_BACKEND, Query
+from advisor.recommend.serving import Choice, Stated, has_profile, others, same_format, usual
 from catalog.accuracy import NumericFormat
 from catalog.energy import Energy
+from catalog.errors import UnknownNameError
 from catalog.evidence import Evidence
 from catalog.records import Candidate, Measurement, Scope, moment
 from catalog.registry.families import CLASSICAL
@@ -49,9 +53,11 @@ def prices(key: Key, snapshot: Snapshot, estimator: Estimator) -> Prices:
         candidate = snapshot.candidates.get(name) or Candidate(name=name, family="other")
         own, priced = rows.get(name, ()), False
         quantised = name not in formats["float"] and name in formats["int4"]
+        stated = _stated_choice(key, candidate, own, quantised=quantised)
         for choice in _choices(key, candidate, own, quantised=quantised):
             known = formats[choice.numeric_format].get(name)
-            case = Case(key, candidate, choice, own, snapshot, known)
+            seconds = key.stated.seconds if key.stated and choice == stated else None
+            case = Case(key, candidate, choice, own, snapshot, known, seconds)
             if (exact := _measured(case)) is not None:
                 entries.append(exact)
             elif plan := planned(case):
@@ -62,6 +68,34 @@ def prices(key: Key, snapshot: Snapshot, estimator: Estimator) -> Prices:
         if not priced:
             absent.append(_absent(key, candidate, own))
     return Prices(key, entries + estimated(plans, estimator), absent)
+
+
+def stated(query: Query, snapshot: Snapshot) -> Stated | None:
+    """The runtime that a question states and what it is of; ``None`` where it states none.
+
+    Raises:
+        UnknownNameError: The candidate is not in the catalog.
+    """
+    if query.candidate is not None and query.candidate not in snapshot.candidates:
+        raise UnknownNameError("candidate", query.candidate, snapshot.candidates)
+    if query.runtime_s_per_1000 is None:
+        return None
+    backend = None if query.backend == ANY_BACKEND else query.backend
+    return Stated(query.runtime_s_per_1000 / 1000, query.candidate, backend, query.precision)
+
+
+def works_of(key: Key) -> list[Key]:
+    """What energy at a request rate is derived from: one text at a time, and batches.
+
+    A stated runtime is of texts that are answered one by one, unless larger batches are asked for.
+    """
+    batched = (key.batch_size or 1.0) > 1
+    return [
+        msgspec.structs.replace(
+            key, scenario=scenario, rate_per_s=None, stated=key.stated if own else None
+        )
+        for scenario, own in (("single", not batched), ("offline", batched))
+    ]
 
 
 def _evidence(key: Key, snapshot: Snapshot, numeric: NumericFormat) -> Mapping[str, Evidence]:
@@ -80,6 +114,20 @@ def rows_of(snapshot: Snapshot, workload: str) -> Mapping[str, list[Measurement]
         if row.phase == "inference":
             found[row.candidate].append(row)
     return found
+
+
+def _stated_choice(
+    key: Key, candidate: Candidate, rows: Sequence[Measurement], *, quantised: bool
+) -> Choice | None:
+    """The serving choice of a candidate that a stated runtime is of: the first the question left.
+
+    ``None`` where nothing was stated, or of another candidate.
+    """
+    said = key.stated
+    if said is None or said.candidate not in (None, candidate.name):
+        return None
+    asked = msgspec.structs.replace(key, backend=said.backend, precision=said.precision)
+    return next(iter(_choices(asked, candidate, rows, quantised=quantised)), None)
 
 
 def _choices(
@@ -106,6 +154,47 @@ def _choices(
             eager = "torch" if each.backend in ("sklearn", "torch") else each.backend
             found.setdefault((eager, each.precision), each)
     return list(found.values())
+
+
+def choices_there(key: Key, candidate: Candidate, choice: Choice) -> list[Choice]:
+    """Serving choices on another machine in the numeric format of one, the usual one first."""
+    device = key.machine.runs(candidate.family)
+    found = [usual(candidate, device), *others(candidate, device)]
+    return [
+        each
+        for each in found
+        if each.numeric_format == choice.numeric_format
+        and key.backend in (None, ANY_BACKEND, each.backend)
+        and (key.precision is None or same_format(each.precision, key.precision))
+    ]
+
+
+def priced(
+    candidate: Candidate,
+    served: Sequence[tuple[Key, Choice]],
+    snapshot: Snapshot,
+    estimator: Estimator,
+) -> list[Entry]:
+    """A candidate on several machines, each with a serving choice, where it can be priced.
+
+    Args:
+        candidate: What is served.
+        served: Keys of one workload, which differ in their machine, each with a choice.
+        snapshot: The catalog.
+        estimator: Informed of it.
+    """
+    rows = rows_of(snapshot, served[0][0].workload).get(candidate.name, ())
+    entries: list[Entry] = []
+    plans: list[Plan] = []
+    for key, choice in served:
+        own = key.stated and _stated_choice(key, candidate, rows, quantised=False) == choice
+        seconds = key.stated.seconds if key.stated and own else None
+        case = Case(key, candidate, choice, rows, snapshot, None, seconds)
+        if (exact := _measured(case)) is not None:
+            entries.append(exact)
+        elif plan := planned(case):
+            plans.append(plan)
+    return [*entries, *(each for each in estimated(plans, estimator) if each.misfit is None)]
 
 
 def _rank_of_row(row: Measurement) -> tuple[bool, float, float]:

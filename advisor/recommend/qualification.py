@@ -93,8 +93,8 @@ def _reference(
     """The reference workload under the label budget and metric of a question."""
     known = snapshot.reference(task, language, query.metric)
     first = known.workload if known is not None and known.workload in names else None
-    if query.labels == "full" and query.metric == "accuracy" and first is not None:
-        return About(first)
+    if query.labels == "full" and query.metric == "accuracy" and known is not None and first:
+        return About(first, better_known=known.better_known)
     if first is not None:  # another one of its language
         speaks = snapshot.workloads[first].language
         names = [name for name in names if snapshot.workloads[name].language == speaks]
@@ -104,7 +104,8 @@ def _reference(
     best, better_known = reference_workload(counts, first or names[0])
     if counts[best] == 0:
         return About(first or names[0])
-    return About(best, better_known=better_known)
+    named = known.better_known if known is not None and best == first else None
+    return About(best, better_known=better_known or named)
 
 
 def evidence(

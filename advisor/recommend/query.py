@@ -24,6 +24,8 @@ ANY_BACKEND = "any"
 VENDORS = ("mps", "neuron", "vendor")
 """Runtimes of makers beside `catalog.records.BACKENDS`: Apple's, AWS's, another NPU's own."""
 PRECISIONS = ("fp64", "fp32", "bf16", "fp16", "fp8", "int8", "int4")
+MOST_ENTRIES = 1000
+"""Entries of an answer's lists together, at most."""
 AS_SPECIFIED = "as specified"
 """Name of a device that is given by its specs."""
 
@@ -56,10 +58,13 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
         labels: Labelled texts there are: ``none``, ``few`` (per class) or ``full``.
         accuracy_basis: ``measured`` by the calibration suite only, or ``published`` too.
         backend: One serving backend, or ``any`` to rank all; ``None`` takes each one's usual.
-        runtime_s_per_1000: Seconds that whoever asks measured; they price what was not measured.
+        runtime_s_per_1000: Seconds that whoever asks measured, with the usual serving choice of
+            `candidate` or that of `backend` and `precision`; of nobody's other choices.
+        candidate: One that is always listed; without it a stated runtime is taken for each one's.
         rate: Texts per second of scenario ``server``; the energy of setups that were not measured
             at it is derived from their work and idle watts.
         limit: Entries at most in alternatives, front and rejected together, a few in each.
+        cursor: Where the lists of an answer to the same question and limit go on; its `next`.
     """
 
     task: Annotated[
@@ -118,10 +123,18 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     runtime_s_per_1000: (
         Annotated[
             float,
-            Meta(gt=0, le=1e9, description="seconds per 1,000 texts, measured on that device"),
+            Meta(
+                gt=0,
+                le=1e9,
+                description="seconds per 1,000 texts that you measured on that device with "
+                "`candidate`; without one they are taken for every candidate's",
+            ),
         ]
         | None
     ) = None
+    candidate: Annotated[
+        str | None, Meta(description="one that is always listed; runtime_s_per_1000 is its")
+    ] = None
     max_latency_ms: (
         Annotated[float, Meta(gt=0, le=1e9, description="milliseconds, above 0")] | None
     ) = None
@@ -135,8 +148,11 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
         | None
     ) = None
     limit: Annotated[
-        int, Meta(ge=1, le=1000, description="entries of the lists together, 1 to 1000")
+        int, Meta(ge=1, le=MOST_ENTRIES, description="entries of the lists together, 1 to 1000")
     ] = 20
+    cursor: Annotated[
+        str | None, Meta(description="the value of `next` of the answer to the same question")
+    ] = None
 
     def check(self) -> None:
         """Refuses values out of range; a record made in code was not checked when it was made.

@@ -27,6 +27,7 @@ Reason = Literal[
     "memory-too-high",
     "memory-unknown",
     "runtime-unknown",
+    "runtime-implausible",
     "licence-differs",
     "labels-too-few",
     "language-differs",
@@ -69,6 +70,7 @@ WarningCode = Literal[
     "rate-worked-out",
     "reference-machine",
     "reference-thin",
+    "runtime-stated",
     "scenario-unstated",
     "second-opinion-differs",
     "server-rate-differs",
@@ -132,12 +134,12 @@ class EnergyPer1000(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RuntimePer1000(msgspec.Struct, frozen=True, kw_only=True):
-    """Seconds per 1,000 texts."""
+    """Seconds per 1,000 texts; ``stated`` by whoever asks, or known as energies are."""
 
     value: float
     low: float
     high: float
-    basis: Basis
+    basis: Basis | Literal["stated"]
 
 
 class Provenance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -190,7 +192,6 @@ class Option(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         provenance: Where the energy or runtime was measured; of an estimate without either, the
             source of the accuracy.
         second_opinion_j_per_1000: Modelled joules, shown beside an estimate, never ranked.
-        energy_factor: Its energy over the chosen option's.
         missing: Only in a nearest miss: the constraint that binds.
     """
 
@@ -233,10 +234,7 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BestDevice(msgspec.Struct, frozen=True, kw_only=True):
-    """A device of the table on which the chosen option is estimated to need least.
-
-    `energy_j_per_1000` is joules per 1,000 texts, with the ends of its 90 % interval.
-    """
+    """A device of the table on which the chosen option needs least, with a 90 % interval."""
 
     device: str
     energy_j_per_1000: float
@@ -290,7 +288,6 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
         only_other_right: Items that only the other got right; likewise `only_chosen_right`.
         p_value: Of the exact McNemar test, two-sided.
         energy_share: Energy of the chosen option as a share of the other's.
-        energy_measured: Whether both energies were measured.
     """
 
     candidate: str
@@ -364,17 +361,14 @@ class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
     """The answer: the qualifying option of least energy and why the others lost.
 
     Attributes:
-        machine: What every option was priced on.
         chosen_by_point: What the accuracies as they are would choose, where that differs.
-        best_devices: Where the chosen option is estimated to need least.
         alternatives: Other qualifying options, least energy first: the cheapest, and the cheapest
             one of each further family.
         front: Options, qualifying or not, that no other beats in both accuracy and energy,
             cheapest first.
-        variants: The chosen candidate with other backends and numeric formats.
         rejected: Why other candidates lost; `rejected_more` further ones are not listed.
+        next: Cursor of further alternatives and rejections; ``None`` at the end.
         nearest_miss: Where nothing qualifies, the option closest to it.
-        suggestions: What to measure next.
         comparisons: The chosen option against others on the same test items, where the answers
             of both are in the catalog.
         cascades: Pairs that would meet the floor with less energy than the chosen option.
@@ -391,6 +385,7 @@ class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
     variants: tuple[Variant, ...]
     rejected: tuple[Rejected, ...]
     rejected_more: int
+    next: str | None
     nearest_miss: Option | None
     suggestions: tuple[Suggestion, ...]
     warnings: tuple[Caution, ...]

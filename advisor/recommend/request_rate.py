@@ -255,7 +255,7 @@ def _served(key: Key, work: Entry, working: Working) -> Entry:
             value=window,
             low=window,
             high=window,
-            basis="estimated" if seconds.basis == "measured" else seconds.basis,
+            basis="estimated" if seconds.basis in ("measured", "stated") else seconds.basis,
         ),
         served=Served(work, rate, busy, found.watts, found.read),
         codes=tuple(codes),

@@ -46,6 +46,21 @@ class Choice(NamedTuple):
         return numeric_format_of(self.precision)
 
 
+class Stated(NamedTuple):
+    """A runtime that whoever asks has measured on the machine, of one serving choice.
+
+    Attributes:
+        seconds: Per text.
+        candidate: Whose it is; ``None`` takes it for every candidate's.
+        backend: As in the question, likewise `precision`: it is the first choice they leave.
+    """
+
+    seconds: float
+    candidate: str | None = None
+    backend: str | None = None
+    precision: str | None = None
+
+
 def usual(candidate: Candidate, device: Device, quantised: bool = False) -> Choice:
     """The default choice of a candidate on a chip.
 

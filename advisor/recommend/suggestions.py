@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -22,17 +22,20 @@ from advisor.estimator.probe_selection import picked
 from advisor.estimator.setup import Setup
 from advisor.recommend.constraints import Judged
 from advisor.recommend.entries import Z90, Entry, Key
+from advisor.recommend.machine import Machine
 from advisor.recommend.machine import memory_gb as device_memory_gb
+from advisor.recommend.pricing import choices_there, priced
 from advisor.recommend.qualification import rounded
 from advisor.recommend.query import Query
 from advisor.recommend.records import BestDevice, Suggestion
-from advisor.recommend.serving import setup_of, usual
+from advisor.recommend.serving import Choice, setup_of
+from advisor.recommend.serving import usual as usual_choice
+from advisor.recommend.warnings import unmeasured
 from catalog.accuracies import regime_of
 from catalog.evidence import OF_LABELS
 from catalog.intervals import Array
 from catalog.records import Candidate, Device
 from catalog.registry.families import CLASSICAL, FLOORS
-from catalog.registry.tasks import tasks
 from catalog.snapshot import Snapshot
 
 MOST_SUGGESTIONS, MOST_DEVICES = 3, 4
@@ -164,26 +167,34 @@ def suggestions(
     query: Query,
     snapshot: Snapshot,
     tied: Sequence[Entry],
+    usual: Callable[[Key], tuple[Suggestion, ...]],
     unjudged: Callable[[Key], tuple[Suggestion, ...]],
+    better_known: str | None = None,
 ) -> tuple[Suggestion, ...]:
     """What an expert would measure next, with the command that does it.
 
-    Where something qualifies: it and its rivals, as far as their energy is an estimate. Else
-    candidates whose accuracy may reach the floor, those the suite can run first; never empty then.
+    The usual tools of the field first, where they are unmeasured. Where something qualifies: it and
+    its rivals, as far as their energy is an estimate. Else candidates whose accuracy may reach the
+    floor, those the suite can run first; never empty then.
 
     Args:
         judged: The answer's prices under its question.
         query: The question.
         snapshot: The catalog.
         tied: The chosen entry and those that may need as little.
+        usual: See `usual_tools`.
         unjudged: See the function of this name.
+        better_known: Another workload of the task that practitioners name first.
     """
     key = judged.prices.key
+    found = [*usual(key)]
     if judged.qualifies:
         reason = "its energy is an estimate; a measured one settles the order"
         wanted = [e for e in tied if e.candidate.runnable and not e.measured and not e.there]
-        return tuple(_of_entry(each, key, reason) for each in wanted[:MOST_SUGGESTIONS])
-    found = _usual_tool(snapshot, key.workload)
+        found += [_of_entry(each, key, reason) for each in wanted]
+        return tuple(found[:MOST_SUGGESTIONS])
+    if better_known is not None:
+        found += _on_another(judged, query, better_known, snapshot)
     found += _promising(judged, query)
     seen = {each.candidate for each in found}
     found += [each for each in unjudged(key) if each.candidate not in seen]
@@ -208,18 +219,31 @@ def _of_entry(entry: Entry, key: Key, reason: str) -> Suggestion:
     )
 
 
-def _usual_tool(snapshot: Snapshot, workload: str) -> list[Suggestion]:
-    """What practitioners use for the task, where it has no accuracy here."""
-    task = tasks().get(snapshot.workloads[workload].task)
-    if task is None or not task.usual_tool or not task.usual_tool_command:
+def usual_tools(key: Key, snapshot: Snapshot, estimator: Estimator) -> tuple[Suggestion, ...]:
+    """What practitioners use for the task, as far as it has no accuracy here, with its energy."""
+    usual = [snapshot.candidates[name] for name in unmeasured(snapshot, key.workload)]
+    usual = [each for each in usual if regime_of(each) in OF_LABELS[key.labels]]
+    said = "what practitioners use for this task; no accuracy is published here"
+    return _expected(usual, key, snapshot, estimator, {}, said)
+
+
+def _on_another(
+    judged: Judged, query: Query, workload: str, snapshot: Snapshot
+) -> list[Suggestion]:
+    """The most accurate candidate of another workload, where it reaches the floor there."""
+    known = snapshot.accuracies.answers(workload, query.metric, query.labels)
+    best = max(known.values(), key=lambda each: each.value, default=None)
+    if best is None or best.value < query.min_acc:
         return []
+    words = ["joulewise", "recommend", "--task", query.task, "--min-acc", f"{query.min_acc:g}"]
+    words += ["--workload", workload, "--device", judged.prices.key.machine.device.name]
     return [
         Suggestion(
-            candidate=task.usual_tool,
-            expected_accuracy=None,
+            candidate=best.candidate,
+            expected_accuracy=rounded(best.value),
             expected_energy_j_per_1000=None,
-            command=task.usual_tool_command,
-            reason="the usual tool of the field; its accuracy here is not published",
+            command=shlex.join(words),
+            reason=f"reaches the floor on {workload}, which is better known; ask for it",
         )
     ]
 
@@ -259,11 +283,33 @@ def unjudged(key: Key, snapshot: Snapshot, estimator: Estimator) -> tuple[Sugges
         if values.get(each.name)
     }
     runnable.sort(key=lambda each: (-medians.get(each.name, 0.0), each.n_parameters or 0.0))
-    chosen = runnable[:MOST_SUGGESTIONS]
-    setups = []
-    for each in chosen:
+    unknown = "the suite can run it; nothing tells its accuracy yet"
+    return _expected(runnable[:MOST_SUGGESTIONS], key, snapshot, estimator, medians, unknown)
+
+
+def _expected(
+    wanted: Sequence[Candidate],
+    key: Key,
+    snapshot: Snapshot,
+    estimator: Estimator,
+    medians: Mapping[str, float],
+    unknown: str,
+) -> tuple[Suggestion, ...]:
+    """Candidates without an accuracy as suggestions, with the energy they are estimated to need.
+
+    Args:
+        wanted: The candidates.
+        key: Machine and workload.
+        snapshot: The catalog.
+        estimator: Informed of it.
+        medians: Of their accuracies on other data sets of the task, where there are some.
+        unknown: Why one without such an accuracy is suggested.
+    """
+    workload, setups = snapshot.workloads[key.workload], []
+    for each in wanted:
         device = key.machine.runs(each.family)
-        setups.append(setup_of(each, device, workload, usual(each, device), key.batch, key.scope))
+        choice = usual_choice(each, device)
+        setups.append(setup_of(each, device, workload, choice, key.batch, key.scope))
     return tuple(
         Suggestion(
             candidate=each.name,
@@ -272,42 +318,45 @@ def unjudged(key: Key, snapshot: Snapshot, estimator: Estimator) -> tuple[Sugges
             command=_command(key, each.name),
             reason="the suite can run it; accuracy expected from other data sets of the task"
             if each.name in medians
-            else "the suite can run it; nothing tells its accuracy yet",
+            else unknown,
         )
-        for each, found in zip(chosen, estimator.predict(setups), strict=True)
+        for each, found in zip(wanted, estimator.predict(setups), strict=True)
     )
 
 
 def best_devices(
     candidate: Candidate,
     need_gb: float,
+    choice: Choice,
     key: Key,
     snapshot: Snapshot,
     estimator: Estimator,
 ) -> tuple[BestDevice, ...]:
-    """Devices of the table on which a candidate is estimated to need least.
+    """Devices on which a candidate needs least, priced as options are.
 
-    Estimated are those of least nominal power per peak rate and per bandwidth alone; devices
-    without these figures tell nothing.
+    Looked at are the asked machine, with the serving choice of the candidate there, and devices of
+    the table of least nominal power per peak rate and per bandwidth, with its usual one in the same
+    numeric format; devices without these figures tell nothing.
     """
+    own = key.machine.runs(candidate.family)
     able = [d for d in _comparable(snapshot, candidate) if need_gb <= device_memory_gb(d)]
-    about = snapshot.workloads[key.workload]
-    setups = [
-        setup_of(candidate, each, about, usual(candidate, each), key.batch, key.scope)
-        for each in able
-    ]
-    found = sorted(
-        zip(able, estimator.predict(setups), strict=True),
-        key=lambda pair: pair[1].energy_j.value or math.inf,
-    )
+    served = [(key, choice)]
+    for device in able:
+        if device.name != own.name:
+            there = msgspec.structs.replace(
+                key, machine=Machine(device=device, host=device), stated=None
+            )
+            served += [(there, each) for each in choices_there(there, candidate, choice)[:1]]
+    found = priced(candidate, served, snapshot, estimator)
+    found.sort(key=lambda entry: entry.joules)
     return tuple(
         BestDevice(
-            device=device.name,
-            energy_j_per_1000=rounded(1000 * (prediction.energy_j.value or 0.0)),
-            low=rounded(1000 * (prediction.energy_j.low or 0.0)),
-            high=rounded(1000 * (prediction.energy_j.high or 0.0)),
+            device=each.device.name,
+            energy_j_per_1000=rounded(each.joules),
+            low=rounded(each.energy.low or 0.0),
+            high=rounded(each.energy.high or each.joules),
         )
-        for device, prediction in found[:MOST_DEVICES]
+        for each in found[:MOST_DEVICES]
     )
 
 

@@ -1,4 +1,4 @@
-"""Ratios of two energies with their interval, ties, variants of the chosen one, dearer variants.
+"""Ratios of two energies with their interval, ties, variants of the chosen one, and its lists.
 
 Estimates for one machine err together, so the interval of a ratio is narrower than its parts tell:
 the estimator's covariance of log joules says by how much.
@@ -16,11 +16,20 @@ import numpy as np
 
 from advisor.estimator.estimator import Estimator
 from advisor.estimator.setup import precision_bits
-from advisor.recommend.constraints import Judged
+from advisor.recommend.constraints import Judged, Limits, front_of, listed_of, rejections
 from advisor.recommend.entries import Z90, Entry, Prices, measured_energy, ranked
 from advisor.recommend.option import option
 from advisor.recommend.qualification import rounded
-from advisor.recommend.records import Factor, Missing, Option, Shortfall, Variant, WarningCode
+from advisor.recommend.query import BadQuestionError, Query
+from advisor.recommend.records import (
+    Factor,
+    Missing,
+    Option,
+    Rejected,
+    Shortfall,
+    Variant,
+    WarningCode,
+)
 from advisor.recommend.warnings import figure
 from catalog.intervals import Array
 from catalog.records import Measurement, Scope
@@ -33,6 +42,8 @@ NOISE = 0.05
 are called unstable."""
 _NAMED = 5
 """Variants that a sentence names."""
+_DIGITS = 8
+"""Digits of the catalog's digest that a cursor holds."""
 
 
 def ratio_sds(prices: Prices, first: Entry, others: Sequence[Entry], estimator: Estimator) -> Array:
@@ -220,6 +231,58 @@ def variants(found: Judged, chosen: Entry, estimator: Estimator) -> tuple[Varian
         for (place, each), ratio in zip(others, ratios, strict=True)
         if ratio is not None
     )
+
+
+class Lists(NamedTuple):
+    """What the lists of an answer hold, or where a cursor was given, how they go on.
+
+    Attributes:
+        rejected_more: Rejections that neither this answer nor those before it list.
+        next: Cursor of what follows; ``None`` at the end.
+    """
+
+    alternatives: list[Entry]
+    front: list[Entry]
+    rejected: tuple[Rejected, ...]
+    rejected_more: int
+    next: str | None
+
+
+def lists(found: Judged, query: Query, snapshot: Snapshot) -> Lists:
+    """Entries of the lists; what follows them is the other qualifying entries, cheapest first.
+
+    Raises:
+        BadQuestionError: The cursor is none of this catalog's.
+    """
+    most, page = Limits.of(query.limit), _page(query.cursor, snapshot)
+    others = [found.prices.entries[place] for place in found.qualifies]
+    first = listed_of(others[1:], most.alternatives)
+    names = {each.candidate.name for each in (*others[:1], *first)}
+    shown = {id(each) for each in first}
+    rest = [each for each in others[1:] if id(each) not in shown]
+    rejected, more = rejections(found, names, (page + 1) * most.rejected, snapshot, query.candidate)
+    at = (page - 1) * most.alternatives
+    left = more > 0 or len(rest) > at + most.alternatives
+    return Lists(
+        alternatives=first if page == 0 else rest[at : at + most.alternatives],
+        front=front_of(found)[: most.front],
+        rejected=rejected[page * most.rejected :],
+        rejected_more=more,
+        next=f"{page + 1}-{snapshot.digest[:_DIGITS]}" if left else None,
+    )
+
+
+def _page(cursor: str | None, snapshot: Snapshot) -> int:
+    """Number of the page that a cursor names, 0 without one."""
+    if cursor is None:
+        return 0
+    page, _, digest = cursor.partition("-")
+    if not (page.isascii() and page.isdigit() and len(page) < _DIGITS):
+        raise BadQuestionError("cursor", cursor, "the value of `next` in the answer before")
+    if digest != snapshot.digest[:_DIGITS]:
+        allowed = "the catalog has changed since; ask the question again without a cursor"
+        raise BadQuestionError("cursor", cursor, allowed)
+    return int(page)
 
 
 class Writer:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from advisor.recommend.entries import Entry, Key
 from advisor.recommend.machine import Machine
 from advisor.recommend.records import Option, WarningCode
 from catalog.evidence import below_on_most
@@ -15,6 +16,8 @@ from catalog.snapshot import Snapshot
 
 TIED_NAMED = 5
 """Candidates of a tie that are named."""
+UNTRAINED = ("lexicon",)
+"""Families of ready tools, word lists and fixed n-grams."""
 THIN = 20
 """Candidates with an accuracy under which a reference workload says little."""
 
@@ -76,6 +79,8 @@ CAUTIONS: dict[WarningCode, str] = {
     "reference-machine": "no device was named, so every candidate is priced on one machine; name "
     "yours",
     "reference-thin": "fewer than 20 candidates have an accuracy on this data set",
+    "runtime-stated": "the stated runtime is yours, not measured here, and of one serving choice; "
+    "other backends, formats and batches are estimated",
     "scenario-unstated": "the source does not state batch size or request pattern; the row counts "
     "as offline",
     "second-opinion-differs": "the joules a tool modelled lie outside the estimate's interval",
@@ -142,16 +147,34 @@ def about_task(
         found = f"{n_known} candidates have an accuracy on {workload}"
         codes["reference-thin"] = f"{found}; more would need to be measured to trust the choice"
     if better_known is not None:
+        known = snapshot.accuracies.answers(better_known)
+        best = max((each.value for each in known.values()), default=0.0)
         codes["reference-thin"] = (
-            f"{workload} answers, as {better_known}, which is better known, has too few candidates"
+            f"{workload} answers, as {better_known}, which is better known, has an accuracy of "
+            f"{len(known)} candidates only, the best {best:.3f}; ask for it with "
+            f"workload={better_known}"
         )
     task = tasks().get(facts.task)
-    if task is not None and task.usual_tool:
+    if task is not None and task.usual_tool and unmeasured(snapshot, workload):
         codes["usual-tool-unmeasured"] = (
             f"{task.usual_tool}: {CAUTIONS['usual-tool-unmeasured']}; it is likely cheaper than "
             f"any encoder; measure it with `{task.usual_tool_command}`"
         )
     return codes
+
+
+def unmeasured(snapshot: Snapshot, workload: str) -> tuple[str, ...]:
+    """Usual candidates of a workload's task that have no accuracy on it.
+
+    Empty where one of the usual tools, which need no training, has one.
+    """
+    task = tasks().get(snapshot.workloads[workload].task)
+    known = snapshot.accuracies.answers(workload)
+    names = () if task is None else task.usual_candidates
+    found = [snapshot.candidates[name] for name in names if name in snapshot.candidates]
+    if any(each.name in known and each.family in UNTRAINED for each in found):
+        return ()
+    return tuple(each.name for each in found if each.name not in known)
 
 
 def about_accuracy(snapshot: Snapshot, chosen: Option, floor: float) -> dict[WarningCode, str]:
@@ -198,6 +221,45 @@ def about_machine(machine: Machine) -> dict[WarningCode, str]:
     if machine.host_note:
         codes["host-assumed"] = machine.host_note
     return codes
+
+
+def about_stated(key: Key, entries: Sequence[Entry]) -> str:
+    """What the runtime that whoever asks has measured was used for, and what it was not."""
+    said = key.stated
+    if said is None:
+        raise ValueError("no runtime was stated")
+    text = f"{figure(1000 * said.seconds)} s per 1,000 texts"
+    if said.candidate is None:
+        n, refused = sum(map(_is_stated, entries)), len(list(filter(None, map(_refusal, entries))))
+        more = f", of {refused} more it is refused: above the device's peak rate" * bool(refused)
+        return (
+            f"{text} are taken for the usual setup of each of {n} candidates (runtime basis "
+            f"stated){more}; they were measured with one: name it in `candidate`"
+        )
+    own = [each for each in entries if each.candidate.name == said.candidate]
+    used = next((each for each in own if _is_stated(each)), None)
+    if used is not None:
+        choice, size = used.choice, used.batch_size
+        batch = f" batch {size:g}" if size else ""
+        return (
+            f"{text}, as you stated, price {said.candidate} on {used.device.name} with "
+            f"{choice.backend} {choice.precision}{batch} alone; nothing else is priced with them"
+        )
+    why = "what it needs was measured there" if own else "it has no accuracy on this data set"
+    why = next(filter(None, map(_refusal, own)), why)
+    return f"the stated runtime of {said.candidate} is not used: {why}"
+
+
+def _is_stated(entry: Entry) -> bool:
+    """Whether whoever asks has stated the runtime of an entry."""
+    work = entry.served.work if entry.served is not None else entry
+    return work.runtime is not None and work.runtime.basis == "stated"
+
+
+def _refusal(entry: Entry) -> str | None:
+    """Why the stated runtime of an entry was refused, if it was."""
+    reason, detail = entry.misfit or (None, None)
+    return detail if reason == "runtime-implausible" else None
 
 
 def about_tie(tied: Sequence[tuple[str, bool]]) -> str:

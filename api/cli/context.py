@@ -1,15 +1,25 @@
-"""Settings, store, snapshot and estimator of one command, opened on first use."""
+"""Settings, store, snapshot and estimator of one command, opened on first use; its output file."""
 
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import typer
+
+from api.cli import terminal
+from catalog.files.atomic_write import atomic_write
 
 if TYPE_CHECKING:
     from advisor.estimator.estimator import Estimator
     from api.service.settings import Settings
     from catalog.snapshot import Snapshot
     from catalog.store.database import Store
+
+Form = TypeVar("Form", bound=str)
 
 
 @functools.cache
@@ -43,3 +53,35 @@ def load_estimator(snapshot: Snapshot) -> Estimator:
     from advisor.estimator import estimator
 
     return estimator.load(settings().estimator).informed(snapshot)
+
+
+def output_form(
+    form: Form | None, output: Path | None, suffixes: Mapping[str, Form]
+) -> Form | None:
+    """The requested format, else that of the output file's suffix; ``None`` is a printed table.
+
+    Raises:
+        BadQuestionError: The output file has another suffix than `suffixes`.
+    """
+    if form is not None or output is None:
+        return form
+    from advisor.recommend.query import BadQuestionError
+
+    found = suffixes.get(output.suffix.lower())
+    if found is None:
+        allowed = f"allowed suffixes: {', '.join(suffixes)}; or give --format"
+        raise BadQuestionError("output", output.name, allowed)
+    return found
+
+
+def write(content: bytes, output: Path | None) -> None:
+    """Writes a file whole or not at all and says so; without one to stdout."""
+    if output is None:
+        sys.stdout.buffer.write(content)
+        return
+    try:
+        with atomic_write(output) as part:
+            part.write_bytes(content)
+    except OSError as error:
+        terminal.fail(f"{output}: cannot be written, {error.strerror}", terminal.USAGE)
+    typer.echo(f"wrote {output}")

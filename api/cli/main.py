@@ -18,7 +18,7 @@ from api.cli import known, terminal
 from api.cli.catalog import catalog
 from api.cli.context import load_estimator, load_snapshot, open_store, settings
 from api.cli.probes import probes
-from api.cli.question import asks, resolve_device, resolve_query
+from api.cli.question import asks, recommend, resolve_device
 from api.cli.report import report
 from api.cli.terminal import CommandGroup
 from api.cli.token import token
@@ -34,6 +34,7 @@ app = typer.Typer(
 )
 app.add_typer(catalog, name="catalog")
 app.add_typer(token, name="token")
+app.command()(recommend)
 app.command()(report)
 app.command()(probes)
 app.command()(known.tasks)
@@ -48,24 +49,6 @@ Models = Annotated[Path | None, typer.Option(help="Folder of checkpoints [JOULEW
 Scheduler = Annotated[
     str | None, typer.Option(help="Fit folds on the workers of a Dask scheduler, tcp://host:port.")
 ]
-
-
-@app.command()
-@asks()
-def recommend(*, as_json: Json = False, **asked: Any) -> None:
-    """The least-energy classifier that meets the floor; exit code 3 if there is none."""
-    from advisor.recommend import advisor as policy
-
-    snapshot = load_snapshot()
-    query = resolve_query(asked, snapshot)
-    machine = resolve_device(settings().device, snapshot)
-    answer = policy.recommend(snapshot, load_estimator(snapshot), query, machine)
-    if as_json:
-        terminal.print_json(answer)
-    else:
-        terminal.print_answer(answer)
-    if answer.chosen is None:
-        raise typer.Exit(terminal.NOTHING_QUALIFIES)
 
 
 @app.command()

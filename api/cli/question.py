@@ -1,18 +1,24 @@
-"""Options of a command from the declaration of the question, and the question they ask."""
+"""The command `joulewise recommend`; options of commands from the declaration of the question."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, TypeVar
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 import typer
 
-from advisor.recommend.query import Query, parameters, query_of
+from advisor.recommend.query import MOST_ENTRIES, Query, parameters, query_of
+from api.cli import terminal
+from api.cli.context import load_estimator, load_snapshot, output_form, settings, write
 from catalog.records import Device
 from catalog.snapshot import Snapshot
 
+Form = Literal["json", "csv", "parquet"]
+SUFFIXES: dict[str, Form] = {".json": "json", ".csv": "csv", ".parquet": "parquet"}
+"""Suffix of an output file -> format without ``--format``."""
 Command = TypeVar("Command", bound=Callable[..., Any])
 _HELP = {
     "task": "What is decided, e.g. sentiment.",
@@ -75,3 +81,42 @@ def resolve_query(asked: Mapping[str, Any], snapshot: Snapshot) -> Query:
     if not isinstance(query.device, str):
         return query
     return msgspec.structs.replace(query, device=resolve_device(query.device, snapshot))
+
+
+@asks()
+def recommend(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    form: Annotated[
+        Form | None,
+        typer.Option(
+            "--format",
+            help="csv, parquet: a row for each option, variant and rejection. Default: by the "
+            "suffix of --output, else a printed table.",
+        ),
+    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="File to write.")] = None,
+    **asked: Any,
+) -> None:
+    """The least-energy classifier that meets the floor; exit code 3 if there is none."""
+    from advisor.recommend import advisor as policy
+
+    wanted = output_form("json" if as_json else form, output, SUFFIXES)
+    if wanted in ("csv", "parquet") and asked["limit"] == parameters()["limit"].default:
+        asked["limit"] = MOST_ENTRIES
+    snapshot = load_snapshot()
+    query = resolve_query(asked, snapshot)
+    machine = resolve_device(settings().device, snapshot)
+    answer = policy.recommend(snapshot, load_estimator(snapshot), query, machine)
+    if wanted == "csv" or wanted == "parquet":
+        from api.service.options import as_file
+
+        write(as_file(answer, wanted), output)
+    elif wanted == "json" and output is not None:
+        write(msgspec.json.encode(answer), output)
+    elif wanted == "json":
+        terminal.print_json(answer)
+    else:
+        terminal.print_answer(answer)
+    if answer.chosen is None:
+        raise typer.Exit(terminal.NOTHING_QUALIFIES)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from api.cli import terminal
-from api.cli.context import load_estimator, load_snapshot, settings
+from api.cli.context import load_estimator, load_snapshot, output_form, settings, write
 from api.cli.question import resolve_device
-from catalog.files.atomic_write import atomic_write
 
 if TYPE_CHECKING:
     from advisor.report.plan import Plan
@@ -46,36 +44,14 @@ def report(
     from advisor.report.report import report as make_report
     from api.report.routes import rendered
 
-    output_form = _output_form("json" if as_json else form, output)
+    wanted = output_form("json" if as_json else form, output, SUFFIXES)
     snapshot = load_snapshot()
     machine = resolve_device(settings().device, snapshot)
     answer = make_report(Advisor(snapshot, load_estimator(snapshot), machine), _read(plan))
-    if output_form is None:
+    if wanted is None:
         return print_report(answer)
-    content = rendered(answer, output_form, alone=True)
-    if output is None:
-        sys.stdout.buffer.write(content if content.endswith(b"\n") else content + b"\n")
-        return None
-    _write(output, content)
-    typer.echo(f"wrote {output}")
-    return None
-
-
-def _output_form(form: Form | None, output: Path | None) -> Form | None:
-    """The requested format; ``None`` is a printed table.
-
-    Raises:
-        BadQuestionError: The output file has another suffix than `SUFFIXES`.
-    """
-    if form is not None or output is None:
-        return form
-    from advisor.recommend.query import BadQuestionError
-
-    found = SUFFIXES.get(output.suffix.lower())
-    if found is None:
-        allowed = f"allowed suffixes: {', '.join(SUFFIXES)}; or give --format"
-        raise BadQuestionError("output", output.name, allowed)
-    return found
+    content = rendered(answer, wanted, alone=True)
+    return write(content if content.endswith(b"\n") else content + b"\n", output)
 
 
 def _read(path: Path) -> Plan:
@@ -93,15 +69,6 @@ def _read(path: Path) -> Plan:
         fault = PlanProblem(deployment=None, field="plan", came=path.name, allowed=allowed)
         raise PlanError([fault]) from error
     return read(content, "json" if path.suffix.lower() == ".json" else "toml")
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all."""
-    try:
-        with atomic_write(path) as part:
-            part.write_bytes(content)
-    except OSError as error:
-        terminal.fail(f"{path}: cannot be written, {error.strerror}", terminal.USAGE)
 
 
 def print_report(answer: Report) -> None:

@@ -18,7 +18,7 @@ from api.service import accuracies, listing
 from api.service.accuracies import AccuracyFilter
 from api.service.listing import ListedDevice, Page
 from api.service.middleware import VERSIONED
-from api.service.openapi import PARQUET, READ_RESPONSES, FilesOperation
+from api.service.openapi import CONTENT_TYPES, READ_RESPONSES, FilesOperation
 from api.service.routes import Cursor, Limit, encoded, provide_accuracy_filter
 from api.service.state import LoadedCatalog, ServiceState
 from catalog.evidence import Metric
@@ -82,9 +82,8 @@ async def accuracy_results(
         content = await asyncio.to_thread(
             lambda: accuracies.as_file([*accuracies.results(now.snapshot, rows_filter)], form)
         )
-        media = "text/csv; charset=utf-8" if form == "csv" else PARQUET
         vary["Content-Disposition"] = f'attachment; filename="accuracies.{form}"'
-        return encoded(content, media, vary)
+        return encoded(content, CONTENT_TYPES[form], vary)
     if wants_html(request):
         shown = await asyncio.to_thread(accuracy_page, now.snapshot, rows_filter)
         return page("accuracies.html", served, "/accuracies", headers=vary, **shown)

@@ -42,6 +42,7 @@ ENERGY_KIND = {
 }
 FIGURE_BASIS = {
     "measured": "measured",
+    "stated": "as you stated",
     "estimated": "estimated",
     "estimated-runtime": "estimated",
     "extrapolated": "extrapolated",

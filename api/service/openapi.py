@@ -1,9 +1,10 @@
-"""Additions to the OpenAPI document beyond handler types: problems, files, status 304."""
+"""Additions to the OpenAPI document: problems, files, status 304, parameters of the question."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Literal, get_args, get_origin
 
 import msgspec
 from litestar.openapi import ResponseSpec
@@ -15,10 +16,17 @@ from litestar.openapi.spec import (
     RequestBody,
     Schema,
 )
+from litestar.openapi.spec import Parameter as DocumentedParameter
 
+from advisor.recommend.query import Parameter, parameters
 from api.service.problems import MEDIA_TYPE
+from api.service.query import FORMATS
 
+_TYPES = {str: OpenAPIType.STRING, float: OpenAPIType.NUMBER, int: OpenAPIType.INTEGER}
+_BOUNDS = {"gt": "exclusive_minimum", "ge": "minimum", "lt": "exclusive_maximum", "le": "maximum"}
 PARQUET = "application/vnd.apache.parquet"
+CONTENT_TYPES = {"csv": "text/csv; charset=utf-8", "parquet": PARQUET}
+"""Content type of a file by its format."""
 _FILE = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING, content_encoding="binary"))
 
 
@@ -71,6 +79,43 @@ class FilesOperation(Operation):
         """Adds the media types of files."""
         text = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING))
         with_forms(self, {"text/csv": text, PARQUET: _FILE})
+
+
+@dataclass
+class RecommendOperation(FilesOperation):
+    """`/recommend` in the OpenAPI document."""
+
+    def __post_init__(self) -> None:
+        """Adds the parameters that `read_with_format` takes."""
+        self.parameters = [
+            DocumentedParameter(
+                name=each.name,
+                param_in="query",
+                required=each.required,
+                description=each.meta.description,
+                schema=_schema(each),
+            )
+            for each in parameters().values()
+        ]
+        self.parameters += [
+            DocumentedParameter(
+                name="format",
+                param_in="query",
+                description="csv and parquet: one row for each option, variant and rejection",
+                schema=Schema(type=OpenAPIType.STRING, enum=list(FORMATS), default=FORMATS[0]),
+            )
+        ]
+        FilesOperation.__post_init__(self)
+
+
+def _schema(parameter: Parameter) -> Schema:
+    """The OpenAPI schema of one parameter."""
+    default = None if parameter.required else parameter.default
+    if get_origin(parameter.type) is Literal:
+        return Schema(type=OpenAPIType.STRING, enum=list(get_args(parameter.type)), default=default)
+    meta = parameter.meta
+    bounds = {word: getattr(meta, end) for end, word in _BOUNDS.items()}
+    return Schema(type=_TYPES[parameter.type], default=default, examples=meta.examples, **bounds)
 
 
 @dataclass

@@ -1,27 +1,30 @@
 """The question as query parameters: what `/recommend` takes, from flat values to a `Query`.
 
-Names, types and ranges are those of `advisor.recommend.query`, for the reader and for the OpenAPI
-document alike.
+Names, types and ranges are those of `advisor.recommend.query`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, get_args
 from urllib.parse import parse_qsl
 
 from litestar.connection import ASGIConnection
 from litestar.datastructures import MultiDict
 from litestar.handlers import BaseRouteHandler
-from litestar.openapi.spec import OpenAPIType, Operation, Schema
-from litestar.openapi.spec import Parameter as DocumentedParameter
 from litestar.params import ParameterKwarg
 
-from advisor.recommend.query import BadQuestionError, Parameter, Query, parameters, query_of
+from advisor.recommend.query import (
+    MOST_ENTRIES,
+    BadQuestionError,
+    Query,
+    parameters,
+    query_of,
+)
 
-_TYPES = {str: OpenAPIType.STRING, float: OpenAPIType.NUMBER, int: OpenAPIType.INTEGER}
-_BOUNDS = {"gt": "exclusive_minimum", "ge": "minimum", "lt": "exclusive_maximum", "le": "maximum"}
+Format = Literal["json", "csv", "parquet"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+"""Formats of an answer; the first is the default."""
 
 
 def read(query_string: bytes) -> Query:
@@ -35,6 +38,27 @@ def read(query_string: bytes) -> Query:
     if len(given) < len(pairs) or not given.keys() <= parameters().keys():
         refuse_undeclared(pairs, parameters())
     return query_of(given)
+
+
+def read_with_format(query_string: bytes) -> tuple[Query, Format]:
+    """The question of a URL's query, and the format of the answer: one of `FORMATS`.
+
+    A table has as many entries as an answer can, unless `limit` states fewer.
+
+    Raises:
+        BadQuestionError: Names the parameter that is unknown, missing, repeated or does not fit.
+    """
+    pairs = parse_qsl(query_string.decode("latin-1"), keep_blank_values=True)
+    given = dict(pairs)
+    if len(given) < len(pairs) or not given.keys() <= {*parameters(), "format"}:
+        refuse_undeclared(pairs, [*parameters(), "format"])
+    came = given.pop("format", FORMATS[0])
+    form = next((each for each in FORMATS if each == came), None)
+    if form is None:
+        raise BadQuestionError("format", came, f"one of {', '.join(FORMATS)}")
+    if form != FORMATS[0]:
+        given.setdefault("limit", str(MOST_ENTRIES))
+    return query_of(given), form
 
 
 def filled(given: MultiDict[Any], allowed: Iterable[str]) -> dict[str, str]:
@@ -75,34 +99,6 @@ def refuse_undeclared(pairs: Iterable[tuple[str, str]], declared: Iterable[str])
         if name in seen:
             raise BadQuestionError(name, came, "give it once")
         seen.add(name)
-
-
-@dataclass
-class RecommendOperation(Operation):
-    """`/recommend` in the OpenAPI document."""
-
-    def __post_init__(self) -> None:
-        """Adds the parameters that `read` takes."""
-        self.parameters = [
-            DocumentedParameter(
-                name=each.name,
-                param_in="query",
-                required=each.required,
-                description=each.meta.description,
-                schema=_schema(each),
-            )
-            for each in parameters().values()
-        ]
-
-
-def _schema(parameter: Parameter) -> Schema:
-    """The OpenAPI schema of one parameter."""
-    default = None if parameter.required else parameter.default
-    if get_origin(parameter.type) is Literal:
-        return Schema(type=OpenAPIType.STRING, enum=list(get_args(parameter.type)), default=default)
-    meta = parameter.meta
-    bounds = {word: getattr(meta, end) for end, word in _BOUNDS.items()}
-    return Schema(type=_TYPES[parameter.type], default=default, examples=meta.examples, **bounds)
 
 
 def _declared(handler: BaseRouteHandler) -> set[str]:

@@ -21,12 +21,15 @@ from api.service.listing import Filter, Page, Task
 from api.service.metrics import MEDIA_TYPE
 from api.service.middleware import VERSIONED
 from api.service.openapi import (
+    CONTENT_TYPES,
     READ_RESPONSES,
     FilesOperation,
+    RecommendOperation,
     UploadOperation,
     problems,
 )
-from api.service.query import RecommendOperation, only_declared, read
+from api.service.options import as_file
+from api.service.query import only_declared, read_with_format
 from api.service.rate_limit import UNLIMITED
 from api.service.state import LoadedCatalog, ServiceState
 from catalog.accuracy import Contamination, NumericFormat, Regime, Tier
@@ -54,8 +57,13 @@ Cursor = Annotated[str | None, QueryParameter(description="the value of `next` i
 )
 async def recommend(request: Request[Any, Any, Any]) -> Response[Any]:
     """Among candidates that reach the floor, the one of least energy, and why others lost."""
-    query = read(request.scope["query_string"])
-    return encoded(request.app.state.served.now.advisor.encode(query))
+    query, form = read_with_format(request.scope["query_string"])
+    advisor = request.app.state.served.now.advisor
+    if form == "json":
+        return encoded(advisor.encode(query))
+    content = await asyncio.to_thread(lambda: as_file(advisor.recommend(query), form))
+    headers = {"Content-Disposition": f'attachment; filename="options.{form}"'}
+    return encoded(content, CONTENT_TYPES[form], headers)
 
 
 @get("/tasks", sync_to_thread=False, opt={VERSIONED: True}, responses=READ_RESPONSES)
@@ -176,9 +184,8 @@ async def measurements(
     content = await asyncio.to_thread(
         lambda: upload.to_run_file([row for _, row in rows], now.snapshot, form)
     )
-    media = "text/csv; charset=utf-8" if form == "csv" else "application/vnd.apache.parquet"
     headers = {"Content-Disposition": f'attachment; filename="measurements.{form}"'}
-    return encoded(content, media, headers)
+    return encoded(content, CONTENT_TYPES[form], headers)
 
 
 def provide_accuracy_filter(

@@ -18,6 +18,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
         synonyms: Other slugs that mean it.
         usual_tool: What practitioners use where it has no published accuracy here, with the
             command that measures it.
+        usual_candidates: It and other fast ones without a network, as the suite builds them.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     synonyms: tuple[str, ...] = ()
     usual_tool: str | None = None
     usual_tool_command: str | None = None
+    usual_candidates: tuple[str, ...] = ()
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True):

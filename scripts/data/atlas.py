@@ -32,8 +32,14 @@ from catalog.accuracy import ACCURACY_KEY, Accuracy
 DATA = ROOT.parent / "shared" / "data" / "accuracy"
 CANDIDATE_COLUMNS = (
     *("name", "family", "features", "head", "checkpoint", "revision", "n_parameters"),
-    *("n_embedding_parameters", "flops_per_token", "n_layers", "width", "max_tokens"),
-    *("profile_basis", "one_pass_per_class", "prompt_tokens", "demonstrations_per_class"),
+    *("n_active_parameters", "n_embedding_parameters", "flops_per_token", "n_layers", "width"),
+    *(
+        "max_tokens",
+        "profile_basis",
+        "one_pass_per_class",
+        "prompt_tokens",
+        "demonstrations_per_class",
+    ),
     *("generated_tokens", "languages", "licence", "notes"),
 )
 WORKLOAD_COLUMNS = (

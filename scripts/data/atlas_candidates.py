@@ -165,6 +165,8 @@ class Candidates:
             **_instruction(family, model),
             **profile,
         }
+        notes = (_instruction(family, model).get("notes"), profile.get("notes"))
+        row["notes"] = "; ".join(filter(None, notes)) or None
         kept = self.found.setdefault(name, row)
         if checkpoint and kept["checkpoint"] not in (None, checkpoint):
             raise ValueError(f"{name} is {kept['checkpoint']} and {checkpoint}")
@@ -185,14 +187,19 @@ class Candidates:
 
     @staticmethod
     def _of_shape(shape: Row, printed: float) -> Row:
-        """Profile from a checkpoint's ``config.json``; parameters of what is not printed follow."""
+        """Profile from a checkpoint's ``config.json``; parameters of what is not printed follow.
+
+        Blocks of several experts hold more than 12 width**2: their size is stated with the shape.
+        """
         layers, width = int(shape["n_layers"]), int(shape["width"])
         table_size = (int(shape["vocabulary"]) + int(shape["positions"])) * int(
             shape["embedding_width"]
         )
         body = 12 * layers * width**2
         stored = body / layers if shape["shares_layers"] else body
-        size = printed if printed == printed else table_size + stored
+        size = (
+            printed if printed == printed else float(shape["n_parameters"] or table_size + stored)
+        )
         dense = size - table_size if printed == printed and not shape["shares_layers"] else body
         return {
             "n_parameters": size,
@@ -202,6 +209,7 @@ class Candidates:
             "flops_per_token": 2 * (dense if dense > size / 10 else body),
             "max_tokens": shape["max_tokens"] or None,
             "profile_basis": "config",
+            **_experts(shape),
         }
 
     def _mteb_profile(self, model: Row) -> Row:
@@ -212,12 +220,12 @@ class Candidates:
         profile = derived(size, table_size, model["embedding_dim"], model["architecture"], body)
         if shape:
             profile |= {"n_layers": int(shape["n_layers"]), "width": int(shape["width"])}
-            profile |= {"profile_basis": "config"}
+            profile |= {"profile_basis": "config", **_experts(shape)}
         longest = pd.to_numeric(model["max_tokens"], errors="coerce")
         return {"n_parameters": size, "max_tokens": longest, **profile, **self._tower(model)}
 
     def _tower(self, model: Row) -> Row:
-        """Work of a multimodal model's text tower, the only one that reads texts; all are stored.
+        """Size and work of a multimodal model's text tower: the others read no texts.
 
         Raises:
             ValueError: `text_towers.csv` lacks a multimodal model.
@@ -227,12 +235,15 @@ class Candidates:
         tower = self.towers.get(model["model"])
         if tower is None:
             raise ValueError(f"text_towers.csv lacks {model['model']}")
+        body, whole = float(tower["n_parameters"]), model["n_parameters"] / 1e9
         return {
+            "n_parameters": body + model["n_embedding_parameters"],
             "n_layers": int(tower["n_layers"]),
             "width": int(tower["width"]),
-            "flops_per_token": 2 * float(tower["n_parameters"]),
+            "flops_per_token": 2 * body,
             "profile_basis": "derived",
-            "notes": f"work of the text tower alone, assumed: {tower['basis']}",
+            "notes": f"size and work of the text tower alone, assumed: {tower['basis']}; with the "
+            f"towers for images or sound {whole:.3g} billion parameters",
         }
 
 
@@ -276,6 +287,17 @@ def derived(
         "n_layers": max(1, round(layers)),
         "width": round(dimension or 0),
         "flops_per_token": 2 * body,
+    }
+
+
+def _experts(shape: Row) -> Row:
+    """Of a mixture of experts the parameters that a token passes; its FLOP follow from them."""
+    if not shape["n_active_parameters"]:
+        return {}
+    return {
+        "n_active_parameters": float(shape["n_active_parameters"]),
+        "flops_per_token": None,
+        "notes": f"mixture of experts; sizes from {shape['size_source']}",
     }
 
 
