@@ -47,7 +47,9 @@ MACHINES = (
     Machine("Xeon 8480+", ("Intel Xeon Platinum 8480+",)),
     Machine("Apple M3", ("Apple M3 (GPU)", "Apple M3 (CPU)")),
     Machine("Raspberry Pi 5", ("Raspberry Pi 5 8GB (BCM2712)",)),
-    Machine("Jetson Orin Nano", ("NVIDIA Jetson Orin Nano 8GB", "NVIDIA Jetson Orin Nano 8GB (CPU)")),
+    Machine(
+        "Jetson Orin Nano", ("NVIDIA Jetson Orin Nano 8GB", "NVIDIA Jetson Orin Nano 8GB (CPU)")
+    ),
     Machine("g4dn.xlarge", ("NVIDIA T4", "Intel Xeon Platinum 8259CL")),
     Machine("c7i.4xlarge", ("Intel Xeon Platinum 8488C",)),
     Machine(None, ("NVIDIA L4",), any_host=True),
