@@ -28,6 +28,7 @@ from advisor.estimator.artefact import (
     read,
     widest,
 )
+from advisor.estimator.idle_power import LIGHT, MachineWatts, machine_watts
 from advisor.estimator.intervals import Z90
 from advisor.estimator.machine_effects import POWER, Known
 from advisor.estimator.model import ask, covariance, is_pass, predict, remember
@@ -70,6 +71,7 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
         outside: Features beyond the range of the training data.
         assumed_power: Whether the device's power rating is its class's.
         known_device: Whether rows of the device are known.
+        watts: The least and the most that physics lets the machine draw at work.
     """
 
     energy_j: Estimate
@@ -77,6 +79,7 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     outside: tuple[str, ...]
     assumed_power: bool
     known_device: bool
+    watts: tuple[float, float]
 
 
 class Columns(msgspec.Struct, frozen=True):
@@ -86,7 +89,7 @@ class Columns(msgspec.Struct, frozen=True):
         joules: Per text, with the ends of the 90 % interval; `seconds` likewise (n x 3 each).
         outside: For each telling feature whether it lies beyond the training data, n x features.
         extrapolated: Whether a class of question was seen too rarely, or a feature lies outside.
-        assumed_power: See `Prediction`; `known_device` likewise.
+        assumed_power: See `Prediction`; `known_device` and `watts` (n x 2) likewise.
     """
 
     joules: Array
@@ -95,6 +98,7 @@ class Columns(msgspec.Struct, frozen=True):
     extrapolated: NDArray[np.bool_]
     assumed_power: NDArray[np.bool_]
     known_device: NDArray[np.bool_]
+    watts: Array
 
 
 @functools.cache
@@ -174,6 +178,15 @@ class Estimator:
         own = _completed(device)
         return float(own["tdp_w"][0]), ASSUMED_HALF if own["tdp_imputed"][0] else 0.0
 
+    def machine_watts(self, setup: Setup) -> MachineWatts:
+        """Watts between which a setup's machine draws in its scope, whatever it works on."""
+        scopes = SCOPES[: SCOPES.index(setup.scope) + 1]
+        light = [msgspec.structs.replace(setup, scope=scope, **LIGHT) for scope in scopes]
+        found = self.vectorised(light)
+        rows = _rows(columns(light), machines([setup.device]))
+        watts = np.exp(found.joules[:, 0] - found.seconds[:, 0])
+        return machine_watts(rows.setups, watts.tolist())
+
     def estimate(self, setup: Setup) -> Estimate:
         """Joules per text of one setup with its 90 % interval."""
         return self.predict([setup])[0].energy_j
@@ -193,6 +206,7 @@ class Estimator:
                 outside=tuple(np.array(_TELLING)[found.outside[i]].tolist()),
                 assumed_power=bool(found.assumed_power[i]),
                 known_device=bool(found.known_device[i]),
+                watts=(float(found.watts[i, 0]), float(found.watts[i, 1])),
             )
             for i, setup in enumerate(setups)
         ]
@@ -225,7 +239,8 @@ class Estimator:
         beyond = np.asarray(outside.any(axis=1), dtype=bool)
         assumed = rows.setups["tdp_imputed"].astype(bool)
         time_half, rare = self._time_half(rows, given)
-        time_half = time_half * found.time_spread
+        stretched = np.where(given, 0.0, Z90 * np.abs(rows.profiles["stretch_spread"]))
+        time_half = np.hypot(time_half * found.time_spread, stretched)
         low, high = runtime.bounded_interval(found.log_seconds, time_half, rows.profiles)
         low, high = (np.where(given, found.log_seconds, end) for end in (low, high))
         half = np.hypot(
@@ -248,6 +263,7 @@ class Estimator:
             beyond | assumed | (rare & ~given),
             assumed,
             here,
+            np.exp(np.column_stack([asked.floor, asked.limit])),
         )
 
     def _outside(self, setups: Table) -> NDArray[np.bool_]:

@@ -18,7 +18,7 @@ import numpy as np
 from advisor.estimator.estimator import Estimator
 from advisor.recommend.cascades import cascades, pairs
 from advisor.recommend.constraints import Judged, Limits, front_of, judged, listed_of, rejections
-from advisor.recommend.entries import Z90, Entry, Key, Prices
+from advisor.recommend.entries import Entry, Key, Prices
 from advisor.recommend.machine import Machine, resolve
 from advisor.recommend.option import memory_gb, option
 from advisor.recommend.paired import comparisons
@@ -36,13 +36,13 @@ from advisor.recommend.records import (
     Shortfall,
     Variant,
 )
-from advisor.recommend.request_rate import at_rate, rate_of
+from advisor.recommend.request_rate import Waiting, at_rate, rate_of
 from advisor.recommend.suggestions import Pending, best_devices, pending, suggestions, unjudged
 from advisor.recommend.variants import (
     DEARER,
     Writer,
     dearer,
-    ratio_sds,
+    ratios,
     sentence,
     variants,
 )
@@ -138,7 +138,7 @@ class Advisor:
             self.prices(msgspec.structs.replace(key, scenario=scenario, rate_per_s=None))
             for scenario in ("single", "offline")
         ]
-        return at_rate(key, found, work)
+        return at_rate(key, found, work, Waiting(key, self.snapshot, self.estimator))
 
     def key(self, query: Query, workload: str) -> Key:
         """What the prices of a question depend on."""
@@ -247,11 +247,17 @@ class Advisor:
         )
 
     def _best_devices(self, chosen: Entry | None, key: Key) -> tuple[BestDevice, ...]:
-        """Where the chosen entry is estimated to need least; not at a rate, which idles too."""
+        """Where the chosen entry is estimated to need least; not at a rate, which idles too.
+
+        These are whole devices; beside a cloud instance only those that need no more than it.
+        """
         if chosen is None or key.rate_per_s is not None:
             return ()
         need = round(memory_gb(chosen) or 0.0, 3)
-        return self._devices(chosen.candidate, need, key)
+        found = self._devices(chosen.candidate, need, key)
+        if key.machine.instance is None:
+            return found
+        return tuple(each for each in found if each.energy_j_per_1000 <= chosen.joules)
 
     def _tied(self, prices: Prices, qualified: Sequence[Entry]) -> list[Entry]:
         """The chosen entry, and those whose energy may be as little, measured ones first."""
@@ -259,9 +265,8 @@ class Advisor:
         others = [each for each in others if each.candidate.name != chosen[0].candidate.name]
         if not chosen or not others or not chosen[0].joules:
             return list(chosen)
-        logs = np.log([each.joules / chosen[0].joules for each in others])
-        sds = ratio_sds(prices, chosen[0], others, self.estimator)
-        tied = [each for each, log, sd in zip(others, logs, sds, strict=True) if log <= Z90 * sd]
+        ends = ratios(prices, chosen[0], others, self.estimator)
+        tied = [each for each, (low, _) in zip(others, ends, strict=True) if low <= 1]
         return [*chosen, *sorted(tied, key=lambda each: not each.measured)]
 
     def _nearest(self, asked: Asked, write: Writer) -> Option | None:

@@ -120,8 +120,7 @@ def _settled(
 
 def _open(entry: Entry) -> bool:
     """Whether an entry's energy could be measured on its machine and is not."""
-    work = entry.served.work if entry.served is not None else entry
-    return work.setup is not None and not work.there
+    return entry.work.setup is not None and not entry.work.there
 
 
 def _high(entry: Entry) -> float:
@@ -263,7 +262,8 @@ def unjudged(key: Key, snapshot: Snapshot, estimator: Estimator) -> tuple[Sugges
     setups = []
     for each in chosen:
         device = key.machine.runs(each.family)
-        setups.append(setup_of(each, device, workload, usual(each, device), key.batch, key.scope))
+        setup = setup_of(each, device, workload, usual(each, device), key.batch, key.scope)
+        setups.append(msgspec.structs.replace(setup, **key.machine.part(device)))
     return tuple(
         Suggestion(
             candidate=each.name,
