@@ -36,7 +36,7 @@ def test_an_instance_answers_as_its_device_and_says_what_it_is(client: Client) -
     said = codes(named)["instance-hardware"]
     assert "1 x NVIDIA T4" in said
     assert "4 vCPUs, 4.17 % of its host" in said
-    assert "0.0833 of one Intel Xeon Platinum 8259CL" in said
+    assert "0.0833 x Intel Xeon Platinum 8259CL" in said
     assert "instance-hardware" not in codes(plain)
     machine = named["machine"]
     assert (machine["vcpus"], machine["memory_gb"]) == (4, 16)

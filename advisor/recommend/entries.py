@@ -99,6 +99,11 @@ class Served(NamedTuple):
         """Busy seconds per second; above 1 the machine cannot keep up."""
         return self.rate_per_s * (self.seconds.value or 0.0)
 
+    @property
+    def working_w(self) -> float:
+        """Mean watts at work."""
+        return self.work.joules / (1000 * (self.seconds.value or math.inf))
+
     def joules(self, idle_w: float, times: float = 1.0) -> float:
         """Joules of 1,000 texts and the waiting between them; no work draws less than waiting.
 

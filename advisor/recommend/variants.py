@@ -80,10 +80,11 @@ def _of_totals(first: Served, other: Served, half: float, common: float) -> tupl
         half: Of the interval of the ratio of their work, natural logs.
         common: Likewise of what both works have in common.
     """
-    watts = first.watts
+    likely, high = first.watts.value or 0.0, first.watts.high or 0.0
+    most = max(likely, min(high, first.working_w, other.working_w))  # idle is less than work
     found = [
         other.joules(idle_w, math.exp(both + own)) / first.joules(idle_w, math.exp(both))
-        for idle_w in (watts.least, watts.value or 0.0, watts.high or 0.0)
+        for idle_w in (first.watts.least, likely, most)
         for both in (-common, 0.0, common)
         for own in (-half, half)
     ]

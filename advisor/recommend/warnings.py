@@ -205,8 +205,8 @@ def _share_of(machine: Machine) -> str:
     if machine.instance is None:
         return ""
     return (
-        f"; its CPU is priced as {figure(machine.chips)} of one {machine.host.name} with its "
-        f"{threads(machine.host):g} threads: that share of the rates, idle power, memory and board"
+        f"; its vCPUs count as {figure(machine.chips)} x {machine.host.name} with "
+        f"{threads(machine.host):g} threads: that much of the rates, idle power, memory and board"
     )
 
 
