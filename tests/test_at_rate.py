@@ -16,7 +16,7 @@ from catalog import snapshot
 
 SERVED = Query(
     task="sentiment",
-    min_acc=0.8,
+    min_acc=0.9,
     scenario="server",
     rate=0.05,
     scope="device",
@@ -47,7 +47,7 @@ def test_a_ranking_of_measured_work_is_shown_whole() -> None:
 
 def test_the_command_that_measures_a_rate_is_named(client: TestClient[Litestar]) -> None:
     """Terminal and page name it where joules are worked out, or no rate is given."""
-    words = ["recommend", "--task", "sentiment", "--min-acc", "0.8", "--scenario", "server"]
+    words = ["recommend", "--task", "sentiment", "--min-acc", "0.9", "--scenario", "server"]
     worked_out = (
         CliRunner()
         .invoke(app, [*words, "--rate", "0.05", "--scope", "device", "--limit", "200"])

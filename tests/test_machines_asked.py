@@ -23,17 +23,53 @@ def codes(body: dict[str, Any]) -> dict[str, str]:
 
 
 def test_an_instance_answers_as_its_device_and_says_what_it_is(client: Client) -> None:
-    """The answer is its accelerator's; size, count and share of the host are in a warning."""
-    named = client.get("/recommend", params={**ASKED, "device": "g4dn.xlarge"})
-    plain = client.get("/recommend", params={**ASKED, "device": "NVIDIA T4"})
-    assert named.status_code == 200
-    assert named.json()["query"]["device"] == "g4dn.xlarge"
-    chosen = [answer.json()["chosen"]["candidate"] for answer in (named, plain)]
-    assert chosen[0] == chosen[1]  # on the instance's own host CPU where it needs no GPU
-    said = codes(named.json())["instance-hardware"]
+    """An encoder needs on its card what it needs on any such card; the host is the instance's."""
+    encoders = {**ASKED, "min_acc": 0.93, "scope": "device"}
+    named, plain = (
+        client.get("/recommend", params=encoders | {"device": device}).json()
+        for device in ("g4dn.xlarge", "NVIDIA T4")
+    )
+    assert named["query"]["device"] == "g4dn.xlarge"
+    same = ("candidate", "device", "energy_j_per_1000", "runtime_s_per_1000", "memory_gb")
+    assert named["chosen"]["device"] == "NVIDIA T4"
+    assert [named["chosen"][name] for name in same] == [plain["chosen"][name] for name in same]
+    said = codes(named)["instance-hardware"]
     assert "1 x NVIDIA T4" in said
     assert "4 vCPUs, 4.17 % of its host" in said
-    assert "instance-hardware" not in codes(plain.json())
+    assert "0.0833 x Intel Xeon Platinum 8259CL" in said
+    assert "instance-hardware" not in codes(plain)
+    machine = named["machine"]
+    assert (machine["vcpus"], machine["memory_gb"]) == (4, 16)
+    assert machine["cpu_share"] == pytest.approx(4 / 48, rel=1e-3)
+    assert plain["machine"]["vcpus"] is None
+
+
+def test_the_host_of_an_instance_makes_the_difference(client: Client) -> None:
+    """In scope host a card with 4 vCPUs needs less than one with a quarter of a server."""
+    asked = {**ASKED, "min_acc": 0.93, "scope": "host"}
+    named, plain = (
+        client.get("/recommend", params=asked | {"device": device}).json()["chosen"]
+        for device in ("g4dn.xlarge", "NVIDIA T4")
+    )
+    assert named["candidate"] == plain["candidate"]
+    assert named["runtime_s_per_1000"] == plain["runtime_s_per_1000"]
+    joules = [each["energy_j_per_1000"]["value"] for each in (named, plain)]
+    assert joules[0] < 0.9 * joules[1]
+
+
+def test_an_estimate_is_of_the_vcpus_of_an_instance() -> None:
+    """A network on 2 vCPUs takes longer than on 16 and less power than the whole chip."""
+    from advisor.estimator.estimator import load
+    from api.service.estimate import EstimateRequest, estimate, requested_machine
+    from catalog import snapshot
+
+    catalog, estimator = snapshot.load(), load()
+    values = []
+    for name in ("c7i.large", "c7i.24xlarge", "Intel Xeon Platinum 8488C"):
+        request = EstimateRequest(device=name, n_parameters=1e8, scope="host")
+        found = estimate(requested_machine(catalog, request), estimator, request)
+        values.append(found.energy_j_per_1000.value)
+    assert values[0] != values[1] == values[2]
 
 
 def test_an_assumed_variant_is_said(client: Client) -> None:

@@ -11,11 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.estimator.estimator import load
+from advisor.estimator.setup import Setup
 from advisor.recommend.advisor import Advisor, recommend
+from advisor.recommend.entries import Key
+from advisor.recommend.machine import resolve
 from advisor.recommend.query import Query
 from advisor.recommend.records import EnergyPer1000, Option, Recommendation
-from advisor.recommend.request_rate import RESIDENT, Working, idle
-from catalog.records import Candidate, Device, Measurement, Workload
+from advisor.recommend.request_rate import Idle, Waiting
+from catalog.quantity import Quantity
+from catalog.records import Candidate, Device, Measurement, Scope, Workload
 from catalog.snapshot import Snapshot
 
 ESTIMATOR = load()
@@ -24,7 +28,12 @@ DEVICES = {
     "Card": Device(name="Card", kind="gpu", tdp_w=300.0, memory_gb=80.0, idle_w=30.0),
     "Dark": Device(name="Dark", kind="gpu"),
 }
-FREE = Working(math.inf, math.inf)
+
+
+def idle_of(device: str | Device) -> Quantity:
+    """Idle watts that the power model declares of one such machine in scope host."""
+    found = DEVICES[device] if isinstance(device, str) else device
+    return ESTIMATOR.machine_watts(Setup(device=found, scope="host")).idle
 
 
 def row(candidate: str = "a", joules: float = 5000.0, **values: Any) -> Measurement:
@@ -105,6 +114,12 @@ def energy(option: Option) -> tuple[float, float, float]:
     return found.low, found.value, found.high
 
 
+def waiting(view: Snapshot, device: str, scope: Scope) -> Idle:
+    """Idle watts of one device."""
+    key = Key(workload="sst2", machine=resolve(view, device), scope=scope)
+    return Waiting(key, view, ESTIMATOR).of(DEVICES[device], 1)
+
+
 def reasons(answer: Recommendation) -> dict[str, str]:
     """Candidate -> why it lost."""
     return {entry.candidate: entry.reason for entry in answer.rejected}
@@ -131,41 +146,41 @@ def test_rarer_texts_cost_more_each() -> None:
 
 
 def test_repeats_widen_both_parts_of_the_interval() -> None:
-    """Net joules keep the spread of the run, idle joules over the whole window have none."""
+    """Joules and seconds keep the spread of the run, idle watts that were read 5 %."""
     low, value, high = energy(chosen(catalog(row(idle_resident_w=40.0, cv=0.1))))
-    waiting = 40 * 200 - 40 * 10
-    assert low == pytest.approx(5000 * math.exp(-0.1645) + waiting, rel=1e-4)
-    assert value == pytest.approx(5000 + waiting)
-    assert high == pytest.approx(5000 * math.exp(0.1645) + waiting, rel=1e-4)
+    short, long = 10 * math.exp(-0.1645), 10 * math.exp(0.1645)
+    assert low == pytest.approx(5000 * math.exp(-0.1645) + 38 * (200 - long), rel=1e-3)
+    assert value == pytest.approx(5000 + 40 * 190)
+    assert high == pytest.approx(5000 * math.exp(0.1645) + 42 * (200 - short), rel=1e-3)
 
 
 def test_idle_watts_that_nobody_read_are_declared_and_wide() -> None:
-    """15 % of 300 W and the 60 W of a desktop around it, over and times 2.5."""
+    """Those of the power model, over and times 2.5."""
     option = chosen(catalog(row()))
-    low, value, high = energy(option)
-    assert value == pytest.approx(5000 + 105 * 190, rel=1e-4)
-    assert low == pytest.approx(5000 + 105 / 2.5 * 190, rel=1e-4)
-    assert high == pytest.approx(5000 + 262.5 * 190, rel=1e-4)
+    watts = idle_of("G").value or 0.0
+    ends = [5000 + watts * factor * 190 for factor in (1 / 2.5, 1, 2.5)]
+    assert energy(option) == pytest.approx(ends, rel=1e-4)
     assert "idle-assumed" in option.warnings
 
 
-def test_no_machine_waits_at_more_than_it_works() -> None:
-    """The least watts at work of all that ran on the machine bound its idle watts, for all."""
-    view = catalog(row("a", 1000), row("b", 5000))
-    answer = ask(view)
+def test_no_candidate_works_at_less_than_the_machine_waits() -> None:
+    """Half a kilojoule in 10 s is less than waiting: it costs the same as if none had come."""
+    answer, watts = ask(catalog(row("a", 500), row("b", 5000))), idle_of("G").value or 0.0
     found = {o.candidate: energy(o) for o in (answer.chosen, *answer.alternatives) if o}
-    assert found["a"][1] == pytest.approx(1000 + 100 * 190)
-    assert found["b"][1] == pytest.approx(5000 + 100 * 190)
+    assert watts > 50
+    assert found["a"][1] == pytest.approx(watts * 200, rel=1e-4)
+    assert found["b"][1] == pytest.approx(5000 + watts * 190, rel=1e-4)
 
 
-def test_a_card_with_a_model_on_it_draws_more_than_bare() -> None:
-    """The device table's idle watts count twice, from once to four times, beside 60 W around."""
-    found = idle(row(device="Card"), DEVICES["Card"], 1, "host", FREE)
-    ends = (found.watts.low, found.watts.value, found.watts.high)
-    around = (60 / 2.5, 60, 60 * 2.5)
-    assert ends == pytest.approx([30 * k + w for k, w in zip(RESIDENT, around, strict=True)])
-    chip = idle(row(device="Card"), DEVICES["Card"], 1, "device", FREE)
-    assert (chip.watts.low, chip.watts.value, chip.watts.high) == pytest.approx((30, 60, 120))
+def test_idle_watts_are_the_machines_whatever_else_is_asked() -> None:
+    """Each candidate waits at the same watts alone, beside others and on another workload's row."""
+    alone = energy(chosen(catalog(row("b", 5000))))
+    beside = ask(catalog(row("a", 300), row("b", 5000), row("c", 900, runtime_s=100.0)))
+    options = {o.candidate: energy(o) for o in (beside.chosen, *beside.alternatives) if o}
+    assert options["b"] == pytest.approx(alone)
+    read = catalog(row("a", 3000, idle_resident_w=40.0), row("b", 5000))
+    found = {o.candidate: energy(o)[1] for o in (ask(read).chosen, *ask(read).alternatives) if o}
+    assert found == pytest.approx({"a": 3000 + 40 * 190, "b": 5000 + 40 * 190})
 
 
 @pytest.mark.parametrize(
@@ -174,28 +189,26 @@ def test_a_card_with_a_model_on_it_draws_more_than_bare() -> None:
         ({"idle_w": 150.0}, "host", 150.0),
         ({"idle_resident_w": 150.0, "cpu_label": "modelled"}, "host", 150.0),
         ({"idle_resident_w": 150.0}, "wall", 150.0),
-        ({"idle_resident_w": 150.0}, "device", 45 / 2.5),
+        ({"idle_resident_w": 150.0}, "device", 60 / 2.5),
     ],
 )
 def test_a_reading_of_less_is_a_low_end_and_of_more_is_none(
     values: dict[str, Any], scope: Any, low: float
 ) -> None:
     """Before the model was loaded, or of part of the scope: at least that. Of more: not that."""
-    found = idle(row(**values), DEVICES["G"], 1, scope, FREE)
+    found = waiting(catalog(row(**values)), "G", scope)
     assert found.watts.low == pytest.approx(low)
     assert found.watts.value is not None
-    assert found.watts.value >= found.watts.low
+    assert found.watts.value > found.watts.least
     assert found.codes == ("idle-assumed",)
     assert not found.read
 
 
 def test_an_unknown_tdp_takes_the_class_default_and_says_so() -> None:
     """Of the device's class; the answer names it."""
-    from catalog.hardware.device_defaults import completed
-
-    found = idle(row(device="Dark"), DEVICES["Dark"], 1, "device", FREE)
-    nominal = completed(DEVICES["Dark"]).device.tdp_w or 0.0
-    assert found.watts.value == pytest.approx(0.15 * nominal)
+    found = waiting(catalog(row(device="Dark")), "Dark", "device")
+    nominal, _ = ESTIMATOR.rated_power(DEVICES["Dark"])
+    assert found.watts.value == pytest.approx(2 * 0.1 * nominal)
     assert set(found.codes) == {"device-specs-assumed", "idle-assumed"}
 
 
@@ -243,7 +256,7 @@ def test_texts_that_arrive_cannot_be_sorted_by_length() -> None:
 def test_measured_at_the_rate_beats_derived() -> None:
     """Of a candidate measured at 5 a second nothing is derived; at another rate it is."""
     view = catalog(
-        row("a", 100.0, runtime_s=0.1, idle_resident_w=1.0),
+        row("a", 100.0, runtime_s=0.1, idle_resident_w=40.0),
         served("a", 90_000.0, 5.0),
         row("b", 7000.0, idle_resident_w=40.0),
     )
@@ -259,7 +272,7 @@ def test_measured_at_the_rate_beats_derived() -> None:
     ]
     other = chosen(view, rate=4.0)
     assert other.candidate == "a"
-    assert energy(other)[1] == pytest.approx(100 + 1 * (250 - 0.1), rel=1e-3)
+    assert energy(other)[1] == pytest.approx(100 + 40 * (250 - 0.1), rel=1e-3)
 
 
 def test_measured_only_takes_nothing_that_is_derived() -> None:
@@ -297,9 +310,11 @@ def test_on_a_device_where_it_never_ran_both_parts_are_estimated(device: str | D
     seconds, basis = alone.runtime_s_per_1000, alone.energy_j_per_1000.basis
     assert seconds is not None
     work = energy(alone)[1]
-    declared = 60 + 60 if device == "Card" else 0.15 * 200 + 60
-    watts = min(declared, work / seconds.value)
-    assert energy(option)[1] == pytest.approx(work + watts * (2000 - seconds.value), rel=1e-3)
+    watts = idle_of(device).value or 0.0
+    least = watts * seconds.value
+    assert energy(option)[1] == pytest.approx(
+        max(work, least) + watts * (2000 - seconds.value), rel=1e-3
+    )
     assert option.energy_j_per_1000.basis == basis
     assert basis in ("estimated-runtime", "extrapolated")
     assert {"rate-worked-out", "idle-assumed", *alone.warnings} <= set(option.warnings)

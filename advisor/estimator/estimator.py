@@ -28,6 +28,7 @@ from advisor.estimator.artefact import (
     read,
     widest,
 )
+from advisor.estimator.idle_power import LIGHT, MachineWatts, machine_watts
 from advisor.estimator.intervals import Z90
 from advisor.estimator.machine_effects import POWER, Known
 from advisor.estimator.model import ask, covariance, is_pass, predict, remember
@@ -181,6 +182,15 @@ class Estimator:
         own = _completed(device)
         return float(own["tdp_w"][0]), ASSUMED_HALF if own["tdp_imputed"][0] else 0.0
 
+    def machine_watts(self, setup: Setup) -> MachineWatts:
+        """Watts between which a setup's machine draws in its scope, whatever it works on."""
+        scopes = SCOPES[: SCOPES.index(setup.scope) + 1]
+        light = [msgspec.structs.replace(setup, scope=scope, **LIGHT) for scope in scopes]
+        found = self.vectorised(light)
+        rows = _rows(columns(light), machines([setup.device]))
+        watts = np.exp(found.joules[:, 0] - found.seconds[:, 0])
+        return machine_watts(rows.setups, watts.tolist())
+
     def estimate(self, setup: Setup) -> Estimate:
         """Joules per text of one setup with its 90 % interval."""
         return self.predict([setup])[0].energy_j
@@ -234,7 +244,8 @@ class Estimator:
         beyond = np.asarray(outside.any(axis=1), dtype=bool)
         assumed = rows.setups["tdp_imputed"].astype(bool)
         time_half, rare = self._time_half(rows, given)
-        time_half = time_half * found.time_spread
+        stretched = np.where(given, 0.0, Z90 * np.abs(rows.profiles["stretch_spread"]))
+        time_half = np.hypot(time_half * found.time_spread, stretched)
         low, high = runtime.bounded_interval(found.log_seconds, time_half, rows.profiles)
         low, high = (np.where(given, found.log_seconds, end) for end in (low, high))
         half = np.hypot(

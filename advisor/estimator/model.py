@@ -111,6 +111,8 @@ class Asked(msgspec.Struct, frozen=True):
         log_watts: Mean watts at `log_seconds`.
         slope: Change of log watts with log seconds where these are estimated, else 0.
         given: Where the runtime is stated.
+        stretch: What one standard deviation of the scaling over a chip's cores adds to log seconds;
+            0 where the runtime is stated or the setup has a whole chip.
         floor: Least log watts; `limit` the most.
     """
 
@@ -123,6 +125,7 @@ class Asked(msgspec.Struct, frozen=True):
     log_watts: Array
     slope: Array
     given: Mask
+    stretch: Array
     floor: Array
     limit: Array
 
@@ -161,6 +164,7 @@ def ask(model: Model, rows: Rows, given: Mask) -> Asked:
         log_watts=model.power.predict(s, numeric),
         slope=slope,
         given=given,
+        stretch=np.where(given, 0.0, rows.profiles["stretch_spread"]),
         floor=np.log(s["floor_w"]),
         limit=np.log(s["limit_w"]),
     )
@@ -243,5 +247,7 @@ def covariance(asked: Asked, known: Known) -> Array:
         watts = left_covariance(part, rows, rows.watts, POWER)
         seconds = left_covariance(part, rows, rows.seconds, TIME)
         share = np.where(part.given, 0.0, 1 + part.slope)
-        found[np.ix_(own, own)] = watts + seconds * share[:, None] * share
+        stretch = share * part.stretch  # one exponent for all
+        timed = seconds * share[:, None] * share + np.outer(stretch, stretch)
+        found[np.ix_(own, own)] = watts + timed
     return found

@@ -71,6 +71,7 @@ NUMBERS = (
     "seq_len_or_tokens",
     "n_devices",
     "n_active_devices",
+    "share",
     "runtime_s_per_inference",
     "flops_per_inference",
     "host_w",
@@ -82,7 +83,7 @@ def setup_columns(given: Mapping[str, Column], part: Mapping[str, Column], n: in
 
     Args:
         given: Columns of `data/energy` (`scope` in place of ``energy_scope``; optional
-            ``host_w``: watts around the devices, ``active_params``).
+            ``host_w``: watts around the devices, ``active_params``, ``share`` of a CPU).
         part: Columns of `advisor.estimator.hardware.completed`, the device of each row.
         n: Rows.
     """
@@ -138,31 +139,34 @@ def _machine(found: Table, rows: Table, part: Mapping[str, Column]) -> None:
     working = filled(rows["n_active_devices"], total)
     kind, host = found["kind"], found["host_class"]
     module = (kind == "cpu") & _has(found["device"], "Jetson")
-    share = np.where(module, MODULE_CPU_SHARE, 1.0)
-    tdp, limit = part["tdp_w"] * share, part["limit_w"] * share
+    cluster = np.where(module, MODULE_CPU_SHARE, 1.0)
+    tdp, limit = part["tdp_w"] * cluster, part["limit_w"] * cluster
+    share = found["share"] = filled(rows["share"], 1.0)
     on_soc = (kind == "soc") | ((host == "edge") & np.isin(kind, ["cpu", "gpu"]))
     found["on_soc"] = on_soc
     starting = (found["startup"] | found["one_core"]) & (kind == "gpu")  # that is the CPU's work
     busy = np.where(starting, MODULE_CPU_SHARE * on_soc, working)
     cores = filled(part["cores"], DEFAULT_CORES)
     one = found["one_core"] & (kind != "gpu")
-    busy = np.where(one, np.minimum(CORE_TURBO / cores, 1.0), busy)
+    busy = np.where(one, np.minimum(CORE_TURBO / cores, 1.0), busy * share)
+    busy = np.minimum(busy, share * np.maximum(total, working))
     found["devices"], found["working"] = np.maximum(total, working), working
-    found["tdp_w"], found["idle_w"] = tdp, part["idle_w"] * share * found["devices"]
+    found["tdp_w"] = tdp
+    found["idle_w"] = part["idle_w"] * cluster * found["devices"] * share
     found["peak"] = np.select(
         [found["format"] == "fp32", found["format"] == "int8"],
         [part["fp32"], part["int8"]],
         part["fp16"],
     )
     found["bandwidth"] = part["bandwidth"]
-    around = _around_w(found, rows, part)
+    around = found["around_w"] = _around_w(found, rows, part) * share
     plug = (found["scope"] == "wall") & (host != "edge")
-    efficiency = np.where(plug, SUPPLY_EFFICIENCY, 1.0)
-    idle = part["idle_w"] * share * (found["devices"] - busy)
+    efficiency = found["efficiency"] = np.where(plug, SUPPLY_EFFICIENCY, 1.0)
+    idle = part["idle_w"] * cluster * (found["devices"] * share - busy)
     found["nominal_w"] = (tdp * busy + idle + around) / efficiency
-    found["limit_w"] = (LIMIT * limit * found["devices"] + around) / efficiency
+    found["limit_w"] = (LIMIT * limit * found["devices"] * share + around) / efficiency
     found["floor_w"] = IDLE_FLOOR * found["idle_w"]
-    found["tdp_imputed"] = part["tdp_imputed"]
+    found["tdp_imputed"], found["idle_stated"] = part["tdp_imputed"], part["idle_stated"]
 
 
 def _around_w(found: Table, rows: Table, part: Mapping[str, Column]) -> Array:
@@ -180,6 +184,17 @@ def _around_w(found: Table, rows: Table, part: Mapping[str, Column]) -> Array:
     return np.where(scope == "device", 0.0, added)
 
 
+def host_watts(tdp_w: float, chips: float, hosts: float) -> float:
+    """Watts that a share of a host draws around its accelerators.
+
+    Args:
+        tdp_w: Of one of its CPUs.
+        chips: CPUs that the share is worth.
+        hosts: Hosts that it is worth, for the board.
+    """
+    return BOARD_W["server"] * hosts + HOST_CPU_SHARE * chips * tdp_w
+
+
 def _named_host_w(text: str) -> float:
     """Watts of a host by its CPUs' name, e.g. ``2x AMD EPYC 7742``; NaN where it tells none."""
     found = re.match(r"\s*(\d+)x (.*)", text)
@@ -189,7 +204,7 @@ def _named_host_w(text: str) -> float:
         return PHONE_HOST_W if "Snapdragon" in text else float("nan")
     model = re.search(r"\b(\d{4}[A-Z+]*|[A-Z]\d{2}-\d{2})\b", found[2])
     tdp = CPU_TDP_W.get(model[1] if model else "", 200.0)
-    return BOARD_W["server"] + HOST_CPU_SHARE * int(found[1]) * tdp
+    return host_watts(tdp, int(found[1]), 1)
 
 
 CPU_TDP_W = {
@@ -245,9 +260,12 @@ FEATURES = (
 
 
 def features(setups: pd.DataFrame | Mapping[str, Column]) -> Table:
-    """Numeric features of setups with a runtime."""
+    """Numeric features of setups with a runtime; of a share of a chip those of the whole chip.
+
+    As many such shares as a chip holds work at the share's utilisation, and so many times as fast.
+    """
     s = table(setups)
-    seconds = s["runtime_s"]
+    seconds = s["runtime_s"] * np.where(s["one_core"], 1.0, s["share"])
     peak_share = s["flops"] / (seconds * s["peak"] * s["working"])
     bandwidth_share = s["weight_bytes"] / (seconds * s["bandwidth"] * s["working"])
     columns: Table = {

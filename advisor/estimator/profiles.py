@@ -40,6 +40,7 @@ NUMBERS = (
     "seq_len",
     "n_devices",
     "cores_used",
+    "share",
     "flops",
     "runtime_s_per_item",
 )
@@ -65,6 +66,13 @@ CPU_OVERHEAD = 0.3
 """The same on anything but a GPU, relative: no kernel launches."""
 COMPUTE_SHARE, BANDWIDTH_SHARE = 0.4, 0.6
 """Shares of peak rate and bandwidth from which learned factors start."""
+SCALING = 0.8
+"""Exponent with which a network's seconds on a share of a chip follow the roofline of that share,
+1 if added cores were as fast as those before: about the median, 0.78, of the 14 bundled pairs of
+runs on 2 and 4 vCPUs (MLPerf inference v4.0, Xeon 8259CL and EPYC 7R32)."""
+SCALING_SPREAD = 0.15
+"""Standard deviation of that exponent over many doublings, assumed: half of that between the pairs,
+of one doubling each (0.32)."""
 CLASSICAL_S = 1e-4
 """Seconds a core of `CORE_FLOPS` takes to count the words of a text and weigh them (vectoriser and
 linear model of scikit-learn, texts of a few dozen words); a learned factor corrects it."""
@@ -94,7 +102,10 @@ def profile_columns(given: Mapping[str, Column], part: Mapping[str, Column], n: 
     Returns:
         The columns the runtime model reads: `flops`, `weight_bytes` read (per item), `batch`,
         `tokens` (per item), `call_tokens`, `peak` (FLOP/s of all devices together), `bandwidth`,
-        `roofline_s`, class columns, and flags for what was assumed.
+        `roofline_s`, class columns, flags for what was assumed, and for the `share` of a CPU that
+        is a setup's `stretch`: natural log of its seconds over the whole chip's, and
+        `stretch_spread`: what one standard deviation of `SCALING` adds to it. All other columns
+        are the whole chip's.
     """
     rows: Table = {name: texts(given, name, n) for name in TEXT}
     rows |= {name: numbers(given, name, n) for name in NUMBERS}
@@ -114,7 +125,21 @@ def profile_columns(given: Mapping[str, Column], part: Mapping[str, Column], n: 
     core = part["fp32"] / filled(np.where(part["kind"] == "cpu", part["cores"], np.nan), 8.0)
     classical = CLASSICAL_S * CORE_FLOPS / core + found["overhead_s"]
     found["roofline_s"] = np.where(found["work"] == "classical", classical, roofline)
+    _stretch(found, rows)
     return found
+
+
+def _stretch(found: Table, rows: Table) -> None:
+    """Adds the share of a chip and what it changes: rates shrink, the overhead of calls does not.
+
+    What runs on one core (models without a network, process starts) needs the same seconds.
+    """
+    share = found["share"] = filled(rows["share"], 1.0)
+    rates = found["compute_s"] / COMPUTE_SHARE + found["memory_s"] / BANDWIDTH_SHARE
+    overhead = np.where(found["tuned_run"], 0.0, found["overhead_s"])
+    longer = np.log((rates / share + overhead) / (rates + overhead))
+    longer = np.where(np.isin(found["work"], ["classical", "startup"]), 0.0, longer)
+    found["stretch"], found["stretch_spread"] = SCALING * longer, SCALING_SPREAD * longer
 
 
 def _classes(found: Table, rows: Table) -> None:

@@ -153,7 +153,7 @@ class RuntimeModel(msgspec.Struct, frozen=True):
         p = table(profiles)
         numeric, groups = features(p), cells(p)
         parts = [part.predict(numeric, groups) for part in (self.ridge, self.trees) if part]
-        found = np.mean(parts, axis=0) + np.log(p["roofline_s"])
+        found = np.mean(parts, axis=0) + np.log(p["roofline_s"]) + p["stretch"]
         return within_physics(found, p) if self.physics else found
 
 
@@ -167,11 +167,10 @@ def limits(profiles: pd.DataFrame | Mapping[str, Column]) -> tuple[Array, Array]
     """
     p = table(profiles)
     decode = np.isin(p["work"], ["decode", "generate"])
-    reads = np.where(decode & ~p["batch_assumed"], p["memory_s"], 0.0)
-    fastest = np.log(np.maximum(p["compute_s"] * p["density"] / MOST_SHARE, reads))
-    slowest = np.log(
-        p["compute_s"] / LEAST_SHARE + p["memory_s"] / LEAST_SHARE + 10 * p["overhead_s"]
-    )
+    compute_s, memory_s = p["compute_s"] / p["share"], p["memory_s"] / p["share"]
+    reads = np.where(decode & ~p["batch_assumed"], memory_s, 0.0)
+    fastest = np.log(np.maximum(compute_s * p["density"] / MOST_SHARE, reads))
+    slowest = np.log(compute_s / LEAST_SHARE + memory_s / LEAST_SHARE + 10 * p["overhead_s"])
     free = np.isin(p["work"], ["classical", "startup"])  # no network bounds them
     fastest, slowest = np.where(free, -_ANY, fastest), np.where(free, _ANY, slowest)
     return fastest, np.maximum(fastest, slowest)

@@ -35,6 +35,9 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
         runtime_s: Seconds per text; ``None`` asks for an estimate of it too.
         tokens: Mean tokens per text.
         n_devices: Devices whose energy counts; `n_active` of them do the work (default: all).
+        share: Of a CPU: threads that are the setup's over all threads of one chip, e.g. the vCPUs
+            of a cloud instance; above 1 on several sockets. It pays this share of what the chip,
+            its memory and its board draw idle, and its own dynamic power.
         host_w: Measured power of the host around the devices, watts; replaces the class guess.
         llm: Whether text is generated token by token.
         classical: Whether it is no network: counts or numbers that go to a linear model or trees.
@@ -57,6 +60,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     scope: Scope = "host"
     n_devices: float | None = 1
     n_active: float | None = None
+    share: float = 1.0
     flops: float | None = None
     host_w: float | None = None
     llm: bool = False
@@ -84,6 +88,7 @@ def columns(setups: Sequence[Setup]) -> Table:
         "seq_len_or_tokens": "tokens",
         "n_devices": "n_devices",
         "n_active_devices": "n_active",
+        "share": "share",
         "runtime_s_per_inference": "runtime_s",
         "flops_per_inference": "flops",
         "host_w": "host_w",

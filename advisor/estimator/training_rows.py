@@ -143,6 +143,7 @@ def runtime_columns(given: Mapping[str, Column], n: int) -> Table:
         "n_layers": "n_layers",
         "hidden": "hidden",
         "pipeline": "pipeline",
+        "share": "share",
     }
     return found | {name: given[own] for name, own in renamed.items() if own in given}
 

@@ -18,7 +18,7 @@ import numpy as np
 from advisor.estimator.estimator import Estimator
 from advisor.recommend.cascades import cascades, pairs
 from advisor.recommend.constraints import Judged, front_of, judged
-from advisor.recommend.entries import Z90, Entry, Key, Prices
+from advisor.recommend.entries import Entry, Key, Prices
 from advisor.recommend.machine import Machine, resolve
 from advisor.recommend.option import memory_gb, option
 from advisor.recommend.paired import comparisons
@@ -36,7 +36,7 @@ from advisor.recommend.records import (
     Shortfall,
     Variant,
 )
-from advisor.recommend.request_rate import at_rate, rate_of
+from advisor.recommend.request_rate import Waiting, at_rate, rate_of
 from advisor.recommend.suggestions import (
     Pending,
     best_devices,
@@ -50,7 +50,7 @@ from advisor.recommend.variants import (
     Writer,
     dearer,
     lists,
-    ratio_sds,
+    ratios,
     sentence,
     variants,
 )
@@ -146,7 +146,8 @@ class Advisor:
         found = prices(key, self.snapshot, self.estimator)
         if key.rate_per_s is None or key.basis == "measured":
             return found
-        return at_rate(key, found, [self.prices(each) for each in works_of(key)])
+        work = [self.prices(each) for each in works_of(key)]
+        return at_rate(key, found, work, Waiting(key, self.snapshot, self.estimator))
 
     def key(self, query: Query, workload: str) -> Key:
         """What the prices of a question depend on."""
@@ -255,11 +256,17 @@ class Advisor:
         )
 
     def _best_devices(self, chosen: Entry | None, key: Key) -> tuple[BestDevice, ...]:
-        """Where the chosen entry needs least; not at a rate, at which machines idle too."""
+        """Where the chosen entry needs least; not at a rate, at which machines idle too.
+
+        These are whole devices; beside a cloud instance only those that need no more than it.
+        """
         if chosen is None or key.rate_per_s is not None:
             return ()
         need = round(memory_gb(chosen) or 0.0, 3)
-        return self._devices(chosen.candidate, need, chosen.choice, key)
+        found = self._devices(chosen.candidate, need, chosen.choice, key)
+        if key.machine.instance is None:
+            return found
+        return tuple(each for each in found if each.energy_j_per_1000 <= chosen.joules)
 
     def _tied(self, prices: Prices, qualified: Sequence[Entry]) -> list[Entry]:
         """The chosen entry, and those whose energy may be as little, measured ones first."""
@@ -267,9 +274,8 @@ class Advisor:
         others = [each for each in others if each.candidate.name != chosen[0].candidate.name]
         if not chosen or not others or not chosen[0].joules:
             return list(chosen)
-        logs = np.log([each.joules / chosen[0].joules for each in others])
-        sds = ratio_sds(prices, chosen[0], others, self.estimator)
-        tied = [each for each, log, sd in zip(others, logs, sds, strict=True) if log <= Z90 * sd]
+        ends = ratios(prices, chosen[0], others, self.estimator)
+        tied = [each for each, (low, _) in zip(others, ends, strict=True) if low <= 1]
         return [*chosen, *sorted(tied, key=lambda each: not each.measured)]
 
     def _nearest(self, asked: Asked, write: Writer) -> Option | None:

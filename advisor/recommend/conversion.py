@@ -162,25 +162,31 @@ def _told(case: Case, row: Measurement) -> Told:
 def from_here(case: Case, row: Measurement) -> Plan:
     """From a row of this machine that was measured otherwise than asked."""
     key, told, same = case.key, _told(case, row), case.fits(row)
-    alike = same and batch_of(row) in (None, key.batch)
+    device = case.device if key.machine.instance is not None else told.setup.device
+    part = key.machine.part(device, row.n_devices)
+    alike = same and batch_of(row) in (None, key.batch) and part.get("share", 1.0) == 1.0
     choice = case.choice if not same else None
     asked = served_as(
         told.setup,
         choice,
+        device=device,
         scope=key.scope,
         batch_size=told.setup.batch_size if alike else key.batch,
         runtime_s=(told.seconds if alike else None) or case.stated_s,
+        **part,
     )
     if alike and told.joules is not None:  # only the scope differs: the runtime holds for both
         told = told._replace(setup=msgspec.structs.replace(told.setup, runtime_s=told.seconds))
+    _, misfit = (None, None) if not part else _fitting(case, case.candidate, told.setup.tokens)
     return Plan(
         case,
-        case.snapshot.devices[row.device],
+        device if part else case.snapshot.devices[row.device],
         row.n_devices,
         asked,
         told=() if alike and told.joules is None else (told,),
         there=True,
         row=row,
+        misfit=misfit,
     )
 
 
@@ -188,8 +194,7 @@ def _from_profile(case: Case) -> Plan:
     """From the compute profile alone."""
     key, workload = case.key, case.snapshot.workloads[case.key.workload]
     need = profiles.work(case.candidate, workload)
-    needed = _memory_gb(case, case.candidate, need.tokens * need.passes)
-    number, misfit = key.machine.fitting(case.device, needed)
+    number, misfit = _fitting(case, case.candidate, need.tokens * need.passes)
     asked = setup_of(
         case.candidate,
         case.device,
@@ -200,6 +205,7 @@ def _from_profile(case: Case) -> Plan:
         case.stated_s,
         number,
     )
+    asked = msgspec.structs.replace(asked, **key.machine.part(case.device, number))
     return Plan(case, case.device, number, asked, misfit=misfit)
 
 
@@ -208,8 +214,7 @@ def _from_elsewhere(case: Case, told: tuple[Told, ...]) -> Plan:
     nearest = min(told, key=lambda each: case.distance(each.row))
     size = case.candidate.n_parameters or nearest.row.n_parameters
     sized = msgspec.structs.replace(case.candidate, n_parameters=size)
-    needed = _memory_gb(case, sized, nearest.setup.tokens or 0.0)
-    number, misfit = case.key.machine.fitting(case.device, needed)
+    number, misfit = _fitting(case, sized, nearest.setup.tokens)
     asked = served_as(
         nearest.setup,
         None if case.candidate.family in CLASSICAL else case.choice,
@@ -221,16 +226,20 @@ def _from_elsewhere(case: Case, told: tuple[Told, ...]) -> Plan:
         n_active=float(number),
         startup=False,
         source=None,
+        **({"share": 1.0, "host_w": None} | case.key.machine.part(case.device, number)),
     )
     return Plan(case, case.device, number, asked, told, row=nearest.row, misfit=misfit)
 
 
-def _memory_gb(case: Case, candidate: Candidate, tokens: float) -> float | None:
-    """Memory that a candidate needs by its profile, 1e9 bytes."""
-    if candidate.n_parameters is None:
-        return profiles.CLASSICAL_GB
-    bits = precision_bits(case.choice.precision)
-    return profiles.memory_gb(candidate, bits, case.key.batch, tokens)
+def _fitting(
+    case: Case, candidate: Candidate, tokens: float | None
+) -> tuple[int, tuple[Reason, str] | None]:
+    """How many devices hold a candidate with its activations, and why none do."""
+    needed: float | None = profiles.CLASSICAL_GB
+    if candidate.n_parameters is not None:
+        bits = precision_bits(case.choice.precision)
+        needed = profiles.memory_gb(candidate, bits, case.key.batch, tokens or 0.0)
+    return case.key.machine.fitting(case.device, needed)
 
 
 def _elsewhere(case: Case) -> Iterator[Told]:

@@ -28,6 +28,9 @@ from catalog.snapshot import Snapshot
 
 Z90 = 1.645
 """Half of a 90 % interval in standard deviations."""
+NOISE = 0.05
+"""Natural log by which a figure of unstated spread may be off: where repeats that differ by more
+are called unstable."""
 _STUDENT = (6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895, 1.860, 1.833)
 """95 % points of Student's t for 1 to 9 degrees of freedom."""
 COUNTS_AS: dict[AskedScenario, tuple[str, ...]] = {
@@ -96,6 +99,28 @@ class Served(NamedTuple):
         """Busy seconds per second; above 1 the machine cannot keep up."""
         return self.rate_per_s * (self.seconds.value or 0.0)
 
+    @property
+    def working_w(self) -> float:
+        """Mean watts at work."""
+        return self.work.joules / (1000 * (self.seconds.value or math.inf))
+
+    def joules(self, idle_w: float, times: float = 1.0) -> float:
+        """Joules of 1,000 texts and the waiting between them; no work draws less than waiting.
+
+        Args:
+            idle_w: Watts while it waits.
+            times: What the joules of the work beyond waiting are multiplied with.
+        """
+        seconds = 1000 * (self.seconds.value or 0.0)
+        own = max(self.work.joules - idle_w * seconds, 0.0)
+        return idle_w * max(1000 / self.rate_per_s, seconds) + own * times
+
+    @property
+    def doubt(self) -> float:
+        """Standard deviation of the natural log of the idle watts."""
+        value, high = self.watts.value or 0.0, self.watts.high or 0.0
+        return math.log(high / value) / Z90 if 0 < value <= high else 0.0
+
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """One candidate with one serving choice and its price.
@@ -133,6 +158,18 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
         """What it ranks by: joules per 1,000 texts, a published bound at its high end."""
         found = self.energy.value if self.energy.value is not None else self.energy.high
         return math.inf if found is None else found
+
+    @property
+    def work(self) -> Entry:
+        """The entry whose joules it works at; itself where it does not wait for requests."""
+        return self if self.served is None else self.served.work
+
+    @property
+    def worked(self) -> float:
+        """Share of its joules that its work takes, 0 to 1; the rest is idle power at a rate."""
+        if self.served is None or not self.joules:
+            return 1.0
+        return min(self.work.joules / self.joules, 1.0)
 
     @property
     def measured(self) -> bool:
@@ -174,11 +211,11 @@ class Prices:
     ) -> Array:
         """Variance of the log ratio of estimates to the first one's, what they share left out.
 
-        Infinite where the two are not estimates for one chip. The covariance of all estimates of a
-        chip is kept once it was needed.
+        Infinite where the two are not estimates for one chip. At a request rate that of their work.
+        The covariance of all estimates of a chip is kept once it was needed.
         """
         found = np.full(len(others), np.inf)
-        if first.setup is None or first.served is not None:
+        if first.setup is None:
             return found
         chip = first.device.name
         if chip not in self._covariance:

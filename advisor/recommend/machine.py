@@ -12,10 +12,13 @@ from typing import Literal
 
 import msgspec
 
+from advisor.estimator.power import host_watts
+from advisor.recommend.qualification import rounded
 from advisor.recommend.records import PricedMachine, Reason
 from catalog.hardware.device_defaults import completed
+from catalog.hardware.instances import Instance, threads
 from catalog.hardware.machines import ResolvedDevice
-from catalog.records import Candidate, Device, Family, Measurement, moment
+from catalog.records import Candidate, Device, Family, Measurement, Scope, moment
 from catalog.registry.families import CLASSICAL
 from catalog.snapshot import Snapshot
 
@@ -33,7 +36,10 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
         host: The CPU that runs what needs no accelerator; equal to `device` without one.
         n_devices: Accelerators there are.
         basis: How it came to be the machine.
-        instance: Name of the cloud instance, where one was named.
+        instance: The cloud instance, where one was named.
+        chips: Threads of its CPU over those of one chip: of an instance its vCPUs, above 1 on
+            several sockets.
+        hosts: Share of the host that is the instance's: of its vCPUs, else of its usual sockets.
         note: What was taken for granted; ``None`` where nothing was.
         host_note: Where the host CPU is from, if it was not stated.
     """
@@ -42,7 +48,9 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     host: Device
     n_devices: int = 1
     basis: MachineBasis = "asked"
-    instance: str | None = None
+    instance: Instance | None = None
+    chips: float = 1.0
+    hosts: float = 1.0
     note: str | None = None
     host_note: str | None = None
 
@@ -58,26 +66,58 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
         chip = self.runs(family).name
         return (chip,) if chip == self.device.name else (self.device.name, chip)
 
+    def part(self, device: Device, n_devices: int | None = 1) -> dict[str, float]:
+        """Fields of a setup on one of its chips that differ from those of a whole machine.
+
+        A CPU of a cloud instance is the share of its vCPUs; an accelerator has the instance's host
+        around it, shared among the accelerators of the instance.
+        """
+        if self.instance is None:
+            return {}
+        if device.kind == "cpu":
+            return {"share": self.chips}
+        around = host_watts(completed(self.host).device.tdp_w or 0.0, self.chips, self.hosts)
+        return {"host_w": around * min((n_devices or 1) / self.n_devices, 1.0)}
+
+    def whole(self, device: Device, scope: Scope) -> bool:
+        """Whether joules that others measured on a device in a scope are those of this machine."""
+        if self.instance is None:
+            return True
+        if device.kind == "cpu":
+            return self.chips == 1
+        return scope == "device" or self.hosts == 1
+
+    def memory_gb(self, device: Device) -> float:
+        """Memory for a model on one of its chips, 1e9 bytes; that of an instance as printed."""
+        if self.instance is not None and device.kind == "cpu" and self.instance.memory_gb:
+            return self.instance.memory_gb
+        return memory_gb(device)
+
     def priced(self) -> PricedMachine:
         """The machine as an answer states it."""
+        own = self.instance
         return PricedMachine(
             device=self.device.name,
             host_cpu=self.host.name,
             basis=self.basis,
             n_devices=self.n_devices,
-            instance=self.instance,
+            instance=None if own is None else own.name,
+            vcpus=None if own is None else own.vcpus,
+            cpu_share=None if own is None else rounded(self.chips),
+            memory_gb=None if own is None else own.memory_gb,
         )
 
     def fitting(
         self, device: Device, needed_gb: float | None
     ) -> tuple[int, tuple[Reason, str] | None]:
         """How many of its devices hold a model, and why it does not fit if it does not."""
-        has, needed = memory_gb(device), needed_gb or 0.0
+        has, needed = self.memory_gb(device), needed_gb or 0.0
         number = max(1, math.ceil(needed / has)) if has else 1
         most = self.n_devices if device.name == self.device.name else 1
         if number <= most:
             return number, None
-        count = f"{most} x {device.name}" if most > 1 else device.name
+        owner = device.name if self.instance is None or device.kind != "cpu" else self.instance.name
+        count = f"{most} x {device.name}" if most > 1 else owner
         return 1, (
             "does-not-fit",
             f"does not fit: {needed:.3g} GB; {count} has {most * has:.3g} GB",
@@ -122,15 +162,26 @@ def _named(snapshot: Snapshot, asked: str | Device, basis: MachineBasis) -> Mach
         ResolvedDevice(device=asked) if isinstance(asked, Device) else snapshot.machines.find(asked)
     )
     host, note = _host(snapshot, found)
+    chips, hosts = _shares(found.instance, host)
     return Machine(
         device=found.device,
         host=host,
         n_devices=max(1, int(found.n_devices or 1)),
         basis=basis,
-        instance=found.instance.name if found.instance else None,
+        instance=found.instance,
+        chips=chips,
+        hosts=hosts,
         note=found.note,
         host_note=note,
     )
+
+
+def _shares(instance: Instance | None, host: Device) -> tuple[float, float]:
+    """Chips and hosts that the vCPUs of an instance are worth; 1 of each where none was named."""
+    if instance is None:
+        return 1.0, 1.0
+    chips = instance.vcpus / threads(host)
+    return chips, instance.host_share or min(chips / completed(host).device_class.host_sockets, 1.0)
 
 
 def _host(snapshot: Snapshot, found: ResolvedDevice) -> tuple[Device, str | None]:

@@ -124,7 +124,7 @@ def latency_ms(entry: Entry) -> tuple[float | None, Literal["measured", "estimat
     row = entry.row
     if row is not None and entry.measured and row.latency_p95_ms is not None:
         return row.latency_p95_ms, "measured"
-    work = entry.served.work if entry.served is not None else entry
+    work = entry.work
     if work.runtime is None:
         return None, "estimated"
     return work.runtime.value * (work.batch_size or 1.0), "estimated"
@@ -224,7 +224,7 @@ def _warnings(
 ) -> tuple[WarningCode, ...]:
     """What is doubtful about an option."""
     codes: list[WarningCode] = [*entry.codes]
-    work = entry.served.work if entry.served is not None else entry
+    work = entry.work
     row = work.row if work.there else None
     if row is not None:
         codes += _of_row(row, work)

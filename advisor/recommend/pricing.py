@@ -208,6 +208,7 @@ def _measured(case: Case) -> Entry | None:
         (row, joules)
         for row in case.here()
         if case.key.holds(row) and case.fits(row)
+        if case.key.machine.whole(case.device, case.key.scope)
         if (joules := ranked(row, case.snapshot, case.key.scope)) is not None
     ]
     if not found:

@@ -182,15 +182,13 @@ class Option(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One setup as an answer: candidate, device and serving choice with its figures.
 
     Attributes:
-        device: What runs it: the machine's GPU, or its host CPU for counts, word lists and word
-            vectors.
+        device: What runs it: the GPU, or the host CPU for counts, word lists and word vectors.
         backend: Software that ran the model; ``None`` where the source does not state it.
         variant: What else tells setups of a source apart, e.g. ``length-sorted`` batches.
         memory_gb: The peak where it was read, else what the compute profile needs, 1e9 bytes.
         latency_ms: 95th percentile of a call where it was read, else its mean duration.
         n_devices_at_least: Where no source says how many, the fewest that hold the weights.
-        provenance: Where the energy or runtime was measured; of an estimate without either, the
-            source of the accuracy.
+        provenance: Where the energy or runtime was measured, else the source of the accuracy.
         second_opinion_j_per_1000: Modelled joules, shown beside an estimate, never ranked.
         missing: Only in a nearest miss: the constraint that binds.
     """
@@ -259,6 +257,7 @@ class PricedMachine(msgspec.Struct, frozen=True, kw_only=True):
         device: The GPU, NPU or CPU it is named by.
         host_cpu: The CPU that runs what needs no GPU.
         basis: ``asked``, the ``setting``, what was ``calibrated`` last, or the ``default``.
+        vcpus: Of an instance, with its `memory_gb`; `cpu_share`: over the threads of one CPU.
     """
 
     device: str
@@ -266,6 +265,9 @@ class PricedMachine(msgspec.Struct, frozen=True, kw_only=True):
     basis: Literal["asked", "setting", "calibrated", "default"]
     n_devices: int = 1
     instance: str | None = None
+    vcpus: float | None = None
+    cpu_share: float | None = None
+    memory_gb: float | None = None
 
 
 class Rejected(msgspec.Struct, frozen=True, kw_only=True):

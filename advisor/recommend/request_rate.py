@@ -2,44 +2,35 @@
 
 For setups that were not measured at the asked rate. One text comes every 1/R seconds on average;
 the machine is busy for t of them, at the joules that were measured (or estimated) for its work, and
-draws its idle watts for the rest. Arithmetic: `advisor.energy_arithmetic`.
+draws its idle watts for the rest. Idle watts belong to the machine: every candidate on it waits at
+the same, and none works at less.
 """
 
 from __future__ import annotations
 
 import math
+import statistics
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
 
-from advisor.energy_arithmetic import Setting, joules
-from advisor.recommend.entries import Absent, Entry, Key, Prices, Served
+from advisor.estimator.estimator import Estimator
+from advisor.estimator.idle_power import SPREAD
+from advisor.estimator.setup import Setup
+from advisor.recommend.entries import NOISE, Absent, Entry, Key, Prices, Served
 from advisor.recommend.option import least_devices
-from advisor.recommend.records import EnergyPer1000, WarningCode
+from advisor.recommend.records import EnergyPer1000, RuntimePer1000, WarningCode
 from catalog.energy import components, energy
-from catalog.hardware.device_defaults import CompletedDevice, completed
-from catalog.quantity import Quantity, total
+from catalog.quantity import Quantity
 from catalog.records import Basis, Device, Measurement, Scope
+from catalog.snapshot import Snapshot
 
 DEFAULT_RATE = 1.0
 """Texts per second where neither the question nor a row states a rate."""
 SORTED = "length-sorted"
 """Repeat group of batches put together from all texts; those that arrive cannot be sorted."""
-RESIDENT = (1.0, 2.0, 4.0)
-"""Watts of a card with a model on it over its idle watts without one: A40 110 of 30 W, P40 45 of
-10 W, and no more than bare where the driver clocks down (bundled device table)."""
-SPREAD = 2.5
-"""Declared factor to either side of idle watts that were not read: of TDP 6 to 38 % for a chip,
-where bare cards draw 5 to 15 % and an A40 with a model on it 37 %."""
-IDLE_SHARE = 0.15
-"""Idle power of a chip with a model loaded over its TDP, declared."""
-MEMORY_SHARE = 0.2
-"""Power of memory over the TDP of the CPU it belongs to, declared."""
-SUPPLY_EFFICIENCY = 0.9
-HOST_W = {"edge": 3.0, "desktop": 60.0, "server": 200.0}
-"""Idle watts around the devices of a machine, by its class, declared."""
 _OWN: dict[Scope, frozenset[str]] = {
     "device": frozenset({"gpu", "npu", "board"}),
     "host": frozenset({"gpu", "npu", "board", "cpu", "dram"}),
@@ -49,18 +40,67 @@ _OWN: dict[Scope, frozenset[str]] = {
 
 
 class Idle(NamedTuple):
-    """Watts of a machine that waits, and what is doubtful about them; `read` in the run itself."""
+    """Watts of a machine that waits and the most it draws, and what is doubtful about them.
+
+    `read` where they were read on it, in the scope and with a model loaded.
+    """
 
     watts: Quantity
+    limit: float
     codes: tuple[WarningCode, ...]
     read: bool
 
 
-class Working(NamedTuple):
-    """The least mean watts seen of a machine at work: the figure and its high end."""
+class Waiting:
+    """Idle watts of the machine of a key, by the chip that works and how many there are.
 
-    value: float
-    high: float
+    Args:
+        key: Machine and scope.
+        snapshot: Whose rows may have read them.
+        estimator: Whose power model declares them where none did.
+    """
+
+    def __init__(self, key: Key, snapshot: Snapshot, estimator: Estimator) -> None:
+        self._key, self._snapshot, self._estimator = key, snapshot, estimator
+        self._known: dict[tuple[str, int], Idle] = {}
+
+    def of(self, device: Device, n_devices: int) -> Idle:
+        """Watts of some devices of one kind with what the scope holds around them."""
+        if (device.name, n_devices) not in self._known:
+            self._known[device.name, n_devices] = self._found(device, n_devices)
+        return self._known[device.name, n_devices]
+
+    def _found(self, device: Device, n_devices: int) -> Idle:
+        """Read in runs on the machine, else declared; a reading of a part is the low end."""
+        scope, part = self._key.scope, self._key.machine.part(device, n_devices)
+        setup = Setup(device=device, scope=scope, n_devices=float(n_devices))
+        declared = self._estimator.machine_watts(msgspec.structs.replace(setup, **part))
+        parts, whole = self._readings(device, n_devices, part)
+        if whole:
+            watts = statistics.median(whole)
+            ends = Quantity(watts * (1 - NOISE), watts, watts * (1 + NOISE))
+            return Idle(ends, max(declared.limit, watts), (), read=True)
+        codes: tuple[WarningCode, ...] = ("idle-assumed",)
+        if not declared.stated:
+            codes = ("device-specs-assumed", *codes)
+        least, own = max(parts, default=0.0), declared.idle
+        value = max(own.value or 0.0, least * (1 + NOISE))
+        ends = Quantity(max(own.least, least), value, max(own.high or 0.0, least * SPREAD))
+        return Idle(ends, max(declared.limit, value), codes, read=False)
+
+    def _readings(
+        self, device: Device, n_devices: int, part: Mapping[str, float]
+    ) -> tuple[list[float], list[float]]:
+        """Idle watts read on such a machine: of a part of the scope, and of all of it."""
+        found: tuple[list[float], list[float]] = ([], [])
+        if "host_w" in part and self._key.scope != "device":
+            return found  # of another host
+        for row in self._snapshot.current:
+            if row.device == device.name and (row.n_devices or 1) == n_devices:
+                watts, whole = _reading(row, device, self._key.scope)
+                if watts is not None:
+                    found[whole].append(watts * part.get("share", 1.0))
+        return found
 
 
 def rate_of(rows: Iterable[Measurement], asked: float | None) -> float | None:
@@ -77,28 +117,6 @@ def rate_of(rows: Iterable[Measurement], asked: float | None) -> float | None:
     return min(rates, key=lambda rate: (-rates[rate], rate))
 
 
-def idle(
-    row: Measurement | None, device: Device, n_devices: int, scope: Scope, working: Working
-) -> Idle:
-    """Idle watts with the model loaded: read in the run and its scope, else declared.
-
-    Those declared are never above what the machine draws at work. A reading of part of the scope,
-    or from before the model was loaded, is their low end.
-    """
-    found, whole = (None, False) if row is None else _reading(row, device, scope)
-    if found is not None and whole:
-        return Idle(Quantity(found, found, found), (), read=True)
-    codes: tuple[WarningCode, ...] = ("idle-assumed",)
-    if not (device.tdp_w or device.power_max_w or (device.idle_w and scope == "device")):
-        codes = ("device-specs-assumed", *codes)
-    low, value, high = _declared(device, n_devices, scope)
-    value, high = min(value, working.value), min(high, working.high)
-    low = min(low, value)
-    if found is not None:
-        low, value, high = found, max(found, value), max(found, high)
-    return Idle(Quantity(low, value, high), codes, read=False)
-
-
 def _reading(row: Measurement, device: Device, scope: Scope) -> tuple[float | None, bool]:
     """Idle watts read in the run that lie within the scope; whether they are all of it."""
     watts = row.idle_resident_w or row.idle_w
@@ -113,31 +131,7 @@ def _reading(row: Measurement, device: Device, scope: Scope) -> tuple[float | No
     return watts, taken and row.idle_resident_w is not None
 
 
-def _declared(device: Device, n_devices: int, scope: Scope) -> tuple[float, float, float]:
-    """Low, value and high of idle watts that were not read."""
-    own = completed(device)
-    nominal = own.device.tdp_w or own.device.power_max_w or 0.0
-    chips = [n_devices * IDLE_SHARE * nominal * end for end in (1 / SPREAD, 1.0, SPREAD)]
-    if device.idle_w:
-        chips = [n_devices * device.idle_w * factor for factor in RESIDENT]
-    around = _around(own, scope, nominal)
-    supply = SUPPLY_EFFICIENCY if scope == "wall" else 1.0
-    ends = zip(chips, (1 / SPREAD, 1.0, SPREAD), strict=True)
-    low, value, high = ((chip + around * end) / supply for chip, end in ends)
-    return low, value, high
-
-
-def _around(own: CompletedDevice, scope: Scope, nominal: float) -> float:
-    """Watts around the devices."""
-    if scope == "device":
-        return 0.0
-    host = HOST_W[own.device_class.host_class]
-    if own.device.kind != "cpu":
-        return host
-    return MEMORY_SHARE * nominal + (host if scope == "wall" else 0.0)
-
-
-def at_rate(key: Key, measured: Prices, work: Sequence[Prices]) -> Prices:
+def at_rate(key: Key, measured: Prices, work: Sequence[Prices], waiting: Waiting) -> Prices:
     """Prices at a request rate: those measured at it, and others derived from their work.
 
     For each candidate and serving choice: one text at a time where that keeps up, else the batches
@@ -148,6 +142,7 @@ def at_rate(key: Key, measured: Prices, work: Sequence[Prices]) -> Prices:
         key: With its rate.
         measured: Entries measured at this very rate.
         work: Prices of the scenarios ``single`` and ``offline``.
+        waiting: Idle watts of the machine.
     """
     known = {_setup(entry) for entry in measured.entries}
     able = [
@@ -156,11 +151,10 @@ def at_rate(key: Key, measured: Prices, work: Sequence[Prices]) -> Prices:
         for entry in part.entries
         if entry.runtime is not None and (entry.row is None or entry.row.repeat_group != SORTED)
     ]
-    least = _at_work(able)
     groups: defaultdict[tuple[str, ...], list[Entry]] = defaultdict(list)
     for entry in able:
         if _setup(entry) not in known:
-            groups[_setup(entry)].append(_served(key, entry, least[entry.device.name]))
+            groups[_setup(entry)].append(_served(key, entry, waiting))
     made = [_preferred(group) for group in groups.values()]
     entries = [*measured.entries, *made]
     seen = {entry.candidate.name for entry in entries}
@@ -180,25 +174,12 @@ def _setup(entry: Entry) -> tuple[str, ...]:
     return entry.candidate.name, entry.choice.backend, entry.choice.precision
 
 
-def _at_work(entries: Iterable[Entry]) -> dict[str, Working]:
-    """The least watts of each chip over what it was measured or estimated to draw at work."""
-    least: dict[str, Working] = {}
-    for entry in entries:
-        seconds = entry.runtime
-        if seconds is not None:
-            most = math.inf if entry.energy.high is None else entry.energy.high
-            before = least.get(entry.device.name, Working(math.inf, math.inf))
-            watts = Working(entry.joules / seconds.value, most / seconds.low)
-            least[entry.device.name] = Working(*map(min, before, watts))
-    return least
-
-
 def _preferred(group: Sequence[Entry]) -> Entry:
     """Of one setup's ways the surest that keeps up, cheapest first; else the fastest."""
     able = [entry for entry in group if entry.served is not None and entry.served.busy <= 1]
 
     def way(entry: Entry) -> tuple[bool, bool, bool, float]:
-        work = entry.served.work if entry.served is not None else entry
+        work = entry.work
         converted = "energy-converted" in work.codes
         return not work.there, converted, "batches-assumed" in entry.codes, entry.joules
 
@@ -207,32 +188,17 @@ def _preferred(group: Sequence[Entry]) -> Entry:
     return min(group, key=lambda entry: entry.served.busy if entry.served else math.inf)
 
 
-def _served(key: Key, work: Entry, working: Working) -> Entry:
+def _served(key: Key, work: Entry, waiting: Waiting) -> Entry:
     """An entry at a rate."""
     seconds, per_1000, rate = work.runtime, work.energy, key.rate_per_s
     if seconds is None or rate is None:
         raise ValueError("an entry without a runtime has no energy at a rate")
     busy = Quantity(seconds.low / 1000, seconds.value / 1000, seconds.high / 1000)
     row = work.row if work.there else None
-    devices = work.n_devices or least_devices(work) or 1
-    found = idle(row, work.device, devices, per_1000.scope, working)
+    found = waiting.of(work.device, work.n_devices or least_devices(work) or 1)
+    served = Served(work, rate, busy, found.watts, found.read)
     window = max(1000 / rate, seconds.value)
-    spent = joules(
-        Setting(
-            texts=1000.0,
-            j_per_text=Quantity(
-                (per_1000.low or 0.0) / 1000,
-                None if per_1000.value is None else per_1000.value / 1000,
-                None if per_1000.high is None else per_1000.high / 1000,
-            ),
-            runtime_s=busy,
-            machine_s=Quantity.exact(window),
-            idle_w=found.watts,
-            idle_in_run=found.watts.value if found.read else None,
-        )
-    )
-    sums = total((spent.inference, spent.idle))
-    least = min(found.watts.least * window, sums.value or 0.0)  # it never draws less than idle
+    spent = _spent(served, seconds, found, window)
     basis: Basis = "estimated" if per_1000.basis == "measured" else per_1000.basis
     single = work.batch_size == 1 or (
         row is not None and work.measured and row.scenario == "single"
@@ -243,9 +209,9 @@ def _served(key: Key, work: Entry, working: Working) -> Entry:
     return msgspec.structs.replace(
         work,
         energy=EnergyPer1000(
-            value=sums.value,
-            low=max(sums.least, least),
-            high=sums.high,
+            value=spent.value,
+            low=spent.least,
+            high=spent.high,
             basis=basis,
             scope=per_1000.scope,
             label="estimated",
@@ -257,6 +223,21 @@ def _served(key: Key, work: Entry, working: Working) -> Entry:
             high=window,
             basis="estimated" if seconds.basis in ("measured", "stated") else seconds.basis,
         ),
-        served=Served(work, rate, busy, found.watts, found.read),
+        served=served,
         codes=tuple(codes),
     )
+
+
+def _spent(served: Served, seconds: RuntimePer1000, idle: Idle, window: float) -> Quantity:
+    """Joules of 1,000 texts that come within a window of seconds.
+
+    Ends are added to ends. Work never draws less than waiting, and at the high end the machine
+    never more than its limit.
+    """
+    low, high, work = idle.watts.least, idle.watts.high or 0.0, served.work
+    found = served.joules(idle.watts.value or 0.0)
+    least = max((work.energy.low or 0.0) + low * max(window - seconds.high, 0.0), low * window)
+    most = work.joules if work.energy.high is None else max(work.energy.high, work.joules)
+    worst = max(most, high * seconds.value) + high * (window - min(seconds.low, window))
+    limit = idle.limit * max(window, seconds.high)
+    return Quantity(min(least, found), found, max(found, min(worst, max(limit, work.joules))))

@@ -123,8 +123,7 @@ def _settled(
 
 def _open(entry: Entry) -> bool:
     """Whether an entry's energy could be measured on its machine and is not."""
-    work = entry.served.work if entry.served is not None else entry
-    return work.setup is not None and not work.there
+    return entry.work.setup is not None and not entry.work.there
 
 
 def _high(entry: Entry) -> float:
@@ -309,7 +308,8 @@ def _expected(
     for each in wanted:
         device = key.machine.runs(each.family)
         choice = usual_choice(each, device)
-        setups.append(setup_of(each, device, workload, choice, key.batch, key.scope))
+        setup = setup_of(each, device, workload, choice, key.batch, key.scope)
+        setups.append(msgspec.structs.replace(setup, **key.machine.part(device)))
     return tuple(
         Suggestion(
             candidate=each.name,

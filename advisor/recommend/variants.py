@@ -12,12 +12,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-import numpy as np
 
 from advisor.estimator.estimator import Estimator
 from advisor.estimator.setup import precision_bits
 from advisor.recommend.constraints import Judged, Limits, front_of, listed_of, rejections
-from advisor.recommend.entries import Z90, Entry, Prices, measured_energy, ranked
+from advisor.recommend.entries import (
+    NOISE,
+    Z90,
+    Entry,
+    Prices,
+    Served,
+    measured_energy,
+    ranked,
+)
 from advisor.recommend.option import option
 from advisor.recommend.qualification import rounded
 from advisor.recommend.query import BadQuestionError, Query
@@ -31,25 +38,24 @@ from advisor.recommend.records import (
     WarningCode,
 )
 from advisor.recommend.warnings import figure
-from catalog.intervals import Array
 from catalog.records import Measurement, Scope
 from catalog.registry.families import CLASSICAL
 from catalog.snapshot import Snapshot
 
 DEARER: WarningCode = "variant-raises-energy"
-NOISE = 0.05
-"""Natural log by which a figure of unstated spread may be off: where repeats that differ by more
-are called unstable."""
 _NAMED = 5
 """Variants that a sentence names."""
 _DIGITS = 8
 """Digits of the catalog's digest that a cursor holds."""
 
 
-def ratio_sds(prices: Prices, first: Entry, others: Sequence[Entry], estimator: Estimator) -> Array:
-    """Standard deviation of the log ratio of each of `others`' energies to the first one's.
+def ratios(
+    prices: Prices, first: Entry, others: Sequence[Entry], estimator: Estimator
+) -> list[tuple[float, float]]:
+    """Ends of the 90 % interval of each of `others`' energies over the first one's.
 
-    Where both are estimates for one chip, what they share cancels; else their errors add.
+    Where both are estimates for one chip, what they share cancels; else their errors add. At a
+    request rate the idle watts that both pay are the same ones: what differs is their work.
 
     Args:
         prices: That hold all of them.
@@ -57,18 +63,57 @@ def ratio_sds(prices: Prices, first: Entry, others: Sequence[Entry], estimator: 
         others: Entries beside it.
         estimator: For the covariance of estimates.
     """
-    own = _variance(first)
-    alone = np.array([own + _variance(each) for each in others], dtype=float)
     shared = prices.variances_of_ratios(first, others, estimator) + 2 * NOISE**2
-    return np.asarray(np.sqrt(np.minimum(alone, shared)))
+    found = []
+    for other, variance in zip(others, shared.tolist(), strict=True):
+        alone = _variance(first) + _variance(other)
+        work, common = (variance, _variance(first)) if variance < alone else (alone, 0.0)
+        one, two = first.served, other.served
+        if one is not None and two is not None and one.watts == two.watts:
+            found.append(_of_totals(one, two, Z90 * math.sqrt(work), Z90 * math.sqrt(common)))
+            continue
+        if one is not None or two is not None:  # each machine waits at its own watts
+            work = sum(
+                each.worked**2 * _variance(each) + (1 - each.worked) ** 2 * _waiting(each) ** 2
+                for each in (first, other)
+            )
+        value, half = other.joules / first.joules, Z90 * math.sqrt(work)
+        found.append((value * math.exp(-half), value * math.exp(half)))
+    return found
+
+
+def _of_totals(first: Served, other: Served, half: float, common: float) -> tuple[float, float]:
+    """Ends of the ratio of two totals on one machine, over the ends of what they hold.
+
+    Args:
+        first: The chosen entry, which the ratio is over.
+        other: The one beside it.
+        half: Of the interval of the ratio of their work, natural logs.
+        common: Likewise of what both works have in common.
+    """
+    likely, high = first.watts.value or 0.0, first.watts.high or 0.0
+    most = max(likely, min(high, first.working_w, other.working_w))  # idle is less than work
+    found = [
+        other.joules(idle_w, math.exp(both + own)) / first.joules(idle_w, math.exp(both))
+        for idle_w in (first.watts.least, likely, most)
+        for both in (-common, 0.0, common)
+        for own in (-half, half)
+    ]
+    return min(found), max(found)
+
+
+def _waiting(entry: Entry) -> float:
+    """Standard deviation of the log of the idle watts of an entry at a rate."""
+    return 0.0 if entry.served is None else entry.served.doubt
 
 
 def _variance(entry: Entry) -> float:
-    """Variance of the log of an entry's energy by its own interval."""
-    joules = entry.energy
+    """Variance of the log of the energy of an entry's work by its own interval."""
+    work = entry.work
+    joules = work.energy
     if not joules.value or not joules.high:
         return 0.0
-    noise = NOISE if entry.measured else 0.0
+    noise = NOISE if work.measured else 0.0
     return max(math.log(joules.high / joules.value) / Z90, noise) ** 2
 
 
@@ -79,18 +124,13 @@ def factors(
     if not others or not first.energy.value:
         return [None] * len(others)
     found: list[Factor | None] = []
-    for each, sd in zip(others, ratio_sds(prices, first, others, estimator), strict=True):
+    ends = ratios(prices, first, others, estimator)
+    for each, (low, high) in zip(others, ends, strict=True):
         if not each.energy.value:
             found.append(None)
             continue
-        value, half = each.energy.value / first.energy.value, Z90 * float(sd)
-        found.append(
-            Factor(
-                value=rounded(value),
-                low=rounded(value * math.exp(-half)),
-                high=rounded(value * math.exp(half)),
-            )
-        )
+        value = each.energy.value / first.energy.value
+        found.append(Factor(value=rounded(value), low=rounded(low), high=rounded(high)))
     return found
 
 

@@ -11,6 +11,7 @@ from advisor.recommend.entries import Entry, Key
 from advisor.recommend.machine import Machine
 from advisor.recommend.records import Option, WarningCode
 from catalog.evidence import below_on_most
+from catalog.hardware.instances import threads
 from catalog.registry.tasks import tasks
 from catalog.snapshot import Snapshot
 
@@ -56,16 +57,16 @@ CAUTIONS: dict[WarningCode, str] = {
     "floor-below-majority": "always answering the most frequent class of the data set reaches the "
     "floor; ask for more",
     "host-assumed": "the host CPU was not stated; the usual one is priced for what needs no GPU",
-    "idle-assumed": "idle watts with the model loaded were not read in this scope: a declared "
-    "share of the power, never above that at work, with a wide interval",
+    "idle-assumed": "idle watts with the model loaded were not read in this scope: those of the "
+    "power model, the same for every candidate on the machine, with a wide interval",
     "idle-devices-counted": "the total counts devices that sat idle beside the one at work; read "
     "it as an upper bound",
     "idle-lower-bound": "the idle watts leave something out (the loaded model, or parts of the "
     "machine), so the total is a lower bound; state idle_w",
     "idle-missing": "nothing states the idle watts of this machine, so the idle part is missing "
     "and the total a lower bound; state idle_w or calibrate the machine",
-    "instance-hardware": "a cloud instance was named: its device is priced, and energy that counts "
-    "the host counts a whole one",
+    "instance-hardware": "a cloud instance was named: its vCPUs are priced as their share of the "
+    "host's CPUs, with the instance's memory; neighbours pay the rest",
     "other-load": "other processes kept more than half a core busy while it was measured "
     "(`context.other_cores`)",
     "out-of-range": "the setup lies outside the data the estimator learned from",
@@ -216,11 +217,20 @@ def about_machine(machine: Machine) -> dict[WarningCode, str]:
         )
     if machine.note:
         code: WarningCode = "instance-hardware" if machine.instance else "device-assumed"
-        whole = "; energy that counts the host counts a whole one" if machine.instance else ""
-        codes[code] = f"{machine.note}{whole}"
+        codes[code] = f"{machine.note}{_share_of(machine)}"
     if machine.host_note:
         codes["host-assumed"] = machine.host_note
     return codes
+
+
+def _share_of(machine: Machine) -> str:
+    """What part of its host an instance is priced with, in words; empty for other machines."""
+    if machine.instance is None:
+        return ""
+    return (
+        f"; its vCPUs count as {figure(machine.chips)} x {machine.host.name} with "
+        f"{threads(machine.host):g} threads: that much of the rates, idle power, memory and board"
+    )
 
 
 def about_stated(key: Key, entries: Sequence[Entry]) -> str:

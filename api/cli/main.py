@@ -22,8 +22,6 @@ from api.cli.question import asks, recommend, resolve_device
 from api.cli.report import report
 from api.cli.terminal import CommandGroup
 from api.cli.token import token
-from catalog.hardware.machines import ResolvedDevice
-from catalog.records import Device
 
 app = typer.Typer(
     name="joulewise",
@@ -72,6 +70,7 @@ def estimate(
     **asked: Any,
 ) -> None:
     """Estimated joules of a setup that was not measured, with a 90 % interval."""
+    from advisor.recommend.machine import resolve
     from api.pages import wording
     from api.service.estimate import EstimateRequest
     from api.service.estimate import estimate as estimated
@@ -81,10 +80,7 @@ def estimate(
     if named is None:
         raise BadQuestionError("device", None, "name it, or give its specs (device_kind ...)")
     resolved = resolve_device(named, snapshot) if isinstance(named, str) else named
-    if isinstance(resolved, Device):
-        machine = ResolvedDevice(device=resolved)
-    else:
-        machine = snapshot.machines.find(str(resolved))
+    machine = resolve(snapshot, resolved)
     request = EstimateRequest(
         device=machine.device.name,
         n_parameters=params,

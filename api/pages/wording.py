@@ -377,11 +377,15 @@ def factor(option: Option) -> str:
 
 
 def machine(found: PricedMachine) -> str:
-    """A machine in words: its device and, where it has one beside it, its host CPU."""
+    """A machine in words: its device, its host CPU where it has one, and an instance's size."""
     name = device_name(found.device)
     count = f"{found.n_devices} × " if found.n_devices > 1 else ""
     beside = "" if found.host_cpu == found.device else f" with {found.host_cpu}"
-    return f"{count}{name}{beside}{f' ({found.instance})' if found.instance else ''}"
+    if found.instance is None:
+        return f"{count}{name}{beside}"
+    size = [f"{number(found.vcpus)} vCPUs"] if found.vcpus else []
+    size += [f"{number(found.memory_gb)} GB"] if found.memory_gb else []
+    return f"{count}{name}{beside} ({found.instance}: {', '.join(size)})"
 
 
 def serving(option: Option) -> str:

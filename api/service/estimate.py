@@ -9,9 +9,9 @@ from pydantic_core import PydanticCustomError
 from advisor.estimator.estimator import Estimator, Prediction, Setup
 from advisor.estimator.setup import BITS, stated_bits
 from advisor.estimator.specs import DeviceSpecs
+from advisor.recommend.machine import Machine, resolve
 from advisor.recommend.records import Caution, EnergyPer1000, WarningCode
 from advisor.recommend.warnings import CAUTIONS
-from catalog.hardware.machines import ResolvedDevice
 from catalog.records import Scope
 from catalog.snapshot import Snapshot
 
@@ -70,7 +70,7 @@ class EstimateAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _warnings(
-    prediction: Prediction, request: EstimateRequest, assumed: ResolvedDevice | None
+    prediction: Prediction, request: EstimateRequest, machine: Machine
 ) -> tuple[Caution, ...]:
     """Warnings about an estimate, in the order of their codes below."""
     setup = {
@@ -81,37 +81,33 @@ def _warnings(
     }
     lacking = ", ".join(name for name, value in setup.items() if value is None)
     conditions: list[tuple[WarningCode, bool]] = [
-        ("device-assumed", bool(assumed and assumed.note and not assumed.instance)),
-        ("instance-hardware", bool(assumed and assumed.instance)),
+        ("device-assumed", machine.instance is None and machine.note is not None),
+        ("instance-hardware", machine.instance is not None),
         ("device-not-calibrated", not prediction.known_device),
         ("device-specs-assumed", prediction.assumed_power),
         ("out-of-range", bool(prediction.outside)),
         ("setup-assumed", bool(lacking)),
     ]
     texts = CAUTIONS | {"setup-assumed": f"{CAUTIONS['setup-assumed']} (here: {lacking})"}
-    if assumed is not None and assumed.note:
+    if machine.note:
         for code in ("device-assumed", "instance-hardware"):
-            texts[code] = f"{CAUTIONS[code]} (here: {assumed.note})"
+            texts[code] = f"{CAUTIONS[code]} (here: {machine.note})"
     return tuple(Caution(code=code, message=texts[code]) for code, holds in conditions if holds)
 
 
-def requested_device(snapshot: Snapshot, request: EstimateRequest) -> ResolvedDevice:
-    """The device of a request, by name or by its specs, and what was assumed of the name.
+def requested_machine(snapshot: Snapshot, request: EstimateRequest) -> Machine:
+    """The machine of a request, by name or by its specs, and what was assumed of the name.
 
     Raises:
         UnknownNameError: The device is not in the catalog.
     """
     device = request.device
-    if isinstance(device, str):
-        return snapshot.machines.find(device)
-    return ResolvedDevice(device=device.device())
+    return resolve(snapshot, device if isinstance(device, str) else device.device())
 
 
-def estimate(
-    resolved: ResolvedDevice, estimator: Estimator, request: EstimateRequest
-) -> EstimateAnswer:
-    """Estimated energy of a requested setup on a device, joules per 1,000 texts."""
-    device = resolved.device
+def estimate(machine: Machine, estimator: Estimator, request: EstimateRequest) -> EstimateAnswer:
+    """Estimated energy of a requested setup on a machine, joules per 1,000 texts."""
+    device = machine.device
     per_1000 = request.runtime_s_per_1000
     setup = Setup(
         device=device,
@@ -125,7 +121,8 @@ def estimate(
         llm=request.generates,
         n_devices=request.n_devices,
     )
-    (prediction,) = estimator.predict([setup])
+    part = machine.part(device, request.n_devices)
+    (prediction,) = estimator.predict([msgspec.structs.replace(setup, **part)])
     joules = prediction.energy_j
     value, low, high = (
         None if bound is None else 1000 * bound for bound in (joules.value, joules.low, joules.high)
@@ -140,6 +137,6 @@ def estimate(
             scope=request.scope,
             label="estimated",
         ),
-        warnings=_warnings(prediction, request, resolved),
+        warnings=_warnings(prediction, request, machine),
         estimator_version=estimator.version,
     )

@@ -16,7 +16,7 @@ from litestar.params import BodyKwarg, FromQuery, QueryParameter, RawBody
 from advisor.recommend.records import Recommendation
 from api.service import listing, upload
 from api.service.accuracies import AccuracyFilter
-from api.service.estimate import EstimateAnswer, EstimateRequest, estimate, requested_device
+from api.service.estimate import EstimateAnswer, EstimateRequest, estimate, requested_machine
 from api.service.listing import Filter, Page, Task
 from api.service.metrics import MEDIA_TYPE
 from api.service.middleware import VERSIONED
@@ -239,7 +239,7 @@ async def add_measurements(
 )
 def estimate_energy(data: Setup, now: NamedDependency[LoadedCatalog]) -> EstimateAnswer:
     """Estimated joules of a setup that was not measured, with a 90 % interval."""
-    return estimate(requested_device(now.snapshot, data), now.estimator, data)
+    return estimate(requested_machine(now.snapshot, data), now.estimator, data)
 
 
 @get("/health/live", sync_to_thread=False, opt={UNLIMITED: True}, responses=problems(400))

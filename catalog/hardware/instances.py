@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import functools
+import re
 
 import msgspec
 
 from catalog import reference_files
+from catalog.records import Device
+
+_ONE_THREAD = re.compile(r"Graviton|Altra|EPYC (9R14|7B13)")
+"""CPUs whose cores are sold as one vCPU each: Arm ones have no second thread, and AWS (7a types)
+and Google (T2D) switch it off on these."""
+USUAL_CORES = 24
+"""Cores of a server CPU whose table states none: the median of the bundled ones."""
 
 
 class Instance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -45,6 +53,11 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def host_share(self) -> float | None:
         """Share of the host's vCPUs that are the instance's, 0 to 1."""
         return min(self.vcpus / self.host_vcpus, 1.0) if self.host_vcpus else None
+
+
+def threads(cpu: Device) -> float:
+    """Number of vCPUs that one chip makes: two a core where the provider sells both threads."""
+    return (cpu.cores or USUAL_CORES) * (1.0 if _ONE_THREAD.search(cpu.name) else 2.0)
 
 
 @functools.cache
