@@ -256,17 +256,11 @@ class Advisor:
         )
 
     def _best_devices(self, chosen: Entry | None, key: Key) -> tuple[BestDevice, ...]:
-        """Where the chosen entry needs least; not at a rate, at which machines idle too.
-
-        These are whole devices; beside a cloud instance only those that need no more than it.
-        """
+        """Where the chosen entry needs least; not at a rate, at which machines idle too."""
         if chosen is None or key.rate_per_s is not None:
             return ()
         need = round(memory_gb(chosen) or 0.0, 3)
-        found = self._devices(chosen.candidate, need, chosen.choice, key)
-        if key.machine.instance is None:
-            return found
-        return tuple(each for each in found if each.energy_j_per_1000 <= chosen.joules)
+        return self._devices(chosen.candidate, need, chosen.choice, key)
 
     def _tied(self, prices: Prices, qualified: Sequence[Entry]) -> list[Entry]:
         """The chosen entry, and those whose energy may be as little, measured ones first."""
