@@ -902,3 +902,123 @@ def test_machines_too_few_for_the_peak_are_a_warning(advisor: Advisor) -> None:
     entry = one(advisor, **planned("minilm-l6-finetuned", peak_rate=1000, machines=1))
     assert "peak-above-capacity" in entry.warnings
     assert entry.machines_from == "stated by the plan"
+
+
+PLANS: dict[str, dict[str, Any]] = {
+    "one shared server and a card of its own": {
+        "region": "Germany",
+        "pue": 1.25,
+        "price_per_kwh": 0.31,
+        "market_kg_per_kwh": 0.02,
+        "water_l_per_kwh": 0.9,
+        "deployments": [
+            {"name": "a", "candidate": "minilm-l6-frozen-logistic", "device": L4,
+             "workload": "banking77", "texts_per_day": 4e6, "machine": "m", "retrainings": 12},
+            {"name": "b", "candidate": "minilm-l6-finetuned", "device": L4, "workload": "sst2",
+             "texts_per_day": 9e6, "machine": "m"},
+            {"name": "c", "candidate": "llama-3.1-8b-zero-shot", "device": H100,
+             "workload": "fktg", "texts_per_day": 1e5},
+        ],
+    },
+    "ten hours a day for a month, machines stated": {
+        "grid_kg_per_kwh": {"low": 0.2, "value": 0.3, "high": 0.5},
+        "period_days": 30,
+        "embodied": {"kg_per_machine": 900, "lifetime_years": 4},
+        "deployments": [
+            {"name": "a", "candidate": "minilm-l6-finetuned", "device": A30, "workload": "sst2",
+             "texts_per_day": 2e6, "machines": 3, "idle_w": 110, "hours_per_day": 10},
+        ],
+    },
+    "many machines for a peak": {
+        "region": "FRA",
+        "price_per_kwh": 0.2,
+        "deployments": [
+            {"name": "a", "candidate": "mpnet-multilingual-frozen-logistic", "device": L4,
+             "workload": "rotten-tomatoes", "texts_per_day": 9e8, "peak_rate": 30_000,
+             "retrainings": 2, "training_kwh": 0.4},
+        ],
+    },
+    "off when idle": {
+        "region": "World",
+        "deployments": [
+            {"name": "a", "candidate": "phi-3.5-mini-zero-shot", "device": A30,
+             "workload": "rotten-tomatoes", "texts_per_day": 2e4, "off_when_idle": True},
+            {"name": "b", "candidate": "tfidf-word-logistic", "device": "AMD EPYC 7763",
+             "workload": "agnews", "texts_per_day": 1e6, "scope": "wall"},
+        ],
+    },
+    "a stated runtime and a picked model": {
+        "region": "EU",
+        "period_years": 3,
+        "pue": 1.1,
+        "deployments": [
+            {"name": "a", "candidate": "minilm-l6-frozen-logistic", "device": "NVIDIA T4",
+             "workload": "agnews", "texts_per_day": 5e5, "runtime_s_per_1000": 2.5},
+            {"name": "b", "recommend": {"task": "sentiment", "min_acc": 0.85},
+             "texts_per_day": 1e4},
+        ],
+    },
+}  # fmt: skip
+ENDS = ("low", "value", "high")
+OTHER = {"low": "high", "value": "value", "high": "low"}
+
+
+def recomputed(entry: dict[str, Any], given: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """Inference, idle and training kWh of a deployment from what its report states, by hand."""
+    run, texts = entry["setup"], entry["texts"]
+    joules, seconds = run["energy_j_per_1000"], run["runtime_s_per_1000"]
+    on_s = entry["hours_per_day"] * 3600 * entry["period_days"]
+    share = entry["machines"] and texts * seconds["value"] / 1000 / entry["busy_share"] / (
+        entry["machines"] * on_s
+    )
+    assert entry["machine"] or share == pytest.approx(1)
+    found: dict[str, dict[str, float]] = {"inference": {}, "idle": {}, "training": {}}
+    for end in ENDS:
+        found["inference"][end] = texts * joules[end] / 1000 / J_PER_KWH
+        busy_s = texts * seconds[OTHER[end]] / 1000
+        number = entry["machines" if end == "value" else f"machines_{end}"]
+        left_s = max(number * on_s * share - busy_s, 0)
+        watts = 0 if given.get("off_when_idle") else entry["idle_w"][end]
+        found["idle"][end] = watts * left_s / J_PER_KWH
+        found["training"][end] = given.get("retrainings", 0) * given.get("training_kwh", 0)
+    return found
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_five_plans_add_up_in_three_columns(name: str) -> None:
+    """Each part from the figures the report states; parts against deployments against totals."""
+    plan, bundle = PLANS[name], Snapshot.load(None)
+    answer = report(Advisor(bundle, estimator.load()), plan)
+    body = msgspec.to_builtins(answer)
+    assert adds_up(answer)
+    assert in_order(answer)
+    sized = {"many machines for a peak"}  # idle between the ends of the runtime: a test of its own
+    for entry, stated in zip(body["deployments"], plan["deployments"], strict=True):
+        parts = {part["name"]: part for part in entry["parts"]}
+        found = recomputed(entry, stated)
+        for part, end in itertools.product(found, ENDS):
+            if part == "training" and "training_kwh" not in stated and stated.get("retrainings"):
+                continue  # estimated: a test of its own
+            if part == "idle" and end != "value" and name in sized:
+                continue
+            told = parts[part]["kwh"][end]
+            assert told == pytest.approx(found[part][end], rel=1e-6), (part, end)
+        for end in ENDS:
+            it = sum(parts[part]["kwh"][end] for part in found)
+            assert parts["pue"]["kwh"][end] == pytest.approx((entry["pue"] - 1) * it)
+            kwh = entry["kwh"][end]
+            assert kwh == pytest.approx(entry["pue"] * it)
+            assert entry["kg_co2e"][end] == pytest.approx(kwh * entry["grid"]["kg_per_kwh"][end])
+            if entry["cost"] is not None:
+                assert entry["cost"][end] == pytest.approx(kwh * entry["price_per_kwh"])
+            if entry["kg_co2e_market"] is not None:
+                assert entry["kg_co2e_market"][end] == pytest.approx(kwh * 0.02)
+            year = entry["per_year"]["kwh"][end]
+            assert year == pytest.approx(kwh * 365 / entry["period_days"])
+            made = entry["embodied_kg_co2e"]
+            grams = 1000 * (entry["kg_co2e"][end] + (made[end] if made else 0)) / entry["texts"]
+            assert entry["sci"]["g_co2e_per_text"][end] == pytest.approx(grams)
+    for field in ("kwh", "kg_co2e", "it_kwh"):
+        for end in ENDS:
+            whole = math.fsum(entry[field][end] for entry in body["deployments"])
+            assert body["totals"][field][end] == pytest.approx(whole)

@@ -177,7 +177,8 @@ def _translated(fault: Mapping[str, Any], model: type[BaseModel], name: str | No
         model = (_model_of(field.annotation) if field else None) or model
     came = None if fault["type"] == "missing" else _short(fault["input"])
     if fault["type"] == "extra_forbidden":
-        said = f"no such field; allowed are {', '.join(sorted(owner.model_fields))}"
+        own = Plan if owner is Common else owner
+        said = f"no such field; allowed are {', '.join(sorted(own.model_fields))}"
     elif fault["type"] == "missing":
         said = f"required: {said}"
     else:
