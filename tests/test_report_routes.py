@@ -450,7 +450,7 @@ def test_the_workbook_opens_in_libreoffice(client: Client, tmp_path: Path) -> No
          tmp_path / "r.xlsx"],
         check=True, capture_output=True, timeout=110,
     )  # fmt: skip
-    assert "Electricity, kWh" in (tmp_path / "r.csv").read_text()
+    assert "Electricity, kWh" in (tmp_path / "r.csv").read_text(encoding="latin-1")
 
 
 def test_the_untouched_planner_charges_a_machine_that_is_on_all_day(client: Client) -> None:
