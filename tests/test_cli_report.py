@@ -53,10 +53,18 @@ def plan(tmp_path: Path) -> Path:
 
 
 def test_a_table_for_people(plan: Path) -> None:
-    """Parts, totals, lower bounds marked, and what is missing said."""
+    """Parts, what to know, and the summary last."""
     done = run(app, ["report", str(plan)])
     assert done.exit_code == 0, done.output
-    for said in ("news", "picked", "inference", "≥", "idle-missing", "lower bounds"):
+    for said in (
+        "news",
+        "picked",
+        "Inference",
+        "Idle",
+        "idle-assumed",
+        "Electricity, kWh",
+        "Report",
+    ):
         assert said in done.output
 
 
@@ -65,12 +73,15 @@ def test_json_on_stdout(plan: Path, arguments: list[str]) -> None:
     """One document, the same as over HTTP."""
     body = json.loads(run(app, ["report", str(plan), *arguments]).stdout)
     assert [entry["name"] for entry in body["deployments"]] == ["news", "picked"]
-    assert body["totals"]["lacking"] == {"idle": 1}
+    assert body["totals"]["lacking"] == {}
+    german = json.loads(run(app, ["report", str(plan), *arguments, "--language", "de"]).stdout)
+    assert german["totals"] == body["totals"]
+    assert german["deployments"][0]["assumed"][0]["why"] == "kein Zeitraum angegeben; ein Jahr"
 
 
 def test_files_take_their_form_from_the_suffix(plan: Path, tmp_path: Path) -> None:
-    """.html, .csv, .json and .md are written whole; the HTML stands alone."""
-    for name in ("r.html", "r.csv", "r.json", "r.md"):
+    """.html, .csv, .json, .md and .xlsx are written whole; the HTML stands alone."""
+    for name in ("r.html", "r.csv", "r.json", "r.md", "r.xlsx"):
         done = run(app, ["report", str(plan), "-o", str(tmp_path / name)])
         assert done.exit_code == 0, done.output
     assert "<style>" in (tmp_path / "r.html").read_text()
@@ -128,8 +139,8 @@ def test_usage_errors(plan: Path, tmp_path: Path) -> None:
     """A missing plan, an unknown suffix or form, a folder that is not there: exit code 2."""
     for arguments in (
         ["report", str(tmp_path / "none.toml")],
-        ["report", str(plan), "-o", "r.xlsx"],
-        ["report", str(plan), "--format", "xlsx"],
+        ["report", str(plan), "-o", "r.pdf"],
+        ["report", str(plan), "--format", "pdf"],
         ["report", str(plan), "-o", str(tmp_path / "none" / "r.csv")],
     ):
         assert run(app, arguments).exit_code == 2

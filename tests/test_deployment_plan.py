@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from advisor.report.plan import MOST_DEPLOYMENTS, Plan, PlanError, PlanProblem, checked, read
+from advisor.report.plan import PlanError, PlanProblem, checked, read
+from advisor.report.schema import MOST_DEPLOYMENTS, Plan
 
 GOOD: dict[str, Any] = {
     "name": "desk",

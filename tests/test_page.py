@@ -264,7 +264,15 @@ def test_a_plan_of_two_deployments_becomes_a_file(page: Any, server: str) -> Non
     page.get_by_role("button", name="Make the report").click()
     page.locator("#report .deployment").nth(1).wait_for()
     told = page.locator("#report").inner_text()
-    for wanted in ("Support tickets", "Reviews", "Inference", "Idle", "kWh", "Sources"):
+    for wanted in (
+        "Support tickets",
+        "Reviews",
+        "Inference",
+        "Idle",
+        "kWh",
+        "Sources",
+        "Report JW-",
+    ):
         assert wanted in told
     assert faults(page) == []
     for name, start in (("CSV", b"deployment,part"), ("JSON", b"{"), ("Markdown", b"# Planned")):

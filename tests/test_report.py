@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import itertools
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,14 +16,15 @@ from hypothesis import strategies as st
 
 from advisor.estimator import estimator
 from advisor.recommend.advisor import Advisor
+from advisor.recommend.warnings import CAUTIONS
 from advisor.report.plan import PlanError, checked
 from advisor.report.records import Deployed, Report
 from advisor.report.report import report
-from advisor.report.terms import DEFAULT_PUE
-from advisor.report.wording import METHODS
+from advisor.report.terms import DEFAULT_PUE, GPU_KG, LIFETIME_YEARS, SERVER_KG
+from advisor.report.wording import METHODS, Words, table
 from catalog import reference_data as bundled
 from catalog.quantity import Quantity
-from catalog.records import Candidate, Measurement
+from catalog.records import Candidate, Measurement, Training
 from catalog.snapshot import Snapshot
 
 NANO = "Jetson Nano 2GB (GPU, Tegra X1)"
@@ -116,9 +119,9 @@ def planned(candidate: str, **more: Any) -> dict[str, Any]:
     } | more
 
 
-def amounts(found: Any) -> Iterator[Quantity | Quantity]:
+def amounts(found: Any) -> Iterator[Quantity]:
     """Every interval anywhere in a record."""
-    if isinstance(found, Quantity | Quantity):
+    if isinstance(found, Quantity):
         yield found
     elif isinstance(found, msgspec.Struct):
         for name in found.__struct_fields__:
@@ -198,9 +201,14 @@ def test_first_plan_net_of_measured_idle(advisor: Advisor) -> None:
     assert entry.kg_co2e.value == pytest.approx(1.2 * it * 0.4)
     assert entry.cost is not None
     assert entry.cost.value == pytest.approx(1.2 * it * 0.25)
-    assert entry.sci.g_co2e_per_text.value == pytest.approx(1000 * 1.2 * it * 0.4 / texts)
-    assert entry.sci.embodied_kg is None
-    assert "not included" in entry.sci.note
+    making = (SERVER_KG + GPU_KG) * 365 / (LIFETIME_YEARS * 365.25)  # kg x share of its life
+    assert entry.sci.embodied_kg == pytest.approx(making)
+    assert entry.embodied_kg_co2e is not None
+    assert entry.embodied_kg_co2e.low == pytest.approx(
+        (SERVER_KG / 4 + GPU_KG) / (SERVER_KG + GPU_KG) * making  # one of four slots
+    )
+    grams = 1000 * (1.2 * it * 0.4 + making) / texts
+    assert entry.sci.g_co2e_per_text.value == pytest.approx(grams)
     methods = [part.method for part in entry.parts]
     assert methods == ["inference-net", "idle-all-hours", "training", "pue"]
     assert [part.basis for part in entry.parts] == ["measured", "measured", "measured", "stated"]
@@ -359,33 +367,40 @@ def test_intervals_hold_their_values_whatever_is_planned(
     assert adds_up(answer)
 
 
-def test_card_idle_is_a_lower_bound(advisor: Advisor) -> None:
-    """Without a reading of the run the card's own idle watts count, and the sum stays open."""
+def test_idle_that_no_run_read_is_charged_by_class(advisor: Advisor) -> None:
+    """From the card's data sheet and its host, with an interval, and said to be."""
     entry = one(advisor, **planned("minilm-l6-finetuned", device=L4))
-    card = advisor.snapshot.devices[L4].idle_w
-    assert card
-    assert entry.idle_w == Quantity(card, card, None)
-    assert entry.parts[1].basis == "data-sheet"
-    assert entry.parts[1].sources == (f"device:{L4}",)
-    assert entry.kwh.high is None
-    assert "idle-lower-bound" in entry.warnings
+    idle = entry.parts[1]
+    assert advisor.snapshot.devices[L4].idle_w
+    assert entry.idle_w is not None
+    assert entry.idle_w.value
+    assert entry.idle_w.high is not None
+    assert idle.kwh.value == pytest.approx(
+        entry.idle_w.value * 8760 * 3600 * (1 - (entry.busy_share or 0)) / J_PER_KWH
+    )
+    assert idle.basis == "data-sheet"
+    assert idle.sources == (f"device:{L4}", "idle")
+    assert entry.kwh.high is not None
+    assert "idle-assumed" in entry.warnings
+    assert "idle_w" in {found.field for found in entry.assumed}
 
 
-def test_unknown_idle_is_missing_never_nothing(advisor: Advisor) -> None:
-    """A device nobody knows the idle watts of: the part is missing and said to be."""
+def test_idle_of_unlisted_hardware_is_charged_too(advisor: Advisor) -> None:
+    """A device whose idle watts no source states: a share of its power, never nothing."""
     specs = {"kind": "gpu", "tdp_w": 300, "peak_fp16_tflops": 200, "memory_bandwidth_gbs": 900}
     answer = made(advisor, planned("minilm-l6-finetuned", device=specs))
     (entry,) = answer.deployments
-    assert entry.parts[1].kwh == Quantity(0.0, None, None)
-    assert entry.parts[1].basis == "missing"
-    assert entry.lacks == ("idle",)
-    assert answer.totals.lacking == {"idle": 1}
-    assert entry.kwh.high is None
-    assert "idle-missing" in entry.warnings
+    assert entry.parts[1].kwh.value
+    assert entry.parts[1].basis == "assumed"
+    assert entry.lacks == ()
+    assert answer.totals.lacking == {}
+    assert entry.kwh.high is not None
     assert entry.parts[0].basis in ("estimated-runtime", "extrapolated")
+    assert in_order(answer)
+    assert adds_up(answer)
 
 
-def test_idle_of_part_of_the_machine_is_a_lower_bound(advisor: Advisor) -> None:
+def test_idle_read_of_part_of_the_machine_is_the_low_end(advisor: Advisor) -> None:
     """Idle watts read by a GPU counter alone do not stand for the host."""
     part = row(
         "tfidf-word-lightgbm", 90, 3, accuracy=0.9, idle_resident_w=25.0, cpu_label="modelled"
@@ -399,9 +414,11 @@ def test_idle_of_part_of_the_machine_is_a_lower_bound(advisor: Advisor) -> None:
         digest="e" * 64,
     )
     found = one(Advisor(own, advisor.estimator), **planned("tfidf-word-lightgbm"))
-    assert found.idle_w == Quantity(25.0, 25.0, None)
+    assert found.idle_w is not None
+    assert found.idle_w.low == 25.0
+    assert (found.idle_w.high or 0) > 25.0
     assert found.parts[0].label == "mixed"
-    assert "idle-lower-bound" in found.warnings
+    assert "idle-assumed" in found.warnings
 
 
 def test_a_server_measurement_is_not_charged_idle_again(advisor: Advisor) -> None:
@@ -600,38 +617,211 @@ def test_the_advisor_picks_for_a_deployment(advisor: Advisor) -> None:
     entry = one(advisor, **asked)
     assert entry.chosen_by == "advisor"
     assert entry.setup.candidate == "tfidf-word-logistic"
-    assert entry.alternative is None
     with pytest.raises(PlanError, match="closest is") as caught:
         one(advisor, **asked | {"recommend": {"task": "sentiment", "min_acc": 0.999}})
     assert caught.value.nothing_qualifies
 
 
 def test_the_alternative_saves_what_the_two_reports_differ_by(advisor: Advisor) -> None:
-    """The advisor's pick at the same accuracy, computed like a plan of its own."""
-    terms = {"idle_w": 0, "pue": 1.3, "machines": 1}
+    """What needs least at the same accuracy on any machine, computed like a plan of its own."""
+    terms = {"pue": 1.3, "price_per_kwh": 0.2, "market_kg_per_kwh": 0.1}
     entry = one(advisor, **planned("dear-zero-shot", texts_per_day=1e5, **terms))
-    own = one(advisor, **planned("tfidf-word-logistic", texts_per_day=1e5, **terms))
     other = entry.alternative
     assert other is not None
     assert other.setup is not None
-    assert other.setup.candidate == "tfidf-word-logistic"
+    assert other.setup.family != "zero-shot-llm"
+    assert {A30, L4} < set(other.searched)
+    assert (other.setup.accuracy and other.setup.accuracy.value) >= 0.85  # type: ignore[operator]
+    run = {"candidate": other.setup.candidate, "device": other.setup.device}
+    own = one(advisor, **planned("any", texts_per_day=1e5, **terms) | run)
     assert other.saved_kwh is not None
     assert other.kwh == own.kwh
-    assert other.saved_kwh.value == pytest.approx((entry.kwh.value or 0) - (own.kwh.value or 0))
-    assert own.alternative is not None
-    assert own.alternative.setup is None
+    saved = (entry.kwh.value or 0) - (own.kwh.value or 0)
+    assert saved > 0
+    assert other.saved_kwh.value == pytest.approx(saved)
+    assert other.saved_kwh.low == pytest.approx(entry.kwh.low - (own.kwh.high or 0))  # type: ignore[operator]
+    assert other.saved_cost is not None
+    assert other.saved_cost.value == pytest.approx(0.2 * saved)
+    assert other.saved_kg_co2e_market is not None
+    assert other.saved_kg_co2e_market.value == pytest.approx(0.1 * saved)
 
 
-def test_an_alternative_that_lacks_a_part_saves_nothing_known(advisor: Advisor) -> None:
-    """A saving is said only where both sides hold the same parts."""
-    entry = one(
-        advisor, **planned("minilm-l6-finetuned", precision="fp32", retrainings=2, idle_w=50)
-    )
-    assert entry.lacks == ("training",)
-    assert "training-missing" in entry.warnings
+def test_no_machine_that_was_searched_needs_less_than_the_alternative(advisor: Advisor) -> None:
+    """Each searched machine's own pick at that accuracy, as a plan, needs no less."""
+    entry = one(advisor, **planned("dear-zero-shot", texts_per_day=1e5))
     other = entry.alternative
     assert other is not None
-    assert other.saved_kwh is None or other.setup is None or "left out" in other.note
+    assert other.kwh is not None
+    for device in other.searched:
+        asked = {"task": "sentiment", "min_acc": 0.85, "confidence": 0}
+        picked = one(advisor, recommend=asked, device=device, workload="sst2", texts_per_day=1e5)
+        assert (picked.kwh.value or 0) >= (other.kwh.value or 0) * (1 - 1e-9)
+
+
+def test_a_saving_is_known_only_where_both_sides_hold_the_same_parts(advisor: Advisor) -> None:
+    """A part that is missing on both sides is said to be left out."""
+    unknown = msgspec.structs.replace(advisor.snapshot.workloads["sst2"], n_train=None)
+    known = advisor.snapshot
+    own = Snapshot(
+        measurements=ROWS,
+        devices=known.devices,
+        workloads=dict(known.workloads) | {"sst2": unknown},
+        candidates=known.candidates,
+        digest="a" * 64,
+    )
+    entry = one(
+        Advisor(own, advisor.estimator),
+        **planned("minilm-l6-finetuned", precision="fp32", retrainings=2, idle_w=50),
+    )
+    assert entry.lacks == ("training",)
+    assert entry.parts[2].kwh == Quantity(0.0, None, None)
+    assert "training-missing" in entry.warnings
+    assert entry.kwh.high is None
+    other = entry.alternative
+    assert other is not None
+    assert other.saved_kwh is None or "left out" in other.note
+
+
+@pytest.mark.parametrize(
+    ("candidate", "device", "passes", "epochs"),
+    [
+        ("minilm-l6-finetuned", A30, (1.5, 3.0, 6.0), True),
+        ("minilm-l6-frozen-logistic", A30, (1.0, 1.15, 1.7), False),
+        ("tfidf-char-lightgbm", "AMD EPYC 7763", (0.7, 3.0, 19.0), False),
+    ],
+)
+def test_a_training_that_was_not_recorded_is_estimated(
+    advisor: Advisor, candidate: str, device: str, passes: tuple[float, ...], epochs: bool
+) -> None:
+    """A multiple of the joules per text, by how it is trained, times the training texts."""
+    entry = one(advisor, **planned(candidate, device=device, retrainings=2))
+    known, workload = advisor.snapshot.candidates[candidate], advisor.snapshot.workloads["sst2"]
+    texts = float(workload.n_train or 0)
+    if epochs:
+        given = known.training or Training()
+        texts = max(texts * given.epochs, given.least_steps * given.batch_size)
+    energy = entry.setup.energy_j_per_1000
+    for end, times in zip(("low", "value", "high"), passes, strict=True):
+        joules = 2 * times * texts * getattr(energy, end) / 1000
+        assert getattr(entry.parts[2].kwh, end) == pytest.approx(joules / J_PER_KWH)
+    assert entry.parts[2].basis == "estimated"
+    assert "training-estimated" in entry.warnings
+
+
+def test_deployments_of_one_machine_share_its_idle_hours(advisor: Advisor) -> None:
+    """The machine is charged once: what is left when both have classified."""
+    names = ("tfidf-word-logistic", "minilm-l6-finetuned")
+    both = [planned(name, machine="box", idle_w=120, precision="fp32") for name in names]
+    answer = made(advisor, *both, price_per_kwh=0.3)
+    busy_s = 1e6 * 365 * (0.002 + 0.005)
+    left = 120 * (8760 * 3600 - busy_s) / J_PER_KWH
+    assert sum(entry.parts[1].kwh.value or 0 for entry in answer.deployments) == pytest.approx(left)
+    assert answer.totals.machines == 1
+    assert adds_up(answer)
+    assert in_order(answer)
+    apart = made(advisor, *[entry | {"machine": entry["name"]} for entry in both])
+    assert apart.totals.machines == 2
+    assert (apart.totals.kwh.value or 0) > (answer.totals.kwh.value or 0)
+    made_of = [entry.embodied_kg_co2e for entry in answer.deployments]
+    whole = apart.deployments[0].embodied_kg_co2e
+    assert whole is not None
+    assert sum(each.value or 0 for each in made_of if each) == pytest.approx(whole.value)
+
+
+def test_deployments_of_one_machine_agree_on_it(advisor: Advisor) -> None:
+    """Another device, another number of hours: each is named with what the first one has."""
+    with pytest.raises(PlanError) as caught:
+        made(
+            advisor,
+            planned("tfidf-word-logistic", machine="box"),
+            planned("minilm-l6-finetuned", machine="box", device=L4, hours_per_day=8),
+        )
+    assert [fault.field for fault in caught.value.problems] == ["device", "hours_per_day"]
+    assert A30 in str(caught.value)
+
+
+def test_a_year_the_contract_and_water(advisor: Advisor) -> None:
+    """Amounts scale to 365 days; market-based by the contract's factor; water by IT kWh."""
+    entry = one(
+        advisor,
+        **planned("tfidf-word-logistic"),
+        period_days=73,
+        region="Germany",
+        market_kg_per_kwh={"low": 0.0, "value": 0.05, "high": 0.1},
+        water_l_per_kwh=1.8,
+        price_per_kwh=0.25,
+    )
+    assert (entry.grid.name, entry.grid.year, entry.grid.code) == ("Germany", 2024, "DEU")
+    assert entry.per_year.kwh.value == pytest.approx(5 * (entry.kwh.value or 0))
+    assert entry.per_year.cost is not None
+    assert entry.per_year.cost.high == pytest.approx(5 * 0.25 * (entry.kwh.high or 0))
+    assert entry.kg_co2e_market is not None
+    assert entry.kg_co2e_market.low == 0
+    assert entry.kg_co2e_market.high == pytest.approx(0.1 * (entry.kwh.high or 0))
+    assert entry.water_l is not None
+    assert entry.water_l.value == pytest.approx(1.8 * (entry.it_kwh.value or 0))
+
+
+def test_a_stated_runtime_prices_the_setup(advisor: Advisor) -> None:
+    """As in `/recommend`: the energy of what was not measured follows from the asker's seconds."""
+    quick, slow = (
+        one(advisor, **planned("minilm-l6-finetuned", device=L4, runtime_s_per_1000=s))
+        for s in (1.0, 4.0)
+    )
+    assert quick.setup.energy_j_per_1000.basis == "estimated"
+    assert (slow.parts[0].kwh.value or 0) > 2 * (quick.parts[0].kwh.value or 0)
+    assert slow.busy_share == pytest.approx(4 * (quick.busy_share or 0))
+    other = slow.alternative
+    assert other is None or other.setup is None or other.setup.runtime_from != "stated by the plan"
+
+
+def test_every_fault_is_listed_at_once(advisor: Advisor) -> None:
+    """Those of the schema and those of the catalog, in the plan's order."""
+    with pytest.raises(PlanError) as caught:
+        report(
+            advisor,
+            {
+                "pue": 0.5,
+                "deployments": [
+                    planned("nobody", name="a", hours_per_day=99),
+                    planned("tfidf-word-logistic", name="b", texts_per_day=-1),
+                    planned("tfidf-word-logistic", name="c", device="nowhere"),
+                ],
+            },
+        )
+    named = [(fault.deployment, fault.field) for fault in caught.value.problems]
+    assert named == [
+        (None, "pue"),
+        ("a", "hours_per_day"),
+        ("a", "candidate"),
+        ("b", "texts_per_day"),
+        ("c", "device"),
+    ]
+
+
+def test_the_number_names_plan_and_figures(advisor: Advisor) -> None:
+    """Equal plans have equal numbers; another word of the plan makes another; stated ones stand."""
+    first, again, other = (
+        made(advisor, planned("tfidf-word-logistic"), title=title) for title in ("a", "a", "b")
+    )
+    assert first == again
+    assert first.number != other.number
+    assert first.date == datetime.datetime.now(datetime.UTC).date().isoformat()
+    filed = made(advisor, planned("tfidf-word-logistic"), number="7/26", date="2026-11-30")
+    assert (filed.number, filed.date) == ("7/26", "2026-11-30")
+
+
+def test_german_is_complete() -> None:
+    """Every sentence has both languages, every warning its German."""
+    for key, (english, german) in table().items():
+        assert german, key
+        assert english or key.startswith("caution."), key
+        assert set(re.findall(r"\{\w+\}", english)) in (
+            set(), set(re.findall(r"\{\w+\}", german))
+        ) or not english, key  # fmt: skip
+    assert {f"caution.{code}" for code in CAUTIONS} <= table().keys()
+    assert Words("de").number(1234.5) == "1.230"
+    assert Words("de").number(0.25) == "0,25"
 
 
 def test_training_is_paid_back_after_so_many_texts(advisor: Advisor) -> None:
@@ -669,6 +859,8 @@ def test_what_the_plan_leaves_open_is_declared(advisor: Advisor) -> None:
         scope="host",
         period_days=1,
         peak_rate=100,
+        idle_w=100,
+        embodied={"kg_per_machine": 1, "lifetime_years": 1},
     )
     assert one(advisor, **full).assumed == ()
 
@@ -710,3 +902,123 @@ def test_machines_too_few_for_the_peak_are_a_warning(advisor: Advisor) -> None:
     entry = one(advisor, **planned("minilm-l6-finetuned", peak_rate=1000, machines=1))
     assert "peak-above-capacity" in entry.warnings
     assert entry.machines_from == "stated by the plan"
+
+
+PLANS: dict[str, dict[str, Any]] = {
+    "one shared server and a card of its own": {
+        "region": "Germany",
+        "pue": 1.25,
+        "price_per_kwh": 0.31,
+        "market_kg_per_kwh": 0.02,
+        "water_l_per_kwh": 0.9,
+        "deployments": [
+            {"name": "a", "candidate": "minilm-l6-frozen-logistic", "device": L4,
+             "workload": "banking77", "texts_per_day": 4e6, "machine": "m", "retrainings": 12},
+            {"name": "b", "candidate": "minilm-l6-finetuned", "device": L4, "workload": "sst2",
+             "texts_per_day": 9e6, "machine": "m"},
+            {"name": "c", "candidate": "llama-3.1-8b-zero-shot", "device": H100,
+             "workload": "fktg", "texts_per_day": 1e5},
+        ],
+    },
+    "ten hours a day for a month, machines stated": {
+        "grid_kg_per_kwh": {"low": 0.2, "value": 0.3, "high": 0.5},
+        "period_days": 30,
+        "embodied": {"kg_per_machine": 900, "lifetime_years": 4},
+        "deployments": [
+            {"name": "a", "candidate": "minilm-l6-finetuned", "device": A30, "workload": "sst2",
+             "texts_per_day": 2e6, "machines": 3, "idle_w": 110, "hours_per_day": 10},
+        ],
+    },
+    "many machines for a peak": {
+        "region": "FRA",
+        "price_per_kwh": 0.2,
+        "deployments": [
+            {"name": "a", "candidate": "mpnet-multilingual-frozen-logistic", "device": L4,
+             "workload": "rotten-tomatoes", "texts_per_day": 9e8, "peak_rate": 30_000,
+             "retrainings": 2, "training_kwh": 0.4},
+        ],
+    },
+    "off when idle": {
+        "region": "World",
+        "deployments": [
+            {"name": "a", "candidate": "phi-3.5-mini-zero-shot", "device": A30,
+             "workload": "rotten-tomatoes", "texts_per_day": 2e4, "off_when_idle": True},
+            {"name": "b", "candidate": "tfidf-word-logistic", "device": "AMD EPYC 7763",
+             "workload": "agnews", "texts_per_day": 1e6, "scope": "wall"},
+        ],
+    },
+    "a stated runtime and a picked model": {
+        "region": "EU",
+        "period_years": 3,
+        "pue": 1.1,
+        "deployments": [
+            {"name": "a", "candidate": "minilm-l6-frozen-logistic", "device": "NVIDIA T4",
+             "workload": "agnews", "texts_per_day": 5e5, "runtime_s_per_1000": 2.5},
+            {"name": "b", "recommend": {"task": "sentiment", "min_acc": 0.85},
+             "texts_per_day": 1e4},
+        ],
+    },
+}  # fmt: skip
+ENDS = ("low", "value", "high")
+OTHER = {"low": "high", "value": "value", "high": "low"}
+
+
+def recomputed(entry: dict[str, Any], given: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """Inference, idle and training kWh of a deployment from what its report states, by hand."""
+    run, texts = entry["setup"], entry["texts"]
+    joules, seconds = run["energy_j_per_1000"], run["runtime_s_per_1000"]
+    on_s = entry["hours_per_day"] * 3600 * entry["period_days"]
+    share = entry["machines"] and texts * seconds["value"] / 1000 / entry["busy_share"] / (
+        entry["machines"] * on_s
+    )
+    assert entry["machine"] or share == pytest.approx(1)
+    found: dict[str, dict[str, float]] = {"inference": {}, "idle": {}, "training": {}}
+    for end in ENDS:
+        found["inference"][end] = texts * joules[end] / 1000 / J_PER_KWH
+        busy_s = texts * seconds[OTHER[end]] / 1000
+        number = entry["machines" if end == "value" else f"machines_{end}"]
+        left_s = max(number * on_s * share - busy_s, 0)
+        watts = 0 if given.get("off_when_idle") else entry["idle_w"][end]
+        found["idle"][end] = watts * left_s / J_PER_KWH
+        found["training"][end] = given.get("retrainings", 0) * given.get("training_kwh", 0)
+    return found
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_five_plans_add_up_in_three_columns(name: str) -> None:
+    """Each part from the figures the report states; parts against deployments against totals."""
+    plan, bundle = PLANS[name], Snapshot.load(None)
+    answer = report(Advisor(bundle, estimator.load()), plan)
+    body = msgspec.to_builtins(answer)
+    assert adds_up(answer)
+    assert in_order(answer)
+    sized = {"many machines for a peak"}  # idle between the ends of the runtime: a test of its own
+    for entry, stated in zip(body["deployments"], plan["deployments"], strict=True):
+        parts = {part["name"]: part for part in entry["parts"]}
+        found = recomputed(entry, stated)
+        for part, end in itertools.product(found, ENDS):
+            if part == "training" and "training_kwh" not in stated and stated.get("retrainings"):
+                continue  # estimated: a test of its own
+            if part == "idle" and end != "value" and name in sized:
+                continue
+            told = parts[part]["kwh"][end]
+            assert told == pytest.approx(found[part][end], rel=1e-6), (part, end)
+        for end in ENDS:
+            it = sum(parts[part]["kwh"][end] for part in found)
+            assert parts["pue"]["kwh"][end] == pytest.approx((entry["pue"] - 1) * it)
+            kwh = entry["kwh"][end]
+            assert kwh == pytest.approx(entry["pue"] * it)
+            assert entry["kg_co2e"][end] == pytest.approx(kwh * entry["grid"]["kg_per_kwh"][end])
+            if entry["cost"] is not None:
+                assert entry["cost"][end] == pytest.approx(kwh * entry["price_per_kwh"])
+            if entry["kg_co2e_market"] is not None:
+                assert entry["kg_co2e_market"][end] == pytest.approx(kwh * 0.02)
+            year = entry["per_year"]["kwh"][end]
+            assert year == pytest.approx(kwh * 365 / entry["period_days"])
+            made = entry["embodied_kg_co2e"]
+            grams = 1000 * (entry["kg_co2e"][end] + (made[end] if made else 0)) / entry["texts"]
+            assert entry["sci"]["g_co2e_per_text"][end] == pytest.approx(grams)
+    for field in ("kwh", "kg_co2e", "it_kwh"):
+        for end in ENDS:
+            whole = math.fsum(entry[field][end] for entry in body["deployments"])
+            assert body["totals"][field][end] == pytest.approx(whole)

@@ -6,7 +6,10 @@ import csv
 import io
 import json
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,10 +18,12 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from advisor.report import grid_factors as grid
+from advisor.report.report import report
+from advisor.report.wording import Words
 from api.report import form as planning
-from api.report import wording as words
-from api.report.formats import guarded
-from api.report.routes import DETAILED, EXAMPLE, LISTED, MEDIA
+from api.report.document import figures
+from api.report.formats import DETAILED, LISTED, MEDIA, guarded, rendered
+from api.report.routes import EXAMPLE
 from catalog.quantity import Quantity
 
 Client = TestClient[Litestar]
@@ -125,7 +130,7 @@ def test_format_goes_before_accept(client: Client) -> None:
     """A link can name the form; an unknown one is an error."""
     answer = post(client, accept="text/html", params={"format": "csv"})
     assert answer.headers["content-type"].startswith(MEDIA["csv"])
-    assert problem(post(client, params={"format": "xlsx"}), 400)["field"] == "format"
+    assert problem(post(client, params={"format": "pdf"}), 400)["field"] == "format"
 
 
 def test_csv_has_a_row_for_each_part_and_no_formula(client: Client) -> None:
@@ -173,8 +178,9 @@ def test_long_plans_are_cut_in_html_only(client: Client) -> None:
     """A page lists the first hundreds and says so; CSV has them all."""
     many = PLAN | {"deployments": [PLAN["deployments"][0]] * (LISTED + 5)}
     page = post(client, many, accept="text/html").text
-    assert page.count('class="deployment"') == DETAILED
-    assert f"The first {LISTED} are listed" in page
+    assert len(re.findall(r'<tr class="[^"]*deployment"', page)) == LISTED
+    assert page.count(">Total<") == DETAILED
+    assert f"The first {LISTED} of {LISTED + 5} are listed" in page
     rows = post(client, many, accept="text/csv").text.strip().splitlines()
     assert len(rows) == 1 + 4 * (LISTED + 5)
 
@@ -251,18 +257,19 @@ def test_the_form_makes_the_report_below_itself(client: Client) -> None:
     """What was filled in stays, empty fields were not stated, the report follows."""
     answer = client.post("/report", data=FORM | {"do": "report"})
     assert answer.status_code == 200, answer.text
-    assert 'id="deployment-2"' in answer.text
+    assert len(re.findall(r'<tr class="[^"]*deployment"', answer.text)) == 2
     assert 'value="100000"' in answer.text
     assert Page(answer.text).inline == []
 
 
-@pytest.mark.parametrize("form", ["json", "html", "csv", "md"])
+@pytest.mark.parametrize("form", ["json", "html", "csv", "md", "xlsx"])
 def test_the_form_downloads_the_report(client: Client, form: str) -> None:
     """Each form as a file; the HTML stands alone, without any address to fetch."""
     answer = client.post("/report", data=FORM | {"do": form})
     assert answer.status_code == 200
     assert answer.headers["content-disposition"].endswith(f'"joulewise-report.{form}"')
-    assert "news" in answer.text
+    if form != "xlsx":
+        assert "news" in answer.text
     if form == "html":
         assert "<style>" in answer.text
         assert "<link" not in answer.text
@@ -315,12 +322,147 @@ def test_the_planner_without_a_catalog_says_so(client: Client) -> None:
     assert "Germany" in {entry.name for entry in choices["regions"]}
 
 
-def test_a_low_end_is_promised_only_where_there_is_one() -> None:
-    """An amount without an upper end is told by its low end, or by its value where that is 0."""
-    open_above, nothing = Quantity(2.0, 5.0, None), Quantity(0.0, 5.0, None)
-    assert (words.figure(open_above, "kWh"), words.least(open_above)) == (
-        "at least 2.00 kWh",
-        "≥ 2.00",
+def test_an_open_end_is_said_so() -> None:
+    """A quantity without an upper end is told with its low end; a missing one is no 0."""
+    say = Words("en")
+    assert figures(say, Quantity(2.0, 5.0, None)) == ("5", "at least 2")
+    assert figures(say, Quantity(0.0, 5.0, None)) == ("5", "not bounded above")
+    assert figures(say, Quantity(0.0, None, None)) == ("missing", "")
+    assert figures(say, Quantity.exact(3.0)) == ("3", "")
+    assert figures(Words("de"), Quantity(1.5, 2.5, 3500.0)) == ("2,5", "1,5 – 3.500")
+
+
+def test_a_report_in_german(client: Client) -> None:
+    """By parameter or by the plan; headings, marks of numbers and sentences of warnings."""
+    page = post(client, accept="text/html", params={"lang": "de"}).text
+    assert 'lang="de"' in page
+    for said in ("Zusammenfassung", "Annahmen", "Formeln", "standortbasiert", "Klassenwert"):
+        assert said in page
+    assert post(client, PLAN | {"language": "de"}, accept="text/html").text == page
+    body = post(client, params={"lang": "de"}).json()
+    assert body["language"] == "de"
+    assert post(client).json()["totals"] == body["totals"]
+    assert problem(post(client, params={"lang": "fr"}), 400)["field"] == "lang"
+
+
+FIVE: dict[str, Any] = PLAN | {
+    "title": "Five deployments of a ministry",
+    "number": "2026-17",
+    "date": "2026-11-30",
+    "market_kg_per_kwh": 0.05,
+    "water_l_per_kwh": 1.2,
+    "deployments": [
+        PLAN["deployments"][0] | {"idle_w": None},
+        {
+            "name": "picked",
+            "recommend": {"task": "topic", "min_acc": 0.45},
+            "workload": "fktg",
+            "texts_per_day": 5_000,
+        },
+        {
+            "name": "intents",
+            "machine": "shared server",
+            "candidate": "minilm-l6-frozen-logistic",
+            "device": "NVIDIA L4",
+            "workload": "banking77",
+            "texts_per_day": 200_000,
+            "retrainings": 12,
+        },
+        {
+            "name": "reviews",
+            "machine": "shared server",
+            "candidate": "minilm-l6-finetuned",
+            "device": "NVIDIA L4",
+            "workload": "sst2",
+            "texts_per_day": 400_000,
+            "retrainings": 4,
+        },
+        {
+            "name": "opinions",
+            "recommend": {"task": "sentiment", "min_acc": 0.85},
+            "texts_per_day": 10_000,
+            "hours_per_day": 10,
+            "peak_rate": 5,
+        },
+    ],
+}
+
+
+@pytest.mark.parametrize("lang", ["en", "de"])
+def test_five_deployments_print_on_two_to_four_pages(
+    client: Client, tmp_path: Path, lang: str
+) -> None:
+    """A file for the record: dated, numbered, titled, the summary before the details, on A4."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("Chromium is not installed")
+    page = post(client, FIVE, accept="text/html", params={"lang": lang})
+    assert page.status_code == 200, page.text
+    html, pdf = tmp_path / "report.html", tmp_path / "report.pdf"
+    form = client.app.state.served.now
+    answer = report(form.advisor, FIVE | {"language": lang})
+    html.write_bytes(rendered(answer, "html", alone=True))
+    for said in ("2026-17", "2026-11-30", "Five deployments of a ministry"):
+        assert said in page.text
+    assert page.text.index("report-summary") < page.text.index("report-parts")
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer"]
+    subprocess.run(
+        [chromium, *options, f"--user-data-dir={tmp_path / 'own'}", f"--print-to-pdf={pdf}", html],
+        check=True,
+        capture_output=True,
+        timeout=110,
     )
-    assert (words.figure(nothing, "kWh"), words.least(nothing)) == ("5.00 kWh", "5.00")
-    assert words.span(nothing) == "not bounded above"
+    pages = len(re.findall(rb"/Type\s*/Page\b", pdf.read_bytes()))
+    assert 2 <= pages <= 4
+    box = re.search(rb"/MediaBox\s*\[0 0 ([\d.]+) ([\d.]+)\]", pdf.read_bytes())
+    assert box is not None
+    assert [round(float(side)) for side in box.groups()] == [595, 842]  # A4 in points
+
+
+def test_a_workbook_holds_every_table_with_numbers(client: Client) -> None:
+    """A sheet a table, low, value and high as numbers; no cell is a formula."""
+    openpyxl = pytest.importorskip("openpyxl", reason="openpyxl is not installed")
+    sent = post(client, params={"format": "xlsx"})
+    assert sent.headers["content-type"].startswith(MEDIA["xlsx"])
+    book, body = openpyxl.load_workbook(io.BytesIO(sent.content)), post(client).json()
+    assert book.sheetnames[0] == "Summary"
+    assert {"Deployments", "Parts", "Assumptions", "Sources", "data"} <= set(book.sheetnames)
+    first = {row[0]: row[1:] for row in book["Summary"].iter_rows(values_only=True)}
+    kwh = body["totals"]["kwh"]
+    told = first["Electricity, kWh"][:3]
+    assert told == pytest.approx((kwh["low"], kwh["value"], kwh["high"]))
+    head, *rows = book["data"].iter_rows(values_only=True)
+    place = head.index("kwh")
+    assert sum(row[place] for row in rows) == pytest.approx(kwh["value"])
+    cells = [cell for sheet in book for line in sheet.iter_rows() for cell in line]
+    assert not [cell for cell in cells if cell.data_type == "f"]
+
+
+def test_the_workbook_opens_in_libreoffice(client: Client, tmp_path: Path) -> None:
+    """Converted to CSV by LibreOffice without a screen."""
+    office = shutil.which("soffice") or shutil.which("libreoffice")
+    if office is None:
+        pytest.skip("LibreOffice is not installed")
+    (tmp_path / "r.xlsx").write_bytes(post(client, params={"format": "xlsx"}).content)
+    profile = f"-env:UserInstallation=file://{tmp_path}/profile"
+    subprocess.run(
+        [office, profile, "--headless", "--convert-to", "csv", "--outdir", tmp_path,
+         tmp_path / "r.xlsx"],
+        check=True, capture_output=True, timeout=110,
+    )  # fmt: skip
+    assert "Electricity, kWh" in (tmp_path / "r.csv").read_text(encoding="latin-1")
+
+
+def test_the_untouched_planner_charges_a_machine_that_is_on_all_day(client: Client) -> None:
+    """What the form holds at first: idle watts for every hour that is not busy."""
+    now = client.app.state.served.now
+    (entry,) = report(now.advisor, planning.plan_of(planning.FIRST, now.snapshot)).deployments
+    assert entry.hours_per_day == 24
+    assert entry.machines == 1
+    assert entry.idle_w is not None
+    on_s = 8760 * 3600
+    for end, busy in (("low", "high"), ("value", "value"), ("high", "low")):
+        busy_s = entry.texts * getattr(entry.setup.runtime_s_per_1000, busy) / 1000
+        charged = getattr(entry.idle_w, end) * (on_s - busy_s) / 3.6e6
+        assert getattr(entry.parts[1].kwh, end) == pytest.approx(charged)
+    assert entry.parts[1].kwh.value > 100 * entry.parts[0].kwh.value

@@ -59,8 +59,6 @@ WarningCode = Literal[
     "host-assumed",
     "idle-assumed",
     "idle-devices-counted",
-    "idle-lower-bound",
-    "idle-missing",
     "instance-hardware",
     "other-load",
     "out-of-range",

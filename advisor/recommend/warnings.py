@@ -61,10 +61,6 @@ CAUTIONS: dict[WarningCode, str] = {
     "power model, the same for every candidate on the machine, with a wide interval",
     "idle-devices-counted": "the total counts devices that sat idle beside the one at work; read "
     "it as an upper bound",
-    "idle-lower-bound": "the idle watts leave something out (the loaded model, or parts of the "
-    "machine), so the total is a lower bound; state idle_w",
-    "idle-missing": "nothing states the idle watts of this machine, so the idle part is missing "
-    "and the total a lower bound; state idle_w or calibrate the machine",
     "instance-hardware": "a cloud instance was named: its vCPUs are priced as their share of the "
     "host's CPUs, with the instance's memory; neighbours pay the rest",
     "other-load": "other processes kept more than half a core busy while it was measured "
@@ -98,10 +94,11 @@ CAUTIONS: dict[WarningCode, str] = {
     "test-sets-differ": "some candidates were judged on other test items and are not compared "
     "item by item",
     "tie": "the interval of the ratio of two energies holds 1",
-    "training-estimated": "the training's joules are estimated from its runtime by an estimator "
-    "that learned from inference",
-    "training-missing": "no training of this candidate on this device is in the catalog, so the "
-    "training part is missing and the total a lower bound; state training_kwh",
+    "training-estimated": "the training's joules are estimated: from its runtime, or as a multiple "
+    "of the joules per text",
+    "training-missing": "neither a training of this candidate on this device nor the number of "
+    "training texts is in the catalog, so the training part is missing and the total a lower "
+    "bound; state training_kwh",
     "unstable": "repeats differ by more than 5 %, or meters disagree",
     "usual-tool-unmeasured": "what practitioners use for this task has no published accuracy here",
     "variant-raises-energy": "a lower precision or a larger batch was measured to need more energy "

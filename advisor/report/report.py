@@ -1,168 +1,195 @@
-"""The report for planned deployments: kWh, kg CO2e and cost, each part with where it came from.
+"""Report of planned deployments: kWh, kg CO2e and cost, each part with its origin.
 
-What a setup costs per text is the catalog's and the estimator's word (`report_setups`), what a
-period of it adds up to is `deployment`'s arithmetic; here they meet. A plan is answered whole or
-refused whole, so that no total silently leaves a deployment out.
+What a setup costs per text is the catalog's and the estimator's word (`setups`), what a period of
+it adds up to is arithmetic (`work`); here they meet. A plan is answered whole or refused whole, so
+that no total silently leaves a deployment out.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
 
 from advisor.energy_arithmetic import embodied_kg
 from advisor.estimator.specs import DeviceSpecs
 from advisor.recommend.advisor import Advisor
 from advisor.recommend.query import BadQuestionError, Query
-from advisor.recommend.records import Recommendation, WarningCode
-from advisor.recommend.warnings import CAUTIONS, figure
+from advisor.recommend.records import Recommendation
 from advisor.report import grid_factors as grid
-from advisor.report.lookup import Desk, Found, NoSetupError, Wanted
-from advisor.report.parts import parts, planned_setup
-from advisor.report.plan import Deployment, Plan, PlanError, PlanProblem
+from advisor.report.plan import PlanError, PlanProblem, parsed
 from advisor.report.records import (
     PART_NAMES,
+    Amounts,
     Assumed,
     Deployed,
     Method,
     Noted,
-    Part,
-    PartName,
     Report,
     Sci,
-    Source,
     Totals,
 )
 from advisor.report.rivals import alternative, break_even
-from advisor.report.sizing import Work, work
-from advisor.report.sources import Book
-from advisor.report.terms import Terms, terms
-from advisor.report.wording import METHODS
+from advisor.report.schema import Deployment, Plan
+from advisor.report.setups import Desk
+from advisor.report.terms import (
+    DAYS_OF_A_YEAR,
+    LIFETIME_YEARS,
+    Terms,
+    class_embodied,
+    terms,
+    today,
+)
+from advisor.report.wording import METHODS, Words
+from advisor.report.work import Job, Work, parts, planned_setup, shared, work
 from catalog.errors import UnknownNameError
-from catalog.quantity import ZERO, Quantity, total
+from catalog.quantity import Quantity, total
 
 
 class _NothingQualifiesError(ValueError):
     """No candidate meets what a deployment asks the advisor for."""
 
 
-def report(advisor: Advisor, plan: Plan) -> Report:
+class _Found(msgspec.Struct, frozen=True):
+    """A deployment's job, the question an alternative must answer, and what was assumed."""
+
+    name: str
+    job: Job
+    query: Query
+    assumed: tuple[Assumed, ...]
+    advice: Recommendation | None
+
+
+def report(advisor: Advisor, plan: Any) -> Report:
     """Answers a plan.
 
+    Args:
+        advisor: Answers its questions.
+        plan: A `Plan`, or a plan as tables, lists and plain values.
+
     Raises:
-        PlanError: A deployment cannot be computed; lists every one that cannot, and why.
+        PlanError: It breaks the schema or a deployment cannot be computed; lists every fault.
     """
-    desk, book = Desk(advisor), Book(advisor.estimator.version)
-    answers: list[Deployed] = []
-    problems: list[PlanProblem] = []
-    unqualified = 0
-    for name, entry in plan.named():
+    if isinstance(plan, Plan):
+        faults, names = list[PlanProblem](), [entry.name for entry in plan.deployments]
+    else:
+        plan, faults, names = parsed(plan)
+    desk = Desk(advisor, Words(plan.language))
+    unqualified, found = 0, []
+    for entry in plan.deployments:
         try:
-            answers.append(_deployed(desk, book, plan, name, entry))
+            found.append(_found(desk, plan, entry))
         except _NothingQualifiesError as error:
             unqualified += 1
-            problems.append(_problem(name, "recommend", str(error)))
-        except UnknownNameError as error:
-            problems.append(_problem(name, error.kind, _nearest(error), error.name))
-        except (NoSetupError, BadQuestionError) as error:
-            problems.append(_problem(name, error.field, error.allowed, error.came))
-    if problems:
-        raise PlanError(problems, nothing_qualifies=unqualified == len(problems))
+            faults.append(_fault(entry, "recommend", None, str(error)))
+        except (UnknownNameError, BadQuestionError) as error:
+            faults.append(_refusal(entry, error))
+    done: dict[int, Work] = {}
+    for group in _groups(found):
+        faults += _unlike(group)
+        machine = None
+        for place, each in enumerate(group):
+            try:
+                machine = machine or shared(desk, [other.job for other in group])
+                done[id(each)] = work(desk, each.job, machine, machine.shares[place])
+            except BadQuestionError as error:
+                faults.append(_refusal(each.job.entry, error))
+                if machine is None:
+                    break
+    if faults:
+        order = {name: place for place, name in reversed(list(enumerate(names)))}
+        faults.sort(key=lambda fault: order.get(fault.deployment, -1))
+        raise PlanError(faults, nothing_qualifies=unqualified == len(faults))
+    answers = [_deployed(desk, each, done[id(each)]) for each in found]
+    versions = (advisor.snapshot.digest, advisor.estimator.version, grid.digest())
+    made = hashlib.sha256("\n".join((plan.model_dump_json(), *versions)).encode()).hexdigest()
+    named = _named(answers)
     return Report(
-        title=plan.title,
+        title=desk.words("title.default") if plan.title is None else plan.title,
+        number=plan.number or f"JW-{made[:10].upper()}",
+        date=today() if plan.date is None else plan.date.isoformat(),
+        language=plan.language,
         currency=plan.currency,
         totals=_totals(answers),
         deployments=tuple(answers),
-        warnings=_notes(answers),
-        methods=_methods(answers),
-        sources=tuple(_named(book, answers)),
-        catalog_digest=advisor.snapshot.digest,
-        estimator_version=advisor.estimator.version,
-        grid_digest=grid.digest(),
+        warnings=_notes(desk.words, answers),
+        methods=_methods(desk.words, answers),
+        sources=tuple(source for name, source in desk.sources.items() if name in named),
+        catalog_digest=versions[0],
+        estimator_version=versions[1],
+        grid_digest=versions[2],
     )
 
 
-def _problem(name: str, field: str, allowed: str, came: object = None) -> PlanProblem:
+def _fault(entry: Deployment, field: str, came: object, allowed: str) -> PlanProblem:
     """A fault of one deployment."""
-    return PlanProblem(deployment=name, field=field, came=came, allowed=allowed)
+    return PlanProblem(deployment=entry.name, field=field, came=came, allowed=allowed)
 
 
-def _nearest(error: UnknownNameError) -> str:
-    """What an unknown name may have meant."""
-    offer = error.nearest or error.known[:20]
-    return f"{'did you mean' if error.nearest else 'known'}: {', '.join(offer) or 'none'}"
+def _refusal(entry: Deployment, error: UnknownNameError | BadQuestionError) -> PlanProblem:
+    """What the catalog refuses, as a fault of the plan."""
+    if isinstance(error, BadQuestionError):
+        return _fault(entry, error.field, error.came, error.allowed)
+    offer = ", ".join(error.nearest or error.known[:20]) or "none"
+    said = f"{'did you mean' if error.nearest else 'known'}: {offer}"
+    return _fault(entry, error.kind, error.name, said)
 
 
-def _found(
-    desk: Desk, entry: Deployment, conditions: Terms, assumed: list[Assumed]
-) -> tuple[Found, Recommendation | None]:
-    """The setup a deployment runs, and the advisor's answer where it was asked.
+def _found(desk: Desk, plan: Plan, entry: Deployment) -> _Found:
+    """The setup a deployment runs.
 
     Raises:
         UnknownNameError: A name is not in the catalog.
-        NoSetupError: The catalog has nothing that fits.
+        BadQuestionError: The catalog has nothing that fits.
         _NothingQualifiesError: No candidate meets what is asked.
     """
-    if entry.recommend is not None:
-        return _picked(desk, entry, conditions)
-    if entry.candidate is None or entry.device is None or entry.workload is None:
-        raise NoSetupError("candidate", None, "required with device and workload")
-    device = entry.device if isinstance(entry.device, str) else entry.device.device()
-    wanted = Wanted(
-        candidate=entry.candidate,
-        device=device,
-        workload=entry.workload,
-        scenario=conditions.scenario,
-        scope=conditions.scope,
-        precision=entry.precision,
-        batch_size=entry.batch_size,
-        rate=entry.rate,
-    )
-    found = desk.find(wanted)
-    if entry.precision is None:
-        option = found.option
-        said = [option.precision or "precision not stated"]
-        said += [f"batch size {option.batch_size:g}"] if option.batch_size else []
-        why = "the usual one on this device"
-        assumed.append(Assumed("serving choice", ", ".join(said), why))
-    _assume_rate(entry, found, assumed)
-    return found, None
-
-
-def _assume_rate(entry: Deployment, found: Found, assumed: list[Assumed]) -> None:
-    """Declares the request rate where the plan leaves it open."""
-    rate = found.option.rate_per_s
-    if entry.rate is None and rate is not None:
-        assumed.append(Assumed("rate", rate, "the rate it was measured at most often"))
-
-
-def _picked(desk: Desk, entry: Deployment, conditions: Terms) -> tuple[Found, Recommendation]:
-    """The advisor's pick for a deployment."""
-    asked = entry.recommend
-    if asked is None:
-        raise NoSetupError("recommend", None, "required without candidate")
+    own, asked, words = terms(entry, plan, desk.words), entry.recommend, desk.words
     device = entry.device.device() if isinstance(entry.device, DeviceSpecs) else entry.device
-    found, answer = desk.picked(
-        Query(
-            task=asked.task,
-            min_acc=asked.min_acc,
-            device=device,
-            workload=entry.workload,
-            scenario=conditions.scenario,
-            scope=conditions.scope,
-            basis=asked.basis,
-            batch_size=entry.batch_size,
-            rate=entry.rate,
-            confidence=asked.confidence,
-            max_latency_ms=asked.max_latency_ms,
-            max_memory_gb=asked.max_memory_gb,
-            language=asked.language,
-            licence=asked.licence,
+    assumed, advice = list(own.assumed), None
+    shared_fields: dict[str, Any] = {
+        "device": device,
+        "workload": entry.workload,
+        "scenario": own.scenario,
+        "scope": own.scope,
+        "rate": entry.rate,
+    }
+    if asked is not None:
+        query = Query(
+            **shared_fields, batch_size=entry.batch_size, **asked.model_dump(exclude_unset=False)
         )
-    )
-    if found is None:
-        raise _NothingQualifiesError(_missed(answer))
-    return found, answer
+        picked, advice = desk.picked(query), desk.recommend(query)
+        if picked is None:
+            raise _NothingQualifiesError(_missed(advice))
+        found = picked
+    else:
+        task = desk.snapshot.workload(entry.workload or "").task
+        plain = Query(task=task, min_acc=0.0, confidence=0.0, **shared_fields)
+        single = own.scenario == "single"
+        found = desk.find(
+            msgspec.structs.replace(
+                plain,
+                batch_size=None if single else entry.batch_size,
+                backend=None if entry.precision is None else "any",
+                runtime_s_per_1000=entry.runtime_s_per_1000,
+            ),
+            entry,
+        )
+        accuracy = found.option.accuracy
+        query = msgspec.structs.replace(
+            plain, min_acc=accuracy.value if accuracy else 0.0, rate=found.option.rate_per_s
+        )
+    option = found.option
+    desk.source(option, "energy")  # sources are numbered in the order of the deployments
+    if asked is None and entry.precision is None:
+        batch = words("setup.batch", batch=option.batch_size) if option.batch_size else ""
+        choice = f"{option.precision or words('setup.unstated')}{batch}"
+        assumed.append(Assumed("serving choice", choice, words("why.choice")))
+    if entry.rate is None and option.rate_per_s is not None:
+        assumed.append(Assumed("rate", option.rate_per_s, words("why.rate")))
+    return _Found(entry.name or "", Job(entry, own, found), query, tuple(assumed), advice)
 
 
 def _missed(answer: Recommendation) -> str:
@@ -178,153 +205,186 @@ def _missed(answer: Recommendation) -> str:
     return f"nothing in the catalog qualifies; closest is {miss.candidate} on {miss.device}: {said}"
 
 
-def _deployed(desk: Desk, book: Book, plan: Plan, name: str, entry: Deployment) -> Deployed:
+def _groups(found: Sequence[_Found]) -> list[list[_Found]]:
+    """Deployments by the machine they name; each without a name by itself."""
+    groups: dict[object, list[_Found]] = {}
+    for each in found:
+        groups.setdefault(each.job.entry.machine or id(each), []).append(each)
+    return list(groups.values())
+
+
+def _unlike(group: Sequence[_Found]) -> list[PlanProblem]:
+    """Faults of deployments that share a machine and do not agree on it."""
+
+    def machine(each: _Found) -> dict[str, object]:
+        own, entry = each.job.terms, each.job.entry
+        return {
+            "device": each.job.found.key.machine.device.name,
+            "hours_per_day": own.hours_per_day,
+            "period_days": own.days,
+            "scope": own.scope,
+            "off_when_idle": entry.off_when_idle,
+            "machines": first.entry.machines if entry.machines is None else entry.machines,
+        }
+
+    first, faults = group[0].job, []
+    for each in group[1:]:
+        for name, came in machine(each).items():
+            if came != (there := machine(group[0])[name]) and there is not None:
+                said = f"{first.entry.name} has {there!r} on the same machine {first.entry.machine}"
+                faults.append(_fault(each.job.entry, name, came, said))
+    return faults
+
+
+def _deployed(desk: Desk, found: _Found, done: Work) -> Deployed:
     """One deployment's answer."""
-    conditions = terms(entry, plan)
-    assumed = list(conditions.assumed)
-    found, advice = _found(desk, entry, conditions, assumed)
-    done = work(desk, book, found, entry, conditions)
-    own = parts(done, book, entry, conditions, found.device)
-    hours = conditions.days * conditions.hours_per_day
-    rival = None
-    if advice is None:
-        rival = alternative(desk, book, done, found.device, entry, conditions)
-    kg = done.kwh * conditions.grid.kg_per_kwh
-    codes = set(done.codes) | {caution.code for caution in (advice.warnings if advice else ())}
+    entry, own, words = done.job.entry, done.job.terms, desk.words
+    low, value, high = done.shared.machines or (None, None, None)
+    embodied, embodied_note, assumed = _embodied(words, done)
+    amounts = own.amounts(done.kwh)
+    made = (amounts["kg_co2e"], *(() if embodied is None else (embodied,)))
+    busy = done.job.seconds.value
+    advised = found.advice.warnings if found.advice else ()
+    codes = {*done.warnings, *(each.code for each in advised)}
+    runtime = done.job.runtime
+    if entry.machines is not None or value is None or runtime is None:
+        counted = words("machines.unknown" if entry.machines is None else "basis.stated")
+    else:
+        counted = words("machines.sized", rate=own.peak_rate, seconds=runtime.value)
+    all_parts = parts(desk, done)
     return Deployed(
-        name=name,
-        setup=planned_setup(done, book, conditions.scope),
-        chosen_by="plan" if advice is None else "advisor",
-        texts=conditions.texts,
-        period_days=conditions.days,
-        hours_per_day=conditions.hours_per_day,
-        machines=done.machines,
-        machines_low=done.fewest,
-        machines_high=done.most,
-        machines_from=_counted(entry, conditions, done),
-        busy_share=_busy_share(conditions, done),
-        idle_w=done.idle.watts,
-        pue=conditions.pue,
-        grid=conditions.grid,
-        price_per_kwh=conditions.price,
-        parts=own,
+        **amounts,
+        name=found.name,
+        setup=planned_setup(desk, done.job),
+        chosen_by="plan" if found.advice is None else "advisor",
+        texts=own.texts,
+        period_days=own.days,
+        hours_per_day=own.hours_per_day,
+        peak_rate=own.peak_rate,
+        machine=entry.machine,
+        machines=value,
+        machines_low=low,
+        machines_high=high,
+        machines_from=counted,
+        busy_share=own.texts * busy / done.machine_s if busy and done.machine_s else None,
+        idle_w=done.shared.idle.amount,
+        pue=own.pue,
+        grid=own.grid,
+        market_kg_per_kwh=own.market,
+        price_per_kwh=own.price,
+        parts=all_parts,
         it_kwh=done.it_kwh,
-        kwh=done.kwh,
-        kg_co2e=kg,
-        cost=None if conditions.price is None else done.kwh * conditions.price,
-        lacks=tuple(part.name for part in own if part.basis == "missing"),
-        sci=_sci(conditions, done, kg, hours),
-        alternative=rival,
-        break_even=break_even(desk, done, found.device, conditions),
-        assumed=tuple(assumed),
+        embodied_kg_co2e=embodied,
+        water_l=None if own.water is None else done.it_kwh * own.water,
+        per_year=_per_year(own, done.kwh),
+        lacks=tuple(part.name for part in all_parts if part.basis == "missing"),
+        sci=Sci(
+            g_co2e_per_text=total(made) * (1000 / own.texts),
+            embodied_kg=None if embodied is None else embodied.value,
+            note=embodied_note,
+        ),
+        alternative=alternative(desk, done, found.query),
+        break_even=break_even(desk, done, found.query),
+        assumed=(*found.assumed, *_idle_assumed(words, done), *assumed),
         warnings=tuple(sorted(codes)),
     )
 
 
-def _busy_share(conditions: Terms, done: Work) -> float | None:
-    """Share of the provisioned time in which texts are classified."""
-    if done.runtime is None or not done.machine_s:
-        return None
-    return conditions.texts * done.runtime.value / 1000 / done.machine_s
+def _per_year(own: Terms, kwh: Quantity) -> Amounts:
+    """The amounts of 365 days."""
+    return Amounts(**own.amounts(kwh * (DAYS_OF_A_YEAR / own.days)))
 
 
-def _counted(entry: Deployment, conditions: Terms, done: Work) -> str:
-    """Who counted the machines."""
-    if entry.machines is not None:
-        return "stated by the plan"
-    if done.runtime is None:
-        return "not counted: no runtime is known, and machines are off when idle"
-    rate, seconds = figure(conditions.peak_rate), figure(done.runtime.value)
-    return f"sized for {rate} texts per second at {seconds} s per 1,000 texts"
+def _idle_assumed(words: Words, done: Work) -> tuple[Assumed, ...]:
+    """Idle watts that are charged by class default."""
+    idle = done.shared.idle
+    if done.spent.idle_method != "idle-remaining" or idle.basis in ("measured", "stated"):
+        return ()
+    low, value, high = (words.number(end) for end in msgspec.structs.astuple(idle.amount))
+    return (Assumed("idle_w", f"{value} ({low} – {high})", words("why.idle_w"), idle.sources[-1]),)
 
 
-def _sci(conditions: Terms, done: Work, kg: Quantity, hours: float) -> Sci:
-    """Software Carbon Intensity per text, grams."""
-    if conditions.embodied is None or done.machines is None:
-        made = ZERO
-        note = "M, the making of the hardware, is not included: the plan does not state it"
-    else:
-        each, years = conditions.embodied
-        one = Quantity.exact(embodied_kg(each, years, 1, hours))
-        made = one * Quantity(done.fewest or 0, done.machines, done.most)
-        note = f"M: {each:g} kg CO2e per machine over {years:g} years, by its share of the time"
-    return Sci(
-        g_co2e_per_text=total((kg, made)) * (1000 / conditions.texts),
-        embodied_kg=None if made is ZERO else made.value,
-        note=note,
-    )
+def _embodied(words: Words, done: Work) -> tuple[Quantity | None, str, tuple[Assumed, ...]]:
+    """The making of the machines by their share of the time, kg CO2e; in words; if assumed."""
+    own, found, machines = done.job.terms, done.job.found, done.shared.machines
+    whole = class_embodied(found.entry.device, found.n_devices)
+    years, assumed = LIFETIME_YEARS, tuple[Assumed, ...]()
+    if own.embodied is not None:
+        whole, years = Quantity.exact(own.embodied[0]), own.embodied[1]
+    elif whole is not None:
+        said = words("embodied.value", kg=whole.value, years=years)
+        assumed = (Assumed("embodied", said, words("why.embodied"), "embodied"),)
+    if whole is None or machines is None:
+        return None, words("embodied.absent"), ()
+    share = done.machine_s / (machines[1] * own.hours_per_day * 3600 * own.days)
+    hours = own.hours_per_day * own.days * share
+    low, value, high = machines
+    made = whole * embodied_kg(1.0, years, 1, hours) * Quantity(low, value, high)
+    return made, words("embodied.note", kg=whole.value, years=years), assumed
 
 
-def _saved(
-    answers: Sequence[Deployed], of: Callable[[Deployed], Quantity | None]
-) -> Quantity | None:
-    """The sum of what alternatives save; an end that is open anywhere stays open."""
-    found = [saving for answer in answers if (saving := of(answer)) is not None]
-    if not found:
-        return None
-    return sum(found[1:], found[0])
+def _sum(found: Sequence[Quantity | None]) -> Quantity | None:
+    """The sum where every one is known, else ``None``."""
+    known = [each for each in found if each is not None]
+    return total(known) if known and len(known) == len(found) else None
+
+
+def _amounts(found: Sequence[Amounts]) -> dict[str, Any]:
+    """The fields of `Amounts` summed."""
+    names = Amounts.__struct_fields__
+    return {name: _sum([getattr(each, name) for each in found]) for name in names}
 
 
 def _totals(answers: Sequence[Deployed]) -> Totals:
     """Sums over all deployments."""
-    costs = [answer.cost for answer in answers if answer.cost is not None]
+    machines = {answer.machine or f"#{n}": answer.machines or 0 for n, answer in enumerate(answers)}
+    lacking = Counter(name for answer in answers for name in answer.lacks)
+    saved: dict[str, Any] = {}
+    for name in ("kwh", "kg_co2e", "kg_co2e_market", "cost"):
+        own = [getattr(each.alternative, f"saved_{name}") for each in answers if each.alternative]
+        known = [each for each in own if each is not None]
+        saved[f"saved_{name}"] = sum(known[1:], known[0]) if known else None
+    made = [each.embodied_kg_co2e for each in answers if each.embodied_kg_co2e is not None]
     return Totals(
+        **_amounts(answers),
+        **saved,
         deployments=len(answers),
-        machines=sum(answer.machines or 0 for answer in answers),
+        machines=sum(machines.values()),
         texts=sum(answer.texts for answer in answers),
         parts_kwh={
-            name: total(_part(answer, place).kwh for answer in answers)
+            name: total(answer.parts[place].kwh for answer in answers)
             for place, name in enumerate(PART_NAMES)
         },
         it_kwh=total(answer.it_kwh for answer in answers),
-        kwh=total(answer.kwh for answer in answers),
-        kg_co2e=total(answer.kg_co2e for answer in answers),
-        cost=total(costs) if len(costs) == len(answers) else None,
-        saved_kwh=_saved(answers, lambda a: a.alternative.saved_kwh if a.alternative else None),
-        saved_kg_co2e=_saved(
-            answers, lambda a: a.alternative.saved_kg_co2e if a.alternative else None
-        ),
-        saved_cost=_saved(answers, lambda a: a.alternative.saved_cost if a.alternative else None),
-        lacking=_lacking(answers),
+        embodied_kg_co2e=total(made) if made else None,
+        water_l=_sum([answer.water_l for answer in answers]),
+        per_year=Amounts(**_amounts([answer.per_year for answer in answers])),
+        lacking={name: lacking[name] for name in PART_NAMES if lacking[name]},
     )
 
 
-def _lacking(answers: Sequence[Deployed]) -> dict[PartName, int]:
-    """How many deployments lack a part, by part."""
-    counted = Counter(name for answer in answers for name in answer.lacks)
-    return {name: counted[name] for name in PART_NAMES if counted[name]}
-
-
-def _part(answer: Deployed, place: int) -> Part:
-    """A deployment's part by its place in `PART_NAMES`."""
-    return answer.parts[place]
-
-
-def _notes(answers: Sequence[Deployed]) -> tuple[Noted, ...]:
+def _notes(words: Words, answers: Sequence[Deployed]) -> tuple[Noted, ...]:
     """Every warning once, with how many deployments it is about."""
-    counted: Counter[WarningCode] = Counter()
-    for answer in answers:
-        counted.update(answer.warnings)
+    counted = Counter(code for answer in answers for code in answer.warnings)
     return tuple(
-        Noted(code=code, message=CAUTIONS[code], deployments=n)
+        Noted(code=code, message=words.caution(code), deployments=n)
         for code, n in sorted(counted.items())
     )
 
 
-def _methods(answers: Sequence[Deployed]) -> tuple[Method, ...]:
-    """The methods used, in the order of the parts."""
-    used = {part.method for answer in answers for part in answer.parts}
-    return tuple(Method(name, formula) for name, formula in METHODS.items() if name in used)
+def _methods(words: Words, answers: Sequence[Deployed]) -> tuple[Method, ...]:
+    """The formulas used, in the order of the parts."""
+    used = {part.method for answer in answers for part in answer.parts} | {"co2e", "sci"}
+    return tuple(Method(name, words(f"method.{name}")) for name in METHODS if name in used)
 
 
-def _named(book: Book, answers: Sequence[Deployed]) -> list[Source]:
-    """The sources that some figure names."""
-    used = {source for answer in answers for part in answer.parts for source in part.sources}
-    used |= {answer.grid.source for answer in answers}
-    used |= {answer.setup.source for answer in answers}
-    used |= {
-        answer.alternative.setup.source
-        for answer in answers
-        if answer.alternative and answer.alternative.setup
+def _named(answers: Sequence[Deployed]) -> set[str | None]:
+    """Ids of the sources that some figure names."""
+    used: set[str | None] = {
+        name for answer in answers for part in answer.parts for name in part.sources
     }
-    return [source for name, source in book.sources.items() if name in used]
+    for answer in answers:
+        used |= {answer.grid.source, answer.setup.source, *(each.source for each in answer.assumed)}
+        if answer.alternative and answer.alternative.setup:
+            used.add(answer.alternative.setup.source)
+    return used

@@ -1,130 +1,122 @@
-"""What else could be run: the advisor's pick at the same accuracy, and no training at all."""
+"""Rivals of a deployment: what needs least at the same accuracy, and no training at all."""
 
 from __future__ import annotations
 
+import msgspec
+
 from advisor.energy_arithmetic import J_PER_KWH, break_even_texts
-from advisor.recommend.option import rank
-from advisor.recommend.query import Query
-from advisor.recommend.records import Option
-from advisor.recommend.warnings import figure
-from advisor.report.lookup import Desk, NoSetupError, amount_of
-from advisor.report.parts import planned_setup
-from advisor.report.plan import Deployment
+from advisor.recommend.query import BadQuestionError, Query
 from advisor.report.records import Alternative, BreakEven
-from advisor.report.sizing import Work, work
-from advisor.report.sources import Book
-from advisor.report.terms import Terms
+from advisor.report.setups import Desk
+from advisor.report.work import Job, Work, planned_setup, shared, work
+from catalog.errors import UnknownNameError
 from catalog.quantity import Quantity
 from catalog.records import Device
 from catalog.registry.families import ZERO_SHOT
 
 
-def alternative(
-    desk: Desk, book: Book, done: Work, device: Device, entry: Deployment, conditions: Terms
-) -> Alternative:
-    """What the advisor would pick on the same device at the planned setup's accuracy or better."""
-    own = done.option
-    if own.accuracy is None:
-        return Alternative(note=f"the accuracy of {own.candidate} on {own.workload} is not known")
-    query = Query(
-        task=desk.snapshot.workloads[own.workload].task,
-        min_acc=own.accuracy.value,
-        device=_as_asked(entry, device),
-        workload=own.workload,
-        scenario=conditions.scenario,
-        scope=conditions.scope,
-        rate=own.rate_per_s,
-        confidence=0.0,
-    )
-    found, _ = desk.picked(query)
-    if found is None or rank(found.option) >= rank(own):
-        return Alternative(note="nothing in the catalog needs less at this accuracy there")
-    pick = found.option
-    try:
-        other = work(desk, book, found, entry, conditions, own=False)
-    except NoSetupError as error:
-        return Alternative(note=f"{pick.candidate} would need less per text, but {error.allowed}")
-    return _compared(done, other, book, conditions)
+def alternative(desk: Desk, done: Work, query: Query) -> Alternative:
+    """The setup whose kWh of the period are least among all that qualify.
 
+    All families are ranked on the deployment's own machine, on the one that answers where none is
+    named, and on those where the advisor's pick is estimated to need least per text; a deployment
+    that shares its machine stays on it. Each is sized, charged idle power and trained under the
+    same terms.
 
-def _as_asked(entry: Deployment, device: Device) -> str | Device:
-    """The device as a question names it: by name where it has one."""
-    return device.name if entry.device is None or isinstance(entry.device, str) else device
-
-
-def _compared(done: Work, other: Work, book: Book, conditions: Terms) -> Alternative:
-    """The alternative beside the planned setup."""
-    setup = planned_setup(other, book, conditions.scope)
-    if _lacking(done) != _lacking(other):
-        lacking = ", ".join(sorted(_lacking(done) ^ _lacking(other)))
-        note = f"needs less per text; what it saves is not known: {lacking} is missing for one"
-        return Alternative(note=note, setup=setup, machines=other.machines, kwh=other.kwh)
-    saved = _difference(done.kwh, other.kwh)
-    price, grid = conditions.price, conditions.grid.kg_per_kwh
-    note = "the least energy at this accuracy or better on this device"
-    if _lacking(done):
-        note += f"; {' and '.join(sorted(_lacking(done)))} left out on both sides"
+    Args:
+        desk: Asks the catalog.
+        done: The deployment as planned.
+        query: What an alternative must meet, on the deployment's own machine.
+    """
+    words, option = desk.words, done.job.found.option
+    if option.accuracy is None:
+        said = words("alternative.unknown", candidate=option.candidate, workload=option.workload)
+        return Alternative(note=said)
+    rivals = {}
+    for device in _machines(desk, done, query):
+        try:
+            rival = _on(desk, done, msgspec.structs.replace(query, device=device))
+        except (BadQuestionError, UnknownNameError):
+            continue
+        name = device if isinstance(device, str) else done.job.found.key.machine.device.name
+        if rival is not None:
+            rivals[name] = rival
+    same = {name: each for name, each in rivals.items() if each.lacking == done.lacking}
+    least = min(same.values(), key=lambda each: each.kwh.value or 0.0, default=None)
+    own = done.kwh.value
+    if least is None or own is None or (least.kwh.value or 0.0) >= own * (1 - 1e-9):
+        return Alternative(note=words("alternative.none"), searched=tuple(rivals))
+    saved = done.job.terms.amounts(done.kwh - least.kwh)
+    note = words("alternative.least", machines=len(rivals))
+    if done.lacking:
+        note += words("alternative.without", parts=", ".join(sorted(done.lacking)))
     return Alternative(
         note=note,
-        setup=setup,
-        machines=other.machines,
-        kwh=other.kwh,
-        saved_kwh=saved,
-        saved_kg_co2e=None if saved is None else saved * grid,
-        saved_cost=None if saved is None or price is None else saved * price,
+        searched=tuple(rivals),
+        setup=planned_setup(desk, least.job),
+        machines=None if least.shared.machines is None else least.shared.machines[1],
+        kwh=least.kwh,
+        **{f"saved_{name}": amount for name, amount in saved.items()},
     )
 
 
-def _lacking(done: Work) -> set[str]:
-    """Parts a piece of work has no value for."""
-    there = {"idle": done.joules.idle, "training": done.training}
-    return {name for name, amount in there.items() if amount.value is None}
+def _machines(desk: Desk, done: Work, query: Query) -> list[str | Device | None]:
+    """Machines on which an alternative is looked for, the deployment's own first."""
+    if done.job.entry.machine is not None:
+        return [query.device]
+    plain = msgspec.structs.replace(query, scenario="offline", rate=None)
+    answers = [desk.recommend(plain), desk.recommend(msgspec.structs.replace(plain, device=None))]
+    reference = desk.advisor.machine(None).device.name
+    best = [each.device for answer in answers for each in answer.best_devices]
+    return list(dict.fromkeys([query.device, reference, *best]))
 
 
-def _difference(first: Quantity, second: Quantity) -> Quantity | None:
-    """`first` less `second`; ``None`` where a value is missing."""
-    found = first - second
-    return None if found.value is None else found
+def _on(desk: Desk, done: Work, query: Query) -> Work | None:
+    """The advisor's pick on a machine at the deployment's work."""
+    found = desk.picked(query)
+    if found is None:
+        return None
+    entry = done.job.entry
+    if found.key.machine.device.name != done.job.found.key.machine.device.name:
+        entry = entry.model_copy(update={"idle_w": None, "machines": None})  # of its own machine
+    job = Job(entry, done.job.terms, found, own=False)
+    if job.entry.machine is not None:  # the others stay, and what they leave it
+        place = done.machine_s / (done.job.terms.days * done.job.terms.hours_per_day * 3600)
+        number = (done.shared.machines or (1, 1, 1))[1]
+        return work(desk, job, done.shared, place / number)
+    return work(desk, job, shared(desk, [job]))
 
 
-def break_even(desk: Desk, done: Work, device: Device, conditions: Terms) -> BreakEven | None:
+def break_even(desk: Desk, done: Work, query: Query) -> BreakEven | None:
     """When one training is paid back against the cheapest zero-shot candidate there.
 
     ``None`` for a zero-shot candidate: there is no training to pay back.
     """
-    own = done.option
-    if own.family in ZERO_SHOT:
+    option, words, terms = done.job.found.option, desk.words, done.job.terms
+    if option.family in ZERO_SHOT:
         return None
-    rival = desk.zero_shot(own, device, conditions.scenario, conditions.scope)
+    rival = desk.zero_shot(msgspec.structs.replace(query, min_acc=0.0))
     if rival is None:
-        return BreakEven(note=f"no zero-shot candidate of known energy on {own.workload}")
+        return BreakEven(note=words("break-even.none", workload=option.workload))
+    other = rival.option
     if done.once is None:
-        note = "no training of it is in the catalog; state training_kwh"
-        return BreakEven(note=note, against=rival.candidate, accuracy=rival.accuracy)
-    energy = rival.energy_j_per_1000
-    other_j = amount_of(energy.low, energy.value, energy.high)
-    own_j = done.j_per_text
-    if own_j.value is None:
-        own_j = Quantity(own_j.low, own_j.high, own_j.high)
-    texts = break_even_texts(done.once.joules, own_j, other_j)
-    saved = _difference(other_j, own_j)
-    within = None
-    if texts is not None and texts.value is not None:
-        within = texts.value <= conditions.texts
-    return BreakEven(
-        note=_said(rival, texts),
-        against=rival.candidate,
-        accuracy=rival.accuracy,
-        training_kwh=done.once.joules * (1 / J_PER_KWH),
-        saved_j_per_text=saved,
-        texts=texts,
-        within_period=within,
-    )
-
-
-def _said(rival: Option, texts: Quantity | None) -> str:
-    """The break-even in words."""
+        note = words("break-even.untrained")
+        return BreakEven(note=note, against=other.candidate, accuracy=other.accuracy)
+    own_j = done.job.found.bounded
+    texts = break_even_texts(done.once.amount, own_j, rival.j_per_text)
     if texts is None or texts.value is None:
-        return f"never: {rival.candidate} needs no more joules per text"
-    most = "" if texts.high is not None else "; within the intervals it might never be"
-    return f"one training is paid back after about {figure(texts.value)} texts{most}"
+        note = words("break-even.never", candidate=other.candidate)
+    else:
+        note = words("break-even.after", texts=texts.value)
+        note += "" if texts.high is not None else words("break-even.perhaps")
+    saved: Quantity = rival.j_per_text - own_j
+    known = None if texts is None else texts.value
+    return BreakEven(
+        note=note,
+        against=other.candidate,
+        accuracy=other.accuracy,
+        training_kwh=done.once.amount * (1 / J_PER_KWH),
+        saved_j_per_text=None if saved.value is None else saved,
+        texts=texts,
+        within_period=None if known is None else known <= terms.texts,
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -12,10 +12,8 @@ from api.cli.context import load_estimator, load_snapshot, output_form, settings
 from api.cli.question import resolve_device
 
 if TYPE_CHECKING:
-    from advisor.report.plan import Plan
     from advisor.report.records import Report
-    from api.report.routes import Form
-    from catalog.quantity import Quantity
+    from api.report.formats import Form
 
 SUFFIXES: dict[str, Form] = {
     ".json": "json",
@@ -23,6 +21,7 @@ SUFFIXES: dict[str, Form] = {
     ".htm": "html",
     ".csv": "csv",
     ".md": "md",
+    ".xlsx": "xlsx",
 }
 """Suffix of an output file -> format without ``--format``."""
 
@@ -33,34 +32,42 @@ def report(
         typer.Argument(exists=True, dir_okay=False, metavar="PLAN.toml", help="TOML or JSON."),
     ],
     form: Annotated[
-        Literal["json", "html", "csv", "md"] | None,
+        Literal["json", "html", "csv", "md", "xlsx"] | None,
         typer.Option("--format", help="Default: by the suffix of --output, else a table."),
     ] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="File to write.")] = None,
+    language: Annotated[
+        Literal["en", "de"] | None,
+        typer.Option("--language", help="Default: the plan's, else English."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """What planned deployments will need: kWh, kg CO2e and cost, part by part, with sources."""
     from advisor.recommend.advisor import Advisor
     from advisor.report.report import report as make_report
-    from api.report.routes import rendered
+    from api.report.formats import rendered
 
     wanted = output_form("json" if as_json else form, output, SUFFIXES)
     snapshot = load_snapshot()
     machine = resolve_device(settings().device, snapshot)
-    answer = make_report(Advisor(snapshot, load_estimator(snapshot), machine), _read(plan))
+    found = _read(plan)
+    if language is not None and isinstance(found, dict):
+        found["language"] = language
+    answer = make_report(Advisor(snapshot, load_estimator(snapshot), machine), found)
     if wanted is None:
         return print_report(answer)
     content = rendered(answer, wanted, alone=True)
-    return write(content if content.endswith(b"\n") else content + b"\n", output)
+    ended = output is not None or content.endswith(b"\n")
+    return write(content if ended else content + b"\n", output)
 
 
-def _read(path: Path) -> Plan:
-    """The plan in a file.
+def _read(path: Path) -> Any:
+    """The tables and values of a plan's file.
 
     Raises:
-        PlanError: The file cannot be read or violates the schema.
+        PlanError: The file cannot be read or is no TOML or JSON.
     """
-    from advisor.report.plan import PlanError, PlanProblem, read
+    from advisor.report.plan import PlanError, PlanProblem, document
 
     try:
         content = path.read_bytes()
@@ -68,43 +75,34 @@ def _read(path: Path) -> Plan:
         allowed = f"a file that can be read; {error.strerror}"
         fault = PlanProblem(deployment=None, field="plan", came=path.name, allowed=allowed)
         raise PlanError([fault]) from error
-    return read(content, "json" if path.suffix.lower() == ".json" else "toml")
+    return document(content, "json" if path.suffix.lower() == ".json" else "toml")
 
 
 def print_report(answer: Report) -> None:
-    """Prints a report: a table of deployments, totals and warnings."""
+    """Prints a report: the deployments with their parts, what to know, and the summary last."""
     from rich.console import Console
     from rich.markup import escape
 
     from advisor.report.records import PART_NAMES
-    from api.report import wording as words
+    from advisor.report.wording import Words
+    from api.report.document import document, figures, shown
 
-    console, sums = Console(), answer.totals
-    columns = ["deployment", "inference", "idle", "training", "PUE", "kWh", "kg CO2e"]
+    say, console, found = Words(answer.language), Console(), document(answer)
+    parts = [say(f"part.{name}").partition(" (")[0] for name in PART_NAMES]
+    columns = [say("column.deployment"), *parts, "kWh", "kg CO2e"]
     rows = []
     for entry in answer.deployments[: terminal.MAX_ROWS]:
         setup = f"{entry.name}\n{entry.setup.candidate}\n{entry.setup.device}"
-        parts = [words.value(part.kwh) for part in entry.parts]
-        rows.append([setup, *parts, _with_interval(entry.kwh), words.least(entry.kg_co2e)])
-    parts = [words.value(sums.parts_kwh[name]) for name in PART_NAMES]
-    rows.append(["all", *parts, _with_interval(sums.kwh), words.least(sums.kg_co2e)])
-    terminal.print_table(f"{answer.title}, kWh by part", columns, rows)
+        own = [figures(say, part.kwh)[0] for part in entry.parts]
+        whole = "\n".join(figures(say, entry.kwh)).strip()
+        rows.append([setup, *own, whole, figures(say, entry.kg_co2e)[0]])
+    terminal.print_table(f"{answer.title}, kWh", columns, rows)
     if len(answer.deployments) > terminal.MAX_ROWS:
         left = len(answer.deployments) - terminal.MAX_ROWS
         console.print(f"[dim]... and {left} more; --format csv or --json has all[/]")
-    if sums.saved_kwh is not None:
-        console.print(
-            f"The advisor's alternatives would save {words.saved(sums.saved_kwh, 'kWh')}."
-        )
     for note in answer.warnings:
         console.print(f"[yellow]note[/] {escape(note.message)} [dim]({note.code})[/]")
-    if sums.lacking:
-        console.print(f"[yellow]{words.lacking(answer)} The totals are lower bounds.[/]")
-
-
-def _with_interval(amount: Quantity) -> str:
-    """Value and, on a second line, interval of an amount."""
-    from api.report import wording as words
-
-    span = "" if amount.high is None else words.span(amount)
-    return f"{words.least(amount)}\n{span}".strip()
+    summary = found.table("summary")
+    table = [[shown(say, cell) for cell in row[:2]] for row in summary.rows]
+    terminal.print_table(found.subtitle, summary.columns[:2], table)
+    console.print(escape(f"{summary.note} {found.lead}"))

@@ -12,40 +12,23 @@ from typing import Any
 
 from advisor.recommend.query import BadQuestionError
 from advisor.report import grid_factors as grid
+from advisor.report.schema import Common, Conditions, Deployment
 from catalog.snapshot import Snapshot
 
+_MADE = {"embodied_kg": "kg_per_machine", "lifetime_years": "lifetime_years"}
+"""Fields of the form -> fields of the table `embodied`."""
 COMMON = (
-    "title",
-    "region",
-    "grid_kg_per_kwh",
-    "pue",
-    "period_days",
-    "price_per_kwh",
-    "currency",
-    "scope",
-    "embodied_kg",
-    "lifetime_years",
+    *(name for name in Common.model_fields if name not in ("period_years", "embodied")),
+    *_MADE,
 )
 """Fields stated once."""
 OWN = (
-    "name",
-    "workload",
-    "candidate",
+    *(
+        name
+        for name in Deployment.model_fields
+        if name not in {*Conditions.model_fields, "recommend"}
+    ),
     "min_acc",
-    "device",
-    "scenario",
-    "rate",
-    "texts_per_day",
-    "peak_rate",
-    "hours_per_day",
-    "off_when_idle",
-    "machines",
-    "idle_w",
-    "runtime_s_per_1000",
-    "precision",
-    "batch_size",
-    "retrainings",
-    "training_kwh",
 )
 """Fields of one deployment."""
 MOST_ROWS = 50
@@ -110,20 +93,11 @@ def plan_of(fields: Mapping[str, str], snapshot: Snapshot) -> dict[str, Any]:
     }
     if "grid_kg_per_kwh" in plan:
         plan.pop("region", None)
-    if _MADE & given.keys():
-        plan["embodied"] = {
-            field: given[name]
-            for name, field in (
-                ("embodied_kg", "kg_per_machine"),
-                ("lifetime_years", "lifetime_years"),
-            )
-            if name in given
-        }
+    embodied = {field: given[name] for name, field in _MADE.items() if name in given}
+    if embodied:
+        plan["embodied"] = embodied
     plan["deployments"] = [_deployment(number, given, snapshot) for number in numbers(fields)]
     return plan
-
-
-_MADE = {"embodied_kg", "lifetime_years"}
 
 
 def _deployment(number: int, given: Mapping[str, str], snapshot: Snapshot) -> dict[str, Any]:

@@ -1,24 +1,93 @@
-"""A report as CSV and as Markdown."""
+"""Formats of a report: CSV, Markdown, XLSX and HTML from one document."""
 
 from __future__ import annotations
 
 import csv
+import functools
 import io
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
 
-from advisor.report.records import Deployed, Part, Report, Source
-from api.pages import wording as view
-from api.report import wording as words
+import msgspec
+
+from advisor.report.records import Deployed, Part, Report
+from advisor.report.wording import Words
+from api.pages import templating
+from api.report.document import Cell, Table, document, figures, shown
 from catalog.quantity import Quantity
 
+Form = Literal["json", "html", "csv", "md", "xlsx"]
+MEDIA: dict[Form, str] = {
+    "json": "application/json",
+    "html": "text/html",
+    "csv": "text/csv",
+    "md": "text/markdown",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
+DETAILED, LISTED = 50, 500
+"""Deployments an HTML report shows part by part, and in its table; the other forms hold all."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for a formula at the start of a cell."""
+_STATIC = Path(__file__).parents[1] / "pages" / "static"
 
 
-def guarded(cell: Any) -> Any:
-    """A cell no spreadsheet runs: texts that begin like a formula get an apostrophe."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+def rendered(report: Report, form: Form, *, alone: bool = False) -> bytes:
+    """A report in one of its forms; blocks. `alone` means HTML that needs nothing beside it."""
+    match form:
+        case "json":
+            return msgspec.json.encode(report)
+        case "csv":
+            return as_csv(report).encode()
+        case "md":
+            return as_markdown(report).encode()
+        case "xlsx":
+            return as_xlsx(report)
+    return as_html(report, alone=alone).encode()
+
+
+def flat(report: Report) -> Iterator[dict[str, Any]]:
+    """One flat row for each deployment and part, with all digits."""
+    named = {source.id: source.source for source in report.sources}
+    for answer in report.deployments:
+        for part in answer.parts:
+            yield _flat(report, answer, part, named)
+
+
+def _flat(report: Report, answer: Deployed, part: Part, named: dict[str, str]) -> dict[str, Any]:
+    """One part of one deployment."""
+    run, energy = answer.setup, answer.setup.energy_j_per_1000
+    options = ("candidate", "device", "n_devices", "workload", "scenario", "scope", "precision")
+    terms = ("texts", "period_days", "hours_per_day", "machine", "machines", "machines_low")
+    return {
+        "deployment": answer.name,
+        "part": part.name,
+        **_ends("kwh", part.kwh),
+        **_ends("kg_co2e", part.kg_co2e),
+        **_ends("kg_co2e_market", part.kg_co2e_market),
+        **_ends("cost", part.cost),
+        "currency": report.currency,
+        "basis": part.basis,
+        "label": part.label,
+        "method": part.method,
+        "sources": ";".join(part.sources),
+        **{name: getattr(run, name) for name in (*options, "batch_size")},
+        "accuracy": run.accuracy.value if run.accuracy else None,
+        "energy_j_per_1000": energy.value,
+        "energy_basis": energy.basis,
+        **{name: getattr(answer, name) for name in (*terms, "machines_high", "peak_rate", "pue")},
+        "grid": answer.grid.name,
+        "grid_year": answer.grid.year,
+        "grid_kg_per_kwh": answer.grid.kg_per_kwh.value,
+        "price_per_kwh": answer.price_per_kwh,
+        "warnings": ";".join(answer.warnings),
+        "source": "; ".join(named[name] for name in part.sources if name in named),
+        "report": report.number,
+        "date": report.date,
+        "catalog_digest": report.catalog_digest,
+        "estimator_version": report.estimator_version,
+        "grid_digest": report.grid_digest,
+    }
 
 
 def _ends(name: str, amount: Quantity | None) -> dict[str, float | None]:
@@ -27,64 +96,16 @@ def _ends(name: str, amount: Quantity | None) -> dict[str, float | None]:
     return dict(zip((f"{name}_low", name, f"{name}_high"), ends, strict=True))
 
 
-def _row(report: Report, answer: Deployed, part: Part, cited: str) -> dict[str, Any]:
-    """One part of one deployment."""
-    run, energy = answer.setup, answer.setup.energy_j_per_1000
-    return {
-        "deployment": answer.name,
-        "part": part.name,
-        **_ends("kwh", part.kwh),
-        **_ends("kg_co2e", part.kg_co2e),
-        **_ends("cost", part.cost),
-        "currency": report.currency,
-        "basis": part.basis,
-        "label": part.label,
-        "method": part.method,
-        "sources": ";".join(part.sources),
-        "candidate": run.candidate,
-        "device": run.device,
-        "n_devices": run.n_devices,
-        "workload": run.workload,
-        "scenario": run.scenario,
-        "scope": run.scope,
-        "precision": run.precision,
-        "batch_size": run.batch_size,
-        "accuracy": run.accuracy.value if run.accuracy else None,
-        "energy_j_per_1000": energy.value,
-        "energy_basis": energy.basis,
-        "texts": answer.texts,
-        "period_days": answer.period_days,
-        "hours_per_day": answer.hours_per_day,
-        "machines": answer.machines,
-        "machines_low": answer.machines_low,
-        "machines_high": answer.machines_high,
-        "pue": answer.pue,
-        "grid": answer.grid.name,
-        "grid_year": answer.grid.year,
-        "grid_kg_per_kwh": answer.grid.kg_per_kwh.value,
-        "price_per_kwh": answer.price_per_kwh,
-        "warnings": ";".join(answer.warnings),
-        "source": cited,
-        "catalog_digest": report.catalog_digest,
-        "estimator_version": report.estimator_version,
-        "grid_digest": report.grid_digest,
-    }
-
-
-def _rows(report: Report) -> Iterator[dict[str, Any]]:
-    """Every row, in order."""
-    named = {source.id: source.source for source in report.sources}
-    for answer in report.deployments:
-        for part in answer.parts:
-            cited = "; ".join(named[name] for name in part.sources if name in named)
-            yield _row(report, answer, part, cited)
+def guarded(cell: Any) -> Any:
+    """A cell no spreadsheet runs: texts that begin like a formula get an apostrophe."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
 
 
 def as_csv(report: Report) -> str:
     """One row per deployment and part."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
-    for number, row in enumerate(_rows(report)):
+    for number, row in enumerate(flat(report)):
         if number == 0:
             writer.writerow(row)
         writer.writerow([guarded(cell) for cell in row.values()])
@@ -94,116 +115,97 @@ def as_csv(report: Report) -> str:
 _MARKS = str.maketrans({mark: f"\\{mark}" for mark in "\\|`*_[]#"} | {"<": "&lt;", ">": "&gt;"})
 
 
-def _cell(text: object) -> str:
-    """A cell of a Markdown table: no bars, no line breaks, no markup."""
-    return "" if text is None else " ".join(str(text).translate(_MARKS).split())
-
-
-def _table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
-    """A Markdown table."""
-    yield f"| {' | '.join(columns)} |"
-    yield f"|{'---|' * len(columns)}"
-    for row in rows:
-        yield f"| {' | '.join(_cell(cell) for cell in row)} |"
-    yield ""
-
-
-def _headline(report: Report) -> Iterator[str]:
-    """The totals."""
-    sums = report.totals
-    yield f"# {_cell(report.title)}"
-    yield ""
-    lines = [
-        ("Electricity, kWh", sums.kwh),
-        ("kg CO2e", sums.kg_co2e),
-        (f"Cost, {report.currency}", sums.cost),
-    ]
-    rows = [(name, words.value(amount), words.span(amount)) for name, amount in lines]
-    rows[1:1] = [
-        (f"of it {words.PART[name]}", words.part_total(report, name), words.span(amount))
-        for name, amount in sums.parts_kwh.items()
-    ]
-    yield from _table(("All deployments", "value", "interval"), rows)
-    if sums.saved_kwh is not None:
-        yield f"The advisor's alternatives would save {view.number(sums.saved_kwh.value)} kWh."
-        yield ""
-    if sums.lacking:
-        yield words.lacking(report)
-        yield ""
-
-
-def _of(report: Report, answer: Deployed) -> Iterator[str]:
-    """One deployment."""
-    yield f"## {_cell(answer.name)}"
-    yield ""
-    yield (
-        f"{_cell(words.setup(answer))}, {_cell(answer.setup.workload)}: "
-        f"{words.texts(answer.texts)} texts in {answer.period_days:g} days, machines: "
-        f"{words.machines(answer)} ({_cell(answer.machines_from)}), PUE {answer.pue:g}, "
-        f"grid: {_cell(answer.grid.name)}{f' {answer.grid.year}' if answer.grid.year else ''}, "
-        f"{words.value(answer.grid.kg_per_kwh)} kg CO2e per kWh."
-    )
-    yield ""
-    rows = [
-        (
-            words.PART[part.name],
-            words.value(part.kwh),
-            words.span(part.kwh),
-            words.value(part.kg_co2e),
-            words.value(part.cost),
-            f"{words.BASIS[part.basis]}{f' ({part.label})' if part.label else ''}",
-            words.formula(report, part),
-            ", ".join(part.sources),
-        )
-        for part in answer.parts
-    ]
-    sums = ("Total", words.value(answer.kwh), words.span(answer.kwh), words.value(answer.kg_co2e))
-    rows.append((*sums, words.value(answer.cost), "", "", ""))
-    columns = ("part", "kWh", "interval", "kg CO2e", report.currency, "basis", "how", "sources")
-    yield from _table(columns, rows)
-    for line in remarks(answer):
-        yield f"- {_cell(line)}"
-    yield ""
-
-
-def remarks(answer: Deployed) -> Iterator[str]:
-    """What else is to say about a deployment, a sentence each."""
-    grams = answer.sci.g_co2e_per_text
-    yield f"SCI: {words.figure(grams, 'g CO2e per text')}; {answer.sci.note}"
-    other = answer.alternative
-    if other is not None and other.setup is not None:
-        less = words.saved(other.saved_kwh, "kWh saved")
-        yield f"Alternative: {other.setup.candidate}; {less or 'saving not known'}; {other.note}"
-    elif other is not None:
-        yield f"Alternative: {other.note}"
-    if answer.break_even is not None:
-        yield f"Break-even of training: {answer.break_even.note}"
-    for entry in answer.assumed:
-        yield f"Assumed: {entry.field} {entry.value}, {entry.why}"
-
-
-def _source(source: Source) -> tuple[object, ...]:
-    """A source as a row."""
-    more = (source.citation, source.reference, source.licence, source.measured_at, source.meter)
-    return (source.id, source.what, source.source, "; ".join(part for part in more if part))
+def _marked(text: str) -> str:
+    """Text without bars, line breaks and markup."""
+    return " ".join(text.translate(_MARKS).split())
 
 
 def as_markdown(report: Report) -> str:
     """The whole report."""
-    lines = list(_headline(report))
-    for answer in report.deployments:
-        lines += _of(report, answer)
-    if report.warnings:
-        lines += ["## Worth knowing", ""]
-        lines += [
-            f"- {_cell(note.message)} (`{note.code}`, {note.deployments} deployments)"
-            for note in report.warnings
-        ]
-        lines.append("")
-    lines += ["## Sources", ""]
-    lines += _table(("id", "what", "source", "more"), map(_source, report.sources))
-    lines.append(
-        f"Catalog {report.catalog_digest}, estimator {report.estimator_version}, "
-        f"grid factors {report.grid_digest}."
+    say, found = Words(report.language), document(report)
+    lines = [f"# {_marked(found.title)}", "", found.subtitle, "", found.lead, ""]
+    for table in found.tables:
+        lines += [f"## {table.title}", "", f"| {' | '.join(table.columns)} |"]
+        lines.append(f"|{'---|' * len(table.columns)}")
+        rows = [[_marked(shown(say, cell)) for cell in row] for row in table.rows]
+        lines += [f"| {' | '.join(row)} |" for row in rows]
+        lines += ["", table.note, ""] if table.note else [""]
+    return "\n".join([*lines, found.versions, ""])
+
+
+def as_xlsx(report: Report) -> bytes:
+    """A workbook: a sheet for each table, quantities as three numbers, and one of all digits."""
+    import xlsxwriter
+
+    file, found = io.BytesIO(), document(report)
+    options = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
+    with xlsxwriter.Workbook(file, options) as book:
+        bold = book.add_format({"bold": True, "text_wrap": True, "valign": "top"})
+        for place, table in enumerate(found.tables):
+            sheet = book.add_worksheet(table.title[:31])
+            first = 0
+            if place == 0:
+                for first, line in enumerate((found.title, found.subtitle, found.lead), start=1):
+                    sheet.write_string(first - 1, 0, line, bold)
+                first += 1
+            _written(sheet, Words(report.language), table, bold, first)
+        sheet = book.add_worksheet("data")
+        for number, row in enumerate(flat(report), start=1):
+            sheet.write_row(0, 0, list(row), bold)
+            sheet.write_row(number, 0, list(row.values()))
+    return file.getvalue()
+
+
+def _written(sheet: Any, say: Words, table: Table, bold: Any, first: int) -> None:
+    """Writes a table to a sheet from a row on."""
+    places = range(len(table.columns))
+    wide = [any(isinstance(row[at], Quantity) for row in table.rows) for at in places]
+    for number, row in enumerate([table.columns, *table.rows], start=first):
+        cells: list[Cell] = []
+        for cell, many in zip(row, wide, strict=True):
+            if isinstance(cell, Quantity):
+                cells += [cell.low, cell.value, cell.high]
+            elif many and number == first:
+                cells += [f"{cell}, low", cell, f"{cell}, high"]
+            else:
+                plain = cell if isinstance(cell, float | int) else shown(say, cell or "")
+                cells += [None, plain, None] if many else [plain]
+        sheet.write_row(number, 0, cells, bold if number == first else None)
+    sheet.set_column(0, len(places) + 2 * sum(wide) - 1, 18)
+
+
+@functools.cache
+def _style() -> str:
+    """The style sheets a report that stands alone holds in itself."""
+    names = ("joulewise.css", "report.css")
+    return "\n".join((_STATIC / name).read_text(encoding="utf-8") for name in names)
+
+
+def as_html(report: Report, *, alone: bool) -> str:
+    """A report as a page."""
+    return (
+        templating.environment()
+        .get_template("report.html")
+        .render(
+            layout="report_alone.html" if alone else "base.html",
+            style=_style() if alone else None,
+            place="/report",
+            pinned={"digest": report.catalog_digest, "estimator": report.estimator_version},
+            **context(report),
+        )
     )
-    return "\n".join(lines) + "\n"
+
+
+def context(report: Report | None) -> dict[str, Any]:
+    """What the report's template takes."""
+    if report is None:
+        return {"report": None}
+    say = Words(report.language)
+    return {
+        "report": report,
+        "document": document(report, LISTED, DETAILED),
+        "shown": functools.partial(shown, say),
+        "figures": functools.partial(figures, say),
+        "kind": lambda cell: type(cell).__name__,
+        "language": report.language,
+    }

@@ -1,16 +1,13 @@
-"""`/report`: a plan in, the report out as JSON, HTML, CSV or Markdown; and the planner's page."""
+"""`/report`: a plan in, the report out in one of its formats; and the planner's page."""
 
 from __future__ import annotations
 
 import asyncio
-import functools
 import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-import msgspec
 from litestar import Request, Response, Router, get, post
 from litestar.di import NamedDependency, Provide
 from litestar.openapi.datastructures import ResponseSpec
@@ -19,13 +16,13 @@ from litestar.params import QueryParameter, RawBody
 from litestar.response import Template
 
 from advisor.recommend.query import BadQuestionError
-from advisor.report.plan import Plan, PlanError, checked, read
-from advisor.report.records import Report
+from advisor.report.plan import PlanError, document
+from advisor.report.records import Language, Report
 from advisor.report.report import report
+from advisor.report.schema import Plan
 from api.pages import templating
 from api.report import form as planning
-from api.report import formats as report_writing
-from api.report import wording as report_view
+from api.report.formats import MEDIA, Form, context, rendered
 from api.service.openapi import problems, with_forms
 from api.service.problems import UnsupportedTypeError
 from api.service.query import only_declared
@@ -33,13 +30,6 @@ from api.service.routes import provide_now
 from api.service.state import LoadedCatalog, ServiceState
 from catalog.errors import CatalogUnreadableError
 
-Form = Literal["json", "html", "csv", "md"]
-MEDIA: dict[Form, str] = {
-    "json": "application/json",
-    "html": "text/html",
-    "csv": "text/csv",
-    "md": "text/markdown",
-}
 READ: dict[str, Literal["json", "toml"]] = {
     "application/json": "json",
     "application/toml": "toml",
@@ -60,61 +50,20 @@ EXAMPLE = {
         }
     ],
 }
-DETAILED, LISTED = 50, 500
-"""Deployments an HTML report shows part by part, and in its table; the other forms hold all."""
-_STATIC = Path(__file__).parents[1] / "pages" / "static"
 
 
-def made(now: LoadedCatalog, plan: Plan) -> Report:
-    """The report of a plan; blocks.
+def made(
+    now: LoadedCatalog, body: bytes, read_as: Literal["json", "toml"], lang: Language | None
+) -> Report:
+    """The report of a plan in a document; blocks.
 
     Raises:
-        PlanError: A deployment cannot be computed.
+        PlanError: It breaks the schema or a deployment cannot be computed.
     """
-    return report(now.advisor, plan)
-
-
-@functools.cache
-def _style() -> str:
-    """The style sheets a report that stands alone carries in itself."""
-    return "\n".join(
-        (_STATIC / name).read_text(encoding="utf-8") for name in ("joulewise.css", "report.css")
-    )
-
-
-def as_html(answer: Report, *, alone: bool) -> str:
-    """A report as a page; `alone` means a file that needs nothing beside it."""
-    template = templating.environment().get_template("report.html")
-    return template.render(
-        layout="report_alone.html" if alone else "base.html",
-        style=_style() if alone else None,
-        place="/report",
-        pinned={"digest": answer.catalog_digest, "estimator": answer.estimator_version},
-        report=answer,
-        **_words(),
-    )
-
-
-def _words() -> dict[str, Any]:
-    """What the report's template calls by name."""
-    return {
-        "words": report_view,
-        "remarks": report_writing.remarks,
-        "detailed": DETAILED,
-        "listed": LISTED,
-    }
-
-
-def rendered(answer: Report, form: Form, *, alone: bool = False) -> bytes:
-    """A report in one of its forms; blocks."""
-    match form:
-        case "json":
-            return msgspec.json.encode(answer)
-        case "csv":
-            return report_writing.as_csv(answer).encode()
-        case "md":
-            return report_writing.as_markdown(answer).encode()
-    return as_html(answer, alone=alone).encode()
+    found = document(body, read_as)
+    if lang is not None and isinstance(found, dict):
+        found = found | {"language": lang}
+    return report(now.advisor, found)
 
 
 def _accepted(request: Request[Any, Any, Any], asked: Form | None) -> Form:
@@ -195,7 +144,13 @@ async def make_report(
     served: NamedDependency[ServiceState],
     form: Annotated[
         Form | None,
-        QueryParameter(name="format", description="json, html, csv or md; goes before Accept"),
+        QueryParameter(
+            name="format", description="json, html, csv, md or xlsx; goes before Accept"
+        ),
+    ] = None,
+    lang: Annotated[
+        Language | None,
+        QueryParameter(description="en or de; goes before the plan's language"),
     ] = None,
 ) -> Response[Any]:
     """A plan's energy, emissions and cost, part by part, with sources; all of it or nothing."""
@@ -205,15 +160,9 @@ async def make_report(
     if media not in READ:
         raise UnsupportedTypeError(media, [*READ, FORM])
     wanted = _accepted(request, form)
-    content = await asyncio.to_thread(_answered, now, body, READ[media], wanted)
+    answer = await asyncio.to_thread(made, now, body, READ[media], lang)
+    content = await asyncio.to_thread(rendered, answer, wanted)
     return Response(content, media_type=MEDIA[wanted], headers={"Vary": "Accept"})
-
-
-def _answered(
-    now: LoadedCatalog, body: bytes, read_as: Literal["json", "toml"], form: Form
-) -> bytes:
-    """From the bytes of a plan to those of its report; blocks."""
-    return rendered(made(now, read(body, read_as)), form)
 
 
 async def _planned(
@@ -224,8 +173,9 @@ async def _planned(
     if do == "add" or do.startswith("remove-"):
         return _page(served, now, planning.renumbered(fields, do))
     try:
-        plan = checked(planning.plan_of(fields, now.snapshot))
-        answer = await asyncio.to_thread(made, now, plan)
+        answer = await asyncio.to_thread(
+            report, now.advisor, planning.plan_of(fields, now.snapshot)
+        )
     except PlanError as error:
         return _page(served, now, dict(fields), trouble=error, status=422)
     if do not in get_args(Form):
@@ -254,9 +204,8 @@ def _page(
         fields=fields,
         rows=planning.numbers(fields),
         choices=planning.choices(now.snapshot),
-        report=answer,
         trouble=trouble,
-        **_words(),
+        **context(answer),
     )
 
 
