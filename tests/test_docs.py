@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
@@ -76,6 +77,35 @@ def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         assert done.stdout.strip()
+
+
+def test_the_python_of_the_http_page_runs(server: str) -> None:
+    """Ten lines of the standard library, as printed but for the address."""
+    text = (ROOT / "docs" / "http.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert len(block.splitlines()) <= 12
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", block.replace("http://127.0.0.1:8000", server)],
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "J per 1,000 texts" in done.stdout.splitlines()[0]
+
+
+def test_the_notebook_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Cell after cell on the bundled catalog; each prints something and none keeps old output."""
+    monkeypatch.setenv("JOULEWISE_CATALOG", f"sqlite:///{tmp_path / 'none.sqlite'}")
+    notebook = json.loads((ROOT / "docs" / "story.ipynb").read_text(encoding="utf-8"))
+    assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
+    space: dict[str, Any] = {}
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert len(cells) >= 6
+    for cell in cells:
+        assert not cell["outputs"]
+        exec("".join(cell["source"]), space)  # noqa: S102
+        assert capsys.readouterr().out.strip()
 
 
 @pytest.mark.parametrize("block", BLOCKS)

@@ -6,15 +6,18 @@ Heavy modules are imported inside the commands, so that ``--help`` is quick.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import msgspec
 import typer
 
 from advisor.recommend.query import BadQuestionError, UnlistedDevice, device_of
 from api.cli import known, terminal
+from api.cli.answer import LIMIT, print_answer, print_warnings
 from api.cli.catalog import catalog
 from api.cli.context import load_estimator, load_snapshot, open_store, settings
 from api.cli.probes import probes
@@ -22,6 +25,7 @@ from api.cli.question import asks, resolve_device, resolve_query
 from api.cli.report import report
 from api.cli.terminal import CommandGroup
 from api.cli.token import token
+from catalog.errors import install_command
 from catalog.hardware.machines import ResolvedDevice
 from catalog.records import Device
 
@@ -30,16 +34,9 @@ app = typer.Typer(
     cls=CommandGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Which text classifier meets my accuracy for the least energy, on my hardware?",
 )
-app.add_typer(catalog, name="catalog")
-app.add_typer(token, name="token")
-app.command()(report)
-app.command()(probes)
-app.command()(known.tasks)
-app.command()(known.workloads)
-app.command()(known.devices)
-app.command()(known.candidates)
+_ALL = 1000
+"""Entries of an answer's lists that leave none out."""
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Data = Annotated[Path | None, typer.Option(help="Folder of workloads [JOULEWISE_DATA].")]
@@ -50,7 +47,25 @@ Scheduler = Annotated[
 ]
 
 
-@app.command()
+def _version(wanted: bool) -> None:
+    """Prints the version and ends."""
+    if wanted:
+        typer.echo(f"joulewise {version('joulewise')}")
+        raise typer.Exit
+
+
+@app.callback()
+def joulewise(
+    _: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Which text classifier meets my accuracy for the least energy, on my hardware?"""
+
+
 @asks()
 def recommend(*, as_json: Json = False, **asked: Any) -> None:
     """The least-energy classifier that meets the floor; exit code 3 if there is none."""
@@ -59,16 +74,18 @@ def recommend(*, as_json: Json = False, **asked: Any) -> None:
     snapshot = load_snapshot()
     query = resolve_query(asked, snapshot)
     machine = resolve_device(settings().device, snapshot)
-    answer = policy.recommend(snapshot, load_estimator(snapshot), query, machine)
+    advisor = policy.Advisor(snapshot, load_estimator(snapshot), machine)
+    answer = advisor.recommend(query)
     if as_json:
         terminal.print_json(answer)
+    elif query.limit > LIMIT:
+        print_answer(answer)
     else:
-        terminal.print_answer(answer)
+        print_answer(answer, advisor.recommend(msgspec.structs.replace(query, limit=_ALL)))
     if answer.chosen is None:
         raise typer.Exit(terminal.NOTHING_QUALIFIES)
 
 
-@app.command()
 @asks("device", "batch_size", "scope", *UnlistedDevice.__struct_fields__)
 def estimate(
     *,
@@ -118,6 +135,7 @@ def estimate(
     if as_json:
         return terminal.print_json(answer)
     joules = answer.energy_j_per_1000
+    print_warnings(answer.warnings)
     terminal.print_table(
         f"Energy of {wording.SCOPE[joules.scope]}",
         ("device", "J per 1,000 texts", "90 % interval", "basis"),
@@ -130,8 +148,6 @@ def estimate(
             )
         ],
     )
-    for warning in answer.warnings:
-        typer.echo(f"note: {warning.message} ({warning.code})")
     return None
 
 
@@ -149,7 +165,7 @@ def folds_on(scheduler: str | None) -> Iterator[None]:
     try:
         import distributed
     except ImportError as error:
-        terminal.fail(f"{error.name} is missing; install joulewise[fleet]", terminal.USAGE)
+        terminal.fail(f"{error.name} is missing; {install_command('fleet')}", terminal.USAGE)
     dask: Any = distributed
     try:
         client = dask.Client(scheduler, timeout=10, name="joulewise")
@@ -160,7 +176,6 @@ def folds_on(scheduler: str | None) -> Iterator[None]:
         yield
 
 
-@app.command()
 def train(
     out: Annotated[Path, typer.Option(help="Folder for artefact and scorecard.")] = Path(
         "estimator"
@@ -182,7 +197,6 @@ def train(
     return None
 
 
-@app.command()
 def evaluate(
     rows: Annotated[Path, typer.Option(help="Published rows to learn from, CSV.")],
     devices: Annotated[
@@ -252,7 +266,6 @@ def evaluate(
         return evaluation.energy(tables, split, subset, probes, as_json=as_json)
 
 
-@app.command()
 def serve(
     host: Annotated[str | None, typer.Option(help="[JOULEWISE_HOST]")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="[JOULEWISE_PORT]")] = None,
@@ -277,7 +290,6 @@ def serve(
     ).serve()
 
 
-@app.command()
 def doctor(
     data: Data = None,
     models: Models = None,
@@ -295,7 +307,6 @@ def doctor(
         raise typer.Exit(terminal.NOT_MEASURABLE)
 
 
-@app.command()
 def calibrate(
     profile: Annotated[str, typer.Option(help="quick, standard or reference.")] = "quick",
     workload: Annotated[list[str] | None, typer.Option(help="Repeatable.")] = None,
@@ -375,3 +386,18 @@ def calibrate(
     if plan:
         return calibrate.print_plan(made, as_json=as_json)
     raise typer.Exit(calibrate.calibrate(made, open_store(), log=log, as_json=as_json))
+
+
+COMMANDS: dict[str, tuple[Callable[..., Any], ...]] = {
+    "Ask": (recommend, estimate, report),
+    "Look up": (known.tasks, known.workloads, known.devices, known.candidates),
+    "Measure": (doctor, calibrate, probes),
+    "Serve": (serve,),
+    "Estimator": (train, evaluate),
+}
+"""Commands by panel of the help."""
+for panel, commands in COMMANDS.items():
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
+app.add_typer(catalog, name="catalog", rich_help_panel="Look up")
+app.add_typer(token, name="token", rich_help_panel="Serve")

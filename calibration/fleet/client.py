@@ -26,6 +26,7 @@ from calibration.hardware.lock import BusyError
 from calibration.measurement.progress import Progress, Summary, TrialStep, event_figures, new_run_id
 from calibration.plan.calibration_plan import row_of, stored_rows
 from calibration.records import SOURCE, Event, Trial
+from catalog.errors import install_command
 from catalog.records import Device
 from catalog.snapshot import Snapshot
 from catalog.store.database import Store
@@ -137,7 +138,7 @@ async def _connected(address: str) -> AsyncIterator[Any]:
     try:
         import distributed
     except ImportError as error:
-        raise FleetError(f"{error.name} is missing; install joulewise[fleet]") from error
+        raise FleetError(f"{error.name} is missing; {install_command('fleet')}") from error
     for name in ("distributed", "tornado.application"):  # what matters is a notice
         logging.getLogger(name).setLevel(logging.CRITICAL)
     dask: Any = distributed
