@@ -130,3 +130,19 @@ def test_fenced_commands_run(block: str, server: str, any_url: str, tmp_path: Pa
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.strip(), "a command of the documents printed nothing"
+
+
+def test_peers_are_dated_with_versions_and_links() -> None:
+    """Each tool of the table has its section with a link; installed versions are those asked."""
+    text = (ROOT / "docs" / "peers.md").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL))
+    rows = re.findall(r"^\| ([A-Za-z. ]+?)(?: ([\d.]+))? \|", text, re.MULTILINE)
+    table = {name: version for name, version in rows if name not in ("tool", "Joulewise")}
+    assert len(table) == 6
+    assert table.keys() == sections.keys()
+    for name, version in table.items():
+        assert "](https://" in sections[name]
+        assert all(f"*{word}*" in sections[name] for word in ("Asked", "Says", "Cannot"))
+        assert not version or f"{name.lower()}=={version}" in text
+        assert version or "commit" in sections[name]
+    assert re.search(r"on 20\d\d-\d\d-\d\d with these versions", text)

@@ -24,7 +24,7 @@ from test_cross_validation import WATTS, lines, write
 
 from advisor.evaluation import cross_validation as evaluation
 from advisor.evaluation import evaluate as evaluating
-from api.cli.main import folds_on
+from api.cli.context import folds_on
 from calibration.fleet import client as fleet
 from calibration.fleet.client import FleetError, Heard, Joined, Notice
 from calibration.hardware.lock import LOCK_NAME, BusyError, measurement_lock

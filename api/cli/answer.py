@@ -10,13 +10,14 @@ from rich.markup import escape
 from rich.text import Text
 
 from advisor.recommend.records import Caution, Option, Recommendation, WarningCode
+from advisor.report.records import Noted
 from api.cli.terminal import print_table
 from api.pages import at_rate, wording
 
 LIMIT = 20
 """Entries of an answer's lists unless asked for more."""
 _OWN_TEXTS = "measure it on texts of yours: joulewise calibrate --workload YOURS"
-_MEASURE = "joulewise calibrate on that machine measures it; --basis measured ranks nothing else"
+_MEASURE = "joulewise calibrate on that machine measures it"
 _NEWER = "joulewise calibrate --again on that machine"
 _IN_A_PLAN = "state {} in the plan of joulewise report"
 MENDS: dict[WarningCode, str] = {
@@ -71,7 +72,7 @@ MENDS: dict[WarningCode, str] = {
 """What mends a warning, by code: an option of the command, or another command."""
 
 
-def print_warnings(warnings: Sequence[Caution]) -> None:
+def print_warnings(warnings: Sequence[Caution | Noted]) -> None:
     """Prints each warning with its code and, below, what mends it."""
     console = Console()
     for warning in warnings:

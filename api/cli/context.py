@@ -1,9 +1,11 @@
-"""Settings, store, snapshot and estimator of one command, opened on first use."""
+"""Settings, store, snapshot, estimator and cluster of one command, opened on first use."""
 
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from advisor.estimator.estimator import Estimator
@@ -43,3 +45,31 @@ def load_estimator(snapshot: Snapshot) -> Estimator:
     from advisor.estimator import estimator
 
     return estimator.load(settings().estimator).informed(snapshot)
+
+
+@contextmanager
+def folds_on(scheduler: str | None) -> Iterator[None]:
+    """Runs `joblib.Parallel` inside the block on a Dask cluster; locally without a `scheduler`.
+
+    Ends the command where Dask is missing or no scheduler answers within 10 s.
+    """
+    if scheduler is None:
+        yield
+        return
+    import joblib
+
+    from api.cli import terminal
+    from catalog.errors import install_command
+
+    try:
+        import distributed
+    except ImportError as error:
+        terminal.fail(f"{error.name} is missing; {install_command('fleet')}", terminal.USAGE)
+    dask: Any = distributed
+    try:
+        client = dask.Client(scheduler, timeout=10, name="joulewise")
+    except (OSError, ValueError) as error:  # TimeoutError is an OSError
+        message = f"scheduler: no Dask scheduler answers at {scheduler}: {error}"
+        terminal.fail(message, terminal.USAGE)
+    with client, joblib.parallel_config(backend="dask", n_jobs=-1):
+        yield

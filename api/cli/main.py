@@ -6,8 +6,7 @@ Heavy modules are imported inside the commands, so that ``--help`` is quick.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,13 +18,12 @@ from advisor.recommend.query import BadQuestionError, UnlistedDevice, device_of
 from api.cli import known, terminal
 from api.cli.answer import LIMIT, print_answer, print_warnings
 from api.cli.catalog import catalog
-from api.cli.context import load_estimator, load_snapshot, open_store, settings
+from api.cli.context import folds_on, load_estimator, load_snapshot, open_store, settings
 from api.cli.probes import probes
 from api.cli.question import asks, resolve_device, resolve_query
 from api.cli.report import report
 from api.cli.terminal import CommandGroup
 from api.cli.token import token
-from catalog.errors import install_command
 from catalog.hardware.machines import ResolvedDevice
 from catalog.records import Device
 
@@ -149,31 +147,6 @@ def estimate(
         ],
     )
     return None
-
-
-@contextmanager
-def folds_on(scheduler: str | None) -> Iterator[None]:
-    """Runs `joblib.Parallel` inside the block on a Dask cluster; locally without a `scheduler`.
-
-    Ends the command where Dask is missing or no scheduler answers within 10 s.
-    """
-    if scheduler is None:
-        yield
-        return
-    import joblib
-
-    try:
-        import distributed
-    except ImportError as error:
-        terminal.fail(f"{error.name} is missing; {install_command('fleet')}", terminal.USAGE)
-    dask: Any = distributed
-    try:
-        client = dask.Client(scheduler, timeout=10, name="joulewise")
-    except (OSError, ValueError) as error:  # TimeoutError is an OSError
-        message = f"scheduler: no Dask scheduler answers at {scheduler}: {error}"
-        terminal.fail(message, terminal.USAGE)
-    with client, joblib.parallel_config(backend="dask", n_jobs=-1):
-        yield
 
 
 def train(

@@ -104,35 +104,37 @@ def _write(path: Path, content: bytes) -> None:
         terminal.fail(f"{path}: cannot be written, {error.strerror}", terminal.USAGE)
 
 
+_MAX_ROWS = 15
+"""Deployments of a printed table; files have all of them."""
+
+
 def print_report(answer: Report) -> None:
-    """Prints a report: a table of deployments, totals and warnings."""
+    """Prints a report: warnings, a table of deployments, and what the alternatives would save."""
     from rich.console import Console
-    from rich.markup import escape
 
     from advisor.report.records import PART_NAMES
+    from api.cli.answer import print_warnings
     from api.report import wording as words
 
     console, sums = Console(), answer.totals
+    print_warnings(answer.warnings)
+    if sums.lacking:
+        console.print(f"[yellow]{words.lacking(answer)} The totals are lower bounds.[/]")
     columns = ["deployment", "inference", "idle", "training", "PUE", "kWh", "kg CO2e"]
     rows = []
-    for entry in answer.deployments[: terminal.MAX_ROWS]:
+    for entry in answer.deployments[:_MAX_ROWS]:
         setup = f"{entry.name}\n{entry.setup.candidate}\n{entry.setup.device}"
         parts = [words.value(part.kwh) for part in entry.parts]
         rows.append([setup, *parts, _with_interval(entry.kwh), words.least(entry.kg_co2e)])
     parts = [words.value(sums.parts_kwh[name]) for name in PART_NAMES]
     rows.append(["all", *parts, _with_interval(sums.kwh), words.least(sums.kg_co2e)])
-    terminal.print_table(f"{answer.title}, kWh by part", columns, rows)
-    if len(answer.deployments) > terminal.MAX_ROWS:
-        left = len(answer.deployments) - terminal.MAX_ROWS
+    terminal.print_table(f"{answer.title}, kWh by part", columns, rows, right=columns[1:])
+    if (left := len(answer.deployments) - _MAX_ROWS) > 0:
         console.print(f"[dim]... and {left} more; --format csv or --json has all[/]")
     if sums.saved_kwh is not None:
         console.print(
             f"The advisor's alternatives would save {words.saved(sums.saved_kwh, 'kWh')}."
         )
-    for note in answer.warnings:
-        console.print(f"[yellow]note[/] {escape(note.message)} [dim]({note.code})[/]")
-    if sums.lacking:
-        console.print(f"[yellow]{words.lacking(answer)} The totals are lower bounds.[/]")
 
 
 def _with_interval(amount: Quantity) -> str:

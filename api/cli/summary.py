@@ -14,6 +14,7 @@ import platformdirs
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.text import Text
 
 from advisor.recommend.records import Option
 from api.cli.context import load_estimator, load_snapshot
@@ -159,19 +160,18 @@ def serving_sentence(comparison: ServingComparison) -> str:
 
 
 def print_summary(summary: CalibrationSummary) -> None:
-    """Prints each workload's candidates with the front, then the losses and paths of files."""
+    """Prints losses and serving choices, each workload's candidates with the front, and paths."""
     console = Console()
-    for result in summary.results:
-        _print_result(result)
-        console.print(f"[dim]{escape(_basis_note(result))}[/]\n", soft_wrap=True)
-    for comparison in summary.serving or ():
-        style = "yellow" if comparison.warnings else "dim"
-        text = escape(serving_sentence(comparison))
-        console.print(f"[{style}]{text}[/]", highlight=False, soft_wrap=True)
     for lost in summary.reasons:
         text = f"{lost.candidate} on {lost.workload}: {lost.reason}"
-        console.print(f"[yellow]not measured[/] {escape(text)}", soft_wrap=True)
-    console.print(sentence(summary), highlight=False, soft_wrap=True)
+        console.print(f"[yellow]not measured[/] {escape(text)}", highlight=False)
+    for comparison in summary.serving or ():
+        style = "yellow" if comparison.warnings else "dim"
+        console.print(Text(serving_sentence(comparison), style))
+    for result in summary.results:
+        _print_result(result)
+        console.print(Text(_basis_note(result), "dim"))
+    console.print(Text(sentence(summary)))
     for name, path in (("plot", summary.plot), ("log", summary.log)):
         if path:
             console.print(f"{name}: {path}", markup=False, highlight=False, soft_wrap=True)

@@ -2,8 +2,7 @@
 
 Each worker identifies its machine, and one worker of each machine plans for it. Machines with
 equal plans are identical hardware. Its pending trials are one Dask task on one of these machines,
-which sends each row when it is measured. If the machine is lost, what is left of the trials is
-given to another one.
+which sends each row when it is measured. If the machine is lost, another one gets what is left.
 """
 
 from __future__ import annotations
