@@ -60,18 +60,22 @@ def print_diagnosis(
 ) -> bool:
     """Prints what can be measured here; returns whether a hardware counter is readable."""
     findings = suite.diagnose(snapshot, data=data, models=models)
+    counters = [found.what for found in findings if found.counter and found.ok]
     if as_json:
         terminal.print_json(findings)
-    else:
-        terminal.print_table(
-            "What can be measured here",
-            ("", "what", "found", "remedy"),
-            (
-                ("yes" if found.ok else "no", found.what, found.detail, found.remedy or "")
-                for found in findings
-            ),
-        )
-    return any(found.counter and found.ok for found in findings)
+        return bool(counters)
+    terminal.print_table(
+        "What can be measured here",
+        ("", "what", "found", "remedy"),
+        [
+            ("yes" if found.ok else "no", found.what, found.detail, found.remedy or "")
+            for found in findings
+        ],
+        under=("found", "remedy"),
+    )
+    nothing = "Energy: no counter can be read here; accuracy and runtime can, joules are estimates."
+    Console().print(f"Energy: read by {', '.join(counters)}." if counters else nothing)
+    return bool(counters)
 
 
 def prepare_process() -> None:
