@@ -96,7 +96,7 @@ def test_candidates_of_a_task_show_their_accuracy() -> None:
         (["devices", "m3", "pro"], "2 devices"),
         (["devices", "xyzzy"], "no devices with xyzzy; `joulewise devices` lists all"),
         (["tasks", "polarity"], "1 task"),
-        (["workloads", "x", "yz"], "no workloads with x and yz; `joulewise workloads` lists all"),
+        (["workloads", "xy", "yz"], "no workloads with xy and yz; `joulewise workloads` lists all"),
         (["candidates", "xyzzy"], "no candidates with xyzzy; `joulewise candidates` lists all"),
     ],
 )

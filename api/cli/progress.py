@@ -93,7 +93,8 @@ class _Now(ProgressColumn):
         course: Course = task.fields["course"]
         parts = [f"{course.lost} lost"] * bool(course.lost)
         if course.done < course.total:
-            parts.insert(0, f"about {duration(course.left_s(time.monotonic()))} left")
+            left_s = course.left_s(time.monotonic())
+            parts.insert(0, f"about {duration(left_s)} left" if left_s >= 1 else "nearly done")
         if (step := course.running) is not None:
             where = f"{step.node}: " if step.node else ""
             parts.append(f"{where}{step.candidate} on {step.workload}, {step.choice}")
@@ -164,13 +165,18 @@ class Watch:
         left = f"; about {duration(step.left_s)} left" if step.left_s else ""
         text = Text(f"{step.done}/{step.total} {sentence(step)}{left}")
         text.highlight_words([f": {step.kind}"], _STYLE.get(step.kind, ""))
-        self._bars.console.print(text, soft_wrap=True)
+        self._print(text)
 
     def note(self, said: str) -> None:
         """Logs and shows a notice about a machine of a fleet."""
         self.log({"kind": "notice", "said": said}, shown=self._as_json)
         if not self._as_json:
-            self._bars.console.print(Text(said, "dim"), soft_wrap=True)
+            self._print(Text(said, "dim"))
+
+    def _print(self, text: Text) -> None:
+        """Prints above the bars: broken between words at a terminal, as one line elsewhere."""
+        console = self._bars.console
+        console.print(text, soft_wrap=not console.is_terminal)
 
     def log(self, record: Any, *, shown: bool = False) -> None:
         """Writes a record as a line of the log and, if `shown`, as a line on stdout."""

@@ -162,16 +162,17 @@ def serving_sentence(comparison: ServingComparison) -> str:
 def print_summary(summary: CalibrationSummary) -> None:
     """Prints losses and serving choices, each workload's candidates with the front, and paths."""
     console = Console()
+    whole = not console.is_terminal  # for grep; people get lines broken between words
     for lost in summary.reasons:
         text = f"{lost.candidate} on {lost.workload}: {lost.reason}"
-        console.print(f"[yellow]not measured[/] {escape(text)}", highlight=False)
+        console.print(f"[yellow]not measured[/] {escape(text)}", highlight=False, soft_wrap=whole)
     for comparison in summary.serving or ():
         style = "yellow" if comparison.warnings else "dim"
-        console.print(Text(serving_sentence(comparison), style))
+        console.print(Text(serving_sentence(comparison), style), soft_wrap=whole)
     for result in summary.results:
         _print_result(result)
         console.print(Text(_basis_note(result), "dim"))
-    console.print(Text(sentence(summary)))
+    console.print(Text(sentence(summary)), soft_wrap=whole)
     for name, path in (("plot", summary.plot), ("log", summary.log)):
         if path:
             console.print(f"{name}: {path}", markup=False, highlight=False, soft_wrap=True)

@@ -52,7 +52,8 @@ class UnsupportedTypeError(ValueError):
         super().__init__(f"Content-Type {came or '(none)'} is not read; use {', '.join(allowed)}")
 
 
-_LIST = re.compile(r"(?:one of|allowed:|no such parameter; allowed are:) (.+)")
+_LIST = re.compile(r"(?:one of|allowed:|.*allowed are:) ((?:[\w.+/-]+, )*[\w.+/-]+)")
+"""A sentence that lists names; one about figures has further words."""
 
 
 def listed(allowed: str | Sequence[str]) -> list[str]:
