@@ -21,6 +21,7 @@ from calibration.meters.wall import WallMeter
 from calibration.workloads.errors import WorkloadError
 from calibration.workloads.hub import folder_from_environment, local_checkpoint
 from calibration.workloads.load import workload_paths
+from catalog.errors import install_command
 from catalog.registry.candidates import MINILM, MINILM_REVISION
 from catalog.registry.families import ENCODER_BACKENDS
 from catalog.snapshot import Snapshot
@@ -65,7 +66,7 @@ def _check_device(machine: Machine, snapshot: Snapshot) -> Finding:
 def _check_nvml(gpus: tuple[Gpu, ...]) -> Iterator[Finding]:
     """Energy counters of NVIDIA GPUs."""
     if importlib.util.find_spec("pynvml") is None:
-        remedy = "install joulewise[calibration] if this machine has an NVIDIA GPU"
+        remedy = f"{install_command('calibration')} if this machine has an NVIDIA GPU"
         yield Finding(
             what="NVML", ok=False, detail="pynvml is not installed", remedy=remedy, counter=True
         )
@@ -202,7 +203,7 @@ def _check_library(name: str, purpose: str) -> Finding:
         what=name,
         ok=installed,
         detail=purpose if installed else f"not installed; {purpose} is not possible",
-        remedy=None if installed else "install joulewise[calibration]",
+        remedy=None if installed else install_command("calibration"),
     )
 
 

@@ -5,6 +5,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
+
+_CHECKOUT = (Path(__file__).resolve().parents[1] / "pyproject.toml").is_file()
+
+
+def install_command(extra: str) -> str:
+    """The command that installs an extra such as ``calibration``; of a checkout, to run in it."""
+    if _CHECKOUT:
+        return f".venv/bin/pip install -c constraints.txt -e '.[{extra}]'"
+    return f"pip install 'joulewise[{extra}]'"
 
 
 class UnknownNameError(LookupError):
@@ -15,10 +25,10 @@ class UnknownNameError(LookupError):
         name: The name that came.
         known: All names that exist, sorted.
         nearest: At most five of them that resemble `name`, best first.
+        remedy: What else the caller can do.
 
     Args:
         first: Names that stand before those that resemble it.
-        remedy: What else the caller can do.
     """
 
     def __init__(
@@ -31,6 +41,7 @@ class UnknownNameError(LookupError):
         remedy: str | None = None,
     ) -> None:
         self.kind, self.name, self.known = kind, name, sorted(set(known))
+        self.remedy = remedy
         folded = {known_name.casefold(): known_name for known_name in self.known}
         close = difflib.get_close_matches(name.casefold(), folded, n=5, cutoff=0.5)
         holding = [known for fold, known in sorted(folded.items()) if name.casefold() in fold]

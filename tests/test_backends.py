@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import socket
 import threading
 from pathlib import Path
@@ -22,7 +23,7 @@ from calibration.meters.machine_meter import NullMeter
 from calibration.plan.planner import plan
 from calibration.suite import calibrate
 from calibration.workloads.load import Texts
-from catalog.errors import UnknownNameError
+from catalog.errors import UnknownNameError, install_command
 from catalog.records import Workload
 from catalog.registry.candidates import CANDIDATES, MINILM
 from catalog.store.database import Store
@@ -180,8 +181,8 @@ def test_a_missing_package_says_how_to_install_it(monkeypatch: pytest.MonkeyPatc
     """Each reason holds the package and a command."""
     without(monkeypatch, "onnxruntime", "openvino", "vllm", "bitsandbytes")
     for backend, command in (
-        ("onnxruntime", r"pip install 'joulewise\[calibration\]'"),
-        ("openvino", r"pip install 'joulewise\[calibration\]'"),
+        ("onnxruntime", re.escape(install_command("calibration"))),
+        ("openvino", re.escape(install_command("calibration"))),
         ("vllm", "pip install vllm"),
         ("int4", "pip install bitsandbytes"),
     ):

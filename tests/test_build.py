@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from calibration.classifiers.build import build, libraries, n_parameters
 from calibration.classifiers.errors import CannotRunError
 from calibration.workloads import hub
 from calibration.workloads.load import Texts, load
+from catalog.errors import install_command
 from catalog.records import Candidate
 from catalog.registry.candidates import CANDIDATES, MINILM
 
@@ -151,7 +153,7 @@ def test_a_missing_library_cannot_run(monkeypatch: pytest.MonkeyPatch) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda n: None if n == "torch" else find(n))
     with pytest.raises(
-        CannotRunError, match=r"torch not installed; pip install 'joulewise\[calibration\]'"
+        CannotRunError, match=re.escape(f"torch not installed; {install_command('calibration')}")
     ):
         build(BY_NAME[MINILM_NAME], "cpu")
 

@@ -16,7 +16,7 @@ from advisor.recommend.advisor import Advisor
 from advisor.recommend.cascades import curve, halves, threshold
 from advisor.recommend.query import Query
 from advisor.recommend.records import Cascade, Recommendation
-from api.cli.terminal import print_answer
+from api.cli.answer import print_answer
 from api.pages import wording
 from api.pages.templating import environment
 from catalog.intervals import wilson, wilson_lower

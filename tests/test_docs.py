@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
@@ -82,6 +83,35 @@ def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
         assert done.stdout.strip()
 
 
+def test_the_python_of_the_http_page_runs(server: str) -> None:
+    """Ten lines of the standard library, as printed but for the address."""
+    text = (ROOT / "docs" / "http.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert len(block.splitlines()) <= 12
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", block.replace("http://127.0.0.1:8000", server)],
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "J per 1,000 texts" in done.stdout.splitlines()[0]
+
+
+def test_the_notebook_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Cell after cell on the bundled catalog; each prints something and none keeps old output."""
+    monkeypatch.setenv("JOULEWISE_CATALOG", f"sqlite:///{tmp_path / 'none.sqlite'}")
+    notebook = json.loads((ROOT / "docs" / "story.ipynb").read_text(encoding="utf-8"))
+    assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
+    space: dict[str, Any] = {}
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert len(cells) >= 6
+    for cell in cells:
+        assert not cell["outputs"]
+        exec("".join(cell["source"]), space)  # noqa: S102
+        assert capsys.readouterr().out.strip()
+
+
 @pytest.mark.parametrize("block", BLOCKS)
 def test_fenced_commands_run(block: str, server: str, any_url: str, tmp_path: Path) -> None:
     """Every `sh` block runs as printed, against a real service and an own catalog."""
@@ -104,3 +134,19 @@ def test_fenced_commands_run(block: str, server: str, any_url: str, tmp_path: Pa
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.strip(), "a command of the documents printed nothing"
+
+
+def test_peers_are_dated_with_versions_and_links() -> None:
+    """Each tool of the table has its section with a link; installed versions are those asked."""
+    text = (ROOT / "docs" / "peers.md").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL))
+    rows = re.findall(r"^\| ([A-Za-z. ]+?)(?: ([\d.]+))? \|", text, re.MULTILINE)
+    table = {name: version for name, version in rows if name not in ("tool", "Joulewise")}
+    assert len(table) == 6
+    assert table.keys() == sections.keys()
+    for name, version in table.items():
+        assert "](https://" in sections[name]
+        assert all(f"*{word}*" in sections[name] for word in ("Asked", "Says", "Cannot"))
+        assert not version or f"{name.lower()}=={version}" in text
+        assert version or "commit" in sections[name]
+    assert re.search(r"on 20\d\d-\d\d-\d\d with these versions", text)

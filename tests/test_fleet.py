@@ -24,7 +24,7 @@ from test_cross_validation import WATTS, lines, write
 
 from advisor.evaluation import cross_validation as evaluation
 from advisor.evaluation import evaluate as evaluating
-from api.cli.main import folds_on
+from api.cli.context import folds_on
 from calibration.fleet import client as fleet
 from calibration.fleet.client import FleetError, Heard, Joined, Notice
 from calibration.hardware.lock import LOCK_NAME, BusyError, measurement_lock
@@ -233,6 +233,7 @@ def test_without_scheduler_or_texts_it_says_so(cluster: Cluster, store: Store) -
 
 COMMAND = """
 import sys
+from functools import partial
 from api.cli import calibrate
 from api.cli.main import app
 from api.cli.context import load_snapshot, open_store
@@ -244,9 +245,9 @@ app(["calibrate", "--scheduler", address, "--candidate", "bow-linear-svm", "--pl
     standalone_mode=False)
 known = load_snapshot()
 asked = fleet.request(known, candidates=["bow-linear-svm"], profile=TINY)
-print(calibrate.calibrate_fleet(
-    address, asked, known, open_store(), log=None, as_json=True, machines=1,
-    per_hardware=1))
+store = open_store()
+start = partial(fleet.calibrate, address, asked, known, store)
+print(calibrate.calibrate_fleet(start, asked, store, log=None, as_json=True))
 """
 
 
@@ -276,7 +277,8 @@ def test_the_command_plans_and_tells_a_fleet(
     assert [each["workload"] for each in ended["results"]] == ["tickets"] * sound
     assert len(store.measurements()) == 3
     assert [each.candidate for each in store.predictions()] == ["bow-linear-svm"]
-    assert Path(ended["log"]).read_text().count("AMD EPYC 1: bow-linear-svm on tickets") == 6
+    logged = [json.loads(line) for line in Path(ended["log"]).read_text().splitlines()]
+    assert [{k: v for k, v in line.items() if k != "at"} for line in logged[1:]] == lines[1:]
 
 
 def test_ctrl_c_and_a_lost_scheduler_keep_what_is_finished(cluster: Cluster, store: Store) -> None:

@@ -93,6 +93,7 @@ def test_bad_value_is_a_400_that_names_the_field(
     body = problem(client.get("/recommend", params=ASK | changes), 400)
     assert body["field"] == field
     assert body["allowed"]
+    assert all(isinstance(each, str) for each in body["allowed"])
     assert field in body["detail"]
 
 
@@ -100,8 +101,8 @@ def test_unknown_parameter_lists_the_allowed_ones(client: Client) -> None:
     """A misspelt parameter is never ignored, and nothing internal is listed."""
     body = problem(client.get("/recommend", params=ASK | {"min_accuracy": "0.9"}), 400)
     assert body["came"] == "0.9"
-    assert "min_acc," in body["allowed"]
-    assert not {"question", "now", "served"} & set(body["allowed"].replace(",", "").split())
+    assert "min_acc" in body["allowed"]
+    assert not {"question", "now", "served"} & set(body["allowed"])
 
 
 def test_missing_and_repeated_parameters(client: Client) -> None:
@@ -523,7 +524,7 @@ def test_estimate_takes_specs_and_names_faults(client: Client) -> None:
         assert (found["field"], found["came"]) == (f"device.{name}", spec)
     for device in (5, None, ["gpu"]):
         found = problem(client.post("/estimate", json={"device": device}), 400)
-        assert (found["field"], found["allowed"]) == ("device", "a name or specs")
+        assert (found["field"], found["allowed"]) == ("device", ["a name or specs"])
     for body in ([1], "x", 3):
         assert problem(client.post("/estimate", json=body), 400)["field"] == "body"
     lacking = problem(client.post("/estimate", json={"device": {"tdp_w": 70}}), 400)
@@ -575,6 +576,33 @@ def test_schema_describes_parameters(client: Client) -> None:
     assert {name for name, p in declared.items() if p["required"]} == {"task", "min_acc"}
     assert declared["min_acc"]["schema"]["maximum"] == 1
     assert declared["scope"]["schema"]["enum"] == ["device", "host", "wall"]
+
+
+def test_the_schema_stands_where_tools_and_people_look(client: Client) -> None:
+    """`/openapi.json` is the document, `/docs` leads to it; its operations have plain names."""
+    found = client.get("/openapi.json")
+    assert found.headers["content-type"].startswith("application/json")
+    assert found.json() == client.get("/schema/openapi.json").json()
+    assert client.get("/docs", follow_redirects=True).json() == found.json()
+    ids = [each["operationId"] for own in found.json()["paths"].values() for each in own.values()]
+    assert {"recommend", "tasks", "measurements", "add_measurements", "health_live"} <= set(ids)
+    assert len(ids) == len(set(ids))
+    assert all(each == each.lower() for each in ids)
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/recommend?task=sentiment&min_acc=0.5&scenario=x", ["single", "offline", "server"]),
+        ("/recommend?task=sentiment&min_acc=2", ["least accuracy, 0 to 1"]),
+        ("/measurements?phase=lunch", ["load", "train", "inference"]),
+        ("/devices?kind=x", ["cpu", "gpu", "npu", "soc"]),
+        ("/tasks?limit=0", ["items per page, 1 to 1000"]),
+    ],
+)
+def test_what_is_allowed_is_a_list(client: Client, path: str, allowed: list[str]) -> None:
+    """Names one by one where there is a choice, else the sentence that says it."""
+    assert problem(client.get(path), 400)["allowed"] == allowed
 
 
 def test_every_example_of_the_schema_is_answered(client: Client, writer: dict[str, str]) -> None:

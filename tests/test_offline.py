@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import socket
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from calibration.classifiers.build import build
 from calibration.classifiers.errors import CannotRunError
 from calibration.workloads.load import Texts, load
+from catalog.errors import install_command
 from catalog.records import Workload
 from catalog.registry.candidates import CANDIDATES
 
@@ -76,7 +78,7 @@ def test_a_missing_package_says_how_to_install_it(
     """The reason for the skip names the package and is a command."""
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda n: None if n == module else find(n))
-    command = rf"{distribution}.* not installed; pip install 'joulewise\[calibration\]'"
+    command = rf"{distribution}.* not installed; {re.escape(install_command('calibration'))}"
     with pytest.raises(CannotRunError, match=command):
         build(BY_NAME[name], "cpu")
 

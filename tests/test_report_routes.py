@@ -194,11 +194,11 @@ def test_a_bad_plan_is_a_422_that_lists_every_fault(client: Client) -> None:
         ("news", "hours_per_day"),
     ]
     assert body["problems"][0]["came"] == 0.5
-    assert "from 1 to 10" in body["problems"][0]["allowed"]
+    assert "from 1 to 10" in body["problems"][0]["allowed"][0]
     unknown = PLAN | {"deployments": [PLAN["deployments"][0] | {"device": "NVIDIA H1OO"}]}
     (fault,) = problem(post(client, unknown), 422)["problems"]
     assert fault["field"] == "device"
-    assert "NVIDIA A10" in fault["allowed"]
+    assert "NVIDIA A10" in fault["allowed"][0]
 
 
 def test_other_bodies_are_refused(client: Client) -> None:

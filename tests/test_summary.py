@@ -154,7 +154,7 @@ def test_the_summary_says_front_losses_and_where_files_are(
 def test_the_plot_is_sound_and_true_to_the_figures() -> None:
     """Well-formed, escaped, more energy further right, more accuracy higher, names apart."""
     many = [row("middle", 5.0, 0.8, device="C", repeat_group=str(n)) for n in range(2)]
-    drawn = front_plot.svg(found(*MEASURED, *many), "CPU <script>", "calibration-1")
+    drawn = front_plot.svg(found(*MEASURED, *many), "calibration-1 <script>")
     root = ET.fromstring(drawn)  # noqa: S314
     assert "<script" not in drawn
     circles = root.findall(f".//{SVG}circle")
@@ -185,7 +185,7 @@ def test_logs_lie_beside_the_catalog(tmp_path: Path) -> None:
     """A file catalog has its logs in its folder, a server's in the user's state directory."""
     file = summary.default_log(Store(f"sqlite:///{tmp_path / 'catalog.sqlite'}"))
     assert file.parent == tmp_path / "calibrations"
-    assert file.suffix == ".log"
+    assert file.suffix == ".jsonl"
     server = summary.default_log(Store("postgresql://nobody@localhost/none"))
     assert tmp_path not in server.parents
 
@@ -234,9 +234,14 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path) -> None:
     store = Store(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
     assert [kept.phase for kept in store.measurements()] == ["train"]
     store.engine.dispose()
-    (log,) = (tmp_path / "calibrations").glob("*.log")
-    assert "train: finished" in log.read_text()
-    assert "interrupted" in log.read_text().splitlines()[-1]
+    (log,) = (tmp_path / "calibrations").glob("*.jsonl")
+    head, *steps, last = map(json.loads, log.read_text().splitlines())
+    assert (head["kind"], head["pending"], head["total"]) == ("plan", 3, 3)
+    assert [(each["kind"], each["phase"]) for each in steps[:2]] == [
+        ("started", "train"),
+        ("finished", "train"),
+    ]
+    assert last["interrupted"]
 
 
 def test_json_is_a_line_for_each_step_and_the_summary_last(tmp_path: Path) -> None:
@@ -254,7 +259,9 @@ def test_json_is_a_line_for_each_step_and_the_summary_last(tmp_path: Path) -> No
     counts = {name: last[name] for name in ("done", "present", "skipped", "failed", "reasons")}
     assert counts == {"done": 1, "present": 0, "skipped": 0, "failed": 0, "reasons": []}
     assert last["interrupted"]
-    assert last["run_id"] in (tmp_path / "own.log").read_text()
+    logged = [json.loads(line) for line in (tmp_path / "own.log").read_text().splitlines()]
+    assert [{k: v for k, v in each.items() if k != "at"} for each in logged[1:4]] == lines
+    assert {k: v for k, v in logged[-1].items() if k != "at"} == last
     assert not (tmp_path / "calibrations").exists()
 
 
@@ -311,3 +318,41 @@ def test_measured_joules_decide_before_seconds() -> None:
     modelled = served("torch", "int8", 9.0, joules_per_1000=150.0, label="modelled")
     (found,) = serving_comparisons([plain, modelled])
     assert (found.energy_ratio, found.warnings) == (None, ())
+
+
+def test_a_plan_is_one_row_per_candidate_with_time_and_joules(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Workloads, precisions, batches and orders are gathered; joules are an upper figure."""
+
+    def planned(**values: Any) -> Event:
+        given = {"candidate": "bow-logistic", "workload": "sst2", "device": "CPU"}
+        given |= {"phase": "inference", "scenario": "offline", "backend": "sklearn"}
+        given |= {"kind": "waiting", "precision": "fp64", "batch_size": 32.0, "estimated_s": 10.0}
+        return Event(**(given | values))
+
+    steps = [
+        planned(workload=workload, precision=precision, batch_size=batch, variant=variant, **more)
+        for workload in ("sst2", "agnews")
+        for precision, batch, variant, more in (
+            ("fp32", 1.0, None, {"scenario": "single", "estimated_j": 4000.0}),
+            ("fp32", 32.0, "arrival-order", {"estimated_j": 1000.0}),
+            ("int8", 8.0, None, {"estimated_j": 1000.0}),
+        )
+    ]
+    other = {"candidate": "tfidf-word-logistic"}
+    summary.print_plan([*steps, planned(**other), planned(**other, kind="present")], "standard")
+    out = capsys.readouterr().out
+    lines = {cells[0]: cells for line in out.splitlines() if (cells := line.split("  "))}
+    shown = [cell.strip() for cell in lines["bow-logistic"] if cell.strip()]
+    assert shown == ["bow-logistic", "fp32 int8", "1 8", "32", "6", "60 s", "12.0 kJ"]
+    assert "1 of 2" in out
+    assert "workloads: sst2, agnews" in out
+    assert out.splitlines()[-1].startswith("7 of 8 trials to measure, about 70 s; joules: ")
+    assert "--tdp-w" in out.splitlines()[-1]
+    assert summary.total_joules(steps) == 12_000
+    assert summary.total_joules([*steps, planned()]) is None
+    summary.print_plan(steps, "standard")
+    assert "about 60 s, at most 12.0 kJ of the chip" in capsys.readouterr().out.splitlines()[-1]
+    summary.print_plan([planned(kind="present")], "quick")
+    assert "0 of 1 trials to measure: all is in the catalog" in capsys.readouterr().out

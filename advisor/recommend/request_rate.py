@@ -97,7 +97,7 @@ class Waiting:
             return found  # of another host
         for row in self._snapshot.current:
             if row.device == device.name and (row.n_devices or 1) == n_devices:
-                watts, whole = _reading(row, device, self._key.scope)
+                watts, whole = reading(row, device, self._key.scope)
                 if watts is not None:
                     found[whole].append(watts * part.get("share", 1.0))
         return found
@@ -117,7 +117,7 @@ def rate_of(rows: Iterable[Measurement], asked: float | None) -> float | None:
     return min(rates, key=lambda rate: (-rates[rate], rate))
 
 
-def _reading(row: Measurement, device: Device, scope: Scope) -> tuple[float | None, bool]:
+def reading(row: Measurement, device: Device, scope: Scope) -> tuple[float | None, bool]:
     """Idle watts read in the run that lie within the scope; whether they are all of it."""
     watts = row.idle_resident_w or row.idle_w
     known = components(row)

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from advisor.energy_arithmetic import J_PER_KWH
+from advisor.estimator.idle_power import RESIDENT, SPREAD
 from advisor.recommend import request_rate
 from advisor.recommend.advisor import Advisor
 from advisor.recommend.entries import Entry, Key
@@ -160,24 +161,21 @@ class Desk:
 
         ``measured`` only where they were read in this very run and scope.
         """
-        option, working = found.option, request_rate.Working(math.inf, math.inf)
-        energy, seconds = option.energy_j_per_1000, option.runtime_s_per_1000
-        if seconds is not None:
-            most = math.inf if energy.high is None else energy.high / seconds.low
-            value = most if energy.value is None else energy.value / seconds.value
-            working = request_rate.Working(value, most)
-        device = found.entry.device
-        known = request_rate.idle(found.row, device, found.n_devices, scope, working)
-        if known.read:
+        option, row, device = found.option, found.row, found.entry.device
+        watts, whole = (None, False) if row is None else request_rate.reading(row, device, scope)
+        if watts is not None and whole:
             return Known(
-                amount=known.watts,
+                amount=Quantity.exact(watts),
                 basis="measured",
                 label="measured",
                 sources=(self.source(option, "energy"),),
             )
+        key = msgspec.structs.replace(found.key, scope=scope)
+        waiting = request_rate.Waiting(key, self.snapshot, self.advisor.estimator)
+        known = waiting.of(device, found.n_devices)
         return Known(
             amount=known.watts,
-            basis="data-sheet" if device.idle_w else "assumed",
+            basis="data-sheet" if device.idle_w and not known.read else "assumed",
             sources=(self.device_source(device), self.idle_source()),
             warnings=known.codes,
         )
@@ -274,16 +272,14 @@ class Desk:
 
     def idle_source(self) -> str:
         """The id of the declared idle watts of classes."""
-        share, spread = request_rate.IDLE_SHARE, request_rate.SPREAD
-        bare, loaded, most = request_rate.RESIDENT
-        watts = ", ".join(f"{name} {watts:g} W" for name, watts in request_rate.HOST_W.items())
+        bare, loaded, most = RESIDENT
         self.sources["idle"] = Source(
             id="idle",
             what=self.words("source.idle"),
-            source=f"Joulewise class defaults: of a chip {share:.0%} of its TDP, factor "
-            f"{spread:g} to either side, or its data sheet's idle watts x {loaded:g} ({bare:g} to "
-            f"{most:g}) with a model loaded; of the machine around it: {watts}, same factor; "
-            "docs/method.md",
+            source="Joulewise: the median read on such a machine, else idle watts of its chips by "
+            f"data sheet or class, of a card x {loaded:g} ({bare:g} to {most:g}) with a model "
+            "loaded, and around them what the power model charges for the lightest work, "
+            f"factor {SPREAD:g} to either side; docs/method.md",
         )
         return "idle"
 

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import msgspec
 from rich.console import Console
+from rich.text import Text
 
 from api.cli import summary as summaries
 from api.cli import terminal
 from api.cli.context import load_snapshot, open_store
-from api.cli.course import Course
-from api.cli.fleet import FleetCourse, FleetTable
-from api.cli.progress import JsonLines, Listener, LiveTable, LogFile, PlainLines, Settled
-from api.cli.results import WorkloadResult, serving_comparisons
+from api.cli.progress import Watch
 from calibration import suite
 from catalog.records import Device
 from catalog.snapshot import Snapshot
 from catalog.store.database import Store
 
+Asked = dict[str, list[str]]
+"""Workloads, devices and candidates that a calibration's results are about."""
 THIS: dict[str, Literal["cpu", "gpu"] | None] = {"this": None, "this-cpu": "cpu", "this-gpu": "gpu"}
 """Names of this machine in a question -> kind of chip; ``None`` is its GPU, else its CPU."""
 
@@ -62,18 +60,22 @@ def print_diagnosis(
 ) -> bool:
     """Prints what can be measured here; returns whether a hardware counter is readable."""
     findings = suite.diagnose(snapshot, data=data, models=models)
+    counters = [found.what for found in findings if found.counter and found.ok]
     if as_json:
         terminal.print_json(findings)
-    else:
-        terminal.print_table(
-            "What can be measured here",
-            ("", "what", "found", "remedy"),
-            (
-                ("yes" if found.ok else "no", found.what, found.detail, found.remedy or "")
-                for found in findings
-            ),
-        )
-    return any(found.counter and found.ok for found in findings)
+        return bool(counters)
+    terminal.print_table(
+        "What can be measured here",
+        ("", "what", "found", "remedy"),
+        [
+            ("yes" if found.ok else "no", found.what, found.detail, found.remedy or "")
+            for found in findings
+        ],
+        under=("found", "remedy"),
+    )
+    nothing = "Energy: no counter can be read here; accuracy and runtime can, joules are estimates."
+    Console().print(f"Energy: read by {', '.join(counters)}." if counters else nothing)
+    return bool(counters)
 
 
 def prepare_process() -> None:
@@ -101,95 +103,49 @@ def print_plan(plan: suite.CalibrationPlan, *, as_json: bool) -> None:
             "pending": len(plan.pending),
             "trials": plan.trials,
         }
-        terminal.print_json(msgspec.to_builtins(body))
+        terminal.print_json(body)
     else:
         summaries.print_plan(_planned(plan.trials), plan.profile.name)
 
 
-def _planned(trials: Sequence[suite.Trial]) -> list[suite.Event]:
+def _planned(trials: Iterable[suite.Trial]) -> list[suite.Event]:
     """Trials as events: ``present`` where the catalog has the row, else ``waiting``."""
-    return [suite.Event.of(trial, "present" if trial.present else "waiting") for trial in trials]
+    return [suite.Event.of(each, "present" if each.present else "waiting") for each in trials]
 
 
-def _record(
-    event: suite.Event, course: Course | FleetCourse, listeners: Sequence[Listener]
-) -> None:
-    """Counts an event in `course`, then sends it to the listeners with the remaining seconds."""
-    now_s = time.monotonic()
-    course.take(event, now_s)
-    event = msgspec.structs.replace(event, left_s=round(course.left_s(now_s), 1))
-    for listener in listeners:
-        listener.take(event)
-
-
-def _open_log(file: Path, heading: str) -> LogFile:
-    """The log file with its heading; ends the command where it cannot be written."""
-    try:
-        log = LogFile(file)
-    except OSError as error:
-        terminal.fail(f"the log {file} cannot be written: {error.strerror}", terminal.USAGE)
-    log.write(heading)
-    return log
-
-
-def calibrate(plan: suite.CalibrationPlan, store: Store, *, log: Path | None, as_json: bool) -> int:
-    """Measures the pending trials of a plan, prints the summary and returns the exit code.
+def _run(
+    measure: Callable[[Watch], tuple[suite.Summary, Asked]],
+    heading: dict[str, Any],
+    store: Store,
+    *,
+    log: Path | None,
+    as_json: bool,
+) -> int:
+    """Measures under a watch, logs and prints the summary, and returns the exit code.
 
     Args:
-        plan: What to measure.
+        measure: Measures and says what the results are about.
+        heading: First line of the log.
         store: Where rows go.
-        log: File the progress is appended to; default: a new one beside the catalog.
+        log: File that JSON lines are appended to; default: a new one beside the catalog.
         as_json: JSON lines on stdout, one for each step, the summary last.
     """
-    file, console = log or summaries.default_log(store), Console(stderr=True)
-    heading = (
-        f"profile {plan.profile.name}, {len(plan.pending)} of {len(plan.trials)} trials to "
-        f"measure, seed {plan.seed}, on {', '.join(plan.devices)}"
-    )
-    log_file = _open_log(file, heading)
-    course = Course([suite.Event.of(trial, "waiting") for trial in plan.trials])
-    shown: Listener = PlainLines(console)
-    if as_json:
-        shown = JsonLines()
-    elif console.is_terminal:
-        shown = LiveTable(console, course, f"calibrating, {plan.profile.name} profile")
-    listeners = (log_file, Settled(), shown)
+    file = log or summaries.default_log(store)
     try:
-        with ExitStack() as stack:
-            for listener in listeners:
-                stack.enter_context(listener)
-            measured = suite.calibrate(
-                plan, store, on_event=lambda event: _record(event, course, listeners)
-            )
-    except suite.BusyError as error:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        out = file.open("a", encoding="utf-8", buffering=1)
+    except OSError as error:
+        terminal.fail(f"the log {file} cannot be written: {error.strerror}", terminal.USAGE)
+    try:
+        with out, Watch(out, Console(stderr=True), as_json=as_json) as watch:
+            watch.log(heading)
+            measured, asked = measure(watch)
+            summary = summaries.summarise(measured, asked, watch.settled, file)
+            watch.log(summary)
+    except (suite.BusyError, suite.fleet.FleetError) as error:
         terminal.fail(str(error), terminal.NOT_MEASURABLE)
     except KeyboardInterrupt:
         terminal.fail("interrupted before anything was measured", terminal.INTERRUPTED)
-    found = summaries.catalog_results(list(plan.texts), list(plan.devices), list(plan.candidates))
-    return _finish(measured, found, listeners, file, as_json=as_json)
-
-
-def _finish(
-    measured: suite.Summary,
-    found: Sequence[WorkloadResult],
-    listeners: tuple[LogFile, Settled, Listener],
-    log: Path,
-    *,
-    as_json: bool,
-) -> int:
-    """Writes the plot beside the log, prints the summary and returns the exit code."""
-    log_file, settled, _ = listeners
-    served = serving_comparisons(settled.steps)
-    lost = tuple(
-        summaries.NotMeasured(candidate=candidate, workload=workload, reason=reason)
-        for (candidate, workload), reason in measured.reasons.items()
-    )
-    counts = msgspec.structs.asdict(measured) | {"reasons": lost}
-    plot = summaries.write_plot(found, measured.run_id, log.parent)
-    summary = summaries.CalibrationSummary(
-        **counts, results=tuple(found), log=str(log), plot=plot, serving=served or msgspec.UNSET
-    )
-    log_file.write(summaries.sentence(summary))
     if as_json:
         terminal.print_json(summary)
     else:
@@ -197,6 +153,97 @@ def _finish(
     if measured.interrupted:
         return terminal.INTERRUPTED
     return terminal.SKIPPED if measured.skipped or measured.failed else 0
+
+
+def calibrate(plan: suite.CalibrationPlan, store: Store, *, log: Path | None, as_json: bool) -> int:
+    """Measures the pending trials of a plan; see `_run`."""
+
+    def measure(watch: Watch) -> tuple[suite.Summary, Asked]:
+        watch.join("", [suite.Event.of(trial, "waiting") for trial in plan.trials])
+        measured = suite.calibrate(plan, store, on_event=watch.take)
+        return measured, {
+            "workloads": [*plan.texts],
+            "devices": [*plan.devices],
+            "candidates": [*plan.candidates],
+        }
+
+    heading = {
+        "kind": "plan",
+        "profile": plan.profile.name,
+        "pending": len(plan.pending),
+        "total": len(plan.trials),
+        "seed": plan.seed,
+        "devices": [*plan.devices],
+    }
+    return _run(measure, heading, store, log=log, as_json=as_json)
+
+
+def calibrate_fleet(
+    start: Callable[..., suite.Summary],
+    request: suite.fleet.Request,
+    store: Store,
+    *,
+    log: Path | None,
+    as_json: bool,
+) -> int:
+    """Measures `request` on every machine of a scheduler; see `_run`.
+
+    Args:
+        start: `suite.fleet.calibrate` that only lacks who hears of it.
+        request: What is measured on each hardware.
+        store: See `_run`; likewise `log` and `as_json`.
+        log: File that JSON lines are appended to.
+        as_json: JSON lines on stdout.
+    """
+
+    def measure(watch: Watch) -> tuple[suite.Summary, Asked]:
+        joined: list[suite.fleet.Joined] = []
+
+        def hear(message: suite.fleet.Heard) -> None:
+            if isinstance(message, suite.Event):
+                watch.take(message)
+            elif isinstance(message, suite.fleet.Joined):
+                joined.append(message)
+                watch.join(
+                    message.place, [suite.Event.of(trial, "waiting") for trial in message.trials]
+                )
+            else:
+                watch.note(message.said)
+
+        measured = start(hear=hear)
+        trials = [trial for each in joined for trial in each.trials]
+        return measured, {
+            "workloads": [*dict.fromkeys(name for each in joined for name in each.workloads)],
+            "devices": [*dict.fromkeys(name for each in joined for name in each.devices)],
+            "candidates": [*dict.fromkeys(trial.candidate for trial in trials)],
+        }
+
+    heading = {"kind": "plan", "profile": request.profile.name, "seed": request.seed}
+    return _run(measure, heading, store, log=log, as_json=as_json)
+
+
+def print_fleet_plan(
+    start: Callable[..., suite.Summary], request: suite.fleet.Request, *, as_json: bool
+) -> None:
+    """Prints what would be measured on each hardware; see `calibrate_fleet`."""
+    joined: list[suite.fleet.Joined] = []
+    console = Console(stderr=True, quiet=as_json)
+
+    def hear(message: suite.fleet.Heard) -> None:
+        if isinstance(message, suite.fleet.Joined):
+            joined.append(message)
+        elif isinstance(message, suite.fleet.Notice):
+            console.print(Text(message.said), soft_wrap=True)
+
+    try:
+        start(hear=hear, measuring=False)
+    except (suite.BusyError, suite.fleet.FleetError) as error:
+        terminal.fail(str(error), terminal.NOT_MEASURABLE)
+    if as_json:
+        return terminal.print_json({"hardware": joined})
+    for each in joined:
+        summaries.print_plan(_planned(each.trials), f"{each.place}, {request.profile.name}")
+    return None
 
 
 def run_fleet(
@@ -208,7 +255,7 @@ def run_fleet(
         fleet: Scheduler and machines.
         options: What to measure on each hardware; unusable ones end the command.
         plan: Whether only the plan is printed.
-        log: See `calibrate`.
+        log: See `_run`; likewise `as_json`.
         as_json: JSON lines on stdout.
     """
     snapshot, store = load_snapshot(), open_store()
@@ -216,131 +263,11 @@ def run_fleet(
         request = suite.fleet.request(snapshot, **options)
     except suite.PlanError as error:
         terminal.fail(str(error), terminal.USAGE)
-    given = (fleet.scheduler, request, snapshot, store)
-    machines, per_hardware = fleet.machines, fleet.per_hardware
+    start = partial(
+        suite.fleet.calibrate, fleet.scheduler, request, snapshot, store,
+        machines=fleet.machines, per_hardware=fleet.per_hardware,
+    )  # fmt: skip
     if plan:
-        print_fleet_plan(*given, machines=machines, per_hardware=per_hardware, as_json=as_json)
+        print_fleet_plan(start, request, as_json=as_json)
         return 0
-    return calibrate_fleet(
-        *given,
-        machines=machines,
-        per_hardware=per_hardware,
-        log=log,
-        as_json=as_json,
-    )
-
-
-class _FleetProgress:
-    """Progress of a fleet: hears its messages, counts them and passes them to listeners."""
-
-    def __init__(self, course: FleetCourse, listeners: Sequence[Listener]) -> None:
-        self._course, self._listeners = course, listeners
-        self.joined: list[suite.fleet.Joined] = []
-
-    def hear(self, message: suite.fleet.Heard) -> None:
-        """Takes an event of a trial, the arrival of hardware or a notice."""
-        if isinstance(message, suite.Event):
-            _record(message, self._course, self._listeners)
-        elif isinstance(message, suite.fleet.Joined):
-            self.joined.append(message)
-            place = message.place
-            waiting = [suite.Event.of(each, "waiting", place=place) for each in message.trials]
-            self._course.join(place, waiting)
-        else:
-            for listener in self._listeners:
-                listener.note(message.said)
-
-    def names(self, field: str) -> list[str]:
-        """Devices or workloads of all hardware that has joined."""
-        return list(dict.fromkeys(name for each in self.joined for name in getattr(each, field)))
-
-
-def calibrate_fleet(
-    address: str,
-    request: suite.fleet.Request,
-    snapshot: Snapshot,
-    store: Store,
-    *,
-    log: Path | None,
-    as_json: bool,
-    machines: int,
-    per_hardware: int,
-) -> int:
-    """Measures on every machine of a scheduler and returns the exit code.
-
-    Args:
-        address: Of the Dask scheduler.
-        request: What is measured on each hardware.
-        snapshot: The catalog as it is.
-        store: Where rows go.
-        log: See `calibrate`; likewise `as_json`.
-        as_json: JSON lines on stdout.
-        machines: How many must have joined before it may end.
-        per_hardware: How often each hardware is measured.
-    """
-    file, course = log or summaries.default_log(store), FleetCourse()
-    console = Console(stderr=True)
-    heading = f"profile {request.profile.name}, seed {request.seed}, fleet at {address}"
-    log_file = _open_log(file, heading)
-    shown: Listener = PlainLines(console)
-    if as_json:
-        shown = JsonLines()
-    elif console.is_terminal:
-        shown = FleetTable(console, course)
-    listeners = (log_file, Settled(), shown)
-    progress = _FleetProgress(course, listeners)
-    try:
-        with ExitStack() as stack:
-            for listener in listeners:
-                stack.enter_context(listener)
-            measured = suite.fleet.calibrate(
-                address,
-                request,
-                snapshot,
-                store,
-                machines=machines,
-                per_hardware=per_hardware,
-                hear=progress.hear,
-            )
-    except (suite.BusyError, suite.fleet.FleetError) as error:
-        terminal.fail(str(error), terminal.NOT_MEASURABLE)
-    except KeyboardInterrupt:
-        terminal.fail("interrupted before anything was measured", terminal.INTERRUPTED)
-    candidates = list(dict.fromkeys(t.candidate for each in progress.joined for t in each.trials))
-    found = summaries.catalog_results(
-        progress.names("workloads"), progress.names("devices"), candidates
-    )
-    return _finish(measured, found, listeners, file, as_json=as_json)
-
-
-def print_fleet_plan(
-    address: str,
-    request: suite.fleet.Request,
-    snapshot: Snapshot,
-    store: Store,
-    *,
-    as_json: bool,
-    machines: int,
-    per_hardware: int,
-) -> None:
-    """Prints what would be measured on each hardware; see `calibrate_fleet`."""
-    listeners = [] if as_json else [PlainLines(Console(stderr=True))]
-    progress = _FleetProgress(FleetCourse(), listeners)
-    try:
-        suite.fleet.calibrate(
-            address,
-            request,
-            snapshot,
-            store,
-            measuring=False,
-            machines=machines,
-            per_hardware=per_hardware,
-            hear=progress.hear,
-        )
-    except (suite.BusyError, suite.fleet.FleetError) as error:
-        terminal.fail(str(error), terminal.NOT_MEASURABLE)
-    if as_json:
-        terminal.print_json(msgspec.to_builtins({"hardware": progress.joined}))
-        return
-    for joined in progress.joined:
-        summaries.print_plan(_planned(joined.trials), f"{joined.place}, {request.profile.name}")
+    return calibrate_fleet(start, request, store, log=log, as_json=as_json)

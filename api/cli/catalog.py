@@ -9,7 +9,7 @@ import typer
 
 from api.cli import terminal
 from api.cli.context import load_snapshot, open_store
-from api.cli.known import accuracies
+from api.cli.known import accuracies, counted
 from api.pages import wording
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ def list_rows(
     if as_json:
         return terminal.print_json([listing.to_json(row) for row in rows])
     terminal.print_table(
-        f"{len(rows)} measurement(s)",
+        counted(rows, "measurement"),
         (
             "candidate",
             "workload",

@@ -1,12 +1,13 @@
-"""Settings, store, snapshot and estimator of one command, opened on first use; its output file."""
+"""Settings, catalog, estimator, cluster and output file of one command, opened on first use."""
 
 from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
@@ -53,6 +54,33 @@ def load_estimator(snapshot: Snapshot) -> Estimator:
     from advisor.estimator import estimator
 
     return estimator.load(settings().estimator).informed(snapshot)
+
+
+@contextmanager
+def folds_on(scheduler: str | None) -> Iterator[None]:
+    """Runs `joblib.Parallel` inside the block on a Dask cluster; locally without a `scheduler`.
+
+    Ends the command where Dask is missing or no scheduler answers within 10 s.
+    """
+    if scheduler is None:
+        yield
+        return
+    import joblib
+
+    from catalog.errors import install_command
+
+    try:
+        import distributed
+    except ImportError as error:
+        terminal.fail(f"{error.name} is missing; {install_command('fleet')}", terminal.USAGE)
+    dask: Any = distributed
+    try:
+        client = dask.Client(scheduler, timeout=10, name="joulewise")
+    except (OSError, ValueError) as error:  # TimeoutError is an OSError
+        message = f"scheduler: no Dask scheduler answers at {scheduler}: {error}"
+        terminal.fail(message, terminal.USAGE)
+    with client, joblib.parallel_config(backend="dask", n_jobs=-1):
+        yield
 
 
 def output_form(

@@ -55,7 +55,7 @@ def energy(files: Files, split: str, subset: str, probes: str, *, as_json: bool)
     if as_json:
         terminal.print_json(report)
     else:
-        terminal.print_evaluation(report, files.test)
+        print_evaluation(report, files.test)
 
 
 def runtime(files: Files, split: str, *, with_ablation: bool, as_json: bool) -> None:
@@ -131,3 +131,54 @@ def _method(name: str, error: dict[str, Any]) -> tuple[str, ...]:
     ends = f"{error['mdape_macro_low']:.3g} to {error['mdape_macro_high']:.3g}"
     first = (f"{error[key]:.3g}" for key in keys)
     return (name, *first, ends, *("" if (v := error.get(k)) is None else f"{v:.3g}" for k in last))
+
+
+PROBE_NOTE = (
+    "k: measured rows of the device that were known; drawn at random, 20 times; with *, picked "
+    "once by the rule of `joulewise probes`. Devices of up to k + 1 models count at smaller k "
+    "alone. (no time): the runtime is estimated too. MdAPE and covers are means over devices, "
+    "in 25 % and in 2x shares of all rows."
+)
+
+
+def _error_cells(name: str, probes: str, error: dict[str, Any]) -> tuple[str, ...]:
+    """One method's error figures as table cells."""
+    figures = ["mdape_macro_device", "within25", "within2x", "kendall_tau", "regret"]
+    figures += ["coverage90", "width90"]
+    cells = ("" if error.get(key) is None else f"{error[key]:.3g}" for key in figures)
+    return (name, probes, *cells)
+
+
+def _error_rows(report: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+    """Method, number of probe rows (starred where picked) and figures of each row."""
+    known = report["known_runtime"]
+    found = [("estimator", "0", known["estimator"])]
+    found += [(name, "0", error) for name, error in known["baselines"].items()]
+    found.append(("estimator (no time)", "0", report["unknown_runtime"]["estimator"]))
+    for k in (k for k in report["probes"] if k != "0"):
+        for part, how in (("probes", k), ("picked", f"{k}*")):
+            found.append(("estimator", how, report[part][k]))
+            found += [(name, how, own) for name, own in report[f"{part}_baselines"][k].items()]
+            found.append(("estimator (no time)", how, report[f"{part}_unknown_runtime"][k]))
+    return found
+
+
+def print_evaluation(report: dict[str, Any], test: Path | None) -> None:
+    """Prints the error table of `evaluate`.
+
+    Args:
+        report: As `advisor.evaluation.evaluate.evaluate` returns it.
+        test: File of the test rows; ``None`` where a part of the rows was held out.
+    """
+    names = "method", "k", "MdAPE %", "in 25 %", "in 2x", "tau", "regret %", "covers %", "width"
+    what = f"held out: {report['split']}" if test is None else f"tested on {test.name}"
+    title = f"{what}; {report['n_train']} rows, {report['n_test']} scored"
+    cells = [_error_cells(*line) for line in _error_rows(report) if line[-1]]
+    if cells:
+        terminal.print_table(title, names, cells)
+    else:
+        Console().print(title)
+    if report["probes"].keys() - {"0"}:
+        Console().print(PROBE_NOTE)
+    for note in report["notes"]:
+        Console().print(f"[yellow]note[/] {escape(note)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence, Sized
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,7 @@ import typer
 from api.cli import terminal
 from api.cli.context import load_snapshot
 from api.pages import wording
+from catalog.hardware.instances import Instance, instances
 from catalog.profiles import text_tokens
 from catalog.records import Kind
 from catalog.registry.obtaining import obtained_with
@@ -37,6 +39,15 @@ def fits(words: list[str] | None, *names: str | None) -> bool:
     return all(word.casefold() in text for word in words or ())
 
 
+def counted(found: Sized, noun: str, words: Sequence[str] | None = None) -> str:
+    """How many were found, and what the words were where there is none."""
+    few = "no" if not found else f"{len(found):,}"
+    said = f"{few} {noun if len(found) == 1 else noun + 's'}"
+    if found or not words:
+        return said
+    return f"{said} with {' and '.join(words)}; `joulewise {noun}s` lists all"
+
+
 def tasks(words: Words = None, limit: terminal.Limit = None, as_json: Json = False) -> None:
     """What can be decided about a text, with synonyms and the workload that answers."""
     from api.service import listing
@@ -49,18 +60,19 @@ def tasks(words: Words = None, limit: terminal.Limit = None, as_json: Json = Fal
     if as_json:
         return terminal.print_json(found)
     terminal.print_table(
-        f"{len(found)} task(s)",
-        ("task", "answers by default", "languages", "synonyms"),
+        counted(found, "task", words),
+        ("task", "data set that answers", "decides", "languages", "also called"),
         (
             (
                 task.name,
                 task.default_workload,
+                task.title or "",
                 " ".join(sorted(task.references)),
                 ", ".join(task.synonyms),
             )
             for task in found
         ),
-        under=("languages", "synonyms"),
+        under=("decides", "languages", "also called"),
         limit=limit,
     )
     return None
@@ -87,7 +99,7 @@ def workloads(
     if as_json:
         return terminal.print_json(found)
     terminal.print_table(
-        f"{len(found)} workload(s)",
+        counted(found, "workload", words),
         (
             *("workload", "task", "language", "classes", "test texts", "most frequent"),
             *("mean length", "licence"),
@@ -141,7 +153,7 @@ def candidates(
     if as_json:
         return terminal.print_json(found)
     terminal.print_table(
-        f"{len(found)} candidate(s)",
+        counted(found, "candidate", words),
         ("candidate", "family", "parameters", "licence", "obtained with"),
         (
             (
@@ -188,7 +200,7 @@ def _judged_candidates(
             part |= {"workload": workload, "accuracy": msgspec.to_builtins(own) if own else None}
         return terminal.print_json(parts)
     terminal.print_table(
-        f"{len(found)} candidate(s) in {task}; accuracy on {workload}",
+        f"{counted(found, 'candidate', words)} in {task}; accuracy on {workload}",
         ("candidate", "accuracy", "90 % interval", "regime", "parameters", "obtained with"),
         (
             (
@@ -250,7 +262,7 @@ def accuracies(
 
         rows = [*service.results(snapshot, wanted)]
         out.write_bytes(service.as_file(rows, run_file.format_of(out.name)))
-        typer.echo(f"{len(rows)} result(s) written to {out}")
+        typer.echo(f"{counted(rows, 'result')} written to {out}")
         return None
     if results:
         found = [service.to_json(row) for row in service.results(snapshot, wanted)]
@@ -262,7 +274,7 @@ def accuracies(
 def _print_results(rows: list[dict[str, Any]], limit: int | None) -> None:
     """Every result with its source."""
     terminal.print_table(
-        f"{len(rows)} result(s)",
+        counted(rows, "result"),
         ("candidate", "workload", "regime", "accuracy", "macro-F1", "n", "split", "source"),
         (
             (
@@ -289,7 +301,7 @@ def _print_evidence(rows: list[Evidence], wanted: AccuracyFilter, limit: int | N
     """One value with interval per candidate, regime and format."""
     about = wanted.workload or wanted.task or wanted.candidate or "every workload"
     terminal.print_table(
-        f"{len(rows)} value(s) on {about}",
+        f"{counted(rows, 'value')} on {about}",
         ("candidate", "workload", "regime", "accuracy", "90 % interval", "sources", "doubts"),
         (
             (
@@ -316,7 +328,7 @@ def _count(value: float | None) -> str:
 
 def devices(
     words: Annotated[
-        list[str] | None, typer.Argument(help="Words of a name, or a cloud instance type.")
+        list[str] | None, typer.Argument(help="Words of a name, or of a cloud instance type.")
     ] = None,
     kind: Annotated[Kind | None, typer.Option(help="Only cpu, gpu, npu or soc.")] = None,
     limit: terminal.Limit = None,
@@ -325,16 +337,54 @@ def devices(
     """Devices whose names hold all words; ~ marks a default of the device's class."""
     from api.service import listing
 
-    asked = " ".join(words or ())
-    found = listing.devices(load_snapshot(), kind, asked or None, _ALL, None).items
+    asked, snapshot = " ".join(words or ()), load_snapshot()
+    types = [each for each in instances().values() if words and fits(words, each.name)]
+    if types and asked not in instances():  # part of a name: every type with its device
+        names = dict.fromkeys(name for each in types if (name := _chip(each)))
+        found = [
+            listing.listed(device)
+            for name in names
+            if kind in (None, (device := snapshot.device(name)).kind)
+        ]
+    else:
+        found = listing.devices(snapshot, kind, asked or None, _ALL, None).items
     if as_json:
-        return terminal.print_json(msgspec.to_builtins(found))
-    rows = [[each.name, each.kind, *_device_figures(each), each.host_cpu or ""] for each in found]
-    columns = ["device", "kind", *(title for _, title in _DEVICE_FIGURES), "usual host CPU"]
-    title = f"{len(found)} device{'s' * (len(found) != 1)}; ~ a default of its class"
-    return terminal.print_table(
-        title, columns, rows, right={title for _, title in _DEVICE_FIGURES}, limit=limit
+        return terminal.print_json(found)
+    if types:
+        terminal.print_table(
+            counted(types, "cloud instance"),
+            ("instance", "of", "device", "vCPUs", "memory, GB"),
+            (
+                (
+                    each.name,
+                    each.provider,
+                    f"{each.n_accelerators or 1:g} x {_chip(each) or each.unresolved or 'unknown'}",
+                    f"{each.vcpus:g}",
+                    _count(each.memory_gb),
+                )
+                for each in types
+            ),
+            under=("device",),
+            right=("vCPUs", "memory, GB"),
+            limit=limit,
+        )
+    figures = [title for _, title in _DEVICE_FIGURES]
+    terminal.print_table(
+        f"{counted(found, 'device', words)}{'; ~ a default of its class' * bool(found)}",
+        ("device", "kind", *figures, "usual host CPU"),
+        [(each.name, each.kind, *_device_figures(each), each.host_cpu or "") for each in found],
+        under=("usual host CPU",),
+        right=figures,
+        limit=limit,
     )
+    return None
+
+
+def _chip(instance: Instance) -> str | None:
+    """Device of a cloud instance: its accelerator, else its CPU where only one can be meant."""
+    if instance.unresolved is not None:
+        return None
+    return instance.accelerator or (instance.cpu[0] if instance.cpu else None)
 
 
 def _device_figures(device: Any) -> list[str]:

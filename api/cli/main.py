@@ -6,8 +6,8 @@ Heavy modules are imported inside the commands, so that ``--help`` is quick.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,8 +15,9 @@ import typer
 
 from advisor.recommend.query import BadQuestionError, UnlistedDevice, device_of
 from api.cli import known, terminal
+from api.cli.answer import print_warnings
 from api.cli.catalog import catalog
-from api.cli.context import load_estimator, load_snapshot, open_store, settings
+from api.cli.context import folds_on, load_estimator, load_snapshot, open_store, settings
 from api.cli.probes import probes
 from api.cli.question import asks, recommend, resolve_device
 from api.cli.report import report
@@ -28,17 +29,7 @@ app = typer.Typer(
     cls=CommandGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Which text classifier meets my accuracy for the least energy, on my hardware?",
 )
-app.add_typer(catalog, name="catalog")
-app.add_typer(token, name="token")
-app.command()(recommend)
-app.command()(report)
-app.command()(probes)
-app.command()(known.tasks)
-app.command()(known.workloads)
-app.command()(known.devices)
-app.command()(known.candidates)
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Data = Annotated[Path | None, typer.Option(help="Folder of workloads [JOULEWISE_DATA].")]
@@ -49,7 +40,25 @@ Scheduler = Annotated[
 ]
 
 
-@app.command()
+def _version(wanted: bool) -> None:
+    """Prints the version and ends."""
+    if wanted:
+        typer.echo(f"joulewise {version('joulewise')}")
+        raise typer.Exit
+
+
+@app.callback()
+def joulewise(
+    _: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Which text classifier meets my accuracy for the least energy, on my hardware?"""
+
+
 @asks("device", "batch_size", "scope", *UnlistedDevice.__struct_fields__)
 def estimate(
     *,
@@ -97,6 +106,7 @@ def estimate(
     if as_json:
         return terminal.print_json(answer)
     joules = answer.energy_j_per_1000
+    print_warnings(answer.warnings)
     terminal.print_table(
         f"Energy of {wording.SCOPE[joules.scope]}",
         ("device", "J per 1,000 texts", "90 % interval", "basis"),
@@ -109,37 +119,9 @@ def estimate(
             )
         ],
     )
-    for warning in answer.warnings:
-        typer.echo(f"note: {warning.message} ({warning.code})")
     return None
 
 
-@contextmanager
-def folds_on(scheduler: str | None) -> Iterator[None]:
-    """Runs `joblib.Parallel` inside the block on a Dask cluster; locally without a `scheduler`.
-
-    Ends the command where Dask is missing or no scheduler answers within 10 s.
-    """
-    if scheduler is None:
-        yield
-        return
-    import joblib
-
-    try:
-        import distributed
-    except ImportError as error:
-        terminal.fail(f"{error.name} is missing; install joulewise[fleet]", terminal.USAGE)
-    dask: Any = distributed
-    try:
-        client = dask.Client(scheduler, timeout=10, name="joulewise")
-    except (OSError, ValueError) as error:  # TimeoutError is an OSError
-        message = f"scheduler: no Dask scheduler answers at {scheduler}: {error}"
-        terminal.fail(message, terminal.USAGE)
-    with client, joblib.parallel_config(backend="dask", n_jobs=-1):
-        yield
-
-
-@app.command()
 def train(
     out: Annotated[Path, typer.Option(help="Folder for artefact and scorecard.")] = Path(
         "estimator"
@@ -161,7 +143,6 @@ def train(
     return None
 
 
-@app.command()
 def evaluate(
     rows: Annotated[Path, typer.Option(help="Published rows to learn from, CSV.")],
     devices: Annotated[
@@ -231,7 +212,6 @@ def evaluate(
         return evaluation.energy(tables, split, subset, probes, as_json=as_json)
 
 
-@app.command()
 def serve(
     host: Annotated[str | None, typer.Option(help="[JOULEWISE_HOST]")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="[JOULEWISE_PORT]")] = None,
@@ -256,7 +236,6 @@ def serve(
     ).serve()
 
 
-@app.command()
 def doctor(
     data: Data = None,
     models: Models = None,
@@ -274,7 +253,6 @@ def doctor(
         raise typer.Exit(terminal.NOT_MEASURABLE)
 
 
-@app.command()
 def calibrate(
     profile: Annotated[str, typer.Option(help="quick, standard or reference.")] = "quick",
     workload: Annotated[list[str] | None, typer.Option(help="Repeatable.")] = None,
@@ -354,3 +332,18 @@ def calibrate(
     if plan:
         return calibrate.print_plan(made, as_json=as_json)
     raise typer.Exit(calibrate.calibrate(made, open_store(), log=log, as_json=as_json))
+
+
+COMMANDS: dict[str, tuple[Callable[..., Any], ...]] = {
+    "Ask": (recommend, estimate, report),
+    "Look up": (known.tasks, known.workloads, known.devices, known.candidates),
+    "Measure": (doctor, calibrate, probes),
+    "Serve": (serve,),
+    "Estimator": (train, evaluate),
+}
+"""Commands by panel of the help."""
+for panel, commands in COMMANDS.items():
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
+app.add_typer(catalog, name="catalog", rich_help_panel="Look up")
+app.add_typer(token, name="token", rich_help_panel="Serve")

@@ -1,4 +1,4 @@
-"""Listeners that show the progress of a calibration: live table, plain and JSON lines, log file."""
+"""Progress of a calibration: steps in; lines, bars with the time left and a JSON log out."""
 
 from __future__ import annotations
 
@@ -6,31 +6,21 @@ import datetime
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self, TextIO
 
 import msgspec
 from rich.console import Console
-from rich.live import Live
-from rich.markup import escape
-from rich.table import Table
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.table import Column
+from rich.text import Text
 
-from api.cli.course import Course, Line, window
 from api.pages import wording
 
-if TYPE_CHECKING:
-    from calibration.records import Event, EventKind
+if TYPE_CHECKING:  # the service runs without the package `calibration`
+    from calibration.records import Event
 
-_MARK: dict[EventKind, str] = {
-    "waiting": "[dim]·[/]",
-    "started": "[bold cyan]▸[/]",
-    "finished": "[green]✓[/]",
-    "skipped": "[yellow]–[/]",
-    "failed": "[red]✗[/]",
-}
-_RESERVED_ROWS = 5
-"""Screen rows taken by title, header and the last lines."""
+_STYLE = {"finished": "green", "delayed": "dim", "skipped": "yellow", "failed": "red"}
+"""Colour of the word for what became of a trial."""
 
 
 def duration(seconds: float) -> str:
@@ -41,202 +31,158 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def figures(step: Event) -> str:
-    """Accuracy, energy, time and flags of a step in words, without the missing ones."""
-    found = []
-    if step.accuracy is not None:
-        found.append(f"accuracy {wording.accuracy(step.accuracy)}")
+def sentence(step: Event) -> str:
+    """A step as one plain line: setup, what became of it, its reason or figures."""
+    where = f"{step.place}: " if step.place else ""
+    found = [] if step.accuracy is None else [f"accuracy {wording.accuracy(step.accuracy)}"]
     if step.joules_per_1000 is not None:
         found.append(f"{wording.number(step.joules_per_1000)} J per 1,000 texts {step.label}")
     if step.seconds_per_1000 is not None:
         found.append(f"{wording.number(step.seconds_per_1000)} s per 1,000")
     if step.flags:
         found.append(f"but {' and '.join(step.flags)}")
-    return ", ".join(found)
-
-
-def sentence(step: Event) -> str:
-    """A step as one plain line."""
-    where = f"{step.place}: " if step.place else ""
+    detail = step.reason or ", ".join(found)
     text = f"{where}{step.candidate} on {step.workload}, {step.choice}: {step.kind}"
-    detail = step.reason or figures(step)
     return f"{text}, {detail}" if detail else text
 
 
-class Listener:
-    """Base of all listeners: receives each step within a ``with`` block and ignores it."""
+class Course:
+    """Trials of one machine: counts, the one that runs, and the time left.
 
-    def __enter__(self) -> Self:
-        """Starts listening."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stops listening."""
-
-    def take(self, step: Event) -> None:
-        """Receives a step after the course has counted it."""
-
-    def note(self, message: str) -> None:
-        """Receives a notice about a machine of a fleet."""
-
-
-class Settled(Listener):
-    """Keeps every settled step, for the summary."""
-
-    def __init__(self) -> None:
-        self.steps: list[Event] = []
-
-    def take(self, step: Event) -> None:
-        """Keeps a step that is not just started."""
-        if step.kind != "started":
-            self.steps.append(step)
-
-
-class PlainLines(Listener):
-    """One line for each settled trial, for logs of other programs and pipes."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-
-    def take(self, step: Event) -> None:
-        """Prints a settled step and the remaining time."""
-        if step.kind in ("started", "present"):
-            return
-        left = f"; about {duration(step.left_s)} left" if step.left_s else ""
-        line = f"{step.done}/{step.total} {sentence(step)}{left}"
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-    def note(self, message: str) -> None:
-        """Prints it."""
-        self._console.print(message, markup=False, highlight=False, soft_wrap=True)
-
-
-class JsonLines(Listener):
-    """One JSON object for each step on stdout."""
-
-    def take(self, step: Event) -> None:
-        """Writes the step."""
-        self._write(step)
-
-    def note(self, message: str) -> None:
-        """Writes it as an object of kind ``notice``."""
-        self._write({"kind": "notice", "said": message})
-
-    @staticmethod
-    def _write(record: Event | dict[str, str]) -> None:
-        """Writes one line and flushes it."""
-        sys.stdout.write(msgspec.json.encode(record).decode() + "\n")
-        sys.stdout.flush()
-
-
-class LogFile(Listener):
-    """Log lines with UTC times appended to a file, which is opened for each line.
-
-    Raises:
-        OSError: The file cannot be written.
+    Args:
+        waiting: One step for each planned trial, with its planned seconds.
     """
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.open("a").close()
+    def __init__(self, waiting: Sequence[Event]) -> None:
+        self.total, self.done, self.lost = len(waiting), 0, 0
+        self.running: Event | None = None
+        self._left_s = sum(step.estimated_s for step in waiting)
+        self._planned_s = self._took_s = self._began_s = 0.0
 
-    def write(self, message: str) -> None:
-        """Appends one line."""
-        now = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}"
-        with self._file.open("a", encoding="utf-8") as out:
-            out.write(f"{now} {' '.join(message.split())}\n")
+    def take(self, step: Event, now_s: float) -> None:
+        """Counts a step at `now_s`, seconds of a monotonic clock."""
+        if step.kind == "started":
+            self._began_s = now_s
+        if step.kind in ("started", "delayed"):
+            self.running = step
+            return
+        if step.kind == "finished" and self.running is not None:
+            self._took_s += now_s - self._began_s
+            self._planned_s += step.estimated_s
+        self.lost += step.kind in ("skipped", "failed")
+        self.done, self.running = self.done + 1, None
+        self._left_s -= step.estimated_s
 
-    def take(self, step: Event) -> None:
-        """Appends the step."""
-        self.write(f"{step.done}/{step.total} {sentence(step)}")
+    def left_s(self, now_s: float) -> float:
+        """Seconds left: the planned ones times actual over planned seconds of measured trials."""
+        pace = self._took_s / self._planned_s if self._planned_s else 1.0
+        left = max(0.0, self._left_s) * pace
+        if self.running is not None:
+            left -= min(now_s - self._began_s, self.running.estimated_s * pace)
+        return max(0.0, left)
 
-    def note(self, message: str) -> None:
-        """Appends it."""
-        self.write(message)
+
+class _Now(ProgressColumn):
+    """Time left, losses and the running trial of a bar's course, cut at the terminal's edge."""
+
+    def __init__(self) -> None:
+        super().__init__(Column(ratio=1, no_wrap=True, overflow="ellipsis"))
+
+    def render(self, task: Task) -> Text:
+        """What stands behind the bar at this moment."""
+        course: Course = task.fields["course"]
+        parts = [f"{course.lost} lost"] * bool(course.lost)
+        if course.done < course.total:
+            left_s = course.left_s(time.monotonic())
+            parts.insert(0, f"about {duration(left_s)} left" if left_s >= 1 else "nearly done")
+        if (step := course.running) is not None:
+            where = f"{step.node}: " if step.node else ""
+            parts.append(f"{where}{step.candidate} on {step.workload}, {step.choice}")
+        return Text("; ".join(parts))
 
 
-class LiveTable(Listener):
-    """A live table: one row for each candidate on each workload."""
+class Watch:
+    """Shows a calibration while it runs and logs it; used in a ``with`` block.
 
-    def __init__(self, console: Console, course: Course, title: str) -> None:
-        self._console, self._course, self._title = console, course, title
-        self._lost: set[tuple[str, str]] = set()
-        self._live = Live(
-            console=console, get_renderable=self.table, refresh_per_second=2, transient=False
-        )
+    People get a line for each settled trial, at a terminal with a bar for each machine below;
+    programs get JSON lines. The log is the same JSON lines, each with its time.
+
+    Args:
+        log: Open file for the log.
+        console: Where lines and bars go.
+        as_json: JSON lines on stdout instead.
+
+    Attributes:
+        courses: Progress by place; one machine alone has the place ``""``.
+        settled: Every step but started and delayed ones, for the summary.
+    """
+
+    def __init__(self, log: TextIO, console: Console, *, as_json: bool) -> None:
+        self.courses: dict[str, Course] = {}
+        self.settled: list[Event] = []
+        self._log, self._as_json = log, as_json
+        self._told: set[tuple[str | None, ...]] = set()
+        self._bars = Progress(
+            TextColumn("{task.description}"), BarColumn(12), MofNCompleteColumn(), _Now(),
+            console=console, expand=True, refresh_per_second=2,
+            disable=as_json or not console.is_terminal,
+        )  # fmt: skip
 
     def __enter__(self) -> Self:
         """Starts drawing."""
-        self._live.__enter__()
+        self._bars.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Draws once more and leaves the table on the screen."""
-        self._live.__exit__(kind, error, trace)
+    def __exit__(self, *_: object) -> None:
+        """Draws once more and leaves the bars on the screen."""
+        self._bars.stop()
+
+    def join(self, place: str, waiting: Sequence[Event]) -> None:
+        """Adds a machine with one waiting step for each of its trials."""
+        self.courses[place] = course = Course(waiting)
+        self._bars.add_task(place or "calibrating", total=len(waiting), course=course)
 
     def take(self, step: Event) -> None:
-        """Prints above the table why a trial was skipped or failed, once per line of the table."""
-        pair = (step.candidate, step.workload)
-        if step.kind in ("skipped", "failed") and pair not in self._lost:
-            self._lost.add(pair)
-            lost = f"{step.candidate} on {step.workload}: {step.reason}"
-            self._console.print(f"[yellow]{step.kind}[/] {escape(lost)}", soft_wrap=True)
+        """Counts, logs and shows a step, with the seconds left on the slowest machine."""
+        now_s, place = time.monotonic(), step.place or ""
+        self.courses[place].take(step, now_s)
+        left_s = max(course.left_s(now_s) for course in self.courses.values())
+        step = msgspec.structs.replace(step, left_s=round(left_s, 1))
+        self.log(step, shown=self._as_json)
+        number = self._bars.task_ids[[*self.courses].index(place)]
+        self._bars.update(number, completed=self.courses[place].done)
+        if step.kind not in ("started", "delayed"):
+            self.settled.append(step)
+        if not self._as_json and step.kind not in ("started", "present"):
+            self._tell(step)
 
-    def table(self) -> Table:
-        """The table at this moment."""
-        course = self._course
-        done = f"{course.done} of {course.total} trials"
-        left = course.left_s(time.monotonic())
-        rest = f", about {duration(left)} left" if left >= 1 else ", nearly done"
-        rest = rest if course.done < course.total else ""
-        lines = list(course.lines.values())
-        first, last = window(lines, max(3, self._console.size.height - _RESERVED_ROWS))
-        return _table(f"{self._title}: {done}{rest}", lines, first, last)
+    def _tell(self, step: Event) -> None:
+        """Prints a step; trials of a candidate that are lost for one reason are told once."""
+        lost = (step.place, step.candidate, step.workload, step.reason)
+        if step.kind in ("skipped", "failed") and lost in self._told:
+            return
+        self._told.add(lost)
+        left = f"; about {duration(step.left_s)} left" if step.left_s else ""
+        text = Text(f"{step.done}/{step.total} {sentence(step)}{left}")
+        text.highlight_words([f": {step.kind}"], _STYLE.get(step.kind, ""))
+        self._print(text)
 
+    def note(self, said: str) -> None:
+        """Logs and shows a notice about a machine of a fleet."""
+        self.log({"kind": "notice", "said": said}, shown=self._as_json)
+        if not self._as_json:
+            self._print(Text(said, "dim"))
 
-def _table(title: str, lines: Sequence[Line], first: int, last: int) -> Table:
-    """Lines `first` to `last`, with a caption that counts those above and below."""
-    above, below = first, len(lines) - last
-    hidden = [f"{above} more above"] * bool(above) + [f"{below} more below"] * bool(below)
-    grid = Table(
-        title=escape(title), title_justify="left", title_style="bold", box=None, pad_edge=False,
-        caption=", ".join(hidden) or None, caption_justify="left",
-    )  # fmt: skip
-    grid.add_column("")
-    grid.add_column("candidate", no_wrap=True)
-    grid.add_column("workload", no_wrap=True)
-    for name in ("trials", "accuracy", "J per 1,000", "s per 1,000"):
-        grid.add_column(name, justify="right", no_wrap=True)
-    grid.add_column("", no_wrap=True, overflow="ellipsis")
-    for line in lines[first:last]:
-        grid.add_row(_MARK[line.state], *(escape(cell) for cell in _cells(line)))
-    return grid
+    def _print(self, text: Text) -> None:
+        """Prints above the bars: broken between words at a terminal, as one line elsewhere."""
+        console = self._bars.console
+        console.print(text, soft_wrap=not console.is_terminal)
 
-
-def _cells(line: Line) -> tuple[str, ...]:
-    """A line's cells after its mark."""
-    shown = line.shown
-    status = line.running or line.reason or (shown.choice if shown else "")
-    if shown is None:
-        return (line.candidate, line.workload, f"{line.done}/{line.total}", "", "", "", status)
-    joules = wording.number(shown.joules_per_1000) if shown.joules_per_1000 is not None else "–"
-    return (
-        line.candidate,
-        line.workload,
-        f"{line.done}/{line.total}",
-        wording.accuracy(shown.accuracy),
-        f"{joules} {shown.label}" if shown.label else joules,
-        wording.number(shown.seconds_per_1000),
-        status,
-    )
+    def log(self, record: Any, *, shown: bool = False) -> None:
+        """Writes a record as a line of the log and, if `shown`, as a line on stdout."""
+        now = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}"
+        timed = {"at": now, **msgspec.to_builtins(record)}
+        self._log.write(msgspec.json.encode(timed).decode() + "\n")
+        if shown:
+            sys.stdout.write(msgspec.json.encode(record).decode() + "\n")
+            sys.stdout.flush()

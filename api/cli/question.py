@@ -12,6 +12,7 @@ import typer
 
 from advisor.recommend.query import MOST_ENTRIES, Query, parameters, query_of
 from api.cli import terminal
+from api.cli.answer import LIMIT, print_answer
 from api.cli.context import load_estimator, load_snapshot, output_form, settings, write
 from catalog.records import Device
 from catalog.snapshot import Snapshot
@@ -107,7 +108,8 @@ def recommend(
     snapshot = load_snapshot()
     query = resolve_query(asked, snapshot)
     machine = resolve_device(settings().device, snapshot)
-    answer = policy.recommend(snapshot, load_estimator(snapshot), query, machine)
+    advisor = policy.Advisor(snapshot, load_estimator(snapshot), machine)
+    answer = advisor.recommend(query)
     if wanted == "csv" or wanted == "parquet":
         from api.service.options import as_file
 
@@ -116,7 +118,9 @@ def recommend(
         write(msgspec.json.encode(answer), output)
     elif wanted == "json":
         terminal.print_json(answer)
+    elif query.limit > LIMIT:
+        print_answer(answer)
     else:
-        terminal.print_answer(answer)
+        print_answer(answer, advisor.recommend(msgspec.structs.replace(query, limit=MOST_ENTRIES)))
     if answer.chosen is None:
         raise typer.Exit(terminal.NOTHING_QUALIFIES)

@@ -78,6 +78,10 @@ def _read(path: Path) -> Any:
     return document(content, "json" if path.suffix.lower() == ".json" else "toml")
 
 
+_MAX_ROWS = 15
+"""Deployments of a printed table; files have all of them."""
+
+
 def print_report(answer: Report) -> None:
     """Prints a report: the deployments with their parts, what to know, and the summary last."""
     from rich.console import Console
@@ -85,23 +89,22 @@ def print_report(answer: Report) -> None:
 
     from advisor.report.records import PART_NAMES
     from advisor.report.wording import Words
+    from api.cli.answer import print_warnings
     from api.report.document import document, figures, shown
 
     say, console, found = Words(answer.language), Console(), document(answer)
+    print_warnings(answer.warnings)
     parts = [say(f"part.{name}").partition(" (")[0] for name in PART_NAMES]
     columns = [say("column.deployment"), *parts, "kWh", "kg CO2e"]
     rows = []
-    for entry in answer.deployments[: terminal.MAX_ROWS]:
+    for entry in answer.deployments[:_MAX_ROWS]:
         setup = f"{entry.name}\n{entry.setup.candidate}\n{entry.setup.device}"
         own = [figures(say, part.kwh)[0] for part in entry.parts]
         whole = "\n".join(figures(say, entry.kwh)).strip()
         rows.append([setup, *own, whole, figures(say, entry.kg_co2e)[0]])
-    terminal.print_table(f"{answer.title}, kWh", columns, rows)
-    if len(answer.deployments) > terminal.MAX_ROWS:
-        left = len(answer.deployments) - terminal.MAX_ROWS
+    terminal.print_table(f"{answer.title}, kWh", columns, rows, right=columns[1:])
+    if (left := len(answer.deployments) - _MAX_ROWS) > 0:
         console.print(f"[dim]... and {left} more; --format csv or --json has all[/]")
-    for note in answer.warnings:
-        console.print(f"[yellow]note[/] {escape(note.message)} [dim]({note.code})[/]")
     summary = found.table("summary")
     table = [[shown(say, cell) for cell in row[:2]] for row in summary.rows]
     terminal.print_table(found.subtitle, summary.columns[:2], table)

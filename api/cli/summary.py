@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
-from itertools import groupby
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 import platformdirs
+import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from advisor.recommend.records import Option
 from api.cli.context import load_estimator, load_snapshot
@@ -24,6 +25,7 @@ from api.cli.results import (
     ServingComparison,
     WorkloadResult,
     results,
+    serving_comparisons,
 )
 from api.cli.terminal import print_table
 from api.pages import wording
@@ -31,11 +33,10 @@ from catalog.registry.families import BACKEND_PRECISIONS
 from catalog.store.database import Store
 
 if TYPE_CHECKING:
+    from calibration.measurement.progress import Summary
     from calibration.records import Event
 
 _PLAN_COLUMNS = ("candidate", "precision", "batches", "as arrived", "trials", "about", "at most")
-_MIN_CONSOLE_WIDTH = 100
-"""Least columns where the output is no terminal."""
 
 
 class NotMeasured(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,22 +80,38 @@ def default_log(store: Store) -> Path:
     """
     beside = store.file.parent if store.file else platformdirs.user_state_path("joulewise")
     now = datetime.datetime.now(datetime.UTC)
-    return beside / "calibrations" / f"calibration-{now:%Y%m%dT%H%M%SZ}.log"
+    return beside / "calibrations" / f"calibration-{now:%Y%m%dT%H%M%SZ}.jsonl"
 
 
-def catalog_results(
-    workloads: Sequence[str], devices: Sequence[str], candidates: Sequence[str]
-) -> tuple[WorkloadResult, ...]:
-    """Results from the catalog as it is now; none where no estimator fits this version."""
+def summarise(
+    measured: Summary, asked: Mapping[str, Sequence[str]], steps: Iterable[Event], log: Path
+) -> CalibrationSummary:
+    """The summary of a calibration, with its plot written beside the log.
+
+    Args:
+        measured: Counts.
+        asked: Its workloads, devices and candidates, whose results are those of the catalog as it
+            is now; there are none where no estimator fits this version.
+        steps: Its settled steps.
+        log: Path of its log.
+    """
     from advisor.estimator.artefact import StaleEstimatorError
 
     snapshot = load_snapshot()
     try:
-        estimator = load_estimator(snapshot)
+        found = results(snapshot, load_estimator(snapshot), **asked)
     except StaleEstimatorError:
-        return ()
-    return tuple(
-        results(snapshot, estimator, workloads=workloads, devices=devices, candidates=candidates)
+        found = []
+    lost = (
+        NotMeasured(candidate=candidate, workload=workload, reason=reason)
+        for (candidate, workload), reason in measured.reasons.items()
+    )
+    return CalibrationSummary(
+        **msgspec.structs.asdict(measured) | {"reasons": tuple(lost)},
+        results=tuple(found),
+        log=str(log),
+        plot=write_plot(found, measured.run_id, log.parent),
+        serving=serving_comparisons(steps) or msgspec.UNSET,
     )
 
 
@@ -105,10 +122,7 @@ def write_plot(found: Sequence[WorkloadResult], run_id: str, folder: Path) -> st
     from api.cli import front_plot
 
     file = folder / f"{run_id}.svg"
-    devices = sorted({option.device for result in found for option in result.options})
-    drawn = front_plot.svg(
-        found, ", ".join(devices), f"{run_id}, one point for each candidate, in batches"
-    )
+    drawn = front_plot.svg(found, f"{run_id}, one point for each candidate, in batches")
     file.write_text(drawn, encoding="utf-8")
     return str(file)
 
@@ -146,19 +160,19 @@ def serving_sentence(comparison: ServingComparison) -> str:
 
 
 def print_summary(summary: CalibrationSummary) -> None:
-    """Prints each workload's candidates with the front, then the losses and paths of files."""
+    """Prints losses and serving choices, each workload's candidates with the front, and paths."""
     console = Console()
-    for result in summary.results:
-        _print_result(result)
-        console.print(f"[dim]{escape(_basis_note(result))}[/]\n", soft_wrap=True)
-    for comparison in summary.serving or ():
-        style = "yellow" if comparison.warnings else "dim"
-        text = escape(serving_sentence(comparison))
-        console.print(f"[{style}]{text}[/]", highlight=False, soft_wrap=True)
+    whole = not console.is_terminal  # for grep; people get lines broken between words
     for lost in summary.reasons:
         text = f"{lost.candidate} on {lost.workload}: {lost.reason}"
-        console.print(f"[yellow]not measured[/] {escape(text)}", soft_wrap=True)
-    console.print(sentence(summary), highlight=False, soft_wrap=True)
+        console.print(f"[yellow]not measured[/] {escape(text)}", highlight=False, soft_wrap=whole)
+    for comparison in summary.serving or ():
+        style = "yellow" if comparison.warnings else "dim"
+        console.print(Text(serving_sentence(comparison), style), soft_wrap=whole)
+    for result in summary.results:
+        _print_result(result)
+        console.print(Text(_basis_note(result), "dim"))
+    console.print(Text(sentence(summary)), soft_wrap=whole)
     for name, path in (("plot", summary.plot), ("log", summary.log)):
         if path:
             console.print(f"{name}: {path}", markup=False, highlight=False, soft_wrap=True)
@@ -218,29 +232,25 @@ def print_plan(steps: Sequence[Event], profile: str) -> None:
         profile: Name of the profile.
     """
     pending = [step for step in steps if step.kind == "waiting"]
-    joules = total_joules(pending)
-    title = f"{profile} profile: {len(pending)} of {len(steps)} trials "
-    if pending:
-        title += f"to measure, about {duration(sum(step.estimated_s for step in pending))}"
-        title += "" if joules is None else f", at most {_energy_text(joules)} of the chip"
-    else:
-        title += "nothing to measure, all is in the catalog"
-    console = Console()
-    if not console.is_terminal:
-        console.width = max(console.width, _MIN_CONSOLE_WIDTH)
-    grid = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    for name in _PLAN_COLUMNS:
-        grid.add_column(name, no_wrap=True)
-    by_name = attrgetter("candidate")
-    for _, group in groupby(sorted(steps, key=by_name), key=by_name):
-        grid.add_row(*(escape(cell) for cell in _plan_cells(list(group))))
-    console.print(grid)
+    joules, groups = total_joules(pending), defaultdict(list)
+    for step in sorted(steps, key=attrgetter("candidate")):
+        groups[step.candidate].append(step)
+    print_table(
+        f"{profile} profile, each candidate on each workload",
+        _PLAN_COLUMNS,
+        map(_plan_cells, groups.values()),
+        right=("trials", "about", "at most"),
+    )
     for kind, name in (("workloads", "workload"), ("on", "device")):
         each = ", ".join(dict.fromkeys(getattr(step, name) for step in steps))
-        console.print(f"[dim]{kind}: {escape(each)}[/]", soft_wrap=True)
-    if pending and joules is None:
-        console.print("[dim]joules: the chip's power is not known; state it with --tdp-w[/]")
-    console.print("[dim]each candidate on each workload; --json lists every trial[/]")
+        typer.echo(f"{kind}: {each}")
+    if not pending:
+        return typer.echo(f"0 of {len(steps)} trials to measure: all is in the catalog")
+    said = f"{len(pending)} of {len(steps)} trials to measure, about "
+    said += duration(sum(step.estimated_s for step in pending))
+    if joules is None:
+        return typer.echo(f"{said}; joules: state the chip's power with --tdp-w")
+    return typer.echo(f"{said}, at most {_energy_text(joules)} of the chip")
 
 
 def _plan_cells(steps: Sequence[Event]) -> tuple[str, ...]:
@@ -254,7 +264,7 @@ def _plan_cells(steps: Sequence[Event]) -> tuple[str, ...]:
         steps[0].candidate,
         " ".join(dict.fromkeys(_numeric_format(step) for step in inference)),
         _batch_sizes(plain),
-        _batch_sizes(varied) or "–",
+        _batch_sizes(varied),
         trials,
         duration(sum(step.estimated_s for step in pending)) if pending else "present",
         _energy_text(total_joules(pending)) if pending else "",

@@ -19,6 +19,7 @@ from litestar.types import ControllerRouterHandler
 from api.service import logs
 from api.service.metrics import Metrics
 from api.service.middleware import ServiceMiddleware
+from api.service.openapi import docs, openapi_document, operation_id
 from api.service.problems import to_problem
 from api.service.rate_limit import limiter
 from api.service.settings import Settings
@@ -64,7 +65,7 @@ def create_app(
 
     limited = settings.rate_limit
     app = Litestar(
-        route_handlers=list(route_handlers),
+        route_handlers=[*route_handlers, openapi_document, docs],
         dependencies={"served": Provide(provide_served, sync_to_thread=False)},
         lifespan=[lifespan],
         exception_handlers={Exception: on_error},
@@ -85,6 +86,7 @@ def create_app(
             version=code_version(),
             description="Which text classifier meets my accuracy for the least energy?",
             use_handler_docstrings=True,
+            operation_id_creator=operation_id,
             components=Components(
                 security_schemes={"token": SecurityScheme(type="http", scheme="bearer")}
             ),

@@ -1,12 +1,14 @@
-"""Additions to the OpenAPI document: problems, files, status 304, parameters of the question."""
+"""The OpenAPI document: routes, names of operations, problems, files, the question's parameters."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Literal, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 import msgspec
+from litestar import Request, Response, get
+from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import ResponseSpec
 from litestar.openapi.spec import (
     OpenAPIMediaType,
@@ -17,6 +19,9 @@ from litestar.openapi.spec import (
     Schema,
 )
 from litestar.openapi.spec import Parameter as DocumentedParameter
+from litestar.response import Redirect
+from litestar.serialization import encode_json
+from litestar.types.internal_types import PathParameterDefinition
 
 from advisor.recommend.query import Parameter, parameters
 from api.service.problems import MEDIA_TYPE
@@ -34,7 +39,9 @@ class Problem(msgspec.Struct, kw_only=True):
     """A problem details object (RFC 9457); other members say more about some problems.
 
     Attributes:
-        field: The parameter or field at fault; `came` is what it held, `allowed` what it may.
+        field: The parameter or field at fault; `came` is what it held.
+        allowed: What it may hold: names, or one sentence.
+        nearest: Of an unknown name the known ones that resemble it.
     """
 
     type: str
@@ -43,6 +50,32 @@ class Problem(msgspec.Struct, kw_only=True):
     detail: str
     request_id: str
     field: str | None = None
+    allowed: list[str] | msgspec.UnsetType = msgspec.UNSET
+    nearest: list[str] | msgspec.UnsetType = msgspec.UNSET
+
+
+def operation_id(
+    handler: HTTPRouteHandler, _method: object, parts: list[str | PathParameterDefinition]
+) -> str:
+    """Name of an operation: its path (``health_live``), or its handler's name that ends so.
+
+    The latter tells two methods of one path apart (``measurements``, ``add_measurements``).
+    """
+    path = "_".join(part if isinstance(part, str) else part.name for part in parts)
+    return handler.handler_name if handler.handler_name.endswith(path) else path
+
+
+@get("/openapi.json", include_in_schema=False, sync_to_thread=False)
+def openapi_document(request: Request[Any, Any, Any]) -> Response[bytes]:
+    """The OpenAPI document, under the name by which tools look for it."""
+    body = encode_json(request.app.openapi_schema.to_schema())
+    return Response(body, media_type="application/json")
+
+
+@get("/docs", include_in_schema=False, sync_to_thread=False)
+def docs() -> Redirect:
+    """The OpenAPI document, where people look for it."""
+    return Redirect("/schema")
 
 
 def problems(*statuses: int) -> dict[int, ResponseSpec]:

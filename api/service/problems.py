@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
+from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 from litestar import Request, Response
@@ -50,11 +52,23 @@ class UnsupportedTypeError(ValueError):
         super().__init__(f"Content-Type {came or '(none)'} is not read; use {', '.join(allowed)}")
 
 
+_LIST = re.compile(r"(?:one of|allowed:|.*allowed are:) ((?:[\w.+/-]+, )*[\w.+/-]+)")
+"""A sentence that lists names; one about figures has further words."""
+
+
+def listed(allowed: str | Sequence[str]) -> list[str]:
+    """What is allowed as a list: names one by one, or the one sentence that says it."""
+    if not isinstance(allowed, str):
+        return list(allowed)
+    names = _LIST.fullmatch(allowed)
+    return names[1].split(", ") if names else [allowed]
+
+
 def problem(
     request: Request[Any, Any, Any], status: int, detail: str, **extra: Any
 ) -> Response[bytes]:
-    """A problem details response with `extra` members beside the standard ones."""
-    body = {
+    """A problem details response with `extra` members; `allowed` is a list in all of them."""
+    body: dict[str, Any] = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": status,
@@ -62,6 +76,8 @@ def problem(
         "request_id": request_id(request.scope),
         **extra,
     }
+    if "allowed" in body:
+        body["allowed"] = listed(body["allowed"])
     return Response(msgspec.json.encode(body), status_code=status, media_type=MEDIA_TYPE)
 
 
@@ -76,8 +92,8 @@ def _invalid_value(request: Request[Any, Any, Any], error: ValidationException) 
     if body_faults := getattr(error.__cause__, "errors", None):
         return _invalid_body(request, body_faults)
     field = first.get("key") or _missing_parameter(error.detail)
-    field, declared = _declaration(request, field) if field else (None, None)
-    fault = _PLAIN_WORDS.get(first.get("message", ""))
+    field, declared, choices = _declaration(request, field) if field else (None, None, "")
+    fault = _PLAIN_WORDS.get(first.get("message", ""), choices)
     plain = [part for part in (declared, fault) if part]
     allowed = "; ".join(plain) or first.get("message", "")
     came = request.query_params.get(field) if field else None
@@ -115,16 +131,21 @@ def _missing_parameter(detail: str) -> str | None:
     return words[1] if detail.startswith("Missing required") and len(words) > 1 else None
 
 
-def _declaration(request: Request[Any, Any, Any], key: str) -> tuple[str, str | None]:
-    """A parameter's name in the URL and its declared description."""
+def _declaration(request: Request[Any, Any, Any], key: str) -> tuple[str, str | None, str]:
+    """A parameter's name in the URL, its declared description and, in words, its choices."""
     handler = request.route_handler
     signatures = [handler.parsed_fn_signature]
     signatures += [p.parsed_fn_signature for p in handler.resolve_dependencies().values()]
     for signature in signatures:
         if signature and key in signature.parameters:
-            kwarg = signature.parameters[key].kwarg_definition
-            return getattr(kwarg, "name", None) or key, getattr(kwarg, "description", None)
-    return key, None
+            declared = signature.parameters[key]
+            kwarg, kinds = declared.kwarg_definition, [declared.annotation, *declared.args]
+            choices = [
+                name for kind in kinds if get_origin(kind) is Literal for name in get_args(kind)
+            ]
+            said = f"one of {', '.join(choices)}" if choices else ""
+            return getattr(kwarg, "name", None) or key, getattr(kwarg, "description", None), said
+    return key, None, ""
 
 
 def _detail(request: Request[Any, Any, Any], error: HTTPException) -> str:
@@ -190,7 +211,8 @@ def to_problem(request: Request[Any, Any, Any], error: Exception) -> Response[by
             )
         case PlanError():
             faults = [
-                msgspec.structs.asdict(fault) | {"message": str(fault)}
+                msgspec.structs.asdict(fault)
+                | {"allowed": listed(fault.allowed), "message": str(fault)}
                 for fault in error.problems[:SHOWN_PROBLEMS]
             ]
             return problem(request, 422, message.splitlines()[0], problems=faults)

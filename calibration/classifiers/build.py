@@ -19,6 +19,7 @@ from calibration.classifiers.sparse import HEADS, VECTORISERS, make_head, make_v
 from calibration.hardware.threads import usable_cores
 from calibration.hardware.usage import free_memory_gb
 from calibration.workloads.hub import HubError, checkpoint_folder
+from catalog.errors import install_command
 from catalog.records import Candidate, Kind, Phase
 from catalog.registry.architectures import ARCHITECTURES
 from catalog.registry.families import FAMILIES, FamilyTraits
@@ -201,7 +202,7 @@ def _import_libraries(candidate: Candidate) -> None:
     missing = [name for name, module in modules.items() if not importlib.util.find_spec(module)]
     if missing:
         names = ", ".join(missing)
-        raise CannotRunError(f"{names} not installed; pip install 'joulewise[calibration]'")
+        raise CannotRunError(f"{names} not installed; {install_command('calibration')}")
     for name, module in modules.items():
         if name not in _FILES_ONLY:
             importlib.import_module(module)

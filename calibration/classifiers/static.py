@@ -14,6 +14,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from calibration.classifiers.errors import CannotRunError
+from catalog.errors import install_command
 
 _WORDLLAMA_WEIGHTS = "weights/l2_supercat_256.safetensors"
 _WORDLLAMA_TOKENIZER = "tokenizers/l2_supercat_tokenizer_config.json"
@@ -91,5 +92,5 @@ def _package_folder(name: str) -> Path:
     """Folder of an installed package, found without importing it."""
     found = importlib.util.find_spec(name)
     if found is None or not found.submodule_search_locations:
-        raise CannotRunError(f"{name} not installed; pip install 'joulewise[calibration]'")
+        raise CannotRunError(f"{name} not installed; {install_command('calibration')}")
     return Path(found.submodule_search_locations[0])

@@ -2,8 +2,7 @@
 
 Each worker identifies its machine, and one worker of each machine plans for it. Machines with
 equal plans are identical hardware. Its pending trials are one Dask task on one of these machines,
-which sends each row when it is measured. If the machine is lost, what is left of the trials is
-given to another one.
+which sends each row when it is measured. If the machine is lost, another one gets what is left.
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ from calibration.hardware.lock import BusyError
 from calibration.measurement.progress import Progress, Summary, TrialStep, event_figures, new_run_id
 from calibration.plan.calibration_plan import row_of, stored_rows
 from calibration.records import SOURCE, Event, Trial
+from catalog.errors import install_command
 from catalog.records import Device
 from catalog.snapshot import Snapshot
 from catalog.store.database import Store
@@ -137,7 +137,7 @@ async def _connected(address: str) -> AsyncIterator[Any]:
     try:
         import distributed
     except ImportError as error:
-        raise FleetError(f"{error.name} is missing; install joulewise[fleet]") from error
+        raise FleetError(f"{error.name} is missing; {install_command('fleet')}") from error
     for name in ("distributed", "tornado.application"):  # what matters is a notice
         logging.getLogger(name).setLevel(logging.CRITICAL)
     dask: Any = distributed

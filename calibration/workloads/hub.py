@@ -7,6 +7,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from catalog.errors import install_command
+
 CHECKPOINT_PATTERNS = ("*.json", "*.safetensors", "*.txt", "*.model")
 """Files of a checkpoint that are downloaded: no pickles, no code."""
 
@@ -22,7 +24,7 @@ def _download(repo: str, revision: str, kind: str, patterns: tuple[str, ...]) ->
         from huggingface_hub import snapshot_download
         from huggingface_hub.utils import disable_progress_bars, logging
     except ImportError:
-        return "huggingface_hub is not installed (joulewise[calibration])"
+        return f"huggingface_hub is not installed; {install_command('calibration')}"
     logging.set_verbosity(logging.CRITICAL)  # else every retry logs a line
     disable_progress_bars()
     try:

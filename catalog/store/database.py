@@ -18,7 +18,7 @@ import msgspec
 import sqlalchemy as sa
 
 from catalog.accuracy import Accuracy, accuracy_digest, accuracy_key
-from catalog.errors import CatalogUnreadableError, ConflictError
+from catalog.errors import CatalogUnreadableError, ConflictError, install_command
 from catalog.predictions import Predictions
 from catalog.records import Candidate, Device, Measurement, RunFile, Workload
 from catalog.store import bulk, record_table
@@ -66,7 +66,7 @@ class Store:
             self.engine = engine_of(self.url)
         except ImportError as error:
             raise CatalogUnreadableError(
-                f"the driver {error.name} is missing; install joulewise[postgres]"
+                f"the driver {error.name} is missing; {install_command('postgres')}"
             ) from error
         weakref.finalize(self, self.engine.dispose)  # connections end with the store
 

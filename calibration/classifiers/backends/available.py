@@ -6,7 +6,7 @@ import fnmatch
 import importlib.util
 from collections.abc import Sequence
 
-from catalog.errors import UnknownNameError
+from catalog.errors import UnknownNameError, install_command
 from catalog.records import BACKENDS, Kind
 
 _PACKAGES: dict[str, dict[str, str]] = {
@@ -17,8 +17,8 @@ _PACKAGES: dict[str, dict[str, str]] = {
 }
 """Backend or number format -> import name -> distribution of what it needs beside PyTorch."""
 _INSTALL = {
-    "onnxruntime": "pip install 'joulewise[calibration]'",
-    "openvino": "pip install 'joulewise[calibration]'",
+    "onnxruntime": install_command("calibration"),
+    "openvino": install_command("calibration"),
     "vllm": "pip install vllm",
     "int4": "pip install bitsandbytes",
 }
