@@ -70,7 +70,7 @@ def devices(
     if wants_html(request):
         wanted = {row.name for row in listing.devices(now.snapshot, None, q, ALL, None).items}
         kinds = coverage(now.snapshot).devices(kind, wanted)
-        shown = {"kinds": kinds, "kind": kind, "q": q or ""}
+        shown: dict[str, Any] = {"kinds": kinds, "kind": kind, "q": q or ""}
         return page("devices.html", served, "/catalog", headers=vary, **shown)
     return Response(listing.devices(now.snapshot, kind, q, limit, cursor), headers=vary)
 
@@ -138,7 +138,11 @@ class CompareOperation(Operation):
         )
         shared = RecommendOperation().parameters or []
         self.parameters = [
-            *(replace(each, required=False) for each in shared if each.name in comparing.ASKED),
+            *(
+                replace(each, required=False)
+                for each in shared
+                if isinstance(each, DocumentedParameter) and each.name in comparing.ASKED
+            ),
             *(
                 DocumentedParameter(name=name, param_in="query", description=words, schema=schema)
                 for name, schema, words in own
@@ -171,7 +175,7 @@ def compare(
         return Response(found, headers=vary)
     workload = served.now.snapshot.workloads[found.workload]
     asked = urlencode(list(given.multi_items()))
-    own = {
+    own: dict[str, Any] = {
         "found": found,
         "workload": workload,
         "given": given,

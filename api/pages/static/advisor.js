@@ -38,8 +38,8 @@
     type === "input" && target.list && target.value && ![...target.list.options].some(({ value }) => value === target.value);
   for (const type of ["input", "change"]) {
     form.addEventListener(type, (event) => {
-      clearTimeout(timer);
       if (type === "change" && !event.target.list) return;
+      clearTimeout(timer);
       if (!unfinished(event)) timer = setTimeout(ask, 250);
     });
   }
