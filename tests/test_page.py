@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -103,6 +104,8 @@ def test_a_first_look_holds_the_answer_a_rival_and_every_family(page: Any, serve
     assert page.locator(".plot:visible .point .name").count() >= 4
     page.locator(".cite summary").click()
     assert page.locator("#citation").inner_text().startswith("For sentiment (SST-2")
+    page.get_by_role("button", name="Copy", exact=True).click()
+    page.locator("[data-copy]", has_text=re.compile("Copied|Selected")).wait_for()
 
 
 @pytest.mark.parametrize(
@@ -291,9 +294,12 @@ def test_a_request_rate_is_asked_for_where_texts_arrive(
     page = context.new_page()
     page.goto(server)
     rate = page.get_by_label("Texts per second")
+    volume = page.get_by_label("Texts a day")
     assert not rate.is_visible()
+    assert volume.is_visible()
     page.get_by_label("How texts arrive").select_option("server")
     assert rate.is_visible()
+    assert not volume.is_visible()
     rate.fill("5")
     page.get_by_label("Least accuracy, 0 to 1").fill("0.8")
     if not script:
@@ -301,6 +307,7 @@ def test_a_request_rate_is_asked_for_where_texts_arrive(
     page.wait_for_url("**rate=5**")
     page.wait_for_function("() => document.querySelector('.group').innerText.includes('requests')")
     assert "joulewise calibrate --rate 5" in page.locator(".result").inner_text()
+    assert "432,000 texts a day" in page.locator(".figures").inner_text()
     page.get_by_label("How texts arrive").select_option("")
     assert not rate.is_visible()
     if not script:

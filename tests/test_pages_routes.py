@@ -164,6 +164,9 @@ def test_where_nothing_qualifies_the_page_says_what_to_ask(client: Client) -> No
     assert "needs the least" in client.get(found[0]).text
     wrong = client.get("/?device=NVIDIA+A30X").text
     assert any("device=NVIDIA+A30" in address for address in links(wrong, "/?"))
+    unlike = client.get("/?device=4O9O")
+    assert unlike.status_code == 404
+    assert "There is no device named “4O9O”" in unlike.text
 
 
 def test_every_cell_of_the_matrix_leads_to_setups(client: Client) -> None:

@@ -94,6 +94,14 @@ def test_a_year_is_joules_times_texts() -> None:
     assert (bound.kwh, bound.cost) == (None, None)
 
 
+def test_a_request_rate_is_a_volume() -> None:
+    """5 texts a second are 432,000 a day; without a rate the stated volume stands."""
+    stated = summary.Volume(texts_per_day=10.0, price_per_kwh=0.5)
+    assert summary.at_rate(stated, None) is stated
+    served = summary.at_rate(stated, 5.0)
+    assert (served.texts_per_day, served.price_per_kwh) == (432_000, 0.5)
+
+
 @pytest.mark.parametrize("text", ["many", "-1", "0", "nan", "1e99"])
 def test_a_volume_is_a_number_of_its_range(text: str) -> None:
     """The field and what is allowed are named."""

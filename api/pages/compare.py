@@ -25,7 +25,17 @@ EXAMPLE = ("tf-idf", "frozen-encoder", "zero-shot-llm")
 FLOOR = "0.85"
 """The accuracy by which members of families are picked where none is stated."""
 MOST, MOST_MACHINES = 5, 4
-ASKED = ("task", "workload", "language", "min_acc", "scenario", "scope", "labels", "batch_size")
+ASKED = (
+    "task",
+    "workload",
+    "language",
+    "min_acc",
+    "scenario",
+    "rate",
+    "scope",
+    "labels",
+    "batch_size",
+)
 """Parameters of `/recommend` that a comparison takes."""
 FIELDS = (*ASKED, *VOLUME, "region")
 SEVERAL = ("candidate", "device")
@@ -105,12 +115,13 @@ def compare(advisor: Advisor, given: MultiDict[Any]) -> Comparison:
         raise BadQuestionError("device", ", ".join(devices), f"name {MOST_MACHINES} at most")
     own = {name: text for name, text in fields.items() if name in ASKED}
     base = query_of({"task": _task(advisor, own), "min_acc": FLOOR} | own)
-    volume, grid = volume_of(fields), grid_factors.factor(fields.get("region", "World"))
+    key = advisor.asked(base).judged.prices.key
+    volume = summary.at_rate(volume_of(fields), key.rate_per_s)
+    grid = grid_factors.factor(fields.get("region", "World"))
     there = []
     for name in devices or (None,):
         query = msgspec.structs.replace(base, device=suggest.meant(advisor, name))
         there.append(_on_machine(advisor, query, asked, volume, grid.kg_per_kwh))
-    key = advisor.asked(base).judged.prices.key
     return Comparison(
         workload=key.workload,
         scenario=key.scenario,

@@ -71,7 +71,7 @@ def _answered(served: ServiceState, request: Request[Any, Any, Any], fields: dic
     return {
         "answer": answer,
         "brief": summary.brief(now.advisor, query),
-        "volume": volume,
+        "volume": summary.at_rate(volume, answer.group.rate_per_s),
         "workload": now.snapshot.workloads[answer.group.workload],
         "citation": summary.citation(answer, now.snapshot, address),
         "ways_out": summary.ways_out(answer, fields),

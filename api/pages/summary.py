@@ -176,6 +176,13 @@ def volume_of(fields: Mapping[str, str]) -> Volume:
     return Volume(**found)
 
 
+def at_rate(volume: Volume, rate_per_s: float | None) -> Volume:
+    """The volume of a request rate, where there is one: what arrives in a day."""
+    if rate_per_s is None:
+        return volume
+    return msgspec.structs.replace(volume, texts_per_day=86_400 * rate_per_s)
+
+
 class Year(NamedTuple):
     """A year's energy of inference: kWh with its interval, and what it costs."""
 
@@ -186,7 +193,10 @@ class Year(NamedTuple):
 
 
 def year(energy: EnergyPer1000, volume: Volume) -> Year:
-    """What an option needs in a year of 365 days; waiting machines are not in it."""
+    """What an option needs in a year of 365 days.
+
+    A machine's waiting time is in it only where the energy is of a request rate.
+    """
     scale = volume.texts_per_day * DAYS / 1000 / JOULES_PER_KWH
     ends = (None if j is None else j * scale for j in (energy.value, energy.low, energy.high))
     kwh, low, high = ends
