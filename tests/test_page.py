@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 pytestmark = pytest.mark.browser
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 SETUP = "/setups?candidate=llama-3.1-8b-zero-shot&device=NVIDIA+H100-SXM5-94GB"
+THREE = ("tfidf-word-logistic", "minilm-l6-frozen-logistic", "llama-3.1-8b-zero-shot")
 PAGES = [
     "/",
     "/?task=topic&workload=fktg&min_acc=0.4&device=NVIDIA+A30",
@@ -22,6 +24,10 @@ PAGES = [
     "/catalog?workload=mlperf-squad",
     SETUP,
     "/setups?candidate=llama-3.1-8b-zero-shot&device=NVIDIA+A30&workload=rotten-tomatoes",
+    "/compare",
+    f"/compare?candidate={'&candidate='.join(THREE)}&device=NVIDIA+L4&device=M3",
+    "/accuracies",
+    "/accuracies?workload=banking77",
     "/devices",
     "/devices/nvidia-a30",
     "/estimator",
@@ -85,6 +91,79 @@ def test_newcomer_gets_an_answer_with_its_source(page: Any, server: str) -> None
     assert answer["provenance"]["reference"][:30] in source
     assert page.locator(".plot:visible").count() == 1
     assert page.locator(".plot:visible .point.chosen").count() == 1
+
+
+def test_a_first_look_holds_the_answer_a_rival_and_every_family(page: Any, server: str) -> None:
+    """The share of another family's energy, a year, a labelled mark and a row for each family."""
+    page.goto(server)
+    assert "of the energy of the cheapest" in page.locator(".headline").first.inner_text()
+    assert "kWh" in page.locator(".figures").inner_text()
+    rows = page.locator(".standings tbody tr")
+    assert rows.count() > 8
+    assert page.locator(".plot:visible .cloud").count() == 1
+    assert page.locator(".plot:visible .point .name").count() >= 4
+    page.locator(".cite summary").click()
+    assert page.locator("#citation").inner_text().startswith("For sentiment (SST-2")
+    page.get_by_role("button", name="Copy", exact=True).click()
+    page.locator("[data-copy]", has_text=re.compile("Copied|Selected")).wait_for()
+
+
+@pytest.mark.parametrize(
+    ("typed", "machine"),
+    [("g4dn", "g4dn.xlarge"), ("4090", "NVIDIA GeForce RTX 4090"), ("M3", "Apple M3 (GPU)")],
+)
+def test_a_machine_is_chosen_by_typing(page: Any, server: str, typed: str, machine: str) -> None:
+    """Part of a name lists it; the answer is asked for once the name is whole."""
+    page.goto(server)
+    field = page.get_by_label("Machine: a device or cloud instance")
+    field.click()
+    field.press_sequentially(typed)
+    page.wait_for_function(
+        "name => [...document.querySelectorAll('#machines option')].some(o => o.value === name)",
+        arg=machine,
+    )
+    assert page.locator(".trouble").count() == 0
+    field.fill(machine)
+    page.wait_for_function(
+        "name => document.querySelector('.group').innerText.includes(name)", arg=machine
+    )
+    assert f"device={machine.split()[0]}" in page.url
+
+
+def test_three_candidates_are_compared_from_an_answer(page: Any, server: str) -> None:
+    """The marked families are set side by side, with the conditions of the question."""
+    page.goto(f"{server}/?min_acc=0.8")
+    marks = page.locator(".standings input[type=checkbox]")
+    for n in range(marks.count()):
+        if page.locator(".standings input:checked").count() < 3:
+            marks.nth(n).check()
+    names = page.locator(".standings input:checked").evaluate_all("all => all.map(o => o.value)")
+    page.get_by_role("button", name="Compare the marked ones").click()
+    page.wait_for_url("**/compare?**")
+    assert "min_acc=0.8" in page.url
+    shown = page.locator(".compared tbody .name").all_inner_texts()
+    assert shown == names
+    assert len(shown) == 3
+    told = page.locator("main").inner_text()
+    for wanted in ("s per 1,000 texts", "Memory, GB", "kg CO₂e a year", "Evidence"):
+        assert wanted.casefold() in told.casefold() or page.viewport_size["width"] < 500
+    page.locator(".compared .source summary").first.click()
+    assert "Accuracy" in page.locator(".compared .source").first.inner_text()
+
+
+def test_a_table_is_sorted_and_filtered(page: Any, server: str) -> None:
+    """A click on a head sorts by its figures; what is typed leaves the rows that hold it."""
+    page.goto(f"{server}/accuracies")
+    page.get_by_role("button", name="Sort by sentiment").click()
+    cells = page.locator(".matrix tbody tr td:nth-child(2)")
+    heads = page.locator(".matrix thead th").all_inner_texts()
+    at = next(n for n, head in enumerate(heads) if head.startswith("sentiment")) + 1
+    said = page.locator(f".matrix tbody tr > :nth-child({at})").all_inner_texts()
+    values = [int(text.strip("*")) for text in said if text.strip("*").isdigit()]
+    assert values == sorted(values, reverse=True)
+    assert len(values) > 50
+    page.get_by_placeholder("minilm, bge").fill("minilm")
+    assert 0 < page.locator(".matrix tbody tr:visible").count() < cells.count()
 
 
 def test_raising_the_floor_moves_the_answer(page: Any, server: str) -> None:
@@ -215,9 +294,12 @@ def test_a_request_rate_is_asked_for_where_texts_arrive(
     page = context.new_page()
     page.goto(server)
     rate = page.get_by_label("Texts per second")
+    volume = page.get_by_label("Texts a day")
     assert not rate.is_visible()
+    assert volume.is_visible()
     page.get_by_label("How texts arrive").select_option("server")
     assert rate.is_visible()
+    assert not volume.is_visible()
     rate.fill("5")
     page.get_by_label("Least accuracy, 0 to 1").fill("0.8")
     if not script:
@@ -225,6 +307,7 @@ def test_a_request_rate_is_asked_for_where_texts_arrive(
     page.wait_for_url("**rate=5**")
     page.wait_for_function("() => document.querySelector('.group').innerText.includes('requests')")
     assert "joulewise calibrate --rate 5" in page.locator(".result").inner_text()
+    assert "432,000 texts a day" in page.locator(".figures").inner_text()
     page.get_by_label("How texts arrive").select_option("")
     assert not rate.is_visible()
     if not script:

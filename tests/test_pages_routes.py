@@ -68,11 +68,13 @@ def test_the_advisor_answers_what_the_api_answers(client: Client) -> None:
 def test_the_form_asks_again_about_the_device_that_was_answered(client: Client) -> None:
     """An alias selects the device it means; specs stay in their fields, named as such above."""
     text = client.get("/?task=sentiment&min_acc=0.85&device=RTX+4090").text
-    assert "<option selected>NVIDIA GeForce RTX 4090</option>" in text
-    assert ">the reference machine</option>" in text
+    assert re.search(r'name="device"[^>]* value="NVIDIA GeForce RTX 4090"', text)
+    assert re.search(r'name="device"[^>]* placeholder="NVIDIA L4"', client.get("/").text)
+    text = client.get("/?device=g4dn.xlarge").text
+    assert re.search(r'name="device"[^>]* value="g4dn.xlarge"', text)
     specs = "device_kind=gpu&tdp_w=300&memory_gb=24"
     text = client.get(f"/?task=sentiment&min_acc=0.85&{specs}").text
-    assert '<option value="">the device specified below</option>' in text
+    assert re.search(r'name="device"[^>]* placeholder="the device below"', text)
     assert re.search(r'name="tdp_w"[^>]* value="300"', text)
     assert "<option selected>gpu</option>" in text
     assert "on as specified" not in text
@@ -108,13 +110,63 @@ def test_accuracies_are_a_matrix_and_a_list(client: Client) -> None:
     whole = client.get("/accuracies", headers=html).text
     assert whole.count("<tr>") > 350
     assert "minilm-l6-frozen-logistic" in whole
-    one = client.get("/accuracies?workload=banking77", headers=html).text
+    one = client.get("/accuracies?workload=banking77&limit=1000", headers=html).text
     assert "0.800" in one
     assert "few-shot, 8 per class" in one
     assert "logistic head (C = 1) on a frozen encoder" in one
     assert "https://github.com/embeddings-benchmark/results/blob/f4cc6c8b365a/results/" in one
     german = client.get("/accuracies?language=de", headers=html).text
-    assert "offensive-language: multi-hate-de" in german
+    assert "offensive language: Multilingual HateCheck" in german
+
+
+def test_results_have_pages_that_hold_each_result_once(client: Client) -> None:
+    """The next page begins where one ends; the last has no next."""
+    html, address, found = {"Accept": "text/html"}, "/accuracies?workload=banking77&limit=60", []
+    while address:
+        text = client.get(address, headers=html).text
+        found.append(text.count('<td data-label="Data set">'))
+        (address,) = links(text, "/accuracies?workload=banking77&amp;limit=60&amp;cursor") or ("",)
+    evidence = client.get("/accuracies?workload=banking77&evidence=true&limit=1000").json()
+    assert sum(found) == len(evidence["items"]) > 120
+    assert set(found[:-1]) == {60}
+
+
+def test_devices_are_found_by_name_and_empty_fields_are_not_asked(client: Client) -> None:
+    """Words of a name in any order, or a cloud instance; nothing found says what to do."""
+    text = client.get("/devices?q=4090&kind=", headers=BROWSER).text
+    assert "NVIDIA GeForce RTX 4090</a>" in text
+    assert "RTX 3090" not in text
+    assert "NVIDIA T4</a>" in client.get("/devices?q=g4dn.xlarge", headers=BROWSER).text
+    assert "data sheet" in client.get("/devices?q=abacus", headers=BROWSER).text
+
+
+def test_an_answer_is_a_sentence_to_copy_and_says_a_year(client: Client) -> None:
+    """With the address that asks again; the year follows the stated volume."""
+    text = client.get("/?task=sentiment&min_acc=0.85&texts_per_day=2000000").text
+    said = re.search(r'id="citation">([^<]+)<', text)
+    assert said
+    assert "min_acc=0.85&amp;texts_per_day=2000000" in said[1]
+    assert "SST-2: sentences of film reviews, English" in said[1]
+    assert "2,000,000 texts a day" in text
+    once, twice = (
+        float(re.search(r"<b>([\d.,]+) kWh</b>", client.get(f"/?texts_per_day={n}").text)[1])  # type: ignore[index]
+        for n in (1_000_000, 2_000_000)
+    )
+    assert twice == pytest.approx(2 * once, rel=0.02)
+    assert client.get("/?texts_per_day=none").status_code == 400
+
+
+def test_where_nothing_qualifies_the_page_says_what_to_ask(client: Client) -> None:
+    """And where a name is not known, the nearest ones are links."""
+    text = client.get("/?min_acc=0.9999").text
+    found = links(text.split("Ask instead:")[1].split("</ul>")[0], "/?")
+    assert found
+    assert "needs the least" in client.get(found[0]).text
+    wrong = client.get("/?device=NVIDIA+A30X").text
+    assert any("device=NVIDIA+A30" in address for address in links(wrong, "/?"))
+    unlike = client.get("/?device=4O9O")
+    assert unlike.status_code == 404
+    assert "There is no device named “4O9O”" in unlike.text
 
 
 def test_every_cell_of_the_matrix_leads_to_setups(client: Client) -> None:
@@ -143,7 +195,7 @@ def test_a_stored_row_shows_its_fingerprint_and_its_history(
     for told in ("lab-2", "nvml+rapl", "560.1", "superseded by a newer row", "0.900"):
         assert told in page.text
     assert page.text.index("lab-2") < page.text.index("lab-1")
-    assert re.search(r"chip, CPU and memory</th><td[^>]*><b>100</b>", page.text)
+    assert re.search(r"chip, CPU and memory\)</th><td[^>]*><b>100</b>", page.text)
 
 
 def test_a_setup_nobody_ran_is_shown_as_an_estimate(client: Client) -> None:

@@ -7,18 +7,17 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
 
-from api.service import accuracies
+from api.service import accuracies, listing
 from api.service.accuracies import AccuracyFilter
 from catalog.evidence import Evidence
 from catalog.records import Candidate
 from catalog.registry.tasks import Reference
 from catalog.snapshot import Snapshot
 
-LISTED = 300
-"""Rows of a list that a page shows."""
 DEFAULT_LANGUAGE = "en"
 
 
@@ -101,25 +100,32 @@ def source_address(known: Evidence) -> str | None:
     return None
 
 
-def accuracy_page(snapshot: Snapshot, wanted: AccuracyFilter) -> dict[str, Any]:
-    """What the page of accuracies shows: a matrix, or the results of a task or candidate.
+def accuracy_page(
+    snapshot: Snapshot, wanted: AccuracyFilter, limit: int, cursor: str | None
+) -> dict[str, Any]:
+    """What the page of accuracies shows: a matrix, or a page of the results of a filter.
 
     Raises:
         UnknownNameError: The filter names something the catalog does not have.
+        BadQuestionError: The cursor is malformed.
     """
     known = (snapshot.workloads.get(name) for name in snapshot.accuracies.workloads())
     languages = sorted({each.language for each in known if each and each.language})
     context: dict[str, Any] = {"wanted": wanted, "languages": languages, "matrix": None}
     context["address"] = source_address
-    context |= {"tasks": sorted(snapshot.tasks()), "rows": [], "more": 0, "majority": {}}
+    context |= {"tasks": sorted(snapshot.tasks()), "rows": [], "next": None, "majority": {}}
+    context["families"] = sorted({c.family for c in snapshot.candidates.values()})
     if wanted.task is None and wanted.workload is None and wanted.candidate is None:
         accuracies.workloads_of(snapshot, wanted)
         language = wanted.language or DEFAULT_LANGUAGE
         return context | {"matrix": matrix(snapshot, language, wanted.family)}
-    rows = [*accuracies.combined(snapshot, wanted)]
+    found = listing.page([*accuracies.combined(snapshot, wanted)], lambda _: True, limit, cursor)
+    rows = found.items
     shares = {row.workload: snapshot.workloads[row.workload].majority_share for row in rows}
+    asked = {name: value for name, value in msgspec.structs.asdict(wanted).items() if value}
+    following = f"/accuracies?{urlencode(asked | {'limit': limit, 'cursor': found.next})}"
     return context | {
-        "rows": rows[:LISTED],
-        "more": max(len(rows) - LISTED, 0),
+        "rows": rows,
+        "next": following if found.next else None,
         "majority": shares,
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Literal
 
 import msgspec
@@ -147,13 +147,17 @@ class Coverage:
                 return "stale" if row.fingerprint and self.newest.changes(row) else "measured"
         return "estimated" if row.runtime_s is not None else None
 
-    def devices(self, kind: str | None = None) -> dict[str, list[tuple[Device, int]]]:
+    def devices(
+        self, kind: str | None = None, wanted: Container[str] | None = None
+    ) -> dict[str, list[tuple[Device, int]]]:
         """Devices by kind with their number of setups: most setups first, then by name.
 
         Args:
             kind: Keep this kind alone; ``None`` keeps all.
+            wanted: Keep these names alone; ``None`` keeps all.
         """
-        counted = [(d, self.setups.get(d.name, 0)) for d in self.snapshot.devices.values()]
+        kept = (d for d in self.snapshot.devices.values() if wanted is None or d.name in wanted)
+        counted = [(d, self.setups.get(d.name, 0)) for d in kept]
         counted.sort(key=lambda entry: (-entry[1], entry[0].name))
         by_kind = {name: [e for e in counted if e[0].kind == name] for name in KINDS}
         return {name: e for name, e in by_kind.items() if e and kind in (None, name)}

@@ -6,13 +6,17 @@ Templates draw it and style sheets colour it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 import msgspec
 
 from advisor.recommend.records import EnergyPer1000, Option, Recommendation
-from api.pages import wording
+from api.pages import names, wording
+from api.pages.summary import Brief
+from catalog.registry.families import FLOORS
 
+Key = tuple[object, ...]
+"""An option's key, see `wording.option_key`."""
 _STEP_FACTORS = (1, 2, 2.5, 5, 10)
 _CHARACTER_WIDTH = 6.7
 """Mean width of a character of a label, in pixels at its size of 12."""
@@ -117,6 +121,7 @@ class Plot(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         floor: Vertical position of the accuracy floor.
         front: SVG path of the stepped line through the accuracy-energy front.
+        cloud: SVG path of a dot for every candidate that was priced.
     """
 
     width: int
@@ -129,6 +134,7 @@ class Plot(msgspec.Struct, frozen=True, kw_only=True):
     y_ticks: list[Tick]
     floor: float
     front: str
+    cloud: str
     marks: list[Mark]
 
 
@@ -137,11 +143,14 @@ def _point_energy(energy: EnergyPer1000) -> float:
     return energy.value or energy.high or 0.0
 
 
-def plotted_options(answer: Recommendation) -> list[Option]:
-    """Options with accuracy and energy, the chosen one last so that it is drawn on top."""
+def plotted_options(answer: Recommendation, brief: Brief | None = None) -> list[Option]:
+    """Options with accuracy and energy, the chosen one last so that it is drawn on top.
+
+    With the families of a `brief` the alternatives are left to its cloud.
+    """
     options = [
+        *(_families(brief) if brief else answer.alternatives),
         *answer.front,
-        *answer.alternatives,
         answer.chosen_by_point,
         answer.nearest_miss,
         answer.chosen,
@@ -154,15 +163,23 @@ def plotted_options(answer: Recommendation) -> list[Option]:
     return list(there.values())
 
 
-def accuracy_over_energy(answer: Recommendation, width: int, height: int) -> Plot | None:
+def _families(brief: Brief) -> list[Option]:
+    """The option of each family that can be recommended at all."""
+    return [each.option for each in brief.standings if each.family not in FLOORS]
+
+
+def accuracy_over_energy(
+    answer: Recommendation, width: int, height: int, brief: Brief | None = None
+) -> Plot | None:
     """The plot of an answer; ``None`` where no option has both figures.
 
     Args:
         answer: Of `/recommend`.
         width: Of the viewBox.
         height: Of the viewBox.
+        brief: With the families, each of which has a mark, and every candidate's figures.
     """
-    options = plotted_options(answer)
+    options = plotted_options(answer, brief)
     if not options:
         return None
     left, right, top, bottom = 46, width - 14, 16, height - 40
@@ -178,7 +195,16 @@ def accuracy_over_energy(answer: Recommendation, width: int, height: int) -> Plo
     qualifying = {wording.option_key(o) for o in (answer.chosen, *answer.alternatives) if o}
     marks = [_mark(option, x_axis, y_axis, answer.chosen, qualifying) for option in options]
     front = {wording.option_key(option) for option in answer.front}
-    named = [m for m in marks if m.chosen or wording.option_key(m.option) in front]
+    families = {
+        wording.option_key(option): names.family(option.family)
+        for option in (_families(brief) if brief else ())
+    }
+    labels = {
+        key: m.option.candidate for m in marks if (key := wording.option_key(m.option)) in front
+    }
+    labels |= families
+    if answer.chosen is not None:
+        labels[wording.option_key(answer.chosen)] = answer.chosen.candidate
     return Plot(
         width=width,
         height=height,
@@ -190,7 +216,17 @@ def accuracy_over_energy(answer: Recommendation, width: int, height: int) -> Plo
         y_ticks=y_axis.ticks(6),
         floor=y_axis.at(floor),
         front=_step_path([m for m in marks if wording.option_key(m.option) in front], right),
-        marks=_with_labels(marks, named, left, right, top),
+        cloud=_dots(brief.cloud if brief else (), x_axis, y_axis),
+        marks=_with_labels(marks, labels, families, left, right, top),
+    )
+
+
+def _dots(figures: Iterable[tuple[float, float]], x_axis: Scale, y_axis: Scale) -> str:
+    """SVG path of dots at joules and accuracies that are on the axes."""
+    return "".join(
+        f"M{x_axis.at(joules):g} {y_axis.at(accuracy):g}h0"
+        for joules, accuracy in figures
+        if x_axis.low <= joules <= x_axis.high and y_axis.low <= accuracy <= y_axis.high
     )
 
 
@@ -254,9 +290,11 @@ class _LabelPlace(msgspec.Struct, frozen=True):
     box: Box
 
 
-def _label_places(mark: Mark, left: float, right: float, top: float) -> list[_LabelPlace]:
+def _label_places(
+    mark: Mark, label: str, left: float, right: float, top: float
+) -> list[_LabelPlace]:
     """Label positions inside the plot, best first: above, below, beside the mark."""
-    width = _CHARACTER_WIDTH * len(mark.option.candidate)
+    width = _CHARACTER_WIDTH * len(label)
     found = []
     for offset, y in (
         (5, mark.y - _LABEL_DISTANCE),
@@ -272,21 +310,33 @@ def _label_places(mark: Mark, left: float, right: float, top: float) -> list[_La
 
 
 def _with_labels(
-    marks: Sequence[Mark], named: Sequence[Mark], left: float, right: float, top: float
+    marks: Sequence[Mark],
+    labels: Mapping[Key, str],
+    first: Container[Key],
+    left: float,
+    right: float,
+    top: float,
 ) -> list[Mark]:
-    """The marks; those of `named` with a label where it covers nothing, the chosen one always."""
+    """The marks, with a label where it covers nothing, the chosen one always.
+
+    Args:
+        marks: In the order they are drawn.
+        labels: By the option's key; marks without one get none.
+        first: Keys of marks that are labelled before others.
+        left: Of the plot; `right` and `top` likewise.
+        right: See `left`.
+        top: See `left`.
+    """
     taken: list[Box] = [(m.x - 5, m.y - 5, m.x + 5, m.y + 5) for m in marks]
-    placed: dict[object, Mark] = {}
-    for mark in sorted(named, key=lambda m: (not m.chosen, m.x)):
-        inside = _label_places(mark, left, right, top)
+    placed: dict[Key, Mark] = {}
+    named = [(key, mark) for mark in marks if (key := wording.option_key(mark.option)) in labels]
+    named.sort(key=lambda pair: (not pair[1].chosen, pair[0] not in first, pair[1].x))
+    for key, mark in named:
+        inside = _label_places(mark, labels[key], left, right, top)
         free = [p for p in inside if not any(_overlap(p.box, other) for other in taken)]
         for place in (free or (inside if mark.chosen else []))[:1]:
             taken.append(place.box)
-            placed[wording.option_key(mark.option)] = msgspec.structs.replace(
-                mark,
-                label=mark.option.candidate,
-                label_x=place.x,
-                label_y=place.y,
-                anchor=place.anchor,
+            placed[key] = msgspec.structs.replace(
+                mark, label=labels[key], label_x=place.x, label_y=place.y, anchor=place.anchor
             )
     return [placed.get(wording.option_key(mark.option), mark) for mark in marks]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlencode
 
 import msgspec
@@ -17,9 +17,11 @@ from litestar.static_files import create_static_files_router
 
 from advisor.recommend.query import BadQuestionError
 from api.pages import device as device_page
-from api.pages import provenance, wording
+from api.pages import names, provenance, suggest, summary, wording
 from api.pages.coverage import KINDS, STATES, CoverageFilter, coverage
 from api.pages.documents import DOCUMENTS, document, path_of
+from api.pages.negotiated import compare
+from api.pages.summary import VOLUME, volume_of
 from api.pages.templating import page
 from api.service.query import filled, from_form
 from api.service.state import ServiceState
@@ -36,22 +38,46 @@ LISTED = 100
 @functools.lru_cache(maxsize=1)
 def _choices(snapshot: Snapshot) -> dict[str, Any]:
     """Choices of the form; cached for the latest snapshot."""
-    measured = {row.device for row in snapshot.current}
     return {
-        "tasks": snapshot.tasks(),
-        "devices": {
-            "with measurements": sorted(name for name in snapshot.devices if name in measured),
-            "estimated only": sorted(name for name in snapshot.devices if name not in measured),
+        "tasks": names.grouped_tasks(snapshot.tasks()),
+        "data_sets": {
+            task: [(name, names.described(snapshot.workloads[name])) for name in workloads]
+            for task, workloads in snapshot.tasks().items()
         },
+        "languages": [(code, f"in {name}") for code, name in names.languages(snapshot)],
     }
 
 
-def _without_hidden(given: MultiDict[Any]) -> MultiDict[Any]:
-    """The form's fields; without the rate unless the scenario is ``server``, as it is hidden."""
-    rate_hidden = given.get("scenario") != "server"
-    return MultiDict(
-        [(name, text) for name, text in given.multi_items() if not (rate_hidden and name == "rate")]
-    )
+def _asked(given: MultiDict[Any]) -> MultiDict[Any]:
+    """The fields that are of the question: not the volume, not the rate where it is hidden."""
+    left = {*VOLUME, *(() if given.get("scenario") == "server" else ("rate",))}
+    return MultiDict([(name, text) for name, text in given.multi_items() if name not in left])
+
+
+def _answered(served: ServiceState, request: Request[Any, Any, Any], fields: dict[str, str]) -> Any:
+    """What the page shows of the question that a form asked; names the fields as understood."""
+    now = served.now
+    query = from_form(_asked(request.query_params), FIRST_QUESTION)
+    if "limit" not in fields:
+        query = msgspec.structs.replace(query, limit=LISTED)
+    typed = query.device
+    if isinstance(typed, str):
+        query = msgspec.structs.replace(query, device=suggest.meant(now.advisor, typed))
+    volume = volume_of(fields)
+    answer = now.advisor.recommend(query)
+    if isinstance(query.device, str):
+        fields["device"] = answer.machine.instance or answer.machine.device
+    address = f"{request.base_url}?{urlencode(fields)}"
+    return {
+        "answer": answer,
+        "brief": summary.brief(now.advisor, query),
+        "volume": summary.at_rate(volume, answer.group.rate_per_s),
+        "workload": now.snapshot.workloads[answer.group.workload],
+        "citation": summary.citation(answer, now.snapshot, address),
+        "ways_out": summary.ways_out(answer, fields),
+        "specified": isinstance(query.device, Device),
+        "asked": urlencode({name: text for name, text in fields.items() if name not in VOLUME}),
+    }
 
 
 @get("/", sync_to_thread=False, include_in_schema=False)
@@ -61,26 +87,37 @@ def home(request: Request[Any, Any, Any], served: NamedDependency[ServiceState])
     fields = FIRST_QUESTION | given
     context: dict[str, Any] = {"fields": fields, "answer": None, "trouble": None}
     context["specified"] = False
-    context["asked"] = urlencode(fields)
+    context["machines"] = ()
     status = 200
     try:
-        now = served.now
-        context["choices"] = _choices(now.snapshot)
-        query = from_form(_without_hidden(request.query_params), FIRST_QUESTION)
-        if "limit" not in fields:
-            query = msgspec.structs.replace(query, limit=LISTED)
-        context["answer"] = now.advisor.recommend(query)
-        if isinstance(query.device, str):
-            fields["device"] = now.snapshot.device(query.device).name
-        context["specified"] = isinstance(query.device, Device)
+        context["choices"] = _choices(served.now.snapshot)
+        context["machines"] = suggest.machines(served.now.advisor, "")
+        context |= _answered(served, request, fields)
     except (BadQuestionError, ImplausibleSpecError) as error:
         context["trouble"], status = error, 400
     except UnknownNameError as error:
         context["trouble"], status = error, 404
+        nearest = ((name, fields | {error.kind: name}) for name in error.nearest)
+        context["instead"] = [(name, f"/?{urlencode(asked)}") for name, asked in nearest]
     except CatalogUnreadableError as error:
         context["trouble"], status = error, 503
-        context["choices"] = {"tasks": {"sentiment": ()}, "devices": {}}
+        context["choices"] = {"tasks": {}, "data_sets": {}, "languages": []}
     return page("home.html", served, "/", status=status, **context)
+
+
+@get("/suggest/{kind:str}", sync_to_thread=False, include_in_schema=False)
+def suggestions(
+    served: NamedDependency[ServiceState],
+    kind: FromPath[Literal["machines", "candidates"]],
+    q: FromQuery[str] = "",
+) -> list[dict[str, str]]:
+    """Names that hold what was typed, for the fields of pages."""
+    now = served.now
+    if kind == "machines":
+        found = suggest.machines(now.advisor, q)
+    else:
+        found = suggest.candidates(now.snapshot, q)
+    return [{"name": each.name, "about": each.about} for each in found]
 
 
 @get("/catalog", sync_to_thread=True, include_in_schema=False)
@@ -176,6 +213,8 @@ pages = Router(
     "/",
     route_handlers=[
         home,
+        suggestions,
+        compare,
         catalog,
         setups,
         device,

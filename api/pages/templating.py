@@ -13,13 +13,14 @@ from litestar.response import Template
 from litestar.template import TemplateConfig
 
 from advisor.recommend.option import energy_from
-from api.pages import at_rate, estimator, held_out, plots, wording
+from api.pages import at_rate, estimator, held_out, names, plots, summary, wording
 from api.service.problems import to_problem
 from api.service.state import ServiceState
 from catalog.errors import CatalogUnreadableError
 
 NAVIGATION = {
     "/": "Advisor",
+    "/compare": "Compare",
     "/accuracies": "Accuracies",
     "/catalog": "Catalog",
     "/report": "Plan",
@@ -41,6 +42,8 @@ def environment() -> Environment:
     made.globals |= {
         "at_rate": at_rate,
         "energy_from": energy_from,
+        "names": names,
+        "summary": summary,
         "wording": wording,
         "plots": plots,
         "estimator": estimator,

@@ -56,9 +56,9 @@ LABEL = {
 }
 SCENARIO = SCENARIOS
 SCOPE = {
-    "device": "the chip alone",
-    "host": "chip, CPU and memory",
-    "wall": "the plug",
+    "device": "the chip only",
+    "host": "the whole machine (chip, CPU and memory)",
+    "wall": "the machine at the plug",
 }
 REASON = {
     "majority-class": "for comparison only",
@@ -303,12 +303,6 @@ def slug(name: str) -> str:
     """A name as part of an address: lower case, words joined by hyphens."""
     text = name.casefold().replace("+", "-plus ")
     return re.sub(r"[^a-z0-9]+", "-", text).strip("-")
-
-
-def family_name(name: str) -> str:
-    """A family of candidates in words."""
-    words = name.replace("-", " ")
-    return words.replace("llm", "LLM").replace("nli", "NLI").replace("tf idf", "TF-IDF")
 
 
 def code_spans(text: str) -> Markup:

@@ -19,9 +19,8 @@
       const answer = page.getElementById("answer");
       if (!answer) throw new Error("no answer came");
       before.replaceWith(document.adoptNode(answer));
-      // The empty entry says whether it means any device or the one specified below.
-      const first = "#question select[name=device] option";
-      form.querySelector(first).text = page.querySelector(first).text;
+      form.elements.device.placeholder = page.querySelector("[name=device]").placeholder;
+      form.elements.language.options[0].text = page.querySelector("[name=language] option").text;
       history.replaceState(null, "", `/?${asked}`);
       const words = answer.querySelectorAll(".verdict, .figures > :first-child, .trouble");
       said.textContent = [...words].map((part) => part.textContent.replace(/\s+/g, " ").trim()).join(". ");
@@ -34,6 +33,15 @@
   }
 
   form.classList.add("live");
-  form.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(ask, 250); });
+  // A machine's name is asked once it is whole: chosen from the list, or left.
+  const unfinished = ({ type, target }) =>
+    type === "input" && target.list && target.value && ![...target.list.options].some(({ value }) => value === target.value);
+  for (const type of ["input", "change"]) {
+    form.addEventListener(type, (event) => {
+      if (type === "change" && !event.target.list) return;
+      clearTimeout(timer);
+      if (!unfinished(event)) timer = setTimeout(ask, 250);
+    });
+  }
   form.addEventListener("submit", (event) => { event.preventDefault(); clearTimeout(timer); ask(); });
 })();
