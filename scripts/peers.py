@@ -84,10 +84,13 @@ def mteb() -> list[str]:
     module = importlib.import_module("mteb")
     model = module.get_model_meta("sentence-transformers/all-MiniLM-L6-v2")
     task = module.get_task("ImdbClassification")
+    tasks, models = module.get_tasks(), module.get_model_metas()
+    sorts = module.get_tasks(task_types=["Classification"])
     fields = [name for name in type(model).model_fields if "energy" in name or "carbon" in name]
     return [
         f"{model.name}: {model.n_parameters:,} parameters, {model.memory_usage_mb} MB",
         f"{task.metadata.name}: main score {task.metadata.main_score}",
+        f"{len(models):,} models, {len(tasks):,} tasks, {len(sorts)} of them classification",
         f"  fields of a model about energy: {', '.join(fields) or 'none'}",
     ]
 
