@@ -124,10 +124,12 @@ def test_a_part_of_an_instance_name_lists_its_devices() -> None:
         (["estimate", "--device", "no such chip"], "`joulewise devices WORDS` searches them"),
         (["recommend", "--task", "sentimant", "--min-acc", "0.5"], "`joulewise tasks WORDS`"),
         (["candidates", "--task", "sentimant"], "did you mean: sentiment"),
+        (["probes", "--task", "spam", "--min-acc", "0.5"], "--device: missing; name the machine"),
+        (["recommend", "--task", "spam", "--min-acc", "0.5", "--confidence", "2"], "--confidence"),
     ],
 )
-def test_an_unknown_name_says_what_lists_names(words: list[str], said: str) -> None:
-    """Not the first twenty of a thousand names."""
+def test_an_error_says_what_to_do(words: list[str], said: str) -> None:
+    """An option by its name, and what lists names rather than the first twenty of a thousand."""
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 2
     assert said in done.output

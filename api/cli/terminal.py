@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Annotated, Any, NoReturn
 
@@ -44,7 +44,9 @@ class CommandGroup(TyperGroup):
             code = _exit_code(error)
             if code is None:
                 raise
-            fail(_message(error), code)
+            command = self.commands.get(ctx.invoked_subcommand or "")
+            options = {each.name: each.opts[0] for each in command.params} if command else {}
+            fail(_message(error, options), code)
 
 
 def _exit_code(error: Exception) -> int | None:
@@ -71,8 +73,13 @@ LISTS = ("task", "workload", "device", "candidate")
 """Kinds of names that a command lists."""
 
 
-def _message(error: Exception) -> str:
-    """An error's message; an unknown name says what lists them, a setting names its variable."""
+def _message(error: Exception, options: Mapping[str | None, str]) -> str:
+    """An error's message, about an option where it is about a field of the question.
+
+    An unknown name says what lists names, a setting names its variable.
+    """
+    if isinstance(error, BadQuestionError) and error.field in options:
+        return str(error).replace(error.field, options[error.field], 1)
     if isinstance(error, UnknownNameError) and error.kind in LISTS:
         listing = f"`joulewise {error.kind}s WORDS` searches them"
         if error.nearest or len(error.known) <= SCREEN:
