@@ -183,7 +183,10 @@ class Desk:
                 sources=(self.source(option, "energy"),),
             )
         key = msgspec.structs.replace(found.key, scope=scope)
-        waiting = request_rate.Waiting(key, self.snapshot, self.advisor.estimator)
+        waiting = self.once(
+            ("waiting", key.machine, scope),
+            lambda: request_rate.Waiting(key, self.snapshot, self.advisor.estimator),
+        )
         known = waiting.of(device, found.n_devices)
         return Known(
             amount=known.watts,
