@@ -105,7 +105,8 @@ def report(advisor: Advisor, plan: Any) -> Report:
         raise PlanError(faults, nothing_qualifies=unqualified == len(faults))
     answers = [_deployed(desk, each, done[id(each)]) for each in found]
     versions = (advisor.snapshot.digest, advisor.estimator.version, grid.digest())
-    made = hashlib.sha256("\n".join((plan.model_dump_json(), *versions)).encode()).hexdigest()
+    planned = plan.model_dump_json(exclude={"language", "number", "date"})
+    made = hashlib.sha256("\n".join((planned, *versions)).encode()).hexdigest()
     named = _named(answers)
     return Report(
         title=desk.words("title.default") if plan.title is None else plan.title,

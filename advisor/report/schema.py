@@ -36,6 +36,16 @@ def _field(name: str, description: str | None = None) -> Any:
     return Field(default=default, description=description or asked.meta.description, **ends)
 
 
+def _number(low: float, high: float, description: str) -> Any:
+    """A number that may be left out."""
+    return Field(default=None, ge=low, le=high, description=description)
+
+
+def _text(most: int, description: str, least: int = 0) -> Any:
+    """A text that may be left out, by the number of its characters."""
+    return Field(default=None, min_length=least, max_length=most, description=description)
+
+
 class Interval(BaseModel):
     """A figure with its interval; low <= value <= high."""
 
@@ -73,8 +83,8 @@ class Recommend(BaseModel):
     confidence: float = _field("confidence")
     max_latency_ms: float | None = _field("max_latency_ms")
     max_memory_gb: float | None = _field("max_memory_gb")
-    language: str | None = Field(default=None, max_length=20, description="an ISO 639-1 code")
-    licence: str | None = Field(default=None, max_length=80, description="an SPDX name")
+    language: str | None = _text(20, "an ISO 639-1 code")
+    licence: str | None = _text(80, "an SPDX name")
 
 
 class Conditions(BaseModel):
@@ -87,12 +97,8 @@ class Conditions(BaseModel):
         description="host (chip, CPU and memory; default) or wall (the plug). A chip alone is no "
         "machine and knows no PUE; its measurements are converted",
     )
-    pue: float | None = Field(
-        default=None, ge=1, le=10, description="facility over IT energy, from 1 to 10"
-    )
-    region: str | None = Field(
-        default=None, max_length=100, description="a country by name or ISO code, EU or World"
-    )
+    pue: float | None = _number(1, 10, "facility over IT energy, from 1 to 10")
+    region: str | None = _text(100, "a country by name or ISO code, EU or World")
     grid_kg_per_kwh: Factor | None = Field(
         default=None,
         description="kg CO2e per kWh, a number from 0 to 10 or a table of low, value and high",
@@ -102,18 +108,10 @@ class Conditions(BaseModel):
         description="kg CO2e per kWh of the contract (market-based), a number from 0 to 10 or a "
         "table of low, value and high",
     )
-    water_l_per_kwh: float | None = Field(
-        default=None, ge=0, le=1000, description="litres of water per IT kWh (WUE), 0 to 1000"
-    )
-    period_days: float | None = Field(
-        default=None, ge=1e-3, le=36_525, description="days from 0.001 to 36525"
-    )
-    period_years: float | None = Field(
-        default=None, ge=1e-5, le=100, description="years of 365 days, from 0.00001 to 100"
-    )
-    price_per_kwh: float | None = Field(
-        default=None, ge=0, le=1e6, description="price of electricity, 0 or more"
-    )
+    water_l_per_kwh: float | None = _number(0, 1000, "litres of water per IT kWh (WUE), 0 to 1000")
+    period_days: float | None = _number(1e-3, 36_525, "days from 0.001 to 36525")
+    period_years: float | None = _number(1e-5, 100, "years of 365 days, from 0.00001 to 100")
+    price_per_kwh: float | None = _number(0, 1e6, "price of electricity, 0 or more")
     embodied: Embodied | None = Field(
         default=None, description="a table of kg_per_machine and lifetime_years"
     )
@@ -122,12 +120,8 @@ class Conditions(BaseModel):
 class Deployment(Conditions):
     """One classifier at work."""
 
-    name: str | None = Field(
-        default=None, min_length=1, max_length=200, description="a text of 1 to 200 characters"
-    )
-    candidate: str | None = Field(
-        default=None, max_length=200, description="a candidate's name; or give recommend instead"
-    )
+    name: str | None = _text(200, "a text of 1 to 200 characters", 1)
+    candidate: str | None = _text(200, "a candidate's name; or give recommend instead")
     recommend: Recommend | None = Field(
         default=None, description="a table of task, min_acc ...; or give candidate instead"
     )
@@ -141,57 +135,40 @@ class Deployment(Conditions):
     ) = Field(
         default=None, description="a device's name, or a table of its specs (kind, tdp_w ...)"
     )
-    workload: str | None = Field(default=None, max_length=200, description="a data set's name")
+    workload: str | None = _text(200, "a data set's name")
     scenario: AskedScenario | None = Field(
         default=None, description="offline (default), single or server"
     )
     rate: float | None = _field(
         "rate", "texts per second at one machine, from 1e-6 to 1e9; scenario server only"
     )
-    precision: str | None = Field(default=None, max_length=40, description="such as fp16")
+    precision: str | None = _text(40, "such as fp16")
     batch_size: float | None = _field("batch_size")
-    runtime_s_per_1000: float | None = Field(
-        default=None, ge=1e-9, le=1e9, description="seconds per 1,000 texts, from 1e-9 to 1e9"
+    runtime_s_per_1000: float | None = _number(
+        1e-9, 1e9, "seconds per 1,000 texts, from 1e-9 to 1e9"
     )
-    machine: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=100,
-        description="a name; deployments of the same machine share its idle hours",
+    machine: str | None = _text(
+        100, "a name; deployments of the same machine share its idle hours", 1
     )
     texts_per_day: float = Field(ge=1e-6, le=1e15, description="a number from 1e-6 to 1e15")
-    peak_rate: float | None = Field(
-        default=None, ge=1e-9, le=1e12, description="texts per second from 1e-9 to 1e12"
-    )
-    hours_per_day: float | None = Field(
-        default=None, ge=1e-3, le=24, description="hours provisioned, from 0.001 to 24"
-    )
+    peak_rate: float | None = _number(1e-9, 1e12, "texts per second from 1e-9 to 1e12")
+    hours_per_day: float | None = _number(1e-3, 24, "hours provisioned, from 0.001 to 24")
     off_when_idle: bool = Field(
         default=False, description="true where machines are switched off or shared when idle"
     )
-    machines: int | None = Field(
-        default=None, ge=1, le=10_000_000, description="a whole number from 1"
-    )
-    idle_w: float | None = Field(
-        default=None, ge=0, le=1e6, description="watts of one idle machine with the model loaded"
-    )
+    machines: int | None = _number(1, 10_000_000, "a whole number from 1")
+    idle_w: float | None = _number(0, 1e6, "watts of one idle machine with the model loaded")
     retrainings: int = Field(
         default=0, ge=0, le=1_000_000, description="trainings in the period, a whole number from 0"
     )
-    training_kwh: float | None = Field(
-        default=None, ge=0, le=1e9, description="IT kWh of one training, 0 or more"
-    )
+    training_kwh: float | None = _number(0, 1e9, "IT kWh of one training, 0 or more")
 
 
 class Common(Conditions):
     """What a plan states once."""
 
-    title: str | None = Field(
-        default=None, min_length=1, max_length=200, description="a text up to 200 characters"
-    )
-    number: str | None = Field(
-        default=None, min_length=1, max_length=60, description="the report's number, a text"
-    )
+    title: str | None = _text(200, "a text up to 200 characters", 1)
+    number: str | None = _text(60, "the report's number, a text", 1)
     date: datetime.date | None = Field(default=None, description="the report's date, YYYY-MM-DD")
     language: Literal["en", "de"] = Field(default="en", description="en or de")
     currency: str = Field(

@@ -118,10 +118,12 @@ class Desk:
             UnknownNameError: A name is not in the catalog.
             BadQuestionError: The catalog has nothing that fits; names the field.
         """
-        name, precision = entry.candidate or "", entry.precision
-        return self.once((query, name, precision), lambda: self._search(query, name, precision))
+        wanted = (entry.candidate or "", entry.precision, entry.batch_size)
+        return self.once((query, wanted), lambda: self._search(query, *wanted))
 
-    def _search(self, query: Query, candidate: str, precision: str | None) -> Found:
+    def _search(
+        self, query: Query, candidate: str, precision: str | None, batch: float | None
+    ) -> Found:
         """See `find`."""
         if candidate not in self.snapshot.candidates:
             raise UnknownNameError("candidate", candidate, self.snapshot.candidates)
@@ -133,14 +135,19 @@ class Desk:
         fitting = [
             each
             for each in able
-            if precision in (None, served_in(each)) and query.batch_size in (None, each.batch_size)
+            if precision in (None, served_in(each)) and batch in (None, each.batch_size)
         ]
         if not fitting:
-            raise self._nothing(query, candidate, precision, able)
+            raise self._nothing(query.workload, candidate, precision, batch, able)
         return self._found(min(fitting, key=lambda each: each.rank), key)
 
     def _nothing(
-        self, query: Query, candidate: str, precision: str | None, entries: Sequence[Entry]
+        self,
+        workload: str | None,
+        candidate: str,
+        precision: str | None,
+        batch: float | None,
+        entries: Sequence[Entry],
     ) -> BadQuestionError:
         """Why nothing fits, with what there is."""
         if entries:
@@ -148,19 +155,24 @@ class Desk:
                 served_in(each) + (f" at batch size {each.batch_size:g}" if each.batch_size else "")
                 for each in entries
             }
-            field = "batch_size" if precision is None else "precision"
-            came = query.batch_size if precision is None else precision
-            return BadQuestionError(field, came, f"known: {', '.join(sorted(there))}")
+            said = f"known: {', '.join(sorted(there))}"
+            if precision is not None:
+                return BadQuestionError("precision", precision, said)
+            return BadQuestionError("batch_size", batch, said)
         own = [row for row in self.snapshot.current if row.candidate == candidate]
         places = ", ".join(sorted({row.workload for row in own if row.phase == "inference"}))
         known = f"on {places}" if places else "nowhere yet; calibrate a machine"
-        return BadQuestionError("workload", query.workload, f"{candidate} is measured {known}")
+        return BadQuestionError("workload", workload, f"{candidate} is measured {known}")
 
     def idle(self, found: Found, scope: Scope) -> Known:
-        """Watts of one idle machine with the model loaded: read in the run, else by class.
+        """Watts of one idle machine with the model loaded: read, else by class.
 
-        ``measured`` only where they were read in this very run and scope.
+        They have a label only where they were read in this very run and scope.
         """
+        return self.once(("idle", id(found), scope), lambda: self._idle(found, scope))
+
+    def _idle(self, found: Found, scope: Scope) -> Known:
+        """See `idle`."""
         option, row, device = found.option, found.row, found.entry.device
         watts, whole = (None, False) if row is None else request_rate.reading(row, device, scope)
         if watts is not None and whole:
@@ -171,11 +183,14 @@ class Desk:
                 sources=(self.source(option, "energy"),),
             )
         key = msgspec.structs.replace(found.key, scope=scope)
-        waiting = request_rate.Waiting(key, self.snapshot, self.advisor.estimator)
+        waiting = self.once(
+            ("waiting", key.machine, scope),
+            lambda: request_rate.Waiting(key, self.snapshot, self.advisor.estimator),
+        )
         known = waiting.of(device, found.n_devices)
         return Known(
             amount=known.watts,
-            basis="data-sheet" if device.idle_w and not known.read else "assumed",
+            basis="measured" if known.read else "data-sheet" if device.idle_w else "assumed",
             sources=(self.device_source(device), self.idle_source()),
             warnings=known.codes,
         )

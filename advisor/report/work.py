@@ -167,7 +167,7 @@ def work(desk: Desk, job: Job, machine: Shared, share: float = 1.0) -> Work:
     entry, terms, option = job.entry, job.terms, job.found.option
     on_s = terms.hours_per_day * S_PER_H * terms.days * share
     low, value, high = (number * on_s for number in machine.machines or (0, 0, 0))
-    own_read = machine.idle.basis == "measured" and share == 1.0
+    own_read = machine.idle.label == "measured" and share == 1.0
     stated = job.own and entry.runtime_s_per_1000 is not None
     spent = joules(
         Setting(

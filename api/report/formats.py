@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from advisor.report.records import Deployed, Part, Report
+from advisor.report.records import PART_NAMES, Deployed, Part, Report
 from advisor.report.wording import Words
 from api.pages import templating
 from api.report.document import Cell, Table, document, figures, shown
@@ -208,4 +208,5 @@ def context(report: Report | None) -> dict[str, Any]:
         "figures": functools.partial(figures, say),
         "kind": lambda cell: type(cell).__name__,
         "language": report.language,
+        "parts": {name: say(f"part.{name}") for name in PART_NAMES},
     }
