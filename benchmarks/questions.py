@@ -32,10 +32,15 @@ Client = TestClient[Litestar]
 
 
 class Judged(msgspec.Struct, frozen=True):
-    """A question and the reasons against its answer, by rule; none of a sound one."""
+    """A question and the reasons against its answer, by rule; none of a sound one.
+
+    Attributes:
+        unanswered: Whether nothing was chosen.
+    """
 
     question: Question
     reasons: dict[str, list[str]]
+    unanswered: bool = False
 
 
 @contextmanager
@@ -71,7 +76,11 @@ def _get(client: Client, question: Question) -> Answer:
 
 def judge(client: Client, questions: Sequence[Question]) -> list[Judged]:
     """Every question with the reasons against its answer."""
-    return [Judged(each, unsound(each, ask(client, each))) for each in questions]
+    found = []
+    for each in questions:
+        answer = ask(client, each)
+        found.append(Judged(each, unsound(each, answer), answer.chosen is None))
+    return found
 
 
 def summary(judged: Sequence[Judged], seed: int) -> dict[str, object]:
@@ -83,6 +92,7 @@ def summary(judged: Sequence[Judged], seed: int) -> dict[str, object]:
         "asked": len(judged),
         "sound": sound,
         "share": sound / len(judged) if judged else None,
+        "unanswered": sum(each.unanswered for each in judged),
         "rules": {rule: sum(rule in each.reasons for each in failed) for rule in RULES},
         "failures": [{"url": each.question.url(), "reasons": each.reasons} for each in failed],
     }
@@ -102,7 +112,10 @@ def show(judged: Sequence[Judged], seed: int) -> None:
     for rule, n in counts.items():
         print(f"| {rule} | {n} |")
     sound = sum(not each.reasons for each in judged)
+    unanswered = sum(each.unanswered for each in judged)
     print(f"\n{sound} of {len(judged)} sound, seed {seed}, none dropped")
+    if judged:
+        print(f"{unanswered} of {len(judged)} without a choice ({unanswered / len(judged):.0%})")
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from agreement import devices, factors, power
 from model_sizes import largest
 from plausible_joules import NETWORKLESS, joules_per_text, weights_gb
 from question_cases import STEP, Answer, Body, Option, Question
@@ -377,6 +378,9 @@ RULES: Mapping[str, Callable[[Question, Answer], Sequence[str]]] = {
     "machine": machine,
     "monotone": monotone,
     "body": body,
+    "power": power,
+    "factors": factors,
+    "devices": devices,
 }
 
 

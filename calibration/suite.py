@@ -5,7 +5,11 @@ Importing it is cheap and needs no benchmark library; those are imported by what
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
 
 from calibration.doctor import Finding, diagnose
 from calibration.fleet import client as fleet
@@ -56,9 +60,47 @@ def _ignore(_: Event) -> None:
     """Listener that does nothing."""
 
 
-def _measure_pair(run: Run, trials: list[Trial], store: Store, progress: Progress) -> None:
-    """Measures the trials of one pair; each is in the store before the next one starts."""
+@contextmanager
+def _interrupts() -> Iterator[Callable[[], None]]:
+    """Yields what raises ``KeyboardInterrupt`` again where a Ctrl-C came and was swallowed.
+
+    It is raised wherever the process is: in the import of a compiled module it may come out as an
+    ``ImportError``, in a finaliser it is only printed. Handlers of other programs stay.
+    """
+    came = False
+
+    def note(_signal: int, _frame: FrameType | None) -> NoReturn:
+        nonlocal came
+        came = True
+        raise KeyboardInterrupt
+
+    def check() -> None:
+        if came:
+            raise KeyboardInterrupt
+
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield check
+        return
+    try:
+        signal.signal(signal.SIGINT, note)
+    except ValueError:  # not the main thread, which alone gets signals
+        yield check
+        return
+    try:
+        yield check
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _measure_pair(
+    run: Run, trials: list[Trial], store: Store, progress: Progress, check: Callable[[], None]
+) -> None:
+    """Measures the trials of one pair; each is in the store before the next one starts.
+
+    After each step `check` ends it where Ctrl-C came: what came of the trial is not its own doing.
+    """
     for step in measure_pair(run, trials):
+        check()
         trial = trials[step.number]
         if step.kind in ("started", "delayed"):
             progress.emit(step.kind, trial, reason=step.reason)
@@ -84,9 +126,10 @@ def _tell_present(plan: CalibrationPlan, store: Store, progress: Progress) -> No
 def _measure_all(run: Run, store: Store, progress: Progress) -> bool:
     """Tells what is there and measures the rest; false where Ctrl-C ended it."""
     try:
-        _tell_present(run.plan, store, progress)
-        for _, _, trials in run.plan.pairs():
-            _measure_pair(run, trials, store, progress)
+        with _interrupts() as check:
+            _tell_present(run.plan, store, progress)
+            for _, _, trials in run.plan.pairs():
+                _measure_pair(run, trials, store, progress, check)
     except KeyboardInterrupt:
         return False
     return True

@@ -21,7 +21,10 @@ from catalog import reference_data
 from catalog.registry.tasks import tasks
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "benchmarks"
-MODULES = ("question_cases", "model_sizes", "plausible_joules", "soundness", "questions")
+MODULES = (
+    *("question_cases", "model_sizes", "plausible_joules", "agreement", "soundness"),
+    "questions",
+)
 
 OPTION: dict[str, Any] = {
     "candidate": "albert-base-v2-finetuned",
@@ -121,7 +124,7 @@ def test_the_model_answer_is_sound(scripts: SimpleNamespace) -> None:
     question = cases.Question(task="sentiment", min_acc=0.9, machine=cases.MACHINES[0])
     answer = cases.Answer(status=200, body={"chosen": OPTION}, n_bytes=9000)
     assert scripts.soundness.unsound(question, answer) == {}
-    assert len(scripts.soundness.RULES) == 10
+    assert len(scripts.soundness.RULES) == 13
 
 
 def test_a_refusal_fails_one_rule(scripts: SimpleNamespace) -> None:
@@ -349,7 +352,7 @@ def test_families_where_they_make_sense(verdict: Verdict) -> None:
     assert verdict("family", body={"alternatives": [lexicon]})
     at_home = changed(lexicon, {"device": "AMD EPYC 7742"})
     assert verdict("family", body={"alternatives": [at_home]}) == []
-    board = {"family": "tf-idf", "device": "NVIDIA Jetson Orin Nano 8GB"}
+    board = {"family": "tf-idf", "device": "NVIDIA Jetson Orin Nano 8GB (CPU)"}
     assert verdict("family", board, machine="Jetson Orin Nano") == []
 
 
@@ -404,6 +407,75 @@ def test_small_bodies_with_a_latency(verdict: Verdict) -> None:
     assert verdict("body", scenario="single") == []
     assert verdict("body", {"latency_ms": None}, scenario="single")
     assert verdict("body", {"latency_ms": {"value": None}}, scenario="single")
+
+
+TIMED = {"runtime_s_per_1000": {"value": 0.2, "low": 0.1, "high": 0.4, "basis": "estimated"}}
+
+
+def test_mean_watts_lie_between_idle_and_the_limit(verdict: Verdict) -> None:
+    """20 J in 0.2 s are 100 W, 2 J are 10 W and 200 J 1,000 W; a T4 of 70 W sits in a server."""
+
+    def judged(joules: float, **more: Any) -> list[str]:
+        return verdict("power", TIMED | {"energy_j_per_1000.value": joules} | more)
+
+    assert judged(20.0) == []
+    assert judged(0.2)
+    assert judged(500.0)
+    assert judged(500.0, runtime_s_per_1000=None) == []
+    other = changed(OPTION, TIMED | {"energy_j_per_1000.value": 500.0})
+    for name in ("alternatives", "front"):
+        assert verdict("power", TIMED, body={name: [other]})
+    assert verdict("power", chosen=False, body={"nearest_miss": other})
+
+
+def test_bounds_of_a_measured_row_are_twice_as_wide(verdict: Verdict) -> None:
+    """A counter may read what no table says; an estimate may not."""
+    device = {"energy_j_per_1000.scope": "device", "energy_j_per_1000.value": 0.2 * 120}
+    assert verdict("power", TIMED | device)
+    assert verdict("power", TIMED | device | {"energy_j_per_1000.basis": "measured"}) == []
+
+
+def test_a_share_of_a_chip_pays_a_share_of_its_idle_power(verdict: Verdict) -> None:
+    """An instance with a tenth of the threads may draw less than the whole chip idle."""
+    on_cpu = TIMED | {
+        "device": "Intel Xeon Platinum 8488C",
+        "energy_j_per_1000.value": 0.2 * 8,
+        "energy_j_per_1000.scope": "device",
+    }
+    whole, tenth = ({"machine": {"cpu_share": share}} for share in (1.0, 0.1))
+    assert verdict("power", on_cpu, body=whole, machine="c7i.4xlarge")
+    assert verdict("power", on_cpu, body=tenth, machine="c7i.4xlarge") == []
+
+
+def test_energies_are_factors_times_the_chosen_one(verdict: Verdict) -> None:
+    """The chosen option needs 20 J."""
+
+    def variant(joules: float, factor: float) -> dict[str, Any]:
+        return {"backend": "torch", "precision": "fp32", "energy_j_per_1000": joules,
+                "factor": {"value": factor}}  # fmt: skip
+
+    assert verdict("factors", body={"variants": [variant(30.0, 1.5)]}) == []
+    assert verdict("factors", body={"variants": [variant(30.0, 1.0)]})
+    dear = changed(OPTION, {"energy_j_per_1000.value": 40.0, "energy_factor": {"value": 2.0}})
+    assert verdict("factors", body={"alternatives": [dear]}) == []
+    dear["energy_factor"]["value"] = 1.9
+    assert verdict("factors", body={"alternatives": [dear]})
+    assert verdict("factors", chosen=False, body={"variants": [variant(30.0, 1.0)]}) == []
+
+
+def test_best_devices_do_not_contradict_the_choice(verdict: Verdict) -> None:
+    """Ascending; the T4 with its 20 J, or none that needs more than 20 J."""
+
+    def judged(*listed: tuple[str, float]) -> list[str]:
+        names = [{"device": name, "energy_j_per_1000": joules} for name, joules in listed]
+        return verdict("devices", body={"best_devices": names})
+
+    assert judged() == []
+    assert judged(("NVIDIA L4", 10.0), ("NVIDIA T4", 20.0)) == []
+    assert judged(("NVIDIA L4", 10.0), ("NVIDIA A30", 20.0)) == []
+    assert judged(("NVIDIA T4", 15.0), ("NVIDIA L4", 16.0))
+    assert judged(("NVIDIA L4", 10.0), ("NVIDIA A30", 25.0))
+    assert judged(("NVIDIA T4", 20.0), ("NVIDIA L4", 10.0))
 
 
 def test_every_combination_once(scripts: SimpleNamespace) -> None:
@@ -490,6 +562,24 @@ def test_the_summary_counts_questions(
     assert asked[0].url() not in printed
     assert "| size | 1 |" in printed
     assert "1 of 2 sound, seed 3, none dropped" in printed
+    assert "0 of 2 without a choice (0%)" in printed
+
+
+def test_the_share_without_a_choice_is_printed(
+    scripts: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A sound answer may choose nothing; how many do is said."""
+    cases, questions = scripts.question_cases, scripts.questions
+    asked = [
+        cases.Question(task="sentiment", min_acc=floor, machine=cases.MACHINES[0])
+        for floor in (0.9, 0.8)
+    ]
+    none = {"chosen": None, "nearest_miss": MISS, "suggestions": [SUGGESTION]}
+    bodies = {"0.9": none, "0.95": none, "0.8": {"chosen": OPTION}, "0.85": {"chosen": OPTION}}
+    judged = questions.judge(Replies(bodies), asked)
+    assert questions.summary(judged, seed=3)["unanswered"] == 1
+    questions.show(judged, seed=3)
+    assert "1 of 2 without a choice (50%)" in capsys.readouterr().out
 
 
 def test_refusals_of_the_service_are_counted(scripts: SimpleNamespace) -> None:

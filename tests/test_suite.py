@@ -28,7 +28,7 @@ from calibration.hardware import usage
 from calibration.hardware.lock import BusyError, measurement_lock
 from calibration.hardware.machine import Gpu, Machine
 from calibration.measurement import run, trial
-from calibration.measurement.run import score_test_set
+from calibration.measurement.run import UNSCORED, score_test_set
 from calibration.measurement.windows import idle_watts
 from calibration.meters.machine_meter import NullMeter, Reading, ReplayMeter, Sources
 from calibration.meters.meter import Meter
@@ -403,6 +403,36 @@ def test_a_killed_run_loses_at_most_the_trial_in_hand(store: Store, tmp_path: Pa
     assert set(setups.values()) == {1}
     assert len({row.run_id for row in rows}) == 2
     assert all(row.runtime_s and row.fingerprint for row in rows)
+
+
+@pytest.mark.parametrize("swallowed", ["import", "printed"])
+def test_ctrl_c_that_a_library_swallows_ends_the_run(
+    store: Store, monkeypatch: pytest.MonkeyPatch, swallowed: str
+) -> None:
+    """What became of it, an ImportError or nothing, is neither a failure nor a row."""
+
+    def score(*_: Any) -> Any:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)
+        except BaseException as error:
+            if swallowed == "import":
+                raise ImportError("multiarray failed to import") from error
+        return UNSCORED
+
+    monkeypatch.setattr(trial, "_score_as_served", score)
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)  # as at a terminal
+    try:
+        ended = calibrate(tiny(), store)
+        after = signal.getsignal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, inherited)
+    assert ended.interrupted
+    assert (ended.done, ended.failed, ended.skipped) == (1, 0, 0)
+    assert [row.phase for row in store.measurements()] == ["train"]
+    assert after is signal.default_int_handler
+    monkeypatch.undo()
+    assert not calibrate(tiny(store), store).interrupted
 
 
 def test_two_measurers_on_one_machine_are_refused(store: Store) -> None:

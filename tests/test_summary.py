@@ -198,11 +198,11 @@ from calibration import records
 signal.signal(signal.SIGINT, signal.default_int_handler)  # as at a terminal, whoever runs the tests
 
 records.PROFILES["quick"] = records.Profile(
-    name="quick", window_s=1, repeats=3, warmup_s=0.5, retries=0
+    name="quick", window_s=60, repeats=3, warmup_s=0.5, retries=0
 )
 app()
 """
-"""`joulewise` with windows of a second: long enough to be interrupted in."""
+"""`joulewise` with windows of a minute: no trial ends before it is interrupted."""
 
 
 def calibrating(folder: Path, *words: str) -> subprocess.Popen[str]:
@@ -242,6 +242,24 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path) -> None:
         ("finished", "train"),
     ]
     assert last["interrupted"]
+
+
+def test_ctrl_c_with_only_training_rows_of_an_own_workload(tmp_path: Path) -> None:
+    """A workload that the catalog knows by its training alone has no results, and no error."""
+    rows = [f"{word} {number},{word}" for number in range(200) for word in ("good", "bad")]
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "own.csv").write_text("text,label\n" + "\n".join(rows) + "\n")
+    words = ("--workload", "own", "--data", "data", "--candidate", "bow-complement-nb", "--json")
+    with calibrating(tmp_path, *words) as run:
+        assert run.stdout is not None
+        for _ in range(3):
+            run.stdout.readline()
+        run.send_signal(signal.SIGINT)
+        out, err = run.communicate(timeout=120)
+    assert run.returncode == 130, err
+    assert "Traceback" not in err
+    last = json.loads(out.splitlines()[-1])
+    assert (last["done"], last["results"], last["interrupted"]) == (1, [], True)
 
 
 def test_json_is_a_line_for_each_step_and_the_summary_last(tmp_path: Path) -> None:

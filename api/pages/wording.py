@@ -71,6 +71,7 @@ REASON = {
     "memory-too-high": "needs too much memory",
     "memory-unknown": "memory unknown",
     "runtime-unknown": "runtime unknown",
+    "runtime-implausible": "stated runtime above the peak rate",
     "licence-differs": "another licence",
     "energy-absent": "no energy figure",
     "labels-too-few": "needs more labelled texts",
