@@ -12,6 +12,7 @@ from looped import failures, named
 
 from advisor.estimator.estimator import load
 from advisor.estimator.power import IDLE_FLOOR
+from advisor.estimator.runtime import MOST_SHARE
 from advisor.recommend.advisor import Advisor
 from advisor.recommend.entries import Entry, Key
 from advisor.recommend.query import Query
@@ -112,6 +113,8 @@ def check_physics(name: str) -> None:
                 assert watts(entry) >= (entry.served.watts.value or 0.0) * 0.999
             if entry.device.kind == "cpu":
                 assert setup.share == machine.chips
+                peak = 1e12 * (entry.device.peak_fp32_tflops or math.inf) * setup.share
+                assert seconds(entry) >= 1000 * (setup.flops or 0.0) / (MOST_SHARE * peak) * 0.999
 
 
 def test_a_smaller_instance_is_never_faster_and_never_draws_more() -> None:
