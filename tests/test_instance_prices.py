@@ -12,13 +12,15 @@ from looped import failures, named
 
 from advisor.estimator.estimator import load
 from advisor.estimator.power import IDLE_FLOOR
+from advisor.estimator.runtime import MOST_SHARE
 from advisor.recommend.advisor import Advisor
 from advisor.recommend.entries import Entry, Key
 from advisor.recommend.query import Query
-from advisor.recommend.records import Recommendation
+from advisor.recommend.records import Option, Recommendation
 from catalog import snapshot
 from catalog.hardware.instances import instances, threads
-from catalog.records import SCOPES, Scope
+from catalog.records import SCOPES, Candidate, Measurement, Scope, Workload
+from catalog.snapshot import Snapshot
 
 CATALOG = snapshot.load()
 ESTIMATOR = load().informed(CATALOG)
@@ -112,6 +114,8 @@ def check_physics(name: str) -> None:
                 assert watts(entry) >= (entry.served.watts.value or 0.0) * 0.999
             if entry.device.kind == "cpu":
                 assert setup.share == machine.chips
+                peak = 1e12 * (entry.device.peak_fp32_tflops or math.inf) * setup.share
+                assert seconds(entry) >= 1000 * (setup.flops or 0.0) / (MOST_SHARE * peak) * 0.999
 
 
 def test_a_smaller_instance_is_never_faster_and_never_draws_more() -> None:
@@ -245,3 +249,62 @@ def test_waiting_that_two_options_share_is_no_tie() -> None:
     assert factor.high / factor.low < alone.high / alone.low / 2
     ties = {each.code: each.message for each in found.warnings}.get("tie", "")
     assert ENCODER not in ties
+
+
+def measured_on(device: str, **values: Any) -> Snapshot:
+    """A catalog with one row: 1,000 texts of an encoder, batches of 32, on a whole chip or card."""
+    cells: dict[str, Any] = {
+        "run_id": "r", "source": "lab", "workload": "sst2", "candidate": "a", "device": device,
+        "scenario": "offline", "batch_size": 32.0, "precision": "fp32", "n_items": 1000.0,
+        "n_devices": 1, "runtime_s": 2.0, "accuracy": 0.9, "n_test": 1000, "cv": 0.02,
+        "tokens_mean": 25.0,
+    }  # fmt: skip
+    return Snapshot(
+        measurements=[Measurement(**(cells | values))],
+        devices=CATALOG.devices,
+        workloads={"sst2": Workload(name="sst2", task="sentiment", language="en")},
+        candidates={
+            "a": Candidate(
+                name="a", family="fine-tuned-encoder", n_parameters=1.1e8, checkpoint="o/m"
+            )
+        },
+        digest="d",
+    )
+
+
+def chosen(view: Snapshot, device: str, **asked: Any) -> Option:
+    """The chosen option of sentiment there."""
+    query = Query(task="sentiment", min_acc=0.5, device=device, **asked)
+    found = Advisor(view, ESTIMATOR).recommend(query).chosen
+    assert found is not None
+    return found
+
+
+def test_what_was_measured_on_the_whole_chip_is_converted_to_a_share() -> None:
+    """24xlarge is the chip; a sixth of it takes longer, at about a sixth of the watts."""
+    chip = "Intel Xeon Platinum 8488C"
+    parts = {"cpu_j": 600.0, "cpu_label": "measured", "dram_j": 100.0, "dram_label": "measured"}
+    view = measured_on(chip, **parts)
+    whole, sixth = (chosen(view, name) for name in ("c7i.24xlarge", "c7i.4xlarge"))
+    assert (whole.energy_j_per_1000.basis, whole.energy_j_per_1000.value) == ("measured", 700)
+    assert sixth.energy_j_per_1000.basis != "measured"
+    assert "energy-converted" in sixth.warnings
+    assert sixth.runtime_s_per_1000 is not None
+    assert sixth.energy_j_per_1000.value is not None
+    assert 2 * 3 < sixth.runtime_s_per_1000.value < 2 * 6.01
+    found = sixth.energy_j_per_1000.value / sixth.runtime_s_per_1000.value
+    assert 350 / 6 * 0.8 < found < 350 / 6 * 1.25
+
+
+def test_a_host_that_was_metered_is_not_the_instances() -> None:
+    """The card's own joules are its own anywhere; with another host around it they change."""
+    parts = {"cpu_j": 80.0, "cpu_label": "measured", "dram_j": 20.0, "dram_label": "measured"}
+    card = {"gpu_j": 120.0, "gpu_label": "measured", "precision": "fp16"}
+    view = measured_on("NVIDIA T4", **card, **parts)
+    own = chosen(view, "g4dn.xlarge", scope="device").energy_j_per_1000
+    assert (own.basis, own.value) == ("measured", 120)
+    assert chosen(view, "NVIDIA T4").energy_j_per_1000.value == 220
+    hosted = chosen(view, "g4dn.xlarge").energy_j_per_1000
+    assert hosted.basis != "measured"
+    assert hosted.value is not None
+    assert 120 < hosted.value < 220

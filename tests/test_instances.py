@@ -7,7 +7,7 @@ from looped import failures, named
 
 from catalog import snapshot
 from catalog.errors import AmbiguousNameError, UnknownNameError, UnsettledInstanceError
-from catalog.hardware.instances import instances
+from catalog.hardware.instances import instances, threads
 from catalog.hardware.machines import SPECS
 
 BUNDLED = snapshot.load()
@@ -78,6 +78,29 @@ def check_printed(case: tuple[str, str, int, float | None]) -> None:
     assert (found.device.name, found.n_devices) == (device, n_devices)
     if share is not None:
         assert found.host_share == pytest.approx(share)
+
+
+@pytest.mark.parametrize(
+    ("cpu", "vcpus"),
+    [
+        ("Intel Xeon Platinum 8488C", 96),
+        ("AMD EPYC 7R32", 96),
+        ("AMD EPYC 9R14", 96),
+        ("AWS Graviton3", 64),
+        ("Ampere Altra Q64-30", 64),
+        ("Intel Xeon Platinum 8223CL", 48),
+    ],
+)
+def test_a_chip_makes_as_many_vcpus_as_it_has_threads_that_are_sold(cpu: str, vcpus: int) -> None:
+    """Two a core; one of Arm cores and AWS's 7a types; 24 cores where none are stated."""
+    assert threads(BUNDLED.devices[cpu]) == vcpus
+
+
+def test_the_largest_type_of_a_family_fills_whole_chips() -> None:
+    """Bare metal and the largest sizes are one or two chips, of those whose cores are known."""
+    for name in ("c5.metal", "c6a.48xlarge", "c7a.48xlarge", "c7g.16xlarge", "c7i.48xlarge"):
+        each = instances()[name]
+        assert each.vcpus / threads(BUNDLED.devices[each.cpu[0]]) in (1, 2)
 
 
 def test_an_unknown_type_names_its_family() -> None:
