@@ -288,7 +288,7 @@ class Store:
         if before is None or not self.holds(before.last, before.last_digest):
             before = Stored()
         count, total, last, digest = self._state(ranked=ranked)
-        added = self.rows(after=before.last, last=last, ranked=ranked)
+        added = (self._ranked if ranked else self.rows)(after=before.last, last=last)
         with deferred_collection():
             pairs = [*zip(before.ids, before.rows, strict=True), *added]
             kept = set(map(id, newest([row for _, row in pairs])))
@@ -301,6 +301,25 @@ class Store:
             count=count,
             total=total,
         )
+
+    def _ranked(self, after: int, last: int) -> Iterator[tuple[int, Measurement]]:
+        """The newest row of each setup among those of a range of ids; see `catalog.doubt`.
+
+        Ids first and rows by id then: PostgreSQL joins a new table, of which it has no statistics
+        yet, in quadratic time.
+        """
+        own = measurement.c
+        place = sa.func.row_number().over(
+            partition_by=own.setup, order_by=(own.sound.desc(), own.moment.desc(), own.id.desc())
+        )
+        # "+ 0" keeps a whole reading on the index of setups: it is no range of ids to SQLite
+        ranked = sa.select(own.id, place.label("place")).where(own.id + 0 <= last)
+        found = (ranked.where(own.id > after) if after else ranked).subquery()
+        query = sa.select(found.c.id).where(found.c.place == 1).order_by(found.c.id)
+        ids: list[int] = self._read(lambda connection: list(connection.scalars(query)), [])
+        for some in bulk.chunks(ids):
+            dense = some[-1] - some[0] + 1 == len(some)
+            yield from self.rows({} if dense else {"id": some}, some[0] - 1, some[-1])
 
     def _state(self, *, ranked: bool) -> tuple[int, int, int, str]:
         """Count of rows and sum of their digests, and id and digest of the last one, at once."""
@@ -323,8 +342,6 @@ class Store:
         wanted: Mapping[str, Collection[Any]] | None = None,
         after: int = 0,
         last: int = ALL,
-        *,
-        ranked: bool = False,
     ) -> Iterator[tuple[int, Measurement]]:
         """Stored rows with their ids, oldest first; an older migration's are read as they are.
 
@@ -332,13 +349,10 @@ class Store:
             wanted: Values of table columns, e.g. of ``source`` or ``setup``; all if left out.
             after: The id before the first one.
             last: The highest id.
-            ranked: Only the newest row of each setup among them.
         """
         if not self.is_there():
             return
         asked = [measurement.c.id > after, measurement.c.id <= last]
-        if ranked:
-            asked.append(measurement.c.id.in_(_newest_ids(after, last)))
         for name, values in (wanted or {}).items():
             column = measurement.c[name]
             known = column.in_([value for value in values if value is not None])
@@ -376,16 +390,3 @@ class Store:
         for kind, name, record in stored:
             found[kind][name] = msgspec.json.decode(record, type=_KINDS[kind])
         return found
-
-
-def _newest_ids(after: int, last: int) -> sa.Select[Any]:
-    """Ids of the newest rows of each setup among those up to an id; see `catalog.doubt`."""
-    rows = measurement.c
-    place = sa.func.row_number().over(
-        partition_by=rows.setup, order_by=(rows.sound.desc(), rows.moment.desc(), rows.id.desc())
-    )
-    ranked = sa.select(rows.id, place.label("place")).where(rows.id + 0 <= last)  # no range of ids:
-    if after:  # the whole is read in the order of the index on setups
-        ranked = ranked.where(rows.id > after)
-    found = ranked.subquery()
-    return sa.select(found.c.id).where(found.c.place == 1)
