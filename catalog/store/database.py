@@ -18,12 +18,13 @@ import msgspec
 import sqlalchemy as sa
 
 from catalog.accuracy import Accuracy, accuracy_digest, accuracy_key
+from catalog.doubt import standing
 from catalog.errors import CatalogUnreadableError, ConflictError
 from catalog.predictions import Predictions
 from catalog.records import Candidate, Device, Measurement, RunFile, Workload
 from catalog.store import bulk, record_table
 from catalog.store.engine import engine_of
-from catalog.store.hashes import COLUMNS, FIELDS, Hashed, digest_of, key_of
+from catalog.store.hashes import FIELDS, digest_of, key_of, setup_of
 from catalog.store.location import default_url
 from catalog.store.newest import ALL, Stored, deferred_collection, newest, read_rows
 from catalog.store.tables import accuracy, catalog_version, declaration, measurement, prediction
@@ -174,29 +175,12 @@ class Store:
             ConflictError: A row or declaration is there with other content.
             CatalogUnreadableError: The database cannot be written.
         """
-        given = {digest_of(row): row for row in run.measurements}
-        rows = [Hashed(key_of(row), digest, row) for digest, row in given.items()]
-        keys = {row.key: row.digest for row in rows}
         with self.connection(write=True) as connection:
             self._grow(connection)
-            there = record_table.digests(connection, measurement, keys)
-            expected = keys | there
-            changed = [each.row for each in rows if expected[each.key] != each.digest]
-            if changed:
-                first = changed[0]
-                which = (
-                    "are there already with other content"
-                    if there.get(key_of(first))
-                    else (
-                        "of the file itself have another row of the same run and setup beside them"
-                    )
-                )
-                raise ConflictError(
-                    f"{len(changed)} row(s) {which}, nothing stored; "
-                    f"first: run_id {first.run_id!r}, candidate {first.candidate!r}, "
-                    f"workload {first.workload!r}; give a new measurement a new run_id"
-                )
-            new = [row for row in rows if row.key not in there]
+            new = record_table.insert(
+                connection, measurement, run.measurements, key_of, digest_of, _rank
+            )
+            self._sum_up(connection, new)
             declared = self._declare(connection, run)
             answered = record_table.insert(
                 connection, prediction, run.predictions, Predictions.key, Predictions.digest
@@ -204,16 +188,14 @@ class Store:
             judged = record_table.insert(
                 connection, accuracy, run.accuracies, accuracy_key, accuracy_digest
             )
-            bulk.insert(connection, measurement.name, COLUMNS, (row.cells() for row in new))
-            self._sum_up(connection, [row.digest for row in new])
             if not new and not declared and not answered and not judged:
                 connection.rollback()
         return Added(
             inserted=len(new),
             present=len(run.measurements) - len(new),
-            predictions=answered,
-            accuracies=judged,
-            accuracies_present=len(run.accuracies) - judged,
+            predictions=len(answered),
+            accuracies=len(judged),
+            accuracies_present=len(run.accuracies) - len(judged),
         )
 
     @staticmethod
@@ -390,3 +372,9 @@ class Store:
         for kind, name, record in stored:
             found[kind][name] = msgspec.json.decode(record, type=_KINDS[kind])
         return found
+
+
+def _rank(row: Measurement) -> dict[str, Any]:
+    """What tells the newest row of a setup; see `catalog.doubt`."""
+    sound, moment = standing(row)
+    return {"setup": setup_of(row), "sound": sound, "moment": moment}
