@@ -129,8 +129,10 @@ def test_more_sets_than_a_statement_takes_parameters(monkeypatch: pytest.MonkeyP
         driver: Any = connection.connection.driver_connection
         driver.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 50)
         hashes = Predictions.key, Predictions.digest
-        assert record_table.insert(connection, where, sets, *hashes) == 60
-        assert record_table.insert(connection, where, [*sets, made(run_id="new")], *hashes) == 1
+        assert len(record_table.insert(connection, where, sets, *hashes)) == 60
+        assert (
+            len(record_table.insert(connection, where, [*sets, made(run_id="new")], *hashes)) == 1
+        )
         other = made(run_id="r59", content=pack(TRUTH, TRUTH, SCORE))
         with pytest.raises(ConflictError):
             record_table.insert(connection, where, [*sets[:59], other], *hashes)

@@ -44,15 +44,15 @@ def format_of(name: str) -> Format:
     raise BadRunFileError(name, [Problem(None, None, "name must end in .csv or .parquet")])
 
 
-def _too_large(rows: int, columns: int, unpacked: int = 0) -> str | None:
-    """Why a table is refused before it is unpacked."""
-    if columns > MAX_COLUMNS:
-        return f"{columns} columns; at most {MAX_COLUMNS} are allowed"
-    if rows > MAX_ROWS:
-        return f"{rows} rows; at most {MAX_ROWS} are allowed"
-    if unpacked > MAX_UNPACKED_BYTES:
-        return f"{unpacked} bytes unpacked; at most {MAX_UNPACKED_BYTES} are allowed"
-    return None
+def _refuse_large(rows: int, columns: int, unpacked: int = 0) -> None:
+    """Refuses a table before it is unpacked."""
+    for count, most, what in (
+        (columns, MAX_COLUMNS, "columns"),
+        (rows, MAX_ROWS, "rows"),
+        (unpacked, MAX_UNPACKED_BYTES, "bytes unpacked"),
+    ):
+        if count > most:
+            raise ValueError(f"{count} {what}; at most {most} are allowed")
 
 
 def _csv(content: bytes) -> pd.DataFrame:
@@ -66,14 +66,12 @@ def _csv(content: bytes) -> pd.DataFrame:
         header = next(rows, [])
         if reason := other_delimiter(header):
             raise ValueError(reason)
-        width = len(header)
-        if reason := _too_large(0, width):
-            raise ValueError(reason)
+        width, number = len(header), 0
+        _refuse_large(0, width)
         for number, row in enumerate(rows, start=1):
             if len(row) != width:
                 raise ValueError(f"row {number} has {len(row)} cells, the header {width}")
-            if reason := _too_large(number, width):
-                raise ValueError(reason)
+        _refuse_large(number, width)
     except csv.Error as error:
         raise ValueError(str(error)) from error
     return pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False, encoding="utf-8")
@@ -96,8 +94,7 @@ def _parquet(content: bytes) -> pd.DataFrame:
     file = pq.ParquetFile(io.BytesIO(content))
     groups = range(file.metadata.num_row_groups)
     unpacked = sum(file.metadata.row_group(group).total_byte_size for group in groups)
-    if reason := _too_large(file.metadata.num_rows, file.metadata.num_columns, unpacked):
-        raise ValueError(reason)
+    _refuse_large(file.metadata.num_rows, file.metadata.num_columns, unpacked)
     names = file.schema_arrow.names
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"columns {', '.join(twice)} are there twice")
@@ -109,8 +106,7 @@ def _parquet(content: bytes) -> pd.DataFrame:
     table = pq.ParquetFile(io.BytesIO(content), read_dictionary=texts).read()
     table.validate(full=True)  # texts are UTF-8
     columns = [_plain(name, table[name]) for name in names]
-    if reason := _too_large(0, 0, sum(column.nbytes for column in columns)):
-        raise ValueError(reason)
+    _refuse_large(0, 0, sum(column.nbytes for column in columns))
     frame: pd.DataFrame = pa.table(columns, names=names).to_pandas(ignore_metadata=True)
     return frame
 

@@ -18,12 +18,13 @@ import msgspec
 import sqlalchemy as sa
 
 from catalog.accuracy import Accuracy, accuracy_digest, accuracy_key
+from catalog.doubt import standing
 from catalog.errors import CatalogUnreadableError, ConflictError, install_command
 from catalog.predictions import Predictions
 from catalog.records import Candidate, Device, Measurement, RunFile, Workload
 from catalog.store import bulk, record_table
 from catalog.store.engine import engine_of
-from catalog.store.hashes import COLUMNS, FIELDS, Hashed, digest_of, key_of
+from catalog.store.hashes import FIELDS, digest_of, key_of, setup_of
 from catalog.store.location import default_url
 from catalog.store.newest import ALL, Stored, deferred_collection, newest, read_rows
 from catalog.store.tables import accuracy, catalog_version, declaration, measurement, prediction
@@ -174,29 +175,12 @@ class Store:
             ConflictError: A row or declaration is there with other content.
             CatalogUnreadableError: The database cannot be written.
         """
-        given = {digest_of(row): row for row in run.measurements}
-        rows = [Hashed(key_of(row), digest, row) for digest, row in given.items()]
-        keys = {row.key: row.digest for row in rows}
         with self.connection(write=True) as connection:
             self._grow(connection)
-            there = record_table.digests(connection, measurement, keys)
-            expected = keys | there
-            changed = [each.row for each in rows if expected[each.key] != each.digest]
-            if changed:
-                first = changed[0]
-                which = (
-                    "are there already with other content"
-                    if there.get(key_of(first))
-                    else (
-                        "of the file itself have another row of the same run and setup beside them"
-                    )
-                )
-                raise ConflictError(
-                    f"{len(changed)} row(s) {which}, nothing stored; "
-                    f"first: run_id {first.run_id!r}, candidate {first.candidate!r}, "
-                    f"workload {first.workload!r}; give a new measurement a new run_id"
-                )
-            new = [row for row in rows if row.key not in there]
+            new = record_table.insert(
+                connection, measurement, run.measurements, key_of, digest_of, _rank
+            )
+            self._sum_up(connection, new)
             declared = self._declare(connection, run)
             answered = record_table.insert(
                 connection, prediction, run.predictions, Predictions.key, Predictions.digest
@@ -204,16 +188,14 @@ class Store:
             judged = record_table.insert(
                 connection, accuracy, run.accuracies, accuracy_key, accuracy_digest
             )
-            bulk.insert(connection, measurement.name, COLUMNS, (row.cells() for row in new))
-            self._sum_up(connection, [row.digest for row in new])
             if not new and not declared and not answered and not judged:
                 connection.rollback()
         return Added(
             inserted=len(new),
             present=len(run.measurements) - len(new),
-            predictions=answered,
-            accuracies=judged,
-            accuracies_present=len(run.accuracies) - judged,
+            predictions=len(answered),
+            accuracies=len(judged),
+            accuracies_present=len(run.accuracies) - len(judged),
         )
 
     @staticmethod
@@ -288,7 +270,7 @@ class Store:
         if before is None or not self.holds(before.last, before.last_digest):
             before = Stored()
         count, total, last, digest = self._state(ranked=ranked)
-        added = self.rows(after=before.last, last=last, ranked=ranked)
+        added = (self._ranked if ranked else self.rows)(after=before.last, last=last)
         with deferred_collection():
             pairs = [*zip(before.ids, before.rows, strict=True), *added]
             kept = set(map(id, newest([row for _, row in pairs])))
@@ -301,6 +283,25 @@ class Store:
             count=count,
             total=total,
         )
+
+    def _ranked(self, after: int, last: int) -> Iterator[tuple[int, Measurement]]:
+        """The newest row of each setup among those of a range of ids; see `catalog.doubt`.
+
+        Ids first and rows by id then: PostgreSQL joins a new table, of which it has no statistics
+        yet, in quadratic time.
+        """
+        own = measurement.c
+        place = sa.func.row_number().over(
+            partition_by=own.setup, order_by=(own.sound.desc(), own.moment.desc(), own.id.desc())
+        )
+        # "+ 0" keeps a whole reading on the index of setups: it is no range of ids to SQLite
+        ranked = sa.select(own.id, place.label("place")).where(own.id + 0 <= last)
+        found = (ranked.where(own.id > after) if after else ranked).subquery()
+        query = sa.select(found.c.id).where(found.c.place == 1).order_by(found.c.id)
+        ids: list[int] = self._read(lambda connection: list(connection.scalars(query)), [])
+        for some in bulk.chunks(ids):
+            dense = some[-1] - some[0] + 1 == len(some)
+            yield from self.rows({} if dense else {"id": some}, some[0] - 1, some[-1])
 
     def _state(self, *, ranked: bool) -> tuple[int, int, int, str]:
         """Count of rows and sum of their digests, and id and digest of the last one, at once."""
@@ -323,8 +324,6 @@ class Store:
         wanted: Mapping[str, Collection[Any]] | None = None,
         after: int = 0,
         last: int = ALL,
-        *,
-        ranked: bool = False,
     ) -> Iterator[tuple[int, Measurement]]:
         """Stored rows with their ids, oldest first; an older migration's are read as they are.
 
@@ -332,13 +331,10 @@ class Store:
             wanted: Values of table columns, e.g. of ``source`` or ``setup``; all if left out.
             after: The id before the first one.
             last: The highest id.
-            ranked: Only the newest row of each setup among them.
         """
         if not self.is_there():
             return
         asked = [measurement.c.id > after, measurement.c.id <= last]
-        if ranked:
-            asked.append(measurement.c.id.in_(_newest_ids(after, last)))
         for name, values in (wanted or {}).items():
             column = measurement.c[name]
             known = column.in_([value for value in values if value is not None])
@@ -378,14 +374,7 @@ class Store:
         return found
 
 
-def _newest_ids(after: int, last: int) -> sa.Select[Any]:
-    """Ids of the newest rows of each setup among those up to an id; see `catalog.doubt`."""
-    rows = measurement.c
-    place = sa.func.row_number().over(
-        partition_by=rows.setup, order_by=(rows.sound.desc(), rows.moment.desc(), rows.id.desc())
-    )
-    ranked = sa.select(rows.id, place.label("place")).where(rows.id + 0 <= last)  # no range of ids:
-    if after:  # the whole is read in the order of the index on setups
-        ranked = ranked.where(rows.id > after)
-    found = ranked.subquery()
-    return sa.select(found.c.id).where(found.c.place == 1)
+def _rank(row: Measurement) -> dict[str, Any]:
+    """What tells the newest row of a setup; see `catalog.doubt`."""
+    sound, moment = standing(row)
+    return {"setup": setup_of(row), "sound": sound, "moment": moment}

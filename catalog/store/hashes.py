@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
-from catalog.doubt import standing
 from catalog.records import EAGER_BACKENDS, KEY, Measurement, SetupKey
 
 FIELDS = [field.name for field in msgspec.structs.fields(Measurement)]
@@ -57,20 +56,3 @@ def setup_of(row: Measurement) -> str:
 def digest_of(row: Measurement) -> str:
     """Hash of everything a row says."""
     return _digest(row)
-
-
-class Hashed(NamedTuple):
-    """A row with the hashes that identify it."""
-
-    key: str
-    digest: str
-    row: Measurement
-
-    def cells(self) -> tuple[Any, ...]:
-        """The table row, in the order of `COLUMNS`."""
-        values = (";".join(v) or None if type(v) is tuple else v for v in _values(self.row))
-        return (self.key, setup_of(self.row), self.digest, *standing(self.row), *values)
-
-
-COLUMNS = ("key", "setup", "digest", "sound", "moment", *FIELDS)
-_values = operator.attrgetter(*FIELDS)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+import itertools
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -17,6 +18,8 @@ _KINDS: dict[type, type[sa.types.TypeEngine[Any]]] = {
     bool: sa.Boolean,
     bytes: sa.LargeBinary,
 }
+_SHOWN = 50
+"""Conflicts that a message names."""
 _Record = TypeVar("_Record", bound=msgspec.Struct)
 
 
@@ -62,14 +65,12 @@ def digests(connection: sa.Connection, where: sa.Table, keys: Iterable[str]) -> 
     return found
 
 
-def read(
-    connection: sa.Connection, where: sa.Table, kind: type[_Record], *asked: sa.ColumnElement[bool]
-) -> list[_Record]:
-    """Records, oldest first; none where an older version made the catalog."""
+def read(connection: sa.Connection, where: sa.Table, kind: type[_Record]) -> list[_Record]:
+    """All records, oldest first; none where an older version made the catalog."""
     if not sa.inspect(connection).has_table(where.name):
         return []
     names = kind.__struct_fields__
-    query = sa.select(*(where.c[name] for name in names)).where(*asked).order_by(where.c.id)
+    query = sa.select(*(where.c[name] for name in names)).order_by(where.c.id)
     return [
         kind(**{n: cell for n, cell in zip(names, cells, strict=True) if cell is not None})
         for cells in connection.execute(query)
@@ -82,8 +83,9 @@ def insert(
     given: Sequence[_Record],
     key: Callable[[_Record], str],
     digest: Callable[[_Record], str],
-) -> int:
-    """Writes the records that are not there and returns how many they were.
+    more: Callable[[_Record], Mapping[str, Any]] = lambda _: {},
+) -> list[str]:
+    """Writes the records that are not there and returns their digests.
 
     Args:
         connection: In a transaction.
@@ -91,44 +93,59 @@ def insert(
         given: Records of one kind.
         key: Hash of what identifies a record.
         digest: Hash of what it says.
+        more: Cells of further columns.
 
     Raises:
         ConflictError: A record is there, or twice among the given ones, with other content; each
             is named by its place among the given and by the columns that differ.
     """
-    rows: dict[str, tuple[int, _Record]] = {}
-    conflicts = []
+    rows: dict[str, tuple[int, _Record, str]] = {}
+    twice = []
     for place, row in enumerate(given, start=1):
-        _, before = rows.setdefault(key(row), (place, row))
-        if digest(before) != digest(row):
-            conflicts.append(_conflict(place, row, before, "in the same file"))
+        said = digest(row)
+        before = rows.setdefault(key(row), (place, row, said))
+        if before[2] != said:
+            twice.append((place, row, before[1]))
     there = digests(connection, where, rows)
-    for own, (place, row) in rows.items():
-        if own in there and there[own] != digest(row):
-            (other,) = read(connection, where, type(row), where.c.key == own)
-            conflicts.append(_conflict(place, row, other, "in the catalog"))
-    if conflicts:
-        shown = "\n".join(f"  {conflict}" for conflict in conflicts[:50])
-        raise ConflictError(
-            f"{len(conflicts)} {where.name} row(s) contradict what is there under the same run, "
-            "source, candidate and workload, nothing stored; give a new result a new run_id\n"
-            f"{shown}"
+    changed = [(*rows[own][:2], own) for own, said in there.items() if said != rows[own][2]]
+    if twice or changed:
+        faults = [_differing(place, row, _cells(first)) for place, row, first in twice[:_SHOWN]]
+        for place, row, own in changed[:_SHOWN]:
+            stored = connection.execute(sa.select(where).where(where.c.key == own)).mappings().one()
+            faults.append(_differing(place, row, stored))
+        which = (
+            "are there already with other content"
+            if changed
+            else "of the file itself have another row of the same run and setup beside them"
         )
-    new = [
-        {"key": own, "digest": digest(row), **msgspec.structs.asdict(row)}
-        for own, (_, row) in rows.items()
-        if own not in there
-    ]
-    if new:
-        connection.execute(where.insert(), new)
-    return len(new)
+        raise ConflictError(
+            f"{len(twice) + len(changed)} {where.name} row(s) {which}, nothing stored; give a new "
+            "result a new run_id\n" + "\n".join(faults[:_SHOWN])
+        )
+    new = {own: (row, said) for own, (_, row, said) in rows.items() if own not in there}
+    made = ({"key": k, "digest": d, **_cells(row), **more(row)} for k, (row, d) in new.items())
+    if first := next(made, None):
+        cells = (tuple(row.values()) for row in itertools.chain([first], made))
+        bulk.insert(connection, where.name, [*first], cells)
+    return [said for _, said in new.values()]
 
 
-def _conflict(place: int, row: Any, other: Any, where: str) -> str:
+def _cells(row: msgspec.Struct) -> dict[str, Any]:
+    """A record as a table row holds it; tuples are joined with ``;``."""
+    return {
+        name: (";".join(cell) or None) if type(cell) is tuple else cell
+        for name, cell in msgspec.structs.asdict(row).items()
+    }
+
+
+def _differing(place: int, row: Any, other: Mapping[str, Any]) -> str:
     """One contradiction: the record and its columns that differ, with both values."""
     differ = [
-        f"column {name!r}: {mine!r:.60} here, {theirs!r:.60} {where}"
-        for name in row.__struct_fields__
-        if (mine := getattr(row, name)) != (theirs := getattr(other, name))
+        f"column {name!r}: {cell!r:.60} here, {other[name]!r:.60} before"
+        for name, cell in _cells(row).items()
+        if cell != other[name]
     ]
-    return f"row {place}, {row.candidate} on {row.workload}: {'; '.join(differ)}"
+    return (
+        f"  row {place}, run_id {row.run_id!r}, {row.candidate} on {row.workload}: "
+        f"{'; '.join(differ)}"
+    )
