@@ -73,7 +73,7 @@ LISTS = ("task", "workload", "device", "candidate")
 """Kinds of names that a command lists."""
 
 
-def _message(error: Exception, options: Mapping[str | None, str]) -> str:
+def _message(error: Exception, options: Mapping[str, str]) -> str:
     """An error's message, about an option where it is about a field of the question.
 
     An unknown name says what lists names, a setting names its variable.

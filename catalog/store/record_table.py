@@ -112,7 +112,7 @@ def insert(
         faults = [_differing(place, row, _cells(first)) for place, row, first in twice[:_SHOWN]]
         for place, row, own in changed[:_SHOWN]:
             stored = connection.execute(sa.select(where).where(where.c.key == own)).mappings().one()
-            faults.append(_differing(place, row, stored))
+            faults.append(_differing(place, row, dict(stored)))
         which = (
             "are there already with other content"
             if changed
