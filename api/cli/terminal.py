@@ -45,7 +45,7 @@ class CommandGroup(TyperGroup):
             if code is None:
                 raise
             command = self.commands.get(ctx.invoked_subcommand or "")
-            options = {each.name: each.opts[0] for each in command.params} if command else {}
+            options = {each.name or "": each.opts[0] for each in command.params} if command else {}
             fail(_message(error, options), code)
 
 
@@ -73,7 +73,7 @@ LISTS = ("task", "workload", "device", "candidate")
 """Kinds of names that a command lists."""
 
 
-def _message(error: Exception, options: Mapping[str | None, str]) -> str:
+def _message(error: Exception, options: Mapping[str, str]) -> str:
     """An error's message, about an option where it is about a field of the question.
 
     An unknown name says what lists names, a setting names its variable.
