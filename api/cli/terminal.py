@@ -45,7 +45,7 @@ class CommandGroup(TyperGroup):
             if code is None:
                 raise
             command = self.commands.get(ctx.invoked_subcommand or "")
-            options = {each.name: each.opts[0] for each in command.params} if command else {}
+            options = {each.name or "": each.opts[0] for each in command.params} if command else {}
             fail(_message(error, options), code)
 
 
