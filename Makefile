@@ -60,8 +60,9 @@ reference-bundle: $(VENV)/dev.stamp  ## Bundle what reference-run measured, and 
 	$(BIN)/python scripts/data/suite_rows.py
 	$(BIN)/python scripts/reference_table.py
 
-estimator: $(VENV)/dev.stamp  ## Retrain the bundled estimator on the bundled figures
+estimator: $(VENV)/dev.stamp  ## Retrain the bundled estimator and accuracy model on the bundled figures
 	$(BIN)/python scripts/estimator/build_estimator.py
+	$(BIN)/python scripts/estimator/build_accuracy.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -26,6 +26,7 @@ from calibration.measurement.progress import (
 )
 from calibration.measurement.run import Run
 from calibration.meters.machine_meter import counter_readable
+from calibration.plan import accuracy_probes
 from calibration.plan.calibration_plan import CalibrationPlan, PlanError, row_of, stored_rows
 from calibration.plan.planner import plan
 from calibration.records import PROFILES, Event, Profile, Trial
@@ -45,6 +46,7 @@ __all__ = [
     "Summary",
     "Trial",
     "WorkloadError",
+    "accuracy_probes",
     "calibrate",
     "counter_readable",
     "diagnose",

@@ -66,6 +66,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         others: Results that the value does not rest on, in words.
         detail: How an ``estimated`` value was derived.
         warnings: Codes of what is doubtful, sorted.
+        chance: Of an accuracy that follows from others: that of guessing; `logit_sd` is the
+            standard deviation of its logit above chance, which is normal.
     """
 
     candidate: str
@@ -95,6 +97,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     others: tuple[str, ...] = ()
     detail: str | None = None
     warnings: tuple[str, ...] = ()
+    chance: float | None = None
+    logit_sd: float | None = None
 
 
 def wilson(value: float, n: float, z: float = Z90) -> tuple[float, float]:

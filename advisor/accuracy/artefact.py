@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +55,9 @@ def _frame(records: list[dict[str, Any]]) -> pd.DataFrame:
     return frame
 
 
-def to_text(model: AccuracyModel) -> bytes:
-    """Canonical JSON of a model; the same model gives the same bytes."""
-    content = {
+def content_of(model: AccuracyModel) -> dict[str, Any]:
+    """A model as plain values."""
+    return {
         "layout": LAYOUT,
         "candidates": _records(model.candidates),
         "workloads": _records(model.workloads),
@@ -66,9 +67,23 @@ def to_text(model: AccuracyModel) -> bytes:
         },
         "multiplier": _plain(model.multiplier),
         "side_information": model.side_information,
-        "reach": {str(k): _plain(v) for k, v in sorted(model.reach.items())},
+        "reach": reach_content(model.reach),
     }
+
+
+def reach_content(reach: Mapping[int, float]) -> dict[str, float]:
+    """Factors of intervals by number of probes, as plain values."""
+    return {str(k): _plain(v) for k, v in sorted(reach.items())}
+
+
+def canonical(content: Mapping[str, Any]) -> bytes:
+    """Canonical JSON of plain values: the same values give the same bytes."""
     return json.dumps(content, sort_keys=True, allow_nan=False).encode() + b"\n"
+
+
+def to_text(model: AccuracyModel) -> bytes:
+    """Canonical JSON of a model; the same model gives the same bytes."""
+    return canonical(content_of(model))
 
 
 def from_text(text: bytes) -> AccuracyModel:
@@ -78,7 +93,20 @@ def from_text(text: bytes) -> AccuracyModel:
         BadModelError: No such JSON, or of another layout.
     """
     try:
-        content = json.loads(text)
+        return model_of(json.loads(text))
+    except ValueError as error:
+        if isinstance(error, BadModelError):
+            raise
+        raise BadModelError(f"not an accuracy model: {error}") from error
+
+
+def model_of(content: Mapping[str, Any]) -> AccuracyModel:
+    """A model from its plain values.
+
+    Raises:
+        BadModelError: They are of another layout, or of no model.
+    """
+    try:
         if content["layout"] != LAYOUT:
             raise BadModelError(f"layout {content['layout']!r}; allowed: {LAYOUT}; fit it anew")
         stated: dict[str, Any] = {

@@ -12,9 +12,8 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from advisor.accuracy.model import NORMAL_90, ONE_SIDED_90
 from advisor.accuracy.records import Estimates
-from advisor.accuracy.scale import slope, to_accuracy, to_logit
+from advisor.accuracy.scale import NORMAL_90, ONE_SIDED_90, slope, to_accuracy, to_logit
 
 GAIN_SD = 0.3
 """Assumed standard deviation of the gain between candidates of one workload, in logits; the probes'
@@ -74,9 +73,14 @@ def with_full_data(few: Estimates, gained: Gain, chance: float) -> Estimates:
 
     The intervals widen by the gain's spread between candidates and the error of its mean.
     """
-    at = np.full(len(few.candidates), chance)
-    logit = few.logit + gained.mean
-    spread = np.sqrt(few.spread**2 + gained.sd**2 + gained.error**2)
+    shifted = msgspec.structs.replace(few, logit=few.logit + gained.mean)
+    return with_spread(shifted, float(np.hypot(gained.sd, gained.error)), chance)
+
+
+def with_spread(found: Estimates, sd: float, chance: float) -> Estimates:
+    """Estimates at their logits, with intervals that a further standard deviation widens."""
+    at = np.full(len(found.candidates), chance)
+    logit, spread = found.logit, np.hypot(found.spread, sd)
     low, high = (to_accuracy(logit + s * NORMAL_90 * spread, at) for s in (-1, 1))
     bound = to_accuracy(logit - ONE_SIDED_90 * spread, at)
-    return Estimates(few.candidates, to_accuracy(logit, at), low, high, bound, logit, spread)
+    return Estimates(found.candidates, to_accuracy(logit, at), low, high, bound, logit, spread)

@@ -18,7 +18,7 @@ from advisor.accuracy import similarity
 from advisor.accuracy.factors import LEVEL, RANK, Factors, Table, fit
 from advisor.accuracy.observations import Mask, Observations, Positions, workload_traits
 from advisor.accuracy.records import Contamination, Estimates, Placement, Probe
-from advisor.accuracy.scale import Array, slope, to_accuracy, to_logit
+from advisor.accuracy.scale import NORMAL_90, ONE_SIDED_90, Array, slope, to_accuracy, to_logit
 
 OTHER_LANGUAGES = 0.01
 """Weight of workloads of other languages in a fit for one language; 0 leaves them out."""
@@ -28,9 +28,6 @@ EXTRA = 0.02
 """Further residual variance on a new workload, whatever the candidate."""
 NEW_SPREAD = 1.5
 """Prior variance of a new workload's scores against the regression's."""
-NORMAL_90 = 1.6448536
-"""Standard deviations on either side of a normal 90 % interval."""
-ONE_SIDED_90 = 1.2815516
 
 
 class AccuracyModel(msgspec.Struct, frozen=True):

@@ -13,6 +13,9 @@ Array = NDArray[np.float64]
 
 LEAST, MOST = 0.02, 0.995
 """Share of the way from chance to 1 outside of which values are clipped before the logit."""
+NORMAL_90 = 1.6448536
+"""Standard deviations on either side of a normal 90 % interval."""
+ONE_SIDED_90 = 1.2815516
 SELF_REPORT_SD = 0.04
 """Standard deviation of a self-reported accuracy around a run of the same cell: mean gap 0.027,
 90 % within 0.082 in 1,212 cells of the MTEB results repository."""

@@ -74,7 +74,7 @@ def _scenarios(ks: Sequence[int], *, details: bool) -> list[Scenario]:
     return [usual, *noisy, larger, Scenario("packaged", counts, named=RUNNABLE)]
 
 
-def _headline(data: AccuracyRows, found: pd.DataFrame) -> pd.DataFrame:
+def headline(data: AccuracyRows, found: pd.DataFrame) -> pd.DataFrame:
     """Predictions of English workloads with many models."""
     measured = data.table["workload"][data.measured()]
     many = measured.value_counts()
@@ -82,9 +82,9 @@ def _headline(data: AccuracyRows, found: pd.DataFrame) -> pd.DataFrame:
     return found[(found["language"] == "en") & large]
 
 
-def _tables(data: AccuracyRows, found: pd.DataFrame) -> dict[str, Any]:
-    """Error tables of one scenario."""
-    english = _headline(data, found)
+def error_tables(data: AccuracyRows, found: pd.DataFrame) -> dict[str, Any]:
+    """Error tables of one scenario: all workloads, English ones, by task and by language."""
+    english = headline(data, found)
 
     def each(column: str) -> dict[str, Any]:
         names = sorted(set(found[column]))
@@ -115,16 +115,16 @@ def cross_validate(data: AccuracyRows, ks: Sequence[int], *, details: bool) -> d
     """Errors on data sets that are held out with all their subsets, languages and siblings."""
     found = metrics.described(data, held_out(data, _scenarios(ks, details=details)))
     usual = metrics.calibrated(found[found["scenario"] == "cheap"])
-    report = _tables(data, usual)
+    report = error_tables(data, usual)
     if not details:
         return report
     others = {}
     for name in [str(n) for n in found["scenario"].unique() if n != "cheap"]:
         part = metrics.calibrated(found[found["scenario"] == name])
-        others[name] = metrics.by_probes(_headline(data, part))
+        others[name] = metrics.by_probes(headline(data, part))
     report["scenarios"] = others
     report["ablations"] = {
-        name: metrics.by_probes(_headline(data, _ablated(data, ks, variant, n_test)))
+        name: metrics.by_probes(headline(data, _ablated(data, ks, variant, n_test)))
         for name, (variant, n_test) in ABLATIONS.items()
     }
     return report
@@ -159,7 +159,7 @@ def family_errors(data: AccuracyRows) -> dict[str, Any]:
     found = metrics.calibrated(metrics.described(data, pd.concat(parts, ignore_index=True)))
     return {
         "probes": metrics.by_probes(found),
-        "english": {"probes": metrics.by_probes(_headline(data, found))},
+        "english": {"probes": metrics.by_probes(headline(data, found))},
     }
 
 

@@ -13,8 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau
 
-from advisor.accuracy.model import NORMAL_90, ONE_SIDED_90
-from advisor.accuracy.scale import Array, to_accuracy, to_logit
+from advisor.accuracy.scale import NORMAL_90, ONE_SIDED_90, Array, to_accuracy, to_logit
 from advisor.evaluation.accuracy_tables import AccuracyRows
 
 BOOTSTRAPS = 1000

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import functools
 import weakref
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import numpy as np
@@ -23,7 +23,7 @@ from advisor.recommend.machine import Machine, resolve
 from advisor.recommend.option import memory_gb, option
 from advisor.recommend.paired import comparisons
 from advisor.recommend.pricing import prices, rows_of, stated, works_of
-from advisor.recommend.qualification import About, about
+from advisor.recommend.qualification import About, about, accuracy_basis, bundled_predictor
 from advisor.recommend.query import ANY_BACKEND, BadQuestionError, Query
 from advisor.recommend.records import (
     BestDevice,
@@ -50,8 +50,8 @@ from advisor.recommend.variants import (
     Writer,
     dearer,
     lists,
-    ratios,
     sentence,
+    ties,
     variants,
 )
 from advisor.recommend.warnings import (
@@ -66,6 +66,9 @@ from advisor.recommend.warnings import (
 from catalog.evidence import OF_LABELS, Metric
 from catalog.records import Device
 from catalog.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from advisor.accuracy.predictor import AccuracyPredictor
 
 KEPT_PRICES = 500
 """Priced keys kept; the least recently asked go first."""
@@ -116,12 +119,18 @@ class Advisor:
         snapshot: The catalog.
         estimator: Informed of it.
         setting: The machine where a question names none, as of ``JOULEWISE_DEVICE``.
+        predictor: Gives the accuracy model, where accuracies are to be estimated.
     """
 
     def __init__(
-        self, snapshot: Snapshot, estimator: Estimator, setting: str | Device | None = None
+        self,
+        snapshot: Snapshot,
+        estimator: Estimator,
+        setting: str | Device | None = None,
+        predictor: Callable[[], AccuracyPredictor] = bundled_predictor,
     ) -> None:
         self.snapshot, self.estimator, self.setting = snapshot, estimator, setting
+        self.predictor = predictor
         me: Advisor = weakref.proxy(self)  # what it keeps goes with it, before any collection
         self.machine = functools.lru_cache(KEPT_DEVICES)(lambda asked: me._machine(asked))
         self.prices = functools.lru_cache(KEPT_PRICES)(lambda key: me._prices(key))
@@ -143,7 +152,7 @@ class Advisor:
 
     def _prices(self, key: Key) -> Prices:
         """Prices of a key; at a request rate also those derived from work."""
-        found = prices(key, self.snapshot, self.estimator)
+        found = prices(key, self.snapshot, self.estimator, self.predictor)
         if key.rate_per_s is None or key.basis == "measured":
             return found
         work = [self.prices(each) for each in works_of(key)]
@@ -151,7 +160,7 @@ class Advisor:
 
     def key(self, query: Query, workload: str) -> Key:
         """What the prices of a question depend on."""
-        rate = None
+        rate, basis = None, accuracy_basis(query, workload)
         if query.scenario == "server":
             rows = (row for own in rows_of(self.snapshot, workload).values() for row in own)
             rate = rate_of(rows, query.rate)
@@ -167,7 +176,8 @@ class Advisor:
             basis=query.basis,
             labels=query.labels,
             metric=query.metric,
-            measured_accuracy=query.accuracy_basis == "measured",
+            measured_accuracy=basis == "measured",
+            estimated_accuracy=basis == "any",
             stated=stated(query, self.snapshot),
         )
 
@@ -175,6 +185,8 @@ class Advisor:
         """A question with its prices, judged; raises what `recommend` does."""
         query.check()
         found = about(self.snapshot, query)
+        basis = accuracy_basis(query, found.workload)
+        query = msgspec.structs.replace(query, accuracy_basis=basis)
         priced = self.prices(self.key(query, found.workload))
         return Asked(query, found, judged(priced, query, found.speaks))
 
@@ -213,10 +225,11 @@ class Advisor:
             BadQuestionError: A value is out of its range, or a workload belongs to another task.
         """
         asked = self.asked(query)
-        key, qualified = asked.judged.prices.key, asked.qualified
+        query, key, qualified = asked.query, asked.judged.prices.key, asked.qualified
+        better = asked.about.better_known
         chosen = qualified[0] if qualified else None
         found = lists(asked.judged, query, self.snapshot)
-        tied = self._tied(asked.judged.prices, qualified)
+        tied = ties(asked.judged.prices, qualified[:TIED_LOOK], self.estimator)
         write = Writer(asked.judged.prices, chosen, self.snapshot, self.estimator)
         first = write.options([chosen])[0] if chosen is not None else None
         compared, unlike = self._compared(first, asked, write)
@@ -240,13 +253,7 @@ class Advisor:
             next=found.next,
             nearest_miss=None if qualified else self._nearest(asked, write),
             suggestions=suggestions(
-                asked.judged,
-                query,
-                self.snapshot,
-                tied,
-                self._usual,
-                self._unjudged,
-                asked.about.better_known,
+                asked.judged, query, self.snapshot, tied, self._usual, self._unjudged, better
             ),
             warnings=self._cautions(asked, first, tied, unlike),
             catalog_digest=self.snapshot.digest,
@@ -261,16 +268,6 @@ class Advisor:
             return ()
         need = round(memory_gb(chosen) or 0.0, 3)
         return self._devices(chosen.candidate, need, chosen.choice, key)
-
-    def _tied(self, prices: Prices, qualified: Sequence[Entry]) -> list[Entry]:
-        """The chosen entry, and those whose energy may be as little, measured ones first."""
-        chosen, others = qualified[:1], qualified[1:TIED_LOOK]
-        others = [each for each in others if each.candidate.name != chosen[0].candidate.name]
-        if not chosen or not others or not chosen[0].joules:
-            return list(chosen)
-        ends = ratios(prices, chosen[0], others, self.estimator)
-        tied = [each for each, (low, _) in zip(others, ends, strict=True) if low <= 1]
-        return [*chosen, *sorted(tied, key=lambda each: not each.measured)]
 
     def _nearest(self, asked: Asked, write: Writer) -> Option | None:
         """The nearest miss; where nothing has the asked metric, by the other one.
@@ -349,7 +346,9 @@ class Advisor:
             {
                 each.candidate.name
                 for each in asked.entries
-                if each.evidence and each.evidence.regime in OF_LABELS[query.labels]
+                if each.evidence
+                and each.evidence.chance is None
+                and each.evidence.regime in OF_LABELS[query.labels]
             }
         )
         codes = about_task(
@@ -373,7 +372,8 @@ class Advisor:
         if chosen is not None:
             codes |= {code: CAUTIONS[code] for code in chosen.warnings if code != DEARER}
             codes |= about_accuracy(self.snapshot, chosen, query.min_acc)
-            splits = {each.evidence.split for each in asked.qualified if each.evidence}
+            known = [each.evidence for each in asked.qualified if each.evidence]
+            splits = {each.split for each in known if each.chance is None}
             if len(splits) > 1:
                 codes["splits-differ"] = CAUTIONS["splits-differ"]
             if (fewest := chosen.n_devices_at_least or 1) > 1:

@@ -47,6 +47,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         rate_per_s: Of scenario ``server``.
         measured_accuracy: Whether results of the calibration suite alone count.
+        estimated_accuracy: Whether accuracies that follow from others count too.
         stated: Runtime that whoever asks has measured.
         candidate: The only one that is priced; ``None`` for all.
     """
@@ -63,6 +64,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     labels: Labels = "full"
     metric: Metric = "accuracy"
     measured_accuracy: bool = False
+    estimated_accuracy: bool = False
     stated: Stated | None = None
     candidate: str | None = None
 

@@ -8,7 +8,8 @@ alone. Modelled joules are a second opinion and never ranked.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -27,24 +28,41 @@ from advisor.recommend.entries import (
 from advisor.recommend.estimation import estimated
 from advisor.recommend.estimation import of_row as of_estimate
 from advisor.recommend.machine import Machine
-from advisor.recommend.qualification import evidence, excluded
+from advisor.recommend.qualification import bundled_predictor, estimates, evidence, excluded
 from advisor.recommend.query import ANY_BACKEND, Query
 from advisor.recommend.serving import Choice, Stated, has_profile, others, same_format, usual
 from catalog.accuracy import NumericFormat
 from catalog.energy import Energy
 from catalog.errors import UnknownNameError
-from catalog.evidence import Evidence
+from catalog.evidence import OF_LABELS, Evidence
 from catalog.records import Candidate, Measurement, Scope, moment
 from catalog.registry.families import CLASSICAL
 from catalog.snapshot import Snapshot
 
+if TYPE_CHECKING:
+    from advisor.accuracy.predictor import AccuracyPredictor
+
 _FORMATS: tuple[NumericFormat, ...] = ("float", "int8", "int4")
 
 
-def prices(key: Key, snapshot: Snapshot, estimator: Estimator) -> Prices:
-    """Prices every candidate that has an accuracy or a row on the workload of a key."""
+def prices(
+    key: Key,
+    snapshot: Snapshot,
+    estimator: Estimator,
+    predictor: Callable[[], AccuracyPredictor] = bundled_predictor,
+) -> Prices:
+    """Prices every candidate that has an accuracy or a row on the workload of a key.
+
+    Args:
+        key: What is priced.
+        snapshot: The catalog.
+        estimator: Of energies and runtimes.
+        predictor: Of accuracies, where estimates of them count.
+    """
     rows = rows_of(snapshot, key.workload)
     formats = {numeric: _evidence(key, snapshot, numeric) for numeric in _FORMATS}
+    if key.estimated_accuracy:
+        formats["float"] = _with_estimates(key, snapshot, formats["float"], predictor)
     entries: list[Entry] = []
     plans: list[Plan] = []
     absent: list[Absent] = []
@@ -105,6 +123,19 @@ def _evidence(key: Key, snapshot: Snapshot, numeric: NumericFormat) -> Mapping[s
     if key.labels == "full":
         return allowed
     return {**evidence(snapshot, *about, "full", key.measured_accuracy, numeric), **allowed}
+
+
+def _with_estimates(
+    key: Key,
+    snapshot: Snapshot,
+    known: Mapping[str, Evidence],
+    predictor: Callable[[], AccuracyPredictor],
+) -> Mapping[str, Evidence]:
+    """What is known within the label budget, else an estimate, else what needs more labels."""
+    found = estimates(snapshot, key.workload, key.metric, key.labels, predictor)
+    allowed = OF_LABELS[key.labels]
+    within = {name: each for name, each in known.items() if each.regime in allowed}
+    return {**known, **found, **within}
 
 
 def rows_of(snapshot: Snapshot, workload: str) -> Mapping[str, list[Measurement]]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from advisor.recommend.query import BadQuestionError, Query
+from advisor.accuracy.scale import to_accuracy, to_logit
+from advisor.recommend.query import AskedAccuracyBasis, BadQuestionError, Query
 from advisor.recommend.records import Accuracy, Reason
 from catalog.accuracy import NumericFormat
 from catalog.evidence import (
@@ -22,8 +23,12 @@ from catalog.evidence import (
     reference_workload,
 )
 from catalog.intervals import Array, lower_bounds
+from catalog.reference_data import workloads as bundled_workloads
 from catalog.registry.families import FLOORS
 from catalog.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from advisor.accuracy.predictor import AccuracyPredictor
 
 EXCLUDED: dict[str, tuple[Reason, str]] = {
     "not-obtainable": (
@@ -132,6 +137,33 @@ def evidence(
     return found
 
 
+def accuracy_basis(query: Query, workload: str) -> AskedAccuracyBasis:
+    """Whose accuracies count: as asked, else estimates too on a workload of the asker's own."""
+    return query.accuracy_basis or ("published" if workload in bundled_workloads() else "any")
+
+
+def bundled_predictor() -> AccuracyPredictor:
+    """The bundled accuracy model; it and its libraries are loaded where an estimate is needed."""
+    from advisor.accuracy.predictor import bundled
+
+    return bundled()
+
+
+def estimates(
+    snapshot: Snapshot,
+    workload: str,
+    metric: Metric,
+    labels: Labels,
+    predictor: Callable[[], AccuracyPredictor],
+) -> Mapping[str, Evidence]:
+    """Accuracies that follow from what was measured on a workload; none of macro-F1."""
+    if metric != "accuracy":
+        return {}
+    from advisor.accuracy.estimated import estimated
+
+    return estimated(snapshot, workload, labels, predictor)
+
+
 def obtainable(snapshot: Snapshot, name: str) -> bool:
     """Whether a candidate has open weights, is built by the suite, or was run by the asker."""
     candidate = snapshot.candidates.get(name)
@@ -161,7 +193,8 @@ def bounds(known: Sequence[Evidence | None], confidence: float) -> Array:
 
     The one-sided lower bound from test size, draws and sources; of self-reported accuracies the low
     end of their interval if that is lower; of macro-F1, which has no interval of its test size, the
-    value less its spread over draws; NaN where an accuracy has no test size.
+    value less its spread over draws; NaN where an accuracy has no test size. Of an estimate the
+    bound of its distribution.
 
     Args:
         known: Evidence by candidate.
@@ -181,7 +214,21 @@ def bounds(known: Sequence[Evidence | None], confidence: float) -> Array:
     told = [e.low if e is not None and "self-reported" in e.warnings else None for e in known]
     low = np.fmin(low, np.array([nan if each is None else each for each in told]))
     low[np.isnan(n_test)] = nan
-    return np.where(accurate, low, by_draws)
+    return np.where(accurate, _of_estimates(known, low, confidence), by_draws)
+
+
+def _of_estimates(known: Sequence[Evidence | None], low: Array, confidence: float) -> Array:
+    """Lower bounds, those of estimates from their normal distribution on the logit scale."""
+    places = [at for at, each in enumerate(known) if each is not None and each.chance is not None]
+    if not places:
+        return low
+    own = [each for at in places if (each := known[at]) is not None]
+    chance = np.array([each.chance for each in own], dtype=float)
+    logit = to_logit(np.array([each.value for each in own]), chance)
+    spread = np.array([each.logit_sd for each in own], dtype=float)
+    found = low.copy()
+    found[places] = to_accuracy(logit - NormalDist().inv_cdf(confidence) * spread, chance)
+    return found
 
 
 def _across(values: Mapping[str, float]) -> AcrossTask | None:

@@ -56,7 +56,9 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
         confidence: With which the floor holds for the one-sided lower bound of the accuracy; 0
             holds it against the value itself.
         labels: Labelled texts there are: ``none``, ``few`` (per class) or ``full``.
-        accuracy_basis: ``measured`` by the calibration suite only, or ``published`` too.
+        accuracy_basis: ``measured`` by the calibration suite only, ``published`` too, or ``any``:
+            also estimates that follow from what was measured on the workload. ``None`` takes
+            ``any`` on a workload of the asker's own, else ``published``.
         backend: One serving backend, or ``any`` to rank all; ``None`` takes each one's usual.
         runtime_s_per_1000: Seconds that whoever asks measured, with the usual serving choice of
             `candidate` or that of `backend` and `precision`; of nobody's other choices.
@@ -108,10 +110,16 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     metric: Annotated[Metric, Meta(description="what the floor is about: accuracy or macro_f1")] = (
         "accuracy"
     )
-    accuracy_basis: Annotated[
-        AskedAccuracyBasis,
-        Meta(description="whose accuracies count: measured (by the suite), published or any"),
-    ] = "published"
+    accuracy_basis: (
+        Annotated[
+            AskedAccuracyBasis,
+            Meta(
+                description="whose accuracies count: measured (by the suite), published (too) or "
+                "any (estimated ones too; the default on workloads of your own)"
+            ),
+        ]
+        | None
+    ) = None
     backend: (
         Annotated[
             str,

@@ -40,6 +40,7 @@ Reason = Literal[
 WarningCode = Literal[
     "accuracy-contaminated",
     "accuracy-contamination-unknown",
+    "accuracy-estimated",
     "accuracy-full-not-measured",
     "accuracy-interval-absent",
     "accuracy-low-across-task",
@@ -92,8 +93,7 @@ class Accuracy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Attributes:
         low: Low end of the 90 % interval from test size, training draws and sources.
-        basis: ``measured`` by the calibration suite, ``published`` or ``estimated`` (a numeric
-            format without results of its own).
+        basis: ``measured`` by the calibration suite, ``published``, or ``estimated`` from others.
         regime: Labelled texts behind it, e.g. ``few-shot`` with `samples_per_label`.
         source: Short names of the sources whose median it is.
         across_task: The candidate's accuracy over the task's workloads in the same language.

@@ -16,6 +16,8 @@ from typing import Literal
 import msgspec
 import numpy as np
 
+from advisor.accuracy.estimated import is_own
+from advisor.accuracy.next_runs import Priced, calibrating, next_runs, probe_run
 from advisor.estimator.estimator import Estimator
 from advisor.estimator.machine_effects import noise
 from advisor.estimator.probe_selection import picked
@@ -185,6 +187,8 @@ def suggestions(
         unjudged: See the function of this name.
         better_known: Another workload of the task that practitioners name first.
     """
+    if runs := _settling(judged, query):
+        return runs
     key = judged.prices.key
     found = [*usual(key)]
     if judged.qualifies:
@@ -200,10 +204,21 @@ def suggestions(
     return tuple(found[:MOST_SUGGESTIONS])
 
 
-def _command(key: Key, name: str) -> str:
-    """The command that measures a candidate on a workload."""
-    words = ["joulewise", "calibrate", "--workload", key.workload, "--candidate", name]
-    return shlex.join(words)
+def _settling(judged: Judged, query: Query) -> tuple[Suggestion, ...]:
+    """Runs that settle a choice among estimated accuracies; see `advisor.accuracy.next_runs`."""
+    key, entries = judged.prices.key, judged.prices.entries
+    if not key.estimated_accuracy:
+        return ()
+    known = [(n, e, e.evidence) for n, e in enumerate(entries) if e.evidence is not None]
+    there = {n: Priced(e.candidate, own, e.joules) for n, e, own in known}
+    if all(each.known.chance is None for each in there.values()):
+        heads = key.labels != "none" and key.metric == "accuracy" and key.basis == "any"
+        wanted = heads and not judged.qualifies and is_own(key.workload)
+        return (Suggestion(**probe_run(key.workload)._asdict()),) if wanted else ()
+    able = [each for n, each in there.items() if judged.limits[n] == 0]
+    chosen = there[judged.qualifies[0]] if judged.qualifies else None
+    found = next_runs(key.workload, able, chosen, query.min_acc)
+    return tuple(Suggestion(**run._asdict()) for run in found)
 
 
 def _of_entry(entry: Entry, key: Key, reason: str) -> Suggestion:
@@ -213,7 +228,7 @@ def _of_entry(entry: Entry, key: Key, reason: str) -> Suggestion:
         candidate=entry.candidate.name,
         expected_accuracy=rounded(known.value) if known else None,
         expected_energy_j_per_1000=rounded(entry.joules) if math.isfinite(entry.joules) else None,
-        command=_command(key, entry.candidate.name),
+        command=calibrating(key.workload, "--candidate", entry.candidate.name),
         reason=reason,
     )
 
@@ -315,7 +330,7 @@ def _expected(
             candidate=each.name,
             expected_accuracy=rounded(medians[each.name]) if each.name in medians else None,
             expected_energy_j_per_1000=rounded(1000 * (found.energy_j.value or 0.0)),
-            command=_command(key, each.name),
+            command=calibrating(key.workload, "--candidate", each.name),
             reason="the suite can run it; accuracy expected from other data sets of the task"
             if each.name in medians
             else unknown,

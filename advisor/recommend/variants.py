@@ -107,6 +107,17 @@ def _waiting(entry: Entry) -> float:
     return 0.0 if entry.served is None else entry.served.doubt
 
 
+def ties(prices: Prices, qualified: Sequence[Entry], estimator: Estimator) -> list[Entry]:
+    """The first of qualifying entries, and those whose energy may be as little, measured first."""
+    chosen, others = qualified[:1], qualified[1:]
+    others = [each for each in others if each.candidate.name != chosen[0].candidate.name]
+    if not chosen or not others or not chosen[0].joules:
+        return list(chosen)
+    ends = ratios(prices, chosen[0], others, estimator)
+    tied = [each for each, (low, _) in zip(others, ends, strict=True) if low <= 1]
+    return [*chosen, *sorted(tied, key=lambda each: not each.measured)]
+
+
 def _variance(entry: Entry) -> float:
     """Variance of the log of the energy of an entry's work by its own interval."""
     work = entry.work

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from advisor.accuracy.estimated import SOURCE
 from advisor.recommend.entries import Entry, Key
 from advisor.recommend.machine import Machine
 from advisor.recommend.records import Option, WarningCode
@@ -27,6 +28,8 @@ CAUTIONS: dict[WarningCode, str] = {
     "may be too good",
     "accuracy-contamination-unknown": "nothing says whether the model saw this data set in "
     "training; check the accuracy on texts of your own",
+    "accuracy-estimated": "the accuracy of the chosen candidate was not measured on these texts: "
+    "it follows from what others reach there and may be off by its interval; measure it before use",
     "accuracy-full-not-measured": "the accuracy is of a head on few texts per class; trained on "
     "all labelled texts the same model is usually better",
     "accuracy-interval-absent": "a macro-F1 has no interval of its test size: the floor is held "
@@ -184,6 +187,10 @@ def about_accuracy(snapshot: Snapshot, chosen: Option, floor: float) -> dict[War
         "contamination-unknown": "accuracy-contamination-unknown",
         "self-reported": "accuracy-self-reported",
     }
+    if chosen.accuracy and chosen.accuracy.source == SOURCE:
+        assumed = "language-assumed" in chosen.accuracy.warnings
+        also = "; the texts' language is not stated and taken for English" if assumed else ""
+        codes["accuracy-estimated"] = CAUTIONS["accuracy-estimated"] + also
     for name, code in evidence.items():
         if chosen.accuracy and name in chosen.accuracy.warnings:
             codes[code] = CAUTIONS[code]

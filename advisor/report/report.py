@@ -153,6 +153,7 @@ def _found(desk: Desk, plan: Plan, entry: Deployment) -> _Found:
     shared_fields: dict[str, Any] = {
         "device": device,
         "workload": entry.workload,
+        "accuracy_basis": "published",
         "scenario": own.scenario,
         "scope": own.scope,
         "rate": entry.rate,

@@ -23,6 +23,7 @@ _IN_A_PLAN = "state {} in the plan of joulewise report"
 MENDS: dict[WarningCode, str] = {
     "accuracy-contaminated": _OWN_TEXTS,
     "accuracy-contamination-unknown": _OWN_TEXTS,
+    "accuracy-estimated": "the first command under `measure` above",
     "accuracy-full-not-measured": "--labels few asks for what was measured; or " + _OWN_TEXTS,
     "accuracy-interval-absent": "--metric accuracy",
     "accuracy-low-across-task": "--workload with the data set most like yours; or " + _OWN_TEXTS,
@@ -198,6 +199,7 @@ def _print_ranking(answer: Recommendation, chosen: Option) -> None:
         metric, value = accuracy.metric, wording.accuracy(accuracy.value)
         ends = wording.interval(accuracy.low, accuracy.high) if accuracy.low is not None else ""
         said.append(f"at {metric} {value} ({ends})" if ends else f"at {metric} {value}")
+        said += ["(estimated)"] if accuracy.basis == "estimated" else []
     said.append(f"on {escape(wording.machine(answer.machine))}.")
     console.print(" ".join(said), highlight=False)
 
@@ -208,6 +210,7 @@ def _option_cells(mark: str, option: Option) -> tuple[str, ...]:
     shown = wording.accuracy(accuracy.value if accuracy else None)
     if accuracy and accuracy.low is not None:
         shown += f"\n{wording.accuracy(accuracy.low)} – {wording.accuracy(accuracy.high)}"
+    shown += "\nestimated" if accuracy and accuracy.basis == "estimated" else ""
     interval = wording.interval(energy.low, energy.high)
     times = f" × {wording.number(option.energy_factor.value)}" if option.energy_factor else ""
     label = f", {energy.label}" if energy.label not in (None, "estimated", "measured") else ""

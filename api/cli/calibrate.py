@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import msgspec
 from rich.console import Console
 from rich.text import Text
 
@@ -91,6 +92,37 @@ def make_plan(snapshot: Snapshot, **options: Any) -> suite.CalibrationPlan:
         terminal.fail(str(error), terminal.BAD_DATA)
     except suite.PlanError as error:
         terminal.fail(str(error), terminal.USAGE)
+
+
+def accuracy_probing(
+    snapshot: Snapshot,
+    workloads: Sequence[str],
+    profile: str,
+    data: Path | None,
+    models: Path | None,
+) -> dict[str, Any]:
+    """Options of a plan that measures accuracy probes; unusable texts end the command.
+
+    A doubtful window is not measured again: accuracies do not depend on the load.
+    """
+    from advisor.accuracy.predictor import bundled
+
+    probing = suite.accuracy_probes
+    try:
+        texts = probing.sound_texts(snapshot, workloads, data)
+    except suite.WorkloadError as error:
+        terminal.fail(str(error), terminal.BAD_DATA)
+    able = probing.encoders(snapshot.candidates, models)
+    chosen = [
+        name
+        for each in texts.values()
+        for name in bundled().choose_probes(each.workload, list(able), probing.MOST)
+    ]
+    declared = probing.probes(snapshot.candidates, list(dict.fromkeys(chosen)))
+    options: dict[str, Any] = {"texts": texts, "declared": declared}
+    if profile in suite.PROFILES:
+        options["profile"] = msgspec.structs.replace(suite.PROFILES[profile], retries=0)
+    return options
 
 
 def print_plan(plan: suite.CalibrationPlan, *, as_json: bool) -> None:

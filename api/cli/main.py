@@ -255,10 +255,19 @@ def doctor(
 
 def calibrate(
     profile: Annotated[str, typer.Option(help="quick, standard or reference.")] = "quick",
-    workload: Annotated[list[str] | None, typer.Option(help="Repeatable.")] = None,
+    workload: Annotated[
+        list[str] | None, typer.Option(help="Name, or file (CSV, Parquet, JSONL); repeatable.")
+    ] = None,
     candidate: Annotated[list[str] | None, typer.Option(help="Name or glob; repeatable.")] = None,
     probes: Annotated[
         bool, typer.Option("--probes", help="Three to five candidates that tell most, once each.")
+    ] = False,
+    accuracy_probes: Annotated[
+        bool,
+        typer.Option(
+            "--accuracy-probes",
+            help="A few cheap candidates whose accuracies on texts of yours tell those of others.",
+        ),
     ] = False,
     rate: Annotated[
         list[float] | None,
@@ -310,6 +319,9 @@ def calibrate(
         "backends": backend or (),
         "again": again,
     }
+    if accuracy_probes and (probes or candidate or scheduler):
+        other = "--probes" if probes else "--candidate" if candidate else "--scheduler"
+        terminal.fail(f"--accuracy-probes names what runs; not with {other}", terminal.USAGE)
     if scheduler is not None:
         if strict or tdp_w is not None:
             name = "--strict" if strict else "--tdp-w"
@@ -321,14 +333,11 @@ def calibrate(
         terminal.fail(
             "no energy counter can be read; see `joulewise doctor`", terminal.NOT_MEASURABLE
         )
-    configured = settings()
-    made = calibrate.make_plan(
-        load_snapshot(),
-        **options,
-        data=data or configured.data,
-        models=models or configured.models,
-        tdp_w=tdp_w,
-    )
+    configured, snapshot = settings(), load_snapshot()
+    folders = {"data": data or configured.data, "models": models or configured.models}
+    if accuracy_probes:
+        options |= calibrate.accuracy_probing(snapshot, workload or (), profile, **folders)
+    made = calibrate.make_plan(snapshot, **options, **folders, tdp_w=tdp_w)
     if plan:
         return calibrate.print_plan(made, as_json=as_json)
     raise typer.Exit(calibrate.calibrate(made, open_store(), log=log, as_json=as_json))

@@ -21,6 +21,7 @@ from advisor.report import grid_factors
 from api.pages import compare as comparing
 from api.pages import names
 from api.pages.accuracies import accuracy_page
+from api.pages.accuracy_model import card as accuracy_card
 from api.pages.coverage import coverage
 from api.pages.templating import page, wants_html
 from api.service import accuracies, listing
@@ -200,8 +201,11 @@ def scorecard(
     served: NamedDependency[ServiceState],
     now: NamedDependency[LoadedCatalog],
 ) -> Response[Any]:
-    """Errors of the estimator on devices and models it had not seen; a page for browsers."""
-    card, vary = now.estimator.scorecard, {"Vary": "Accept"}
+    """Errors of the estimator on devices and models it had not seen; a page for browsers.
+
+    ``accuracy`` holds those of the accuracy model on data sets it had not seen.
+    """
+    card, vary = now.estimator.scorecard | {"accuracy": accuracy_card()}, {"Vary": "Accept"}
     if wants_html(request):
         return page("estimator.html", served, "/estimator", headers=vary, card=card)
     return Response(card, headers=vary)

@@ -13,7 +13,16 @@ from litestar.response import Template
 from litestar.template import TemplateConfig
 
 from advisor.recommend.option import energy_from
-from api.pages import at_rate, estimator, held_out, names, plots, summary, wording
+from api.pages import (
+    accuracy_model,
+    at_rate,
+    estimator,
+    held_out,
+    names,
+    plots,
+    summary,
+    wording,
+)
 from api.service.problems import to_problem
 from api.service.state import ServiceState
 from catalog.errors import CatalogUnreadableError
@@ -40,6 +49,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.globals |= {
+        "accuracy_model": accuracy_model,
         "at_rate": at_rate,
         "energy_from": energy_from,
         "names": names,

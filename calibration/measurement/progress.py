@@ -158,6 +158,9 @@ def _run_file(run: Run, row: Measurement) -> RunFile:
         workloads=(plan.texts[row.workload].workload,)
         if row.workload in plan.new_workloads
         else (),
+        candidates=(plan.candidates[row.candidate],)
+        if row.candidate in plan.new_candidates
+        else (),
         predictions=run.predictions(row),
     )
 

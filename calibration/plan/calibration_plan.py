@@ -31,7 +31,8 @@ class CalibrationPlan(msgspec.Struct, frozen=True, kw_only=True):
             `seed` (probes in the order of `calibration.plan.probe_set`), the trials of a pair
             together, training first.
         candidates: Declarations by name; likewise `devices` and `texts` by workload.
-        new_devices: Records the catalog does not have yet, likewise `new_workloads`.
+        new_devices: Records the catalog does not have yet, likewise `new_workloads` and
+            `new_candidates`.
         restated: Devices whose record in the catalog is to be replaced, as a figure was stated.
         meter: The meter to use instead of the best one of the machine.
     """
@@ -46,6 +47,7 @@ class CalibrationPlan(msgspec.Struct, frozen=True, kw_only=True):
     texts: Mapping[str, Texts]
     new_devices: frozenset[str]
     new_workloads: frozenset[str]
+    new_candidates: frozenset[str] = frozenset()
     restated: frozenset[str] = frozenset()
     meter: Meter | None = None
 

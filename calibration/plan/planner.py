@@ -28,6 +28,7 @@ from calibration.workloads.synthetic import FIXED_LENGTH_PREFIX
 from catalog.errors import UnknownNameError
 from catalog.records import Candidate, Device, Measurement, SetupKey
 from catalog.registry.families import FAMILIES
+from catalog.registry.obtaining import builds
 from catalog.snapshot import Snapshot
 
 RATES = (1e-3, 1e6)
@@ -42,9 +43,8 @@ def choose_candidates(
 ) -> dict[str, Candidate]:
     """Runnable candidates that match any glob; without one all, in quick those of quick families.
 
-    A few-shot head costs what the same head on all texts does, so quick leaves it out.
-
-    Random weights only run where they are named.
+    A few-shot head costs what the same head on all texts does, so quick leaves it out. Random
+    weights, and heads on encoders that published results name, only run where they are named.
 
     Raises:
         UnknownNameError: A glob matches none.
@@ -61,9 +61,10 @@ def choose_candidates(
     chosen: dict[str, Candidate] = {}
     for glob in globs:
         names = fnmatch.filter(runnable, glob)
-        if not names:
+        known = snapshot.candidates.get(glob)
+        if not names and (known is None or not builds(known)):
             raise UnknownNameError("candidate", glob, runnable)
-        chosen |= {name: runnable[name] for name in names}
+        chosen |= {name: snapshot.candidates[name] for name in names or [glob]}
     return chosen
 
 
@@ -256,6 +257,7 @@ def plan(
     tdp_w: float | None = None,
     backends: Sequence[str] = (),
     texts: Mapping[str, Texts] | None = None,
+    declared: Mapping[str, Candidate] | None = None,
     again: bool = False,
 ) -> CalibrationPlan:
     """What a calibration of this machine would do; measures nothing.
@@ -278,6 +280,7 @@ def plan(
         backends: Globs over serving backends; without any the usual one of each candidate and, in
             a profile that sweeps, the others that are installed.
         texts: Workloads that are loaded already, by name; then nothing is loaded.
+        declared: Candidates to measure once each, in this order, instead of chosen ones.
         again: Measure trials anew whose stored rows are doubtful (`catalog.doubt`); without, they
             count as present.
 
@@ -289,8 +292,10 @@ def plan(
     settings = profile_of(profile)
     check_rates(rates)
     models = folder_from_environment("JOULEWISE_MODELS", models)
-    chosen = choose_candidates(snapshot, candidates, "" if probing else settings.name)
-    chosen = probes.pool(chosen, models) if probing and not candidates else chosen
+    chosen = dict(declared or {})
+    if not chosen:
+        chosen = choose_candidates(snapshot, candidates, "" if probing else settings.name)
+        chosen = probes.pool(chosen, models) if probing and not candidates else chosen
     if texts is None:
         texts = _loaded(snapshot, workloads, data, probing)
     machine = machine or detect_machine()
@@ -299,10 +304,14 @@ def plan(
         stated = _stated(devices, tdp_w)
         devices[stated.kind] = stated
     seed = random.SystemRandom().randrange(2**31) if seed is None else seed
+    kept, named = texts.values(), bool(candidates)
+    pairs = [(each, candidate) for each in kept for candidate in chosen.values()]
+    if declared is None:
+        pairs = _pairs(kept, chosen, devices, probing, seed, named)
     around = _Surroundings(
         machine=machine,
         profile=settings,
-        probe=probing,
+        probe=probing or declared is not None,
         rates=tuple(dict.fromkeys(rates)),
         meters={d.name: meter.name if meter else meter_name(d) for d in devices.values()},
         backends=matching(backends),
@@ -311,9 +320,7 @@ def plan(
     return CalibrationPlan(
         trials=tuple(
             trial
-            for each, candidate in _pairs(
-                texts.values(), chosen, devices, probing, seed, bool(candidates)
-            )
+            for each, candidate in pairs
             for trial in _trials(candidate, each, _device_of(candidate, devices), around)
         ),
         profile=settings,
@@ -325,6 +332,7 @@ def plan(
         texts=texts,
         new_devices=frozenset(d.name for d in devices.values() if d.name not in snapshot.devices),
         new_workloads=frozenset(name for name in texts if name not in snapshot.workloads),
+        new_candidates=frozenset(name for name in chosen if name not in snapshot.candidates),
         restated=frozenset(
             d.name for d in devices.values() if snapshot.devices.get(d.name, d) != d
         ),

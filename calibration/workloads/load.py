@@ -230,8 +230,11 @@ def _split_texts(frame: pd.DataFrame, where: str, sha256: str, **record: Any) ->
                 f"{where}: column 'split' has no {split!r}; it has {there}; "
                 "train and test are needed"
             )
-    if (parts["train"]["label"] == "").any():
-        raise WorkloadError(f"{where}: column 'label' is empty in some train rows")
+    if blank := int((parts["train"]["label"] == "").sum()):
+        raise WorkloadError(
+            f"{where}: column 'label' is empty in {blank} of {len(parts['train'])} train rows; "
+            "every text needs one"
+        )
     classes = set(parts["train"]["label"])
     if questions:
         classes = set(LETTERS[: frame[OPTION_COUNT].astype(int).max()])
@@ -241,7 +244,7 @@ def _split_texts(frame: pd.DataFrame, where: str, sha256: str, **record: Any) ->
         n_classes=len(classes),
         n_train=len(parts["train"]) or None,
         n_test=len(parts["test"]),
-        **record,
+        **(_counted(parts["test"]) | record),
     )
     train, test = (
         (part["text"].tolist(), part["label"].tolist()) for part in (parts["train"], parts["test"])
@@ -255,6 +258,18 @@ def _split_texts(frame: pd.DataFrame, where: str, sha256: str, **record: Any) ->
     dev, dev_labels = others.pop("dev", ([], []))
     words = {letter: letter for letter in sorted(classes)} if questions else {}
     return Texts(workload, sha256, *train, *test, dev, dev_labels, others, words, questions)
+
+
+def _counted(test: pd.DataFrame) -> dict[str, Any]:
+    """Facts of a workload's record that are counted in its test texts."""
+    share = float(test["label"].value_counts(normalize=True).iloc[0])
+    basis = "counted in the test texts"
+    return {
+        "majority_share": round(share, 4),
+        "majority_basis": basis,
+        "mean_chars": round(float(test["text"].str.len().mean()), 1),
+        "length_basis": basis,
+    }
 
 
 def _load_synthetic() -> Texts:

@@ -32,6 +32,16 @@ _FASTTEXT = {
 _LEXICONS = {"afinn": "pip install afinn", "textblob": "pip install textblob"}
 
 
+def builds(candidate: Candidate) -> bool:
+    """Whether the calibration suite can build a candidate.
+
+    It is declared so, or a logistic head on an encoder of plain texts at a pinned revision.
+    """
+    plain = candidate.features == "frozen" and candidate.head == "logistic"
+    pinned = candidate.checkpoint is not None and candidate.revision is not None
+    return candidate.runnable or (plain and pinned and not candidate.prompt_tokens)
+
+
 def obtained_with(candidate: Candidate) -> str | None:
     """How anybody gets a candidate, or ``None`` where no weights and no package are known.
 
