@@ -385,7 +385,7 @@ def test_accuracies_alone_are_stored_listed_and_answer(
         "/measurements", content=(head + rows).replace(b"0.93", b"0.95"), headers=writer
     )
     assert changed.status_code == 409
-    assert "column 'accuracy': 0.95 here, 0.93 in the catalog" in changed.text
+    assert "column 'accuracy': 0.95 here, 0.93 before" in changed.text
 
 
 def test_accuracies_are_paged_filtered_and_files(client: Client) -> None:
