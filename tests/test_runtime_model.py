@@ -239,7 +239,8 @@ def test_intervals_know_their_class() -> None:
                 "tokens_assumed",
                 "batch_assumed",
                 "pruned",
-                "log_tokens_per_call",
+                "log_tokens",
+                "log_batch",
             )
         }
     )

@@ -22,6 +22,7 @@ from advisor.estimator.training_rows import (
     joined,
     trained_runs,
 )
+from advisor.evaluation import published_rows
 from advisor.evaluation import train as training
 from advisor.evaluation.cross_validation import held_out
 from catalog import snapshot
@@ -49,6 +50,29 @@ def with_rows(*rows: Measurement, measurements: tuple[Measurement, ...] | None =
 def rows() -> Rows:
     """All energies that the bundled estimator learns from."""
     return training.training_data(BUNDLED)[0]
+
+
+def test_the_service_reads_a_device_as_training_did() -> None:
+    """Rates, watts and all else of every trained device are the same to the last digit."""
+    folder = Path(str(FOLDER)) / "training"
+    energies = published_rows.read(folder / "energy.csv.gz")
+    timed = pd.read_csv(folder / "runtime.csv.gz", usecols=["device"])
+    given = published_rows.read_devices(folder / "devices.csv.gz")
+    trained = published_rows.machines(given, [energies], BUNDLED.devices.values())
+    places = {name: place for place, name in enumerate(trained["device"].tolist())}
+    served = {name: place for place, name in enumerate(SPECS["device"].tolist())}
+    names = sorted(({*energies["device"]} | {*timed["device"]}) & served.keys())
+    assert len(names) > 200
+    assert "AVX-512" in {word for name in names for word in BUNDLED.devices[name].isa}
+    for column, values in SPECS.items():
+        ours, theirs = (
+            [table[at[name]] for name in names]
+            for table, at in ((values, served), (trained[column], places))
+        )
+        if values.dtype == float:
+            np.testing.assert_allclose(ours, theirs, rtol=1e-12, err_msg=column)
+        else:
+            assert ours == theirs, column
 
 
 def own_rows(view: Snapshot) -> Rows:

@@ -21,6 +21,7 @@ from advisor.estimator.intervals import REGIMES as REGIMES_OF_TIME
 from advisor.estimator.intervals import Intervals
 from advisor.estimator.machine_effects import MANY_ROWS, POWER, TIME, Known
 from advisor.estimator.model import Model
+from advisor.estimator.table import Array
 
 ESTIMATOR, SCORECARD = "estimator.json", "scorecard.json"
 
@@ -34,13 +35,13 @@ REGIMES = ("source", "device", "1", "3", "5", "model")
 Reach = dict[str, dict[str, float]]
 
 
-def half_width(reach: Reach, k: int, spread: float, *, given: bool, source_known: bool) -> float:
-    """Half of the 90 % interval in natural logs, never wider than where nothing is known.
+def half_width(reach: Reach, k: int, spread: Array, *, given: bool, source_known: bool) -> Array:
+    """Halves of 90 % intervals in natural logs, never wider than where nothing is known.
 
     Args:
         reach: `Artefact.quantiles`.
         k: Rows known of the machine.
-        spread: Standard deviation of the estimate as the process sees it.
+        spread: Standard deviation of each estimate as the process sees it.
         given: Whether the runtime is known.
         source_known: Whether rows of the same source on other machines are.
     """
@@ -48,7 +49,8 @@ def half_width(reach: Reach, k: int, spread: float, *, given: bool, source_known
     regime = "device" if source_known else "source"
     if k:
         regime = "model" if k >= MANY_ROWS else next(str(n) for n in (5, 3, 1) if k >= n)
-    return min(reach[regime][kind] * spread, reach["source"][kind] * unknown_spread(given=given))
+    most = reach["source"][kind] * unknown_spread(given=given)
+    return np.minimum(reach[regime][kind] * spread, most)
 
 
 def unknown_spread(*, given: bool) -> float:
@@ -108,8 +110,8 @@ class Artefact(msgspec.Struct, frozen=True, kw_only=True):
         known: What the machines of the training rows did beside them.
         quantiles: How many spreads reach to the end of the 90 % interval of an energy, by what is
             known of the machine (``source``: nothing; ``device``: others of the same source; ``1``,
-            ``3``, ``5``: so many rows; ``model``: many rows of other candidates) and by
-            ``known_runtime`` or ``unknown_runtime``.
+            ``3``, ``5``: so many rows; ``model``: many rows of other candidates), with
+            ``known_runtime``: the runtime's own doubt is in `intervals`.
         intervals: Those of an estimated runtime of a pass through a network, by class of question;
             `other_intervals` of other work.
         low: Least value of each feature of the power model in training; `high` the largest.
@@ -192,7 +194,6 @@ def _names(artefact: Artefact) -> list[str]:
 
 def _fits(artefact: Artefact) -> bool:
     """Whether the numbers belong to the features of this version and none is missing."""
-    kinds = {"known_runtime", "unknown_runtime"}
     model = artefact.model
     ours = model.passes.ridge, model.others.ridge, model.power.ridge
     expected = list(runtime.FEATURES), list(runtime.FEATURES), list(power.FEATURES)
@@ -203,7 +204,7 @@ def _fits(artefact: Artefact) -> bool:
         )
         and all(own is not None and own.sound() for own in ours)
         and len(artefact.low) == len(artefact.high) == len(artefact.features)
-        and all(artefact.quantiles.get(name, {}).keys() >= kinds for name in REGIMES)
+        and all("known_runtime" in artefact.quantiles.get(name, {}) for name in REGIMES)
         and artefact.intervals.quantile.keys() >= {*REGIMES_OF_TIME}
         and artefact.other_intervals.quantile.keys() >= {*REGIMES_OF_TIME}
     )

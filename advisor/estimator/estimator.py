@@ -30,16 +30,30 @@ from advisor.estimator.artefact import (
 )
 from advisor.estimator.idle_power import LIGHT, MachineWatts, machine_watts
 from advisor.estimator.intervals import Z90
-from advisor.estimator.machine_effects import POWER, Known
+from advisor.estimator.machine_effects import POWER, Known, positions
 from advisor.estimator.model import ask, covariance, is_pass, predict, remember
+from advisor.estimator.power import setup_columns
+from advisor.estimator.profiles import profile_columns
 from advisor.estimator.setup import Setup, columns, team
-from advisor.estimator.table import Array, Column, Table, filled, joined, size, take
+from advisor.estimator.table import (
+    Array,
+    Column,
+    Table,
+    by_value,
+    filled,
+    joined,
+    numbers,
+    size,
+    take,
+)
 from advisor.estimator.training_rows import (
     Rows,
     calibrated,
     probe_rows,
     probes,
     rows_of,
+    runtime_columns,
+    specs_of,
 )
 from catalog import reference_data
 from catalog.doubt import REFERENCE_RUN
@@ -129,7 +143,8 @@ def _table(devices: tuple[Device, ...]) -> Table:
 
 def machines(devices: Sequence[Device]) -> Table:
     """Completed specs of devices, by name."""
-    return _table(tuple(dict.fromkeys(devices)))
+    each = {id(device): device for device in devices}.values()
+    return _table(tuple(dict.fromkeys(each)))
 
 
 class Estimator:
@@ -218,13 +233,23 @@ class Estimator:
 
     def vectorised(self, setups: Sequence[Setup]) -> Columns:
         """Predictions of n setups as columns."""
-        specs = machines([setup.device for setup in setups])
+        given, n = columns(self._at_home(setups)), len(setups)
+        part = specs_of(given, machines([setup.device for setup in setups]))
+        estimated, profiles = self._log_seconds(given, part, n)
         wanted = np.array([SCOPES.index(setup.scope) for setup in setups])
         owner = np.concatenate([np.flatnonzero(wanted >= place) for place in range(len(SCOPES))])
         sizes = [int(np.sum(wanted >= place)) for place in range(len(SCOPES))]
-        wider = take(columns(self._at_home(setups)), owner)
-        wider["scope"] = np.repeat(np.array(SCOPES, dtype=object), sizes)
-        found = self._in_scope(_rows(wider, specs))
+        wider = take(given, owner) | {"scope": np.repeat(np.array(SCOPES, dtype=object), sizes)}
+        found = self.of_rows(
+            Rows(
+                setup_columns(wider, take(part, owner), len(owner)),
+                take(profiles, owner),
+                np.full(len(owner), math.nan),
+                [""] * len(owner),
+                [""] * len(owner),
+            ),
+            estimated[owner],
+        )
         last = {name: getattr(found, name)[: sizes[0]].copy() for name in found.__struct_fields__}
         for place in range(1, len(SCOPES)):
             own = slice(sum(sizes[:place]), sum(sizes[: place + 1]))
@@ -234,20 +259,39 @@ class Estimator:
             last["joules"][at] = np.maximum(last["joules"][at], narrow)  # wider never needs less
         return Columns(**last)
 
-    def _in_scope(self, rows: Rows) -> Columns:
-        """Predictions of rows, each in its scope."""
+    def _log_seconds(self, given: Table, part: Table, n: int) -> tuple[Array, Table]:
+        """Natural log of stated seconds, else of estimated ones, and the profiles they rest on.
+
+        Where all are stated, nothing reads more of the profiles than what they are served with.
+        """
+        found = np.log(numbers(given, "runtime_s_per_inference", n))
+        if not (free := np.isnan(found)).any():
+            return found, {"backend": given["backend"], "format": given["precision"]}
+        profiles = profile_columns(runtime_columns(given, n), part, n)
+        found[free] = self.artefact.model.log_seconds(take(profiles, free))
+        return found, profiles
+
+    def of_rows(self, rows: Rows, estimated: Array | None = None) -> Columns:
+        """Predictions of rows, each in its scope alone.
+
+        Args:
+            rows: A runtime that is NaN is estimated.
+            estimated: Stated or estimated log seconds, where they are known already.
+        """
         given = np.isfinite(rows.log_seconds)
-        asked = ask(self.artefact.model, rows, given)
+        asked = ask(self.artefact.model, rows, given, estimated)
         found = predict(asked, self.known)
         setups = rows.setups | {"runtime_s": np.exp(found.log_seconds)}
         outside = self._outside(setups) & ~rows.setups["one_core"].astype(bool)[:, None]
         beyond = np.asarray(outside.any(axis=1), dtype=bool)
         assumed = rows.setups["tdp_imputed"].astype(bool)
         time_half, rare = self._time_half(rows, given)
-        stretched = np.where(given, 0.0, Z90 * np.abs(rows.profiles["stretch_spread"]))
-        time_half = np.hypot(time_half * found.time_spread, stretched)
-        low, high = runtime.bounded_interval(found.log_seconds, time_half, rows.profiles)
-        low, high = (np.where(given, found.log_seconds, end) for end in (low, high))
+        low, high = found.log_seconds.copy(), found.log_seconds.copy()
+        if (free := ~given).any():
+            profiles = take(rows.profiles, free)
+            stretched = Z90 * np.abs(profiles["stretch_spread"])
+            half = np.hypot((time_half * found.time_spread)[free], stretched)
+            low[free], high[free] = runtime.bounded_interval(low[free], half, profiles)
         half = np.hypot(
             self._power_half(asked.units, asked.sources, found.spread, beyond),
             np.where(assumed, ASSUMED_HALF, 0.0),
@@ -260,7 +304,7 @@ class Estimator:
             np.minimum(np.maximum(joules - down, least), joules),
             np.maximum(np.minimum(joules + up, most), joules),
         )
-        here = np.array([name in self._machines for name in _machine(asked.units)], dtype=bool)
+        here = by_value(asked.units, lambda unit: _machine([unit])[0] in self._machines)
         return Columns(
             np.column_stack([joules, *ends]),
             np.column_stack([found.log_seconds, low, high]),
@@ -288,6 +332,8 @@ class Estimator:
         covered; then a new device alone.
         """
         half, rare = np.zeros(len(given)), np.zeros(len(given), dtype=bool)
+        if given.all():
+            return half, rare
         passes = is_pass(rows.profiles)
         for own, intervals in (
             (passes & ~given, self.artefact.intervals),
@@ -317,11 +363,12 @@ class Estimator:
         """Half-widths that the power model's error adds."""
         reach, others = self.artefact.quantiles, {*self.known.sources}
         found = np.empty(len(spread))
-        asked = zip(units.tolist(), _machine(units), sources.tolist(), strict=True)
-        for i, (unit, machine, source) in enumerate(asked):
-            k = self._units.get(unit) or int(machine in self._machines)
-            own = spread[i] if k else POWER.total  # rows in another scope make it no surer
-            found[i] = half_width(reach, k, own, given=True, source_known=source in others)
+        for unit, own in positions(units.tolist()).items():
+            k = self._units.get(unit) or int(_machine([unit])[0] in self._machines)
+            # rows in another scope make it no surer
+            of = spread[own] if k else np.full(len(own), POWER.total)
+            known = sources[own[0]] in others
+            found[own] = half_width(reach, k, of, given=True, source_known=known)
         return np.where(beyond, widest(reach, given=True), found)
 
     def covariance(self, setups: Sequence[Setup]) -> Array:

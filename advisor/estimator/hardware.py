@@ -68,13 +68,11 @@ def from_devices(devices: Iterable[Device]) -> Table:
     found: Table = {
         "device": np.array([device.name for device in known], dtype=object),
         "kind": np.array([device.kind for device in known], dtype=object),
-        "isa": np.full(len(known), "", dtype=object),
+        "isa": np.array([";".join(device.isa) for device in known], dtype=object),
     }
     for name in SPECS:
         field = {"memory_bandwidth_gbs": "bandwidth_gbs"}.get(name, name)
-        values = [getattr(device, field, None) for device in known]
-        if name == "base_ghz":  # its instructions are not in the record
-            values = [None] * len(known)
+        values = [getattr(device, field) for device in known]
         found[name] = np.array([np.nan if v is None else v for v in values], dtype=float)
     return found
 

@@ -9,6 +9,7 @@ than 3 publishers, where a publisher is new) takes the quantile of its kind of w
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from advisor.estimator.machine_effects import BACKEND
 from advisor.estimator.mixed_effects import Ridge, fit_ridge, weighed
 from advisor.estimator.table import Array, Column, take
 
@@ -30,14 +32,15 @@ Z90 = 1.645
 FEWEST_DEVICES, FEWEST_PUBLISHERS = 5, 3
 BRIDGE = "encoder/cpu/openvino"
 BRIDGED = tuple(f"encoder/cpu/{name}" for name in ("eager", "onnxruntime", "openvino", "compiled"))
-BRIDGE_SPREAD = 0.4
-"""Classes of libraries on CPUs are as uncertain as the one whose tables hold most devices, and by a
-standard deviation (natural log) for what the ratio of two libraries varies between machines and
-publishers: assumed; the same model in three libraries on one machine is in the reference run."""
+BRIDGE_SPREAD = math.sqrt(2) * BACKEND
+"""Standard deviation (natural log) of the ratio of two backends' seconds on one machine. Libraries
+on CPUs are as uncertain as the one whose tables hold most devices and by this much more: the rows
+of the others are too few to learn an interval from. The scorecard has its coverage on those rows
+beside that of the rule, see `advisor.evaluation.ratios.bridged`."""
 _LEAST_ERROR = 0.05
 """Added to absolute log errors, so that a lucky zero does not count as certainty."""
 _LEVELS = {"kind": 3.0, "kind_backend": 10.0, "kind_format": 10.0, "work": 10.0, "class": 10.0}
-_NUMERIC = ("peak_imputed", "tokens_assumed", "batch_assumed", "pruned", "log_tokens_per_call")
+_NUMERIC = ("peak_imputed", "tokens_assumed", "batch_assumed", "pruned", "log_tokens", "log_batch")
 _PENALTY = 10.0
 
 

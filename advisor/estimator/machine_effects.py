@@ -32,6 +32,7 @@ class Process(msgspec.Struct, frozen=True):
         offset: Of its common offset; `device` and `source` are the shares of its variance that
             rows of the same device by others, and of the same source on others, have in common.
         local: Of what resembles rows near by, at distance `length`.
+        backend: Of what rows of one backend class have in common; `format` of a numeric format.
         noise: Between repeats.
         columns: Coordinates of a row's place that count.
     """
@@ -40,6 +41,8 @@ class Process(msgspec.Struct, frozen=True):
     local: float
     noise: float
     columns: tuple[int, ...]
+    backend: float = 0.0
+    format: float = 0.0
     length: float = 1.8
     device: float = 0.3
     source: float = 0.4
@@ -47,7 +50,12 @@ class Process(msgspec.Struct, frozen=True):
     @property
     def total(self) -> float:
         """Without any row of the machine."""
-        return float(np.sqrt(self.offset**2 + self.local**2 + self.noise**2))
+        return float(np.sqrt(self.prior + self.noise**2))
+
+    @property
+    def prior(self) -> float:
+        """Variance without any row of the machine, noise left out."""
+        return self.offset**2 + self.local**2 + self.backend**2 + self.format**2
 
 
 NEAR = {
@@ -57,11 +65,20 @@ NEAR = {
     "log_batch": 1.7,
     "log_tokens": 1.7,
     "log_devices": 0.8,
+    "log_estimated_runtime": 2.2,
 }
-"""Coordinates of a row's place: features, with the distance that counts 1. The first two read the
-runtime, so they do not count where it is estimated."""
+"""Coordinates of a row's place: features, with the distance that counts 1; the last are the runtime
+model's seconds. Where a runtime is estimated, work counts by its seconds alone: a correction that
+changes slowly with them never makes more work cheaper."""
+BACKEND, FORMAT = 0.45, 0.23
+"""Standard deviation (natural log) of seconds that is a backend class's own on a machine, and a
+numeric format's: the errors of two estimates that differ in it are apart by 2^0.5 times as much.
+From pairs of published rows alike in all else, of devices that were held out; see
+`advisor.evaluation.ratios`, which a test recomputes."""
 POWER = Process(offset=0.4, local=0.35, noise=0.08, columns=(0, 1, 2, 3, 4, 5))
-TIME = Process(offset=0.6, local=0.45, noise=0.2, columns=(2, 3, 4, 5))
+POWER_UNTIMED = msgspec.structs.replace(POWER, columns=(0, 3, 5))
+"""Of watts at an estimated runtime."""
+TIME = Process(offset=0.6, local=0.45, noise=0.2, columns=(6, 3, 5), backend=BACKEND, format=FORMAT)
 
 
 class Known(msgspec.Struct, frozen=True, dict=True):
@@ -69,7 +86,8 @@ class Known(msgspec.Struct, frozen=True, dict=True):
 
     Attributes:
         units: Source, device and scope of each row, m.
-        devices: Device of each; `sources` its source.
+        devices: Device of each; `sources` its source, `backends` its backend class, `formats` its
+            numeric format.
         places: Where each lies, m x len(NEAR), see `places`.
         watts: Log of measured over predicted watts; NaN where no energy was measured.
         seconds: Log of measured over predicted seconds.
@@ -78,6 +96,8 @@ class Known(msgspec.Struct, frozen=True, dict=True):
     units: list[str]
     devices: list[str]
     sources: list[str]
+    backends: list[str]
+    formats: list[str]
     places: Array
     watts: Array
     seconds: Array
@@ -88,6 +108,8 @@ class Known(msgspec.Struct, frozen=True, dict=True):
             [*self.units, *other.units],
             [*self.devices, *other.devices],
             [*self.sources, *other.sources],
+            [*self.backends, *other.backends],
+            [*self.formats, *other.formats],
             np.vstack([self.places, other.places]),
             np.concatenate([self.watts, other.watts]),
             np.concatenate([self.seconds, other.seconds]),
@@ -95,11 +117,10 @@ class Known(msgspec.Struct, frozen=True, dict=True):
 
     def take(self, chosen: Positions) -> Known:
         """Some of the rows, by position."""
-        lists = (self.units, self.devices, self.sources)
-        units, devices, sources = ([names[i] for i in chosen] for names in lists)
-        return Known(
-            units, devices, sources, self.places[chosen], self.watts[chosen], self.seconds[chosen]
-        )
+        lists = (self.units, self.devices, self.sources, self.backends, self.formats)
+        units, devices, sources, backends, formats = ([own[i] for i in chosen] for own in lists)
+        numbers = self.places[chosen], self.watts[chosen], self.seconds[chosen]
+        return Known(units, devices, sources, backends, formats, *numbers)
 
     @functools.cached_property
     def _by_device(self) -> dict[str, Positions]:
@@ -139,15 +160,15 @@ class Known(msgspec.Struct, frozen=True, dict=True):
 
 
 _NONE = np.array([], dtype=np.intp)
-NOTHING = Known([], [], [], np.zeros((0, len(NEAR))), np.zeros(0), np.zeros(0))
+NOTHING = Known([], [], [], [], [], np.zeros((0, len(NEAR))), np.zeros(0), np.zeros(0))
 
 
 def positions(names: Sequence[str]) -> dict[str, Positions]:
     """Where each name stands."""
-    found: dict[str, list[int]] = {}
-    for place, name in enumerate(names):
-        found.setdefault(name, []).append(place)
-    return {name: np.array(own, dtype=np.intp) for name, own in sorted(found.items())}
+    places = {name: place for place, name in enumerate(sorted({*names}))}
+    codes = np.fromiter(map(places.__getitem__, names), np.intp, len(names))
+    order, sizes = np.argsort(codes, kind="stable"), np.bincount(codes, minlength=len(places))
+    return dict(zip(places, np.split(order, np.cumsum(sizes)[:-1]), strict=bool(places)))
 
 
 def _spread_out(positions: Positions, most: int) -> Positions:
@@ -173,6 +194,14 @@ class Placed(Protocol):
         """Source of each row."""
 
     @property
+    def backends(self) -> Sequence[str] | Column:
+        """Backend class of each row."""
+
+    @property
+    def formats(self) -> Sequence[str] | Column:
+        """Numeric format of each row."""
+
+    @property
     def places(self) -> Array:
         """Coordinates, n x len(NEAR)."""
 
@@ -183,14 +212,21 @@ def _shared(one: Placed, two: Placed, process: Process) -> Array:
     squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * a @ b.T
 
     def same(name: str) -> Array:
-        left, right = (np.asarray(getattr(part, name), dtype=str) for part in (one, two))
-        return np.asarray(left[:, None] == right, dtype=float)
+        left, right = (np.asarray(getattr(part, name), dtype=object) for part in (one, two))
+        rows = {value: np.asarray(right == value, dtype=float) for value in set(left.tolist())}
+        every = [*rows] if len(rows) == 1 else left.tolist()
+        found = np.array([rows[value] for value in every], dtype=float)
+        return found.reshape(len(every), len(right))
 
     device, source = same("devices"), same("sources")
-    unit = same("units") if process is POWER else device * source
+    unit = device * source if process is TIME else same("units")
     common = np.maximum(unit, np.maximum(process.device * device, process.source * source))
     near = np.exp(-np.maximum(squares, 0) / (2 * process.length**2))
-    return np.asarray(common * (process.offset**2 + process.local**2 * near), dtype=float)
+    alike = process.offset**2 + process.local**2 * near
+    for name, own in (("backends", process.backend), ("formats", process.format)):
+        if own:
+            alike = alike + own**2 * same(name)
+    return np.asarray(np.broadcast_to(common * alike, squares.shape), dtype=float)
 
 
 def _weights(known: Known, residual: Array, process: Process) -> tuple[Known, Array]:
@@ -206,11 +242,10 @@ def corrected(
     asked: Placed, known: Known, residual: Array, process: Process
 ) -> tuple[Array, Array]:
     """Mean and standard deviation (n each, noise included) of log deviations."""
-    prior = process.offset**2 + process.local**2
     rows, inverse = _weights(known, residual, process)
     across = _shared(asked, rows, process) @ inverse
     mean = np.asarray(across @ residual[np.isfinite(residual)], dtype=float)
-    left = prior - np.sum(across * _shared(asked, rows, process), axis=1)
+    left = process.prior - np.sum(across * _shared(asked, rows, process), axis=1)
     spread = np.sqrt(np.maximum(left, 0) + process.noise**2)
     return mean, np.asarray(spread, dtype=float)
 

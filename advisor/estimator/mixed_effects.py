@@ -2,8 +2,8 @@
 
 The ridge carries straight lines beyond the data and a level for each group (backend class, device,
 source), shrunk by its own penalty; unknown levels count 0, so an unseen device falls back to its
-class. The trees (LightGBM) learn what bends. scikit-learn solves the ridge. Everything is plain
-numbers and text, so that an artefact needs no unpickling.
+class. The trees (LightGBM) learn what bends. Slopes can be bounded from below and trees made to
+rise with a feature. Everything is plain numbers and text: an artefact needs no unpickling.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from advisor.estimator.table import Array, Column
 
@@ -21,6 +22,13 @@ DECIMALS = 9
 """Inputs and coefficients are rounded, so that sums in another order end in the same artefact."""
 CLIP = 4.0
 """Standard deviations at which a feature is clipped."""
+MOST_LEAVES = 8
+"""Leaves of a tree, each a bit of a byte."""
+_EVERY = np.uint8(255)
+_LOWEST = np.array([0, *((byte & -byte).bit_length() - 1 for byte in range(1, 256))])
+"""Place of the lowest bit of each byte."""
+_AT_ONCE = 256
+"""Rows whose comparisons fit into a processor's cache."""
 _HUBER, _TURNS = 2.2, 3
 """Robust refits: residuals beyond this many median absolute deviations weigh less."""
 
@@ -67,6 +75,7 @@ def fit_ridge(
     weights: Array,
     penalty: float,
     penalties: Mapping[str, float],
+    floors: Mapping[str, float] | None = None,
 ) -> Ridge:
     """Fits slopes and levels together, three times with Huber weights (Huber 1964).
 
@@ -78,9 +87,9 @@ def fit_ridge(
         penalty: Of the standardised slopes.
         penalties: By group column: of its levels; a level of n rows keeps n / (n + penalty) of
             their mean.
+        floors: By feature: what its slope does not fall below.
     """
     import pandas as pd
-    from sklearn.linear_model import Ridge as Solver
 
     values = np.column_stack([*numeric.values()]).astype(float)
     centre = np.average(values, axis=0, weights=weights)
@@ -93,25 +102,60 @@ def fit_ridge(
         parts.append(np.eye(len(found))[codes] / np.sqrt(own))
         names.append((name, [str(value) for value in found]))
     design, current = np.hstack(parts), weights
+    lowest = np.full(design.shape[1], -np.inf)
+    for place, name in enumerate(numeric):
+        if name in (floors or {}):
+            lowest[place] = (floors or {})[name] * scale[place] * np.sqrt(penalty)
     for _ in range(_TURNS):
-        solver = Solver(alpha=1.0, solver="cholesky").fit(design, y, sample_weight=current)
-        error = np.abs(y - solver.predict(design))
+        intercept, found_slopes = _solved(design, y, current, lowest)
+        error = np.abs(y - intercept - design @ found_slopes)
         reach = _HUBER * max(float(np.median(error)), 1e-9)
         current = weights * np.minimum(1.0, reach / np.maximum(error, 1e-12))
     widths = [len(centre), *(len(found) for _, found in names)]
-    slopes, *effects = np.split(solver.coef_, np.cumsum(widths)[:-1])
+    slopes, *effects = np.split(found_slopes, np.cumsum(widths)[:-1])
     own_penalties = penalties.values()
     return Ridge(
         features=list(numeric),
         centre=centre.round(DECIMALS).tolist(),
         scale=scale.round(DECIMALS).tolist(),
         slopes=(slopes / np.sqrt(penalty)).round(DECIMALS).tolist(),
-        intercept=round(float(solver.intercept_), DECIMALS),
+        intercept=round(intercept, DECIMALS),
         levels={
             name: dict(zip(found, (e / np.sqrt(p)).round(DECIMALS).tolist(), strict=True))
             for (name, found), e, p in zip(names, effects, own_penalties, strict=True)
         },
     )
+
+
+def _solved(design: Array, y: Array, weights: Array, lowest: Array) -> tuple[float, Array]:
+    """Intercept and coefficients of a ridge of penalty 1, none below its bound.
+
+    Unbounded coefficients are eliminated; the others are a non-negative least squares problem
+    (Lawson and Hanson 1974).
+
+    Args:
+        design: n x p.
+        y: Target, n.
+        weights: Of the rows, n.
+        lowest: Bound of each coefficient, p; -inf where there is none.
+    """
+    from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular
+    from scipy.optimize import nnls
+
+    mean, middle = np.average(design, axis=0, weights=weights), np.average(y, weights=weights)
+    centred = design - mean
+    inner = centred.T @ (centred * weights[:, None]) + np.eye(len(mean))
+    right = centred.T @ (weights * (y - middle))
+    bounded = np.isfinite(lowest)
+    free, found = ~bounded, np.where(bounded, lowest, 0.0)
+    factor, across = cho_factor(inner[np.ix_(free, free)]), inner[np.ix_(free, bounded)]
+    if bounded.any():
+        rest = inner[np.ix_(bounded, bounded)] - across.T @ cho_solve(factor, across)
+        own = right[bounded] - across.T @ cho_solve(factor, right[free]) - rest @ lowest[bounded]
+        root = cholesky(rest, lower=True)
+        found[bounded] += nnls(root.T, solve_triangular(root, own, lower=True))[0]
+    found[free] = cho_solve(factor, right[free] - across @ found[bounded])
+    return float(middle - mean @ found), found
 
 
 class Trees(msgspec.Struct, frozen=True, dict=True):
@@ -135,36 +179,49 @@ class Trees(msgspec.Struct, frozen=True, dict=True):
     classes: dict[str, list[str]]
 
     @functools.cached_property
-    def _padded(self) -> tuple[Array, ...]:
-        """The lists as arrays, trees x nodes; a tree of one leaf has a node that leads there."""
+    def _masked(self) -> tuple[NDArray[np.intp], Array, NDArray[np.uint8], Array]:
+        """Columns, thresholds and masks, nodes x trees, and leaves from left to right, trees x 8.
+
+        The mask of a node has a bit for each leaf, and loses those on its left.
+        """
         nodes = max(1, *(len(tree) for tree in self.column)) if self.column else 1
+        shape = nodes, len(self.column)
+        column, threshold = np.zeros(shape, dtype=np.intp), np.full(shape, np.inf)
+        mask, leaf = np.full(shape, 255, dtype=np.uint8), np.zeros((len(self.column), MOST_LEAVES))
+        for tree in range(len(self.column)):
+            own = len(self.column[tree])
+            column[:own, tree], threshold[:own, tree] = self.column[tree], self.threshold[tree]
+            order: list[int] = []
+            for node, left in self._walk(tree, 0 if own else -1, order).items():
+                mask[node, tree] = 255 - sum(1 << place for place in left)
+            leaf[tree, : len(order)] = [self.leaf[tree][number] for number in order]
+        return column, threshold, mask, leaf
 
-        def padded(trees: Sequence[Sequence[float]], default: float, kind: type) -> Array:
-            rows = [[*tree, *[default] * (nodes - len(tree))] for tree in trees]
-            return np.array(rows, dtype=kind)
-
-        found = (
-            padded(self.column, 0, np.intp),
-            padded(self.threshold, 0.0, float),
-            padded(self.left, -1, np.intp),
-            padded(self.right, -1, np.intp),
-        )
-        most = max(len(tree) for tree in self.leaf)
-        leaves = [[*tree, *[0.0] * (most - len(tree))] for tree in self.leaf]
-        return (*found, np.array(leaves, dtype=float))
+    def _walk(self, tree: int, node: int, order: list[int]) -> dict[int, range]:
+        """By node at and below one: places of the leaves on its left; adds leaves to `order`."""
+        if node < 0:
+            order.append(-1 - node)
+            return {}
+        first = len(order)
+        found = self._walk(tree, self.left[tree][node], order)
+        found[node] = range(first, len(order))
+        return found | self._walk(tree, self.right[tree][node], order)
 
     def predict(self, numeric: Mapping[str, Column], groups: Mapping[str, Column]) -> Array:
-        """Predictions of n rows; an unknown class is a class of its own."""
-        design = _coded([numeric[name] for name in self.features], groups, self.classes)
-        column, threshold, left, right, leaf = self._padded
-        trees, rows = np.arange(len(column)), np.arange(len(design))[:, None]
-        node = np.zeros((len(design), len(column)), dtype=np.intp)
-        while (node >= 0).any():
-            at = np.maximum(node, 0)
-            goes_left = design[rows, column[trees, at]] <= threshold[trees, at]
-            following = np.where(goes_left, left[trees, at], right[trees, at])
-            node = np.where(node >= 0, following, node)
-        return np.asarray(leaf[trees, -1 - node].sum(axis=1), dtype=float)
+        """Predictions of n rows; an unknown class is a class of its own.
+
+        All nodes of all trees are compared at once; a tree ends in the leftmost leaf that no node
+        on the way right has ruled out (Lucchese et al. 2015, QuickScorer).
+        """
+        design = _coded([numeric[name] for name in self.features], groups, self.classes).T
+        column, threshold, mask, leaf = self._masked
+        trees, found = np.arange(len(leaf))[:, None], np.empty(design.shape[1])
+        for start in range(0, len(found), _AT_ONCE):
+            part = design[:, start : start + _AT_ONCE]
+            goes_right = part[column] > threshold[:, :, None]
+            left = np.bitwise_and.reduce(np.where(goes_right, mask[:, :, None], _EVERY), axis=0)
+            found[start : start + _AT_ONCE] = leaf[trees, _LOWEST[left]].sum(axis=0)
+        return found
 
 
 def _trees(dump: Mapping[str, Any], features: list[str], classes: dict[str, list[str]]) -> Trees:

@@ -19,6 +19,7 @@ from advisor.estimator.classical import ClassicalModel
 from advisor.estimator.machine_effects import (
     NEAR,
     POWER,
+    POWER_UNTIMED,
     TIME,
     Known,
     Positions,
@@ -39,8 +40,6 @@ FEWEST = 30
 ONE_CORE = " (one core)"
 """Suffix of units and devices of pipelines without a network: rows of the one kind of work on a
 machine correct the other no more than rows of the same source elsewhere do."""
-STEP = 0.4
-"""Log seconds over which the change of watts with the runtime is measured."""
 
 
 class Model(msgspec.Struct, frozen=True):
@@ -104,7 +103,8 @@ class Asked(msgspec.Struct, frozen=True):
     """Setups with everything that measured rows do not change.
 
     Attributes:
-        units: Source, device and scope of each; `devices`, `sources` likewise.
+        units: Source, device and scope of each; `devices`, `sources`, `backends` and `formats`
+            likewise.
         places: Where each lies, n x len(NEAR).
         log_seconds: Stated or estimated seconds per text.
         estimated_seconds: The runtime model's; equal where none is stated.
@@ -113,12 +113,15 @@ class Asked(msgspec.Struct, frozen=True):
         given: Where the runtime is stated.
         stretch: What one standard deviation of the scaling over a chip's cores adds to log seconds;
             0 where the runtime is stated or the setup has a whole chip.
+        fastest: Least log seconds that physics allows, where they are estimated.
         floor: Least log watts; `limit` the most.
     """
 
     units: Column
     devices: Column
     sources: Column
+    backends: Column
+    formats: Column
     places: Array
     log_seconds: Array
     estimated_seconds: Array
@@ -126,6 +129,7 @@ class Asked(msgspec.Struct, frozen=True):
     slope: Array
     given: Mask
     stretch: Array
+    fastest: Array
     floor: Array
     limit: Array
 
@@ -134,45 +138,47 @@ class Asked(msgspec.Struct, frozen=True):
         return Asked(*(getattr(self, name)[chosen] for name in self.__struct_fields__))
 
 
-def ask(model: Model, rows: Rows, given: Mask) -> Asked:
+def ask(model: Model, rows: Rows, given: Mask, estimated: Array | None = None) -> Asked:
     """Evaluates both models.
 
     Args:
         model: Fitted.
         rows: What is asked.
         given: Where the stated runtime counts.
+        estimated: The runtime model's log seconds, where they are known already.
     """
-    estimated = model.log_seconds(rows.profiles)
+    if estimated is None:
+        estimated = model.log_seconds(rows.profiles)
     log_seconds = np.where(given, rows.log_seconds, estimated)
-
-    s = table(rows.setups)
-    slope = np.zeros(len(rows))
+    fastest = np.full(len(rows), -np.inf)
     if not given.all():
-        free, at = take(s, ~given), log_seconds[~given]
-        ends = [model.power.predict(free | {"runtime_s": np.exp(at + d)}) for d in (-STEP, STEP)]
-        slope[~given] = np.clip((ends[1] - ends[0]) / (2 * STEP), -0.95, 0.0)
-    s = s | {"runtime_s": np.exp(log_seconds)}
+        fastest[~given] = runtime.limits(take(rows.profiles, ~given))[0]
+    s = table(rows.setups) | {"runtime_s": np.exp(log_seconds)}
     numeric = power.features(s)
     core = np.where(s["one_core"], ONE_CORE, "").astype(object)  # says little of the whole chip
     return Asked(
         units=s["unit"] + core,
         devices=s["device"] + core,
         sources=s["source"],
-        places=_places(numeric),
+        backends=rows.profiles["backend"],
+        formats=rows.profiles["format"],
+        places=_places(numeric, estimated),
         log_seconds=log_seconds,
         estimated_seconds=estimated,
         log_watts=model.power.predict(s, numeric),
-        slope=slope,
+        slope=np.where(given | s["one_core"], 0.0, model.power.slope),
         given=given,
         stretch=np.where(given, 0.0, rows.profiles["stretch_spread"]),
+        fastest=fastest,
         floor=np.log(s["floor_w"]),
         limit=np.log(s["limit_w"]),
     )
 
 
-def _places(numeric: Table) -> Array:
+def _places(numeric: Table, estimated: Array) -> Array:
     """Coordinates in which rows of one machine are near each other, n x len(NEAR)."""
-    return np.column_stack([numeric[name] / scale for name, scale in NEAR.items()])
+    values = numeric | {"log_estimated_runtime": estimated}
+    return np.column_stack([values[name] / scale for name, scale in NEAR.items()])
 
 
 def remember(asked: Asked, log_joules: Array) -> Known:
@@ -186,6 +192,8 @@ def remember(asked: Asked, log_joules: Array) -> Known:
         asked.units.tolist(),
         asked.devices.tolist(),
         asked.sources.tolist(),
+        asked.backends.tolist(),
+        asked.formats.tolist(),
         asked.places,
         log_joules - asked.log_seconds - asked.log_watts,
         asked.log_seconds - asked.estimated_seconds,
@@ -216,13 +224,15 @@ def predict(asked: Asked, known: Known) -> Predicted:
     watts, spread = np.zeros(n), np.full(n, POWER.total)
     seconds, time_spread = np.zeros(n), np.where(asked.given, 0.0, 1.0)
     for own, rows in _machines(asked, known):
-        part = asked.take(own)
-        watts[own], spread[own] = corrected(part, rows, rows.watts, POWER)
-        free = own[~asked.given[own]]
+        given, free = own[asked.given[own]], own[~asked.given[own]]
+        for places, process in ((given, POWER), (free, POWER_UNTIMED)):
+            if len(places):
+                part = asked.take(places)
+                watts[places], spread[places] = corrected(part, rows, rows.watts, process)
         if len(free):
             seconds[free], left = corrected(asked.take(free), rows, rows.seconds, TIME)
             time_spread[free] = left / TIME.total
-    log_seconds = asked.log_seconds + seconds
+    log_seconds = np.maximum(asked.log_seconds + seconds, asked.fastest)
     log_watts = asked.log_watts + asked.slope * seconds + watts
     log_watts = np.clip(log_watts, asked.floor, asked.limit)
     return Predicted(log_seconds + log_watts, log_seconds, spread, time_spread, asked.slope)

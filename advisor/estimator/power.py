@@ -57,7 +57,15 @@ LEVELS = {"unit": 3.3, "device": 3.3, "source": 3.3}
 TREE_ROUNDS, TREE_LEAVES, TREE_TURNS = 150, 4, 3
 WEIGHT_POWER = 0.7
 """A unit of n rows weighs n^0.3: large grids do not drown single devices."""
-RISING = ("log_peak_share", "log_bandwidth_share", "at_the_wall")
+TIMES, SHARES = ("log_runtime", "log_call"), ("log_peak_share", "log_bandwidth_share")
+BENDS = {"log_peak_share": (-6.0, -3.0, -1.5), "log_bandwidth_share": (-3.0, -1.0)}
+BENT = tuple(f"{name}_above_{bend}" for name, bends in BENDS.items() for bend in bends)
+"""Shares at which watts may rise faster, natural logs."""
+RISING = ("log_parameters", "log_tokens", "log_runtime", "at_the_wall")
+"""What the trees rise with."""
+_SMOOTH = (*SHARES, *BENT, "log_call")
+"""What the ridge alone reads, with small slopes. The trees read no share and no seconds of a call,
+with which watts may fall as work grows: so joules never fall with work."""
 IDLE_FLOOR, LIMIT = 0.7, 1.1
 """Mean watts of the devices lie between 0.7 x idle watts and the limit (10 % above TDP for boards
 that state no limit) plus the host."""
@@ -234,6 +242,7 @@ FEATURES = (
     "log_tokens",
     "log_peak_share",
     "log_bandwidth_share",
+    *BENT,
     "log_peak_per_tdp",
     "log_tdp",
     "log_devices",
@@ -285,6 +294,8 @@ def features(setups: pd.DataFrame | Mapping[str, Column]) -> Table:
         "beyond_device": s["scope"] != "device",
         "at_the_wall": s["scope"] == "wall",
     }
+    for name, bends in BENDS.items():
+        columns |= {f"{name}_above_{bend}": np.maximum(columns[name] - bend, 0) for bend in bends}
     columns |= {kind: s["kind"] == kind for kind in ("cpu", "npu")}
     columns |= {host: s["host_class"] == host for host in ("edge", "desktop")}
     columns |= {name: s[name] for name in ("llm", "classical", "startup", "on_soc")}
@@ -292,7 +303,7 @@ def features(setups: pd.DataFrame | Mapping[str, Column]) -> Table:
     columns["startup_soc"] = s["startup"] & s["on_soc"]
     for name in ("parameters", "batch", "tokens"):
         columns[f"{name}_assumed"] = s[f"{name}_assumed"]
-    return {name: np.asarray(values, dtype=float) for name, values in columns.items()}
+    return {name: np.asarray(columns[name], dtype=float) for name in FEATURES}
 
 
 class PowerModel(msgspec.Struct, frozen=True):
@@ -300,6 +311,16 @@ class PowerModel(msgspec.Struct, frozen=True):
 
     ridge: Ridge
     trees: Trees | None
+
+    @property
+    def slope(self) -> float:
+        """Change of log watts with log seconds at equal work, of a device that is well used."""
+        ridge = self.ridge
+        each = zip(ridge.features, ridge.slopes, ridge.scale, strict=True)
+        slopes = {name: slope / scale for name, slope, scale in each}
+        found = sum(slopes[name] for name in TIMES)
+        found -= sum(slopes[name] for name in (*SHARES, *BENT))
+        return min(found / (1 if self.trees is None else 2), 0.0)
 
     def predict(
         self, setups: pd.DataFrame | Mapping[str, Column], numeric: Table | None = None
@@ -334,16 +355,18 @@ def fit(
     numeric, groups = features(s), {name: s[name] for name in LEVELS}
     target = log_watts - np.log(s["nominal_w"])
     weights = weighed(groups, ("unit",), WEIGHT_POWER)
-    ridge = fit_ridge(numeric, groups, target, weights, PENALTY, LEVELS)
+    floors = dict.fromkeys(("log_parameters", "log_tokens", *TIMES, *SHARES, *BENT), 0.0)
+    ridge = fit_ridge(numeric, groups, target, weights, PENALTY, LEVELS, floors)
     if not trees:
         return PowerModel(ridge, None)
+    read = {name: v for name, v in numeric.items() if name not in _SMOOTH}
     shift, forest = np.zeros(len(target)), None
     for _ in range(TREE_TURNS):
         forest = fit_trees(
-            numeric, groups, target - shift, weights, (), TREE_ROUNDS,
+            read, groups, target - shift, weights, (), TREE_ROUNDS,
             leaves=TREE_LEAVES, rising=RISING,
         )  # fmt: skip
-        shift = of_sources(target - forest.predict(numeric, groups), groups)
+        shift = of_sources(target - forest.predict(read, groups), groups)
     return PowerModel(ridge, forest)
 
 

@@ -1,9 +1,10 @@
 """Seconds per item of a profile on a device, from published runtimes of other devices.
 
 log t = log roofline seconds + a ridge with levels for each cell of (device kind, numeric format,
-backend class, tokens per call), shrunk towards coarser cells, averaged with boosted trees. The
-levels of an unseen device or publisher are 0. Never faster than the device's peak allows, never
-slower than a fiftieth of it unless overhead of the calls explains it.
+backend class), shrunk towards coarser cells, averaged with boosted trees. The levels of an unseen
+device or publisher are 0. More work never takes less: slopes and splits of what grows with work
+only rise. Never faster than the device's peak allows, never slower than a fiftieth of it unless
+overhead of the calls explains it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ CELLS = {
     "kind_format": 1.0,
     "kind_backend": 1.0,
     "kind_format_backend": 2.0,
-    "kind_format_backend_tokens": 4.0,
     "kind_work": 1.0,
     "kind_format_amx": 1.0,
     "scenario": 2.0,
@@ -37,7 +37,10 @@ CELLS = {
 """Groups whose levels the ridge learns, with their penalties: rows' worth of doubt."""
 TREE_CLASSES = ("kind", "backend", "format", "work", "length_basis", "scenario")
 PENALTY = 10.0
-ROUNDS = 200
+ROUNDS = 500
+TREE_ROOFLINE = 0.9
+"""Power of roofline seconds that the trees' target is over. They only rise with work; a little
+less than 1 lets them learn that devices are used better as it grows."""
 WEIGHT_POWER = 0.5
 """A publisher's n rows on one device count as n^0.5."""
 _ANY = 40.0
@@ -46,18 +49,7 @@ LEAST_SHARE, MOST_SHARE = 0.02, 0.9
 """Shares of a device's peak between which an estimate lies (dense published rows: p1, p99)."""
 
 
-FEATURES = (
-    "log_tokens_per_call",
-    "above_128_tokens",
-    "above_1024_tokens",
-    "above_8192_tokens",
-    "log_tokens_per_call_gpu",
-    "log_tokens_per_call_cpu",
-    "log_compute_part",
-    "log_memory_part",
-    "log_overhead_part",
-    "log_parameters",
-    "log_tokens",
+PLAIN = (
     "log_batch",
     "log_peak",
     "log_peak_gpu",
@@ -73,28 +65,34 @@ FEATURES = (
     "log_density",
     "log_core_share",
 )
+"""Features that do not change with the work of a text."""
+KINDS = ("gpu", "cpu", "other")
+TOKEN_BENDS, CALL_BENDS = (7, 10, 13), (-9, -6, -3)
+"""Where seconds may bend: log2 of tokens per call, log of seconds a call's arithmetic takes at
+peak rate."""
+WORK = (
+    "log_roofline",
+    "log_parameters",
+    "log_tokens",
+    "log_layers",
+    *(f"log_tokens_per_call_{kind}" for kind in KINDS),
+    *(f"tokens_above_2^{bend}_{kind}" for bend in TOKEN_BENDS for kind in KINDS),
+    *(f"log_call_{kind}" for kind in KINDS),
+    *(f"call_above_e^{bend}_{kind}" for bend in CALL_BENDS for kind in KINDS),
+)
+"""Features that grow with it."""
+FEATURES = (*PLAIN, *WORK)
 """Names of the columns of `features`."""
+_CALL = (-14.0, 4.0)
+"""Log seconds of a call's arithmetic between which it counts."""
 
 
 def features(profiles: pd.DataFrame | Mapping[str, Column]) -> Table:
     """Numeric features of profiles, logs of what spans decades."""
     p = table(profiles)
-    tokens = np.log2(p["call_tokens"])
     gpu, cpu = (p["kind"] == "gpu").astype(float), (p["kind"] == "cpu").astype(float)
     peak, devices = np.log(p["peak"] / 1e12), np.log(p["devices"])
-    roofline = p["roofline_s"]
-    return {
-        "log_tokens_per_call": tokens,
-        "above_128_tokens": np.maximum(tokens - 7, 0),
-        "above_1024_tokens": np.maximum(tokens - 10, 0),
-        "above_8192_tokens": np.maximum(tokens - 13, 0),
-        "log_tokens_per_call_gpu": tokens * gpu,
-        "log_tokens_per_call_cpu": tokens * cpu,
-        "log_compute_part": np.clip(np.log(p["compute_s"] / roofline), -8, 1),
-        "log_memory_part": np.clip(np.log(p["memory_s"] / roofline + 1e-9), -8, 1),
-        "log_overhead_part": np.clip(np.log(p["overhead_s"] / roofline), -8, 1),
-        "log_parameters": np.log(p["parameters"]),
-        "log_tokens": np.log(p["tokens"]),
+    found = {
         "log_batch": np.log(p["batch"]),
         "log_peak": peak,
         "log_peak_gpu": peak * gpu,
@@ -109,7 +107,21 @@ def features(profiles: pd.DataFrame | Mapping[str, Column]) -> Table:
         "pruned": p["pruned"],
         "log_density": np.log(p["density"]),
         "log_core_share": np.log(p["core_share"]),
+        "log_roofline": np.log(p["roofline_s"]),
+        "log_parameters": np.log(p["parameters"]),
+        "log_tokens": np.log(p["tokens"]),
+        "log_layers": np.log(p["layers"]),
     }
+    tokens = np.log2(p["call_tokens"])
+    call = np.clip(np.log(p["compute_s"] * p["batch"]), *_CALL)
+    for kind, own in zip(KINDS, (gpu, cpu, 1 - gpu - cpu), strict=True):
+        found[f"log_tokens_per_call_{kind}"] = tokens * own
+        found[f"log_call_{kind}"] = call * own
+        for bend in TOKEN_BENDS:
+            found[f"tokens_above_2^{bend}_{kind}"] = np.maximum(tokens - bend, 0) * own
+        for bend in CALL_BENDS:
+            found[f"call_above_e^{bend}_{kind}"] = np.maximum(call - bend, 0) * own
+    return {name: found[name] for name in FEATURES}
 
 
 def cells(profiles: pd.DataFrame | Mapping[str, Column]) -> Table:
@@ -120,8 +132,6 @@ def cells(profiles: pd.DataFrame | Mapping[str, Column]) -> Table:
     found["kind_format"] = text_pairs(p["kind"], p["format"])
     found["kind_backend"] = text_pairs(p["kind"], p["backend"])
     found["kind_format_backend"] = text_pairs(found["kind_format"], p["backend"])
-    finest = text_pairs(found["kind_format_backend"], p["token_class"])
-    found["kind_format_backend_tokens"] = finest
     found["kind_work"] = text_pairs(p["kind"], p["work"])
     found["kind_format_amx"] = text_pairs(found["kind_format"], p["amx"])
     found["class"] = class_of_question(p)
@@ -140,7 +150,8 @@ class RuntimeModel(msgspec.Struct, frozen=True):
 
     Attributes:
         ridge: Of log seconds over roofline seconds.
-        trees: The same target; the prediction is the mean of both, or of the one there is.
+        trees: Of log seconds over a power of them; the prediction is the mean of both, or of the
+            one there is.
         physics: Whether predictions are kept within `within_physics`.
     """
 
@@ -152,8 +163,13 @@ class RuntimeModel(msgspec.Struct, frozen=True):
         """Natural log of seconds per item of n profiles, within physics."""
         p = table(profiles)
         numeric, groups = features(p), cells(p)
-        parts = [part.predict(numeric, groups) for part in (self.ridge, self.trees) if part]
-        found = np.mean(parts, axis=0) + np.log(p["roofline_s"]) + p["stretch"]
+        parts = []
+        if self.ridge is not None:
+            parts.append(self.ridge.predict(numeric, groups) + numeric["log_roofline"])
+        if self.trees is not None:
+            roofline = TREE_ROOFLINE * numeric["log_roofline"]
+            parts.append(self.trees.predict(numeric, groups) + roofline)
+        found = np.asarray(np.mean(parts, axis=0) + p["stretch"], dtype=float)
         return within_physics(found, p) if self.physics else found
 
 
@@ -227,13 +243,16 @@ def fit(
     """
     p = table(profiles)
     numeric, groups = features(p), cells(p)
-    target = log_seconds - np.log(p["roofline_s"])
+    log_seconds, roofline = np.asarray(log_seconds, dtype=float), numeric["log_roofline"]
     weights = weighed(groups, ("publisher", "device"), WEIGHT_POWER)
     linear: Ridge | None = None
     forest: Trees | None = None
     if ridge:
         penalties = {name: CELLS[name] for name in levels}
-        linear = fit_ridge(numeric, groups, target, weights, PENALTY, penalties)
+        floors = dict.fromkeys(WORK, 0.0) | {"log_roofline": -1.0}  # a slope of 1 is outside
+        target = log_seconds - roofline
+        linear = fit_ridge(numeric, groups, target, weights, PENALTY, penalties, floors)
     if trees:
-        forest = fit_trees(numeric, groups, target, weights, tree_classes, ROUNDS)
+        target = log_seconds - TREE_ROOFLINE * roofline
+        forest = fit_trees(numeric, groups, target, weights, tree_classes, ROUNDS, rising=WORK)
     return RuntimeModel(linear, forest, physics)

@@ -77,33 +77,37 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
 
 def columns(setups: Sequence[Setup]) -> Table:
     """Setups in the columns of a table of measured energies, as the models read them."""
-    flags = [
-        ";".join(name for name in ("llm", "classical", "startup") if getattr(setup, name))
-        for setup in setups
-    ]
-    numbers = {
-        "model_params": "n_parameters",
-        "active_params": "n_active_parameters",
-        "batch_size": "batch_size",
-        "seq_len_or_tokens": "tokens",
-        "n_devices": "n_devices",
-        "n_active_devices": "n_active",
-        "share": "share",
-        "runtime_s_per_inference": "runtime_s",
-        "flops_per_inference": "flops",
-        "host_w": "host_w",
-        "n_layers": "n_layers",
-        "hidden": "width",
+    given = {name: [getattr(setup, name) for setup in setups] for name in Setup.__struct_fields__}
+    found: Table = {column: np.array(given[name], dtype=float) for column, name in _NUMBERS.items()}
+    for name in _TEXTS:
+        found[name] = np.array([value or "" for value in given[name]], dtype=object)
+    found["device"] = np.array([device.name for device in given["device"]], dtype=object)
+    flags = [*zip(*(given[name] for name in _FLAGS), strict=True)]
+    words = {
+        each: ";".join(name for name, own in zip(_FLAGS, each, strict=True) if own)
+        for each in {*flags}
     }
-    found: Table = {
-        column: np.array([getattr(setup, name) or np.nan for setup in setups], dtype=float)
-        for column, name in numbers.items()
-    }
-    for name in ("scope", "source", "precision", "backend", "scenario", "pipeline"):
-        found[name] = np.array([getattr(setup, name) or "" for setup in setups], dtype=object)
-    found["device"] = np.array([setup.device.name for setup in setups], dtype=object)
-    found["flag"] = np.array(flags, dtype=object)
+    found["flag"] = np.array([words[each] for each in flags], dtype=object)
     return found
+
+
+_FLAGS = ("llm", "classical", "startup")
+_TEXTS = ("scope", "source", "precision", "backend", "scenario", "pipeline")
+_NUMBERS = {
+    "model_params": "n_parameters",
+    "active_params": "n_active_parameters",
+    "batch_size": "batch_size",
+    "seq_len_or_tokens": "tokens",
+    "n_devices": "n_devices",
+    "n_active_devices": "n_active",
+    "share": "share",
+    "runtime_s_per_inference": "runtime_s",
+    "flops_per_inference": "flops",
+    "host_w": "host_w",
+    "n_layers": "n_layers",
+    "hidden": "width",
+}
+"""By column: the field of a setup; one that is missing is NaN."""
 
 
 BITS = (2, 3, 4, 5, 6, 8, 16, 32, 64)

@@ -54,6 +54,8 @@ def texts(columns: Mapping[str, Column], name: str, n: int) -> Column:
     if name not in columns:
         return np.full(n, "", dtype=object)
     values = columns[name].tolist()
+    if {*map(type, values)} == {str}:
+        return np.asarray(columns[name], dtype=object)
     return np.array(
         ["" if v is None or v != v else v if isinstance(v, str) else str(v) for v in values],
         dtype=object,

@@ -148,6 +148,12 @@ def runtime_columns(given: Mapping[str, Column], n: int) -> Table:
     return found | {name: given[own] for name, own in renamed.items() if own in given}
 
 
+def specs_of(given: Mapping[str, Column], machines: Table) -> Table:
+    """Completed specs of the device of each row; `machines` holds every device."""
+    places = {str(name): place for place, name in enumerate(machines["device"])}
+    return take(machines, np.array([places[n] for n in given["device"].tolist()], dtype=np.intp))
+
+
 def rows_of(
     given: Mapping[str, Column],
     machines: Table,
@@ -164,10 +170,7 @@ def rows_of(
         models: Candidate of each row.
         works: Work of each row.
     """
-    n = len(models)
-    places = {str(name): place for place, name in enumerate(machines["device"])}
-    at = np.array([places[name] for name in given["device"].tolist()], dtype=np.intp)
-    part = take(machines, at)
+    n, part = len(models), specs_of(given, machines)
     setups = setup_columns(given, part, n)
     units = [f"{unit}|{work}" for unit, work in zip(setups["unit"], works, strict=True)]
     profiles = profile_columns(runtime_columns(given, n), part, n)

@@ -13,7 +13,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from advisor.estimator.artefact import Reach, half_width
-from advisor.estimator.machine_effects import Positions
+from advisor.estimator.machine_effects import Positions, positions
 from advisor.estimator.table import Array, Table
 from advisor.estimator.training_rows import Rows
 from advisor.evaluation import published_rows as rowtable
@@ -88,21 +88,17 @@ class Tested(msgspec.Struct, frozen=True):
 
     def quantiles(self, found: Scored, k: int, given: bool) -> Array:
         """How many spreads each prediction's interval reaches."""
-        known = self.fold.known
-        asked = [*zip(self.rows.devices, self.rows.sources, strict=True)]
-        counts = {pair: known.count(*pair) for pair in sorted({*asked})}
+        known, rows = self.fold.known, self.rows
+        assumed, half = assumed_half(rows)[found.index], np.empty(len(found.index))
         seen, others = {*known.devices}, {*known.sources}
-        assumed = assumed_half(self.rows)
-
-        def reach(i: int, spread: float) -> float:
-            device, source = asked[i]
-            rows = counts[asked[i]] or (1 if device in seen else 0)
-            half = half_width(
-                self.reach, k + rows, spread, given=given, source_known=source in others
+        asked = [f"{rows.devices[i]}|{rows.sources[i]}" for i in found.index]
+        for own in positions(asked).values():
+            device, source = rows.devices[found.index[own[0]]], rows.sources[found.index[own[0]]]
+            count = known.count(device, source) or (1 if device in seen else 0)
+            half[own] = half_width(
+                self.reach, k + count, found.spread[own], given=given, source_known=source in others
             )
-            return math.hypot(half, assumed[i]) / spread
-
-        return np.array([reach(i, s) for i, s in zip(found.index, found.spread, strict=True)])
+        return np.hypot(half, assumed) / found.spread
 
 
 def assumed_half(rows: Rows) -> Array:

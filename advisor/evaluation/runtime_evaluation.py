@@ -77,9 +77,6 @@ _ALL = tuple(runtime.CELLS)
 ABLATIONS: dict[str, Fit] = {
     "without trees": _model(trees=False),
     "without ridge": _model(ridge=False),
-    "without cells of tokens per call": _model(
-        levels=[name for name in _ALL if name != "kind_format_backend_tokens"]
-    ),
     "without levels of device and publisher": _model(
         levels=[name for name in _ALL if name not in ("device", "publisher")]
     ),

@@ -15,8 +15,9 @@ from threadpoolctl import threadpool_limits
 from advisor.estimator import power
 from advisor.estimator.artefact import REGIMES, Artefact, StaleEstimatorError, read, save
 from advisor.estimator.model import ask, fit, is_pass, remember
+from advisor.estimator.runtime import cells, features
 from advisor.estimator.training_rows import Rows, catalog_rows, joined, trained_runs
-from advisor.evaluation import published_rows, runtime_evaluation, runtime_rows
+from advisor.evaluation import published_rows, ratios, runtime_evaluation, runtime_rows
 from advisor.evaluation.cross_validation import (
     Fold,
     Scored,
@@ -41,6 +42,7 @@ from advisor.evaluation.scorecard import (
 from catalog.reference_files import FOLDER
 from catalog.snapshot import Snapshot
 
+KNOWN = "known_runtime"
 SPLITS: tuple[Split, ...] = ("device", "source", "model", "family")
 
 
@@ -177,13 +179,13 @@ def learn(snapshot: Snapshot) -> tuple[Artefact, dict[str, Any]]:
     _, other_intervals, _ = runtime_evaluation.learn(other_work(rows))
     model = fit(rows, (published.profiles, published.log_seconds))
     known = remember(ask(model, rows, np.ones(len(rows), dtype=bool)), rows.log_joules)
-    numeric = power.features(rows.setups)
+    numeric, timed = power.features(rows.setups), published.profiles
     artefact = Artefact(
         catalog_digest=snapshot.digest,
         features=list(power.FEATURES),
         model=model,
         known=known,
-        quantiles=reach,
+        quantiles={name: {KNOWN: own[KNOWN]} for name, own in reach.items()},
         intervals=intervals,
         other_intervals=other_intervals,
         low=[float(values.min()) for values in numeric.values()],
@@ -200,6 +202,8 @@ def learn(snapshot: Snapshot) -> tuple[Artefact, dict[str, Any]]:
         "sources": artefact.sources,
         "splits": splits,
         "runtime": runtime_evaluation.scorecard(published, held),
+        "ratios": ratios.table(timed, held["device"]),
+        "cpu_libraries": ratios.bridged(features(timed), cells(timed), held),
     }
 
 

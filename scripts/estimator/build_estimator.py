@@ -100,7 +100,7 @@ def table(card: dict[str, Any]) -> str:
         if "other_scope" in split:
             another = split["other_scope"]
             lines.append(_line(title, "**Joulewise**, measured in another scope", another))
-    return "\n".join([*lines, "", *picks(card), "", *runtimes(card)])
+    return "\n".join([*lines, "", *picks(card), "", *runtimes(card), "", *differences(card)])
 
 
 def runtimes(card: dict[str, Any]) -> list[str]:
@@ -131,6 +131,31 @@ def runtimes(card: dict[str, Any]) -> list[str]:
                     f"| {own['width90']:.3g} |"
                 )
     return lines
+
+
+def differences(card: dict[str, Any]) -> list[str]:
+    """Held-out ratios between backends and formats, and libraries on CPUs, in Markdown."""
+    lines = [
+        "| ratio of two | pairs | devices | publishers | standard deviation of its error (log) "
+        "| stated | interval covers |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {own['varied']}s | {own['n']} | {own['devices']} | {own['publishers']} | {own['sd']} "
+        f"| {own['stated_sd']} | {own['coverage90']:.0f} % |"
+        for own in card["ratios"]
+    ]
+    lines += [
+        "",
+        "| encoders in PyTorch, ONNX Runtime or a compiler on CPUs: interval | rows | devices "
+        "| publishers | covers | high / low |",
+        "|---|---|---|---|---|---|",
+    ]
+    return lines + [
+        f"| {own['interval']} | {own['n']} | {own['devices']} | {own['publishers']} "
+        f"| {own['coverage90']:.0f} % | {own['width90']:.3g} |"
+        for own in card["cpu_libraries"]
+    ]
 
 
 def picks(card: dict[str, Any]) -> list[str]:
