@@ -9,7 +9,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from advisor.estimator.estimator import Columns, Estimator, load, machines
+from advisor.estimator.estimator import Columns, Estimator, load
+from advisor.estimator.hardware import machines
 from advisor.estimator.power import IDLE_FLOOR, LIMIT
 from advisor.estimator.setup import Setup, from_candidate, from_measurement
 from advisor.estimator.table import Array, Mask, Table

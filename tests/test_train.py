@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from advisor.estimator.artefact import SCORECARD
-from advisor.estimator.estimator import Estimator, load, machines
+from advisor.estimator.estimator import Estimator, load
+from advisor.estimator.hardware import machines
 from advisor.estimator.model import fit
 from advisor.estimator.setup import Setup
 from advisor.estimator.training_rows import (

@@ -8,7 +8,6 @@ estimate stays within physics, and joules never fall from device to host to wall
 
 from __future__ import annotations
 
-import functools
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -41,7 +40,6 @@ from advisor.estimator.table import (
     Table,
     by_value,
     filled,
-    joined,
     numbers,
     size,
     take,
@@ -55,7 +53,6 @@ from advisor.estimator.training_rows import (
     runtime_columns,
     specs_of,
 )
-from catalog import reference_data
 from catalog.doubt import REFERENCE_RUN
 from catalog.records import SCOPES, Basis, Device, Estimate
 from catalog.snapshot import Snapshot
@@ -119,34 +116,6 @@ class Columns(msgspec.Struct, frozen=True):
     known_device: NDArray[np.bool_]
 
 
-@functools.cache
-def _bundled() -> Table:
-    """Completed specs of the bundled devices."""
-    return hardware.completed(hardware.from_devices(reference_data.devices().values()))
-
-
-@functools.lru_cache(maxsize=4096)
-def _completed(device: Device) -> Table:
-    """Completed specs of one device, one row; classes are those of the bundled table."""
-    bundled = reference_data.devices()
-    if bundled.get(device.name) == device:
-        return take(_bundled(), _bundled()["device"] == device.name)
-    others = [other for other in bundled.values() if other.name != device.name]
-    return take(hardware.completed(hardware.from_devices([device, *others])), np.array([0]))
-
-
-@functools.lru_cache(maxsize=256)
-def _table(devices: tuple[Device, ...]) -> Table:
-    """Completed specs of devices."""
-    return joined([_completed(device) for device in devices])
-
-
-def machines(devices: Sequence[Device]) -> Table:
-    """Completed specs of devices, by name."""
-    each = {id(device): device for device in devices}.values()
-    return _table(tuple(dict.fromkeys(each)))
-
-
 class Estimator:
     """A trained estimator; immutable and safe to share between threads.
 
@@ -186,7 +155,7 @@ class Estimator:
         if not further:
             return Estimator(self.artefact, self.scorecard, self.version, home=home)
         named = {row.device for row in further}
-        specs = machines([snapshot.devices[name] for name in sorted(named)])
+        specs = hardware.machines([snapshot.devices[name] for name in sorted(named)])
         rows = probe_rows(further, snapshot, specs)
         asked = ask(self.artefact.model, rows, np.ones(len(rows), dtype=bool))
         known = self.artefact.known.joined(remember(asked, rows.log_joules))
@@ -194,7 +163,7 @@ class Estimator:
 
     def rated_power(self, device: Device) -> tuple[float, float]:
         """A device's rated watts, and half the interval (logs) that taking its class's adds."""
-        own = _completed(device)
+        own = hardware.of_device(device)
         return float(own["tdp_w"][0]), ASSUMED_HALF if own["tdp_imputed"][0] else 0.0
 
     def machine_watts(self, setup: Setup) -> MachineWatts:
@@ -202,7 +171,7 @@ class Estimator:
         scopes = SCOPES[: SCOPES.index(setup.scope) + 1]
         light = [msgspec.structs.replace(setup, scope=scope, **LIGHT) for scope in scopes]
         found = self.vectorised(light)
-        rows = _rows(columns(light), machines([setup.device]))
+        rows = _rows(columns(light), hardware.machines([setup.device]))
         watts = np.exp(found.joules[:, 0] - found.seconds[:, 0])
         return machine_watts(rows.setups, watts.tolist())
 
@@ -234,8 +203,11 @@ class Estimator:
     def vectorised(self, setups: Sequence[Setup]) -> Columns:
         """Predictions of n setups as columns."""
         given, n = columns(self._at_home(setups)), len(setups)
-        part = specs_of(given, machines([setup.device for setup in setups]))
-        estimated, profiles = self._log_seconds(given, part, n)
+        part = specs_of(given, hardware.machines([setup.device for setup in setups]))
+        profiles = profile_columns(runtime_columns(given, n), part, n)
+        estimated = np.log(numbers(given, "runtime_s_per_inference", n))
+        if (free := np.isnan(estimated)).any():
+            estimated[free] = self.artefact.model.log_seconds(take(profiles, free))
         wanted = np.array([SCOPES.index(setup.scope) for setup in setups])
         owner = np.concatenate([np.flatnonzero(wanted >= place) for place in range(len(SCOPES))])
         sizes = [int(np.sum(wanted >= place)) for place in range(len(SCOPES))]
@@ -258,18 +230,6 @@ class Estimator:
                 values[at] = getattr(found, name)[own]
             last["joules"][at] = np.maximum(last["joules"][at], narrow)  # wider never needs less
         return Columns(**last)
-
-    def _log_seconds(self, given: Table, part: Table, n: int) -> tuple[Array, Table]:
-        """Natural log of stated seconds, else of estimated ones, and the profiles they rest on.
-
-        Where all are stated, nothing reads more of the profiles than what they are served with.
-        """
-        found = np.log(numbers(given, "runtime_s_per_inference", n))
-        if not (free := np.isnan(found)).any():
-            return found, {"backend": given["backend"], "format": given["precision"]}
-        profiles = profile_columns(runtime_columns(given, n), part, n)
-        found[free] = self.artefact.model.log_seconds(take(profiles, free))
-        return found, profiles
 
     def of_rows(self, rows: Rows, estimated: Array | None = None) -> Columns:
         """Predictions of rows, each in its scope alone.
@@ -373,7 +333,7 @@ class Estimator:
 
     def covariance(self, setups: Sequence[Setup]) -> Array:
         """Covariance (n x n) of the log joules of setups on one device, repeats' noise left out."""
-        specs = machines([setup.device for setup in setups])
+        specs = hardware.machines([setup.device for setup in setups])
         rows = _rows(columns(self._at_home(setups)), specs)
         given = np.isfinite(rows.log_seconds)
         return covariance(ask(self.artefact.model, rows, given), self.known)

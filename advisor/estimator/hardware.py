@@ -7,12 +7,14 @@ imputed. Rates in FLOP/s, bandwidth in B/s, power in watts.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from advisor.estimator.table import Array, Column, Table, filled, text_pairs
+from advisor.estimator.table import Array, Column, Table, filled, joined, take, text_pairs
+from catalog import reference_data
 from catalog.records import Device
 
 SPECS = (
@@ -168,3 +170,31 @@ def _class_median(values: Array, groups: Sequence[Column]) -> Array:
             if len(known) >= 3:
                 found[own & np.isnan(found)] = np.median(known)
     return filled(found, float(np.nanmedian(values)) if (~np.isnan(values)).any() else np.nan)
+
+
+@functools.cache
+def _bundled() -> Table:
+    """Completed specs of the bundled devices."""
+    return completed(from_devices(reference_data.devices().values()))
+
+
+@functools.lru_cache(maxsize=4096)
+def of_device(device: Device) -> Table:
+    """Completed specs of one device, one row; classes are those of the bundled table."""
+    bundled = reference_data.devices()
+    if bundled.get(device.name) == device:
+        return take(_bundled(), _bundled()["device"] == device.name)
+    others = [other for other in bundled.values() if other.name != device.name]
+    return take(completed(from_devices([device, *others])), np.array([0]))
+
+
+@functools.lru_cache(maxsize=256)
+def _table(devices: tuple[Device, ...]) -> Table:
+    """Completed specs of devices."""
+    return joined([of_device(device) for device in devices])
+
+
+def machines(devices: Sequence[Device]) -> Table:
+    """Completed specs of devices, by name."""
+    each = {id(device): device for device in devices}.values()
+    return _table(tuple(dict.fromkeys(each)))
