@@ -57,7 +57,7 @@ reference-run: $(VENV)/dev.stamp  ## Measure the suite on five public workloads 
 
 reference-bundle: $(VENV)/dev.stamp  ## Bundle what reference-run measured, and its table in docs
 	$(BIN)/python scripts/reference_run.py bundle
-	$(BIN)/python scripts/data/suite_rows.py
+	$(BIN)/python scripts/data/classical_rows.py
 	$(BIN)/python scripts/reference_table.py
 
 estimator: $(VENV)/dev.stamp  ## Retrain the bundled estimator and accuracy model on the bundled figures

@@ -96,15 +96,6 @@ def profiles_of(rows: pd.DataFrame, machines: Table) -> pd.DataFrame:
     return pd.DataFrame(profile_columns(table(rows), part, len(rows)), rows.index)
 
 
-def joined(tables: Sequence[RuntimeRows]) -> RuntimeRows:
-    """Rows of several tables in one; numbered on."""
-    return RuntimeRows(
-        pd.concat([each.profiles for each in tables], ignore_index=True),
-        np.concatenate([each.log_seconds for each in tables]),
-        [refusal for each in tables for refusal in each.refused],
-    )
-
-
 def measured(rows: RuntimeRows) -> RuntimeRows:
     """The rows that have a runtime."""
     kept = np.isfinite(rows.log_seconds)

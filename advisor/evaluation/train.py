@@ -42,8 +42,6 @@ from advisor.evaluation.scorecard import (
 from catalog.reference_files import FOLDER
 from catalog.snapshot import Snapshot
 
-RUNTIMES = ("runtime.csv.gz", "encoders.csv")
-"""Bundled tables of runtimes: published ones, and encoders that our own suite ran."""
 KNOWN = "known_runtime"
 SPLITS: tuple[Split, ...] = ("device", "source", "model", "family")
 
@@ -160,8 +158,8 @@ def training_data(snapshot: Snapshot) -> tuple[Rows, RuntimeRows]:
     rows = published_rows.rows(published_rows.averaged(energies), machines)
     rows = renamed(rows)
     own = catalog_rows(snapshot, machines)
-    tables = [runtime_rows.read(folder / name, machines) for name in RUNTIMES]
-    return joined(rows, own), runtime_rows.measured(runtime_rows.joined(tables))
+    published = runtime_rows.read(folder / "runtime.csv.gz", machines)
+    return joined(rows, own), runtime_rows.measured(published)
 
 
 def learn(snapshot: Snapshot) -> tuple[Artefact, dict[str, Any]]:
