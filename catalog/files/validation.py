@@ -74,7 +74,8 @@ def _described(
                 unknown = str(UnknownNameError(prefix, str(name), known))
             needed = [f.name for f in msgspec.structs.fields(kind) if f.required]
             needed = [f"{prefix}_{field}" for field in needed if field != "name"]
-            text = f"{unknown}; or describe it in {', '.join(needed)} ... ({error})"
+            why = f" ({error})" if given else ""
+            text = f"{unknown}; or describe it in {', '.join(needed)} ...{why}"
             problems.append(Problem(index + 1, prefix, text))
             continue
         for field in kind.__struct_fields__:
