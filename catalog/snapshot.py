@@ -181,6 +181,16 @@ class Snapshot:
         return MappingProxyType({name: tuple(rows) for name, rows in found.items()})
 
     @functools.cached_property
+    def networks(self) -> Mapping[str, int]:
+        """How many networks have rows of inference on each device; heads on one count once."""
+        found: defaultdict[str, set[object]] = defaultdict(set)
+        for row in self.current:
+            known = self.candidates.get(row.candidate)
+            if row.phase == "inference" and known is not None and known.n_parameters:
+                found[row.device].add(known.checkpoint or known.n_parameters)
+        return MappingProxyType({name: len(each) for name, each in found.items()})
+
+    @functools.cached_property
     def own_candidates(self) -> frozenset[str]:
         """Candidates that the store has rows or results of: who runs the catalog can run them."""
         results = {result.candidate for result in self.accuracies.alone}

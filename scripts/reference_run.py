@@ -234,7 +234,8 @@ def _files_of(known: Snapshot, device: str, rows: Sequence[Measurement]) -> dict
     }
     if declared.status == "probed":
         stated = REFERENCE / "devices" / f"{name}.csv"  # clock and instructions are stated by hand
-        before = [*csv.DictReader(stated.open(encoding="utf-8"))] if stated.exists() else [{}]
+        text = stated.read_text(encoding="utf-8") if stated.exists() else ""
+        before = [*csv.DictReader(text.splitlines())] or [{}]
         known_specs = {k: v for k, v in before[0].items() if v}
         files[f"devices/{name}.csv"] = to_csv(Device, [record(declared) | known_specs]).encode()
     runs = {(r.workload, r.candidate, r.precision or ""): r.run_id for r in rows}

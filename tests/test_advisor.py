@@ -408,7 +408,9 @@ def test_converted_rows_are_ranked_and_labelled() -> None:
     )
     for values in cases:
         cheap, dear = (row("a", joules, **values) for joules in (100.0, 200.0))
-        one, two = (there(ask(catalog(r)).chosen) for r in (cheap, dear))
+        beside = [row(name, 1e5, **values) for name in "bc" if "device" in values]
+        one, two = (there(ask(catalog(r, *beside)).chosen) for r in (cheap, dear))
+        assert one.candidate == two.candidate == "a"
         assert one.energy_j_per_1000.basis != "measured"
         assert one.energy_j_per_1000.label == "estimated"
         grows = cost(two) / cost(one)
@@ -421,6 +423,12 @@ def test_converted_rows_are_ranked_and_labelled() -> None:
     wall = there(ask(catalog(row("a", 100.0)), scope="wall").chosen)
     assert wall.energy_j_per_1000.scope == "wall"
     assert cost(wall) > 100
+
+
+def test_one_network_on_another_machine_tells_nothing_of_its_own() -> None:
+    """What the only network there needed beyond its estimate may be the machine's."""
+    one, two = (ask(catalog(row("a", joules, device="Small"))) for joules in (100.0, 200.0))
+    assert cost(there(one.chosen)) == cost(there(two.chosen))
 
 
 def test_a_conversion_is_the_ratio_of_two_estimates() -> None:

@@ -488,7 +488,7 @@ def test_estimate_gives_joules_with_an_interval(client: Client) -> None:
     asked = {"n_parameters": 66e6, "device": "NVIDIA A30", "runtime_s_per_1000": 4.0}
     body = client.post("/estimate", json=asked).json()
     energy = body["energy_j_per_1000"]
-    assert energy["low"] < energy["value"] < energy["high"]
+    assert energy["low"] < energy["value"] <= energy["high"]  # at most at the device's limit
     assert energy["basis"] in ("estimated", "extrapolated")
     del asked["runtime_s_per_1000"]
     bare = client.post("/estimate", json=asked).json()

@@ -27,6 +27,8 @@ from catalog.snapshot import Snapshot
 
 DEVICES = 30
 """Other machines that tell about a candidate: a mean is known long before."""
+FEWEST_NETWORKS = 3
+"""Networks on a machine from which on one of them tells of others: assumed."""
 
 
 class Case(NamedTuple):
@@ -243,12 +245,18 @@ def _fitting(
 
 
 def _elsewhere(case: Case) -> Iterator[Told]:
-    """The row of each other machine that is closest to what is asked."""
-    own = case.key.machine.names(case.candidate.family)
+    """The row of each other machine that is closest to what is asked.
+
+    Where fewer than `FEWEST_NETWORKS` networks ran, what one needed beyond its estimate is the
+    machine's as likely as its own, and tells nothing of another machine.
+    """
+    own, ran = case.key.machine.names(case.candidate.family), case.snapshot.networks
+    alone = case.candidate.family in CLASSICAL or not has_profile(case.candidate)
     by_device: defaultdict[str, list[Measurement]] = defaultdict(list)
     for row in filter(_works, case.rows):
         idle = row.n_active_devices and row.n_devices and row.n_active_devices < row.n_devices
-        if row.device not in own and not idle:  # what the working ones drew was not read
+        tells = alone or ran.get(row.device, 0) >= FEWEST_NETWORKS
+        if row.device not in own and tells and not idle:  # what working ones drew was not read
             by_device[row.device].append(row)
     for _, rows in sorted(by_device.items())[:DEVICES]:
         told = _told(case, min(rows, key=case.distance))

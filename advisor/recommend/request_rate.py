@@ -135,8 +135,8 @@ def at_rate(key: Key, measured: Prices, work: Sequence[Prices], waiting: Waiting
     """Prices at a request rate: those measured at it, and others derived from their work.
 
     For each candidate and serving choice: one text at a time where that keeps up, else the batches
-    that do, as if as many texts waited; what was run on the machine goes first. Where nothing keeps
-    up the fastest stands, busy all the time.
+    that do, with the machine busy all the time; what was run on the machine goes first. Where
+    nothing keeps up the fastest stands, busy all the time.
 
     Args:
         key: With its rate.
@@ -154,8 +154,8 @@ def at_rate(key: Key, measured: Prices, work: Sequence[Prices], waiting: Waiting
     groups: defaultdict[tuple[str, ...], list[Entry]] = defaultdict(list)
     for entry in able:
         if _setup(entry) not in known:
-            groups[_setup(entry)].append(_served(key, entry, waiting))
-    made = [_preferred(group) for group in groups.values()]
+            groups[_setup(entry)].append(entry)
+    made = [_preferred(_ways(key, group, waiting)) for group in groups.values()]
     entries = [*measured.entries, *made]
     seen = {entry.candidate.name for entry in entries}
     absent = {each.candidate: each for part in (*work, measured) for each in part.absent}
@@ -172,6 +172,37 @@ def at_rate(key: Key, measured: Prices, work: Sequence[Prices], waiting: Waiting
 def _setup(entry: Entry) -> tuple[str, ...]:
     """What a measurement at the rate makes needless to derive."""
     return entry.candidate.name, entry.choice.backend, entry.choice.precision
+
+
+def _ways(key: Key, group: Sequence[Entry], waiting: Waiting) -> list[Entry]:
+    """One setup's ways to work at a rate.
+
+    Batches form while the model is busy. Where one text at a time does not keep up it is busy all
+    the time, so batches cost what the machine draws at work for as long as texts take to arrive.
+    """
+    ways = [_served(key, work, waiting) for work in group]
+    singles = [way.served.busy for way in ways if way.served and way.batch_size == 1]
+    if not singles or min(singles) <= 1:
+        return ways
+    busy = (way if way.batch_size == 1 else _saturated(way.work, key) for way in ways)
+    return [way if way.served else _served(key, way, waiting) for way in busy]
+
+
+def _saturated(work: Entry, key: Key) -> Entry:
+    """Work spread over the whole time between arrivals; as it is where that is not longer."""
+    seconds, joules = work.runtime, work.energy
+    if seconds is None or key.rate_per_s is None:
+        raise ValueError("an entry without a runtime has no energy at a rate")
+    times = 1000 / key.rate_per_s / seconds.value * (1 - 1e-9)
+    if times <= 1:
+        return work
+    ends = {end: (v := getattr(joules, end)) and v * times for end in ("low", "value", "high")}
+    spread = {end: getattr(seconds, end) * times for end in ("low", "value", "high")}
+    return msgspec.structs.replace(
+        work,
+        energy=msgspec.structs.replace(joules, **ends),
+        runtime=msgspec.structs.replace(seconds, **spread),
+    )
 
 
 def _preferred(group: Sequence[Entry]) -> Entry:

@@ -23,7 +23,7 @@ _IN_A_PLAN = "state {} in the plan of joulewise report"
 MENDS: dict[WarningCode, str] = {
     "accuracy-contaminated": _OWN_TEXTS,
     "accuracy-contamination-unknown": _OWN_TEXTS,
-    "accuracy-estimated": "the first command under `measure` above",
+    "accuracy-estimated": "joulewise calibrate with the first command under `measure` above",
     "accuracy-full-not-measured": "--labels few asks for what was measured; or " + _OWN_TEXTS,
     "accuracy-interval-absent": "--metric accuracy",
     "accuracy-low-across-task": "--workload with the data set most like yours; or " + _OWN_TEXTS,
