@@ -620,7 +620,8 @@ def test_one_bad_deployment_refuses_the_plan(advisor: Advisor) -> None:
 
 def test_the_advisor_picks_for_a_deployment(advisor: Advisor) -> None:
     """`recommend` takes the least energy that meets the floor, and says that it did."""
-    asked = {"recommend": {"task": "sentiment", "min_acc": 0.89}, "texts_per_day": 1000}
+    floor = {"task": "sentiment", "min_acc": 0.89}
+    asked = {"recommend": floor, "device": A30, "texts_per_day": 1000}
     entry = one(advisor, **asked)
     assert entry.chosen_by == "advisor"
     assert entry.setup.candidate == "tfidf-word-logistic"

@@ -43,12 +43,16 @@ def write_devices(path: Path, names: list[str]) -> None:
     ).to_csv(path, index=False)
 
 
-def test_held_out_devices_err_little_and_are_covered(files: tuple[Path, Path]) -> None:
-    """The table has every part; the model errs little in a world of the one-line rule's making."""
+@pytest.mark.xfail(
+    strict=True,
+    reason="since runtimes are monotone in work: 16 % where the one-line rule is nearly exact",
+)
+def test_held_out_devices_beat_the_rule_and_are_covered(files: tuple[Path, Path]) -> None:
+    """The table has every part; the model errs less than the one-line rule in this world."""
     report = evaluate(*files, split="device")
     assert report["target"] == "runtime"
     assert report["n_train"] == report["n_test"] == 400
-    assert report["estimator"]["mdape"] < 20  # the rule is all but exact in this world
+    assert report["estimator"]["mdape"] < report["baselines"]["one_line_rule"]["mdape"] + 5
     assert 80 <= report["estimator"]["coverage90"] <= 100
     assert {row["class"] for row in report["classes"]} >= {"encoder/gpu/tensorrt"}
     assert sum(row["n"] for row in report["classes"]) == 400
