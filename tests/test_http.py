@@ -488,7 +488,6 @@ def test_estimate_gives_joules_with_an_interval(client: Client) -> None:
     asked = {"n_parameters": 66e6, "device": "NVIDIA A30", "runtime_s_per_1000": 4.0}
     body = client.post("/estimate", json=asked).json()
     energy = body["energy_j_per_1000"]
-    assert energy["low"] < energy["value"] <= energy["high"]  # at most at the device's limit
     assert energy["basis"] in ("estimated", "extrapolated")
     del asked["runtime_s_per_1000"]
     bare = client.post("/estimate", json=asked).json()
@@ -505,6 +504,9 @@ def test_estimate_gives_joules_with_an_interval(client: Client) -> None:
         assert ("setup-assumed" in told) is assumed
     only = client.post("/estimate", json=stated | {"batch_size": None}).json()["warnings"]
     assert any(own["message"].endswith("(here: batch size)") for own in only)
+    if energy["value"] == energy["high"]:
+        pytest.xfail("an A30 at a stated 4 s is put at its limit, where nothing lies above")
+    assert energy["low"] < energy["value"] < energy["high"]
 
 
 def test_estimate_takes_specs_and_names_faults(client: Client) -> None:
